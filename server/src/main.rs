@@ -1,0 +1,2 @@
+//! The binary `docket`.
+fn main() {}

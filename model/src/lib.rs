@@ -1,1 +1,28 @@
-//! model
+//! The nouns of Docket: records, events, batches, findings, positions and time.
+//!
+//! Read in order, the types are the architecture:
+//! [`RawRecord`] (what a source sent) → [`Entry`] (it, in the ledger) → [`Event`] (it, as OCSF)
+//! → [`Batch`] (events of one log source, as Arrow columns) → [`Finding`] (what a policy says of them).
+//! This crate imports none of ours, does no I/O and reads no clock.
+
+mod batch;
+mod event;
+mod finding;
+mod position;
+mod record;
+mod state;
+mod time;
+
+pub use batch::{Batch, Column, Field, Namespace, Row, Wanted};
+pub use event::{Event, LogSource};
+pub use finding::{Clause, Finding, FindingKind, FindingStatus, PolicyRef, ReferenceRow, Severity};
+pub use position::LedgerIndex;
+pub use record::{Coordinate, CoordinateError, Entry, RawRecord, Truncation};
+pub use state::{Delta, StateKey, StateStore, StateValue};
+pub use time::{Millis, TimeError};
+
+/// The reserved topic of Docket's own acts; partition 0; written by the ledger's writer only.
+pub const TOPIC_DOCKET: &str = "docket";
+
+/// The OCSF version of every event and finding that Docket writes.
+pub const OCSF_VERSION: &str = "1.8.0";

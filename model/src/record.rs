@@ -1,0 +1,115 @@
+//! A record as a source sent it, before anyone looks inside.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use crate::{LedgerIndex, Millis};
+
+/// A record's identity: its Kafka coordinate, written `<topic>/<partition>/<offset>`.
+///
+/// Embedded sources count as topic `local.<source>`, partition 0. After a topic was recreated, its
+/// name here is `<topic>@<epoch>`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Coordinate {
+    /// The topic's name; never holds `/` (Kafka does not allow it).
+    pub topic: Arc<str>,
+    /// The partition, from 0.
+    pub partition: i32,
+    /// The Kafka offset within the partition, from 0.
+    pub offset: i64,
+}
+
+/// The text is not a record id.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{given}` is not a record id; it looks like `audit.linux/0/17`")]
+pub struct CoordinateError {
+    /// What was given.
+    pub given: String,
+}
+
+impl Coordinate {
+    /// A coordinate from its parts.
+    pub fn new(topic: impl Into<Arc<str>>, partition: i32, offset: i64) -> Coordinate {
+        Coordinate { topic: topic.into(), partition, offset }
+    }
+}
+
+impl fmt::Display for Coordinate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}/{}", self.topic, self.partition, self.offset)
+    }
+}
+
+impl FromStr for Coordinate {
+    type Err = CoordinateError;
+
+    /// Reads `<topic>/<partition>/<offset>`; the `#n` of an event's uid is not part of it and is cut off.
+    fn from_str(text: &str) -> Result<Coordinate, CoordinateError> {
+        let wrong = || CoordinateError { given: text.to_owned() };
+        let id = text.split('#').next().unwrap_or(text);
+        let mut parts = id.rsplitn(3, '/');
+        let offset = parts.next().and_then(|p| p.parse().ok()).ok_or_else(wrong)?;
+        let partition = parts.next().and_then(|p| p.parse().ok()).ok_or_else(wrong)?;
+        let topic = parts.next().filter(|t| !t.is_empty() && !t.contains('/')).ok_or_else(wrong)?;
+        Ok(Coordinate::new(topic, partition, offset))
+    }
+}
+
+/// What was cut off a record that was larger than the configured bound.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Truncation {
+    /// The length that the record had, in bytes.
+    pub bytes: u64,
+    /// SHA-256 of the whole record.
+    pub sha256: [u8; 32],
+}
+
+/// A record as it arrived. Its payload is never altered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RawRecord {
+    /// Who it is.
+    pub coordinate: Coordinate,
+    /// When it was received: the gateway's header, the broker's LogAppendTime, or when it was consumed.
+    pub received_at: Millis,
+    /// The source's id in the configuration (`jumpserver`), which names its format.
+    pub source: Arc<str>,
+    /// The transport's peer: an address, or the name of a token or certificate.
+    pub peer: Option<Arc<str>>,
+    /// The Kafka key.
+    pub key: Option<Bytes>,
+    /// The Kafka headers, in order; a name may repeat.
+    pub headers: Vec<(String, Bytes)>,
+    /// The bytes.
+    pub payload: Bytes,
+    /// Set where the payload is only the first part of what was sent.
+    pub truncated: Option<Truncation>,
+}
+
+/// A record at its place in the ledger.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// The leaf's index.
+    pub index: LedgerIndex,
+    /// The record.
+    pub record: RawRecord,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_id_reads_back() {
+        let id = Coordinate::new("audit.linux@2", 3, 17);
+        assert_eq!(id.to_string(), "audit.linux@2/3/17");
+        assert_eq!(id.to_string().parse(), Ok(id.clone()));
+        assert_eq!("audit.linux@2/3/17#1".parse(), Ok(id));
+        for wrong in ["", "17", "a/17", "a/b/c", "/0/1", "a/b/0/1"] {
+            assert!(wrong.parse::<Coordinate>().is_err(), "{wrong}");
+        }
+    }
+}

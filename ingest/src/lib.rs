@@ -1,1 +1,29 @@
-//! ingest
+//! Bytes in, OCSF out.
+//!
+//! [`source`] takes records from where they come; [`replay`] reads them from files. The [`normalizer`] makes of
+//! each [`model::RawRecord`] one [`model::Event`] or more: it picks a [`format`](mod@format) (by configuration, by
+//! topic, or by [`detection`]), which builds events with the [`builder`]. [`dedup`] tells repeated deliveries,
+//! [`batcher`] groups events for the detector. Everything but `source` and the reading of files is pure: no clock,
+//! no network, no failure. A log line is never an error: what cannot be parsed becomes a Base Event with the label
+//! `quarantined:<reason>`.
+
+pub mod batcher;
+pub mod builder;
+pub mod class;
+pub mod command_line;
+pub mod dedup;
+pub mod detection;
+pub mod format;
+pub mod json;
+pub mod mask;
+pub mod normalizer;
+pub mod replay;
+pub mod settings;
+pub mod source;
+pub mod syslog;
+pub mod time_text;
+
+pub use builder::EventBuilder;
+pub use format::{Format, Input, Quarantine};
+pub use normalizer::{Normalized, Normalizer};
+pub use settings::{Settings, SourceSettings};

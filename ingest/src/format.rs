@@ -1,0 +1,130 @@
+//! The log formats: bytes in, OCSF out; no clock, no network, no failure.
+
+use std::borrow::Cow;
+use std::cell::OnceCell;
+use std::fmt;
+
+use model::{Event, RawRecord};
+use serde_json::{Map, Value};
+
+use crate::SourceSettings;
+use crate::json::{self, Parsed};
+
+pub mod action_trail;
+pub mod base_event;
+pub mod docket_acts;
+pub mod json_lines;
+pub mod jumpserver;
+pub mod linux_auth;
+pub mod nginx_combined;
+pub mod nginx_json;
+pub mod syslog_other;
+pub mod web_audit;
+
+/// Every format, in order of detection: the first one with the highest score wins.
+pub static FORMATS: &[&Format] = &[
+    &docket_acts::FORMAT,
+    &jumpserver::FORMAT,
+    &action_trail::FORMAT,
+    &web_audit::FORMAT,
+    &nginx_json::FORMAT,
+    &nginx_combined::FORMAT,
+    &linux_auth::FORMAT,
+    &syslog_other::FORMAT,
+    &json_lines::FORMAT,
+];
+
+/// A log format.
+#[derive(Debug)]
+pub struct Format {
+    /// Its name in configuration and in `metadata.log_format`: `jumpserver`.
+    pub name: &'static str,
+    /// Other names, and the topics' `audit.<alias>`: `linux`, `webaudit`.
+    pub aliases: &'static [&'static str],
+    /// How sure it is that the record is its own; `None`: it is not.
+    pub matches: fn(&Input<'_>) -> Option<Match>,
+    /// Reads the record. Never empty on `Ok`.
+    pub normalize: fn(&mut Input<'_>) -> Result<Vec<Event>, Quarantine>,
+}
+
+/// How sure a format is that a record is its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Match {
+    /// 1 (anything of this shape) to 100 (cannot be anything else).
+    pub score: u8,
+    /// Why, for the operator: `the keys eventName and eventSource`.
+    pub reason: &'static str,
+}
+
+/// Why a record could not be parsed: a short word that is the label's second half and a counter's name
+/// (`json_truncated`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Quarantine(pub &'static str);
+
+impl fmt::Display for Quarantine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+/// The format of that name or alias.
+#[must_use]
+pub fn by_name(name: &str) -> Option<&'static Format> {
+    FORMATS
+        .iter()
+        .copied()
+        .find(|f| f.name == name || f.aliases.contains(&name))
+}
+
+/// A record as a format sees it.
+#[derive(Debug)]
+pub struct Input<'a> {
+    /// The record.
+    pub record: &'a RawRecord,
+    /// Its payload as text: without byte order mark and without the line's end (`\r`, `\n`, NUL); bytes that are
+    /// not text replaced.
+    pub text: Cow<'a, str>,
+    /// What was found in reading it, as labels: `invalid_utf8`, … `EventBuilder` copies them to each event.
+    pub flags: Vec<&'static str>,
+    /// The source's settings.
+    pub settings: &'a SourceSettings,
+    json: OnceCell<Result<Parsed, Quarantine>>,
+}
+
+impl<'a> Input<'a> {
+    /// Reads the payload as text.
+    #[must_use]
+    pub fn new(record: &'a RawRecord, settings: &'a SourceSettings) -> Input<'a> {
+        let (text, flags) = json::text(&record.payload, settings);
+        Input {
+            record,
+            text,
+            flags,
+            settings,
+            json: OnceCell::new(),
+        }
+    }
+
+    /// The whole text as one JSON object; parsed once.
+    ///
+    /// # Errors
+    /// The text is no JSON object, or one that we do not trust ([`json`]).
+    pub fn object(&self) -> Result<&Map<String, Value>, Quarantine> {
+        self.parsed().as_ref().map(|p| &p.object).map_err(|q| *q)
+    }
+
+    /// As [`Input::object`], given away; the parser's flags are added to `flags`.
+    ///
+    /// # Errors
+    /// As [`Input::object`].
+    pub fn take_object(&mut self) -> Result<Map<String, Value>, Quarantine> {
+        self.parsed();
+        let parsed = self.json.take().unwrap_or(Err(Quarantine("not_json")))?;
+        self.flags.extend(parsed.flags);
+        Ok(parsed.object)
+    }
+
+    fn parsed(&self) -> &Result<Parsed, Quarantine> {
+        self.json.get_or_init(|| json::parse(&self.text))
+    }
+}

@@ -1,0 +1,1 @@
+//! The detector: correlations, subjects, timers, absence, state, findings.

@@ -1,0 +1,89 @@
+//! Conditions over a row, an event and the rows found before: `where`, `when`.
+
+use std::sync::Arc;
+
+use regex::Regex;
+
+use super::{Reference, Value};
+
+/// A condition.
+#[derive(Clone, Debug)]
+pub enum Condition {
+    /// All hold; of none, it holds.
+    All(Vec<Condition>),
+    /// One of them holds; of none, it does not.
+    Any(Vec<Condition>),
+    /// None of them holds.
+    None(Vec<Condition>),
+    /// One item of a map.
+    Test(Test),
+}
+
+impl Condition {
+    /// The condition that always holds.
+    pub const ALWAYS: Condition = Condition::All(Vec::new());
+
+    /// Calls `each` with every test in it, also those inside `has`.
+    pub fn for_each_test<'a>(&'a self, each: &mut dyn FnMut(&'a Test)) {
+        match self {
+            Condition::All(cs) | Condition::Any(cs) | Condition::None(cs) => {
+                cs.iter().for_each(|c| c.for_each_test(each));
+            }
+            Condition::Test(test) => {
+                each(test);
+                if let Op::Has(cs) = &test.op {
+                    cs.iter().for_each(|c| c.for_each_test(each));
+                }
+            }
+        }
+    }
+}
+
+/// `column|modifier: value`.
+#[derive(Clone, Debug)]
+pub struct Test {
+    /// What is tested. It may have many values: the test holds when it holds for one of them.
+    pub subject: Subject,
+    /// How. Of a list of values, one has to hold.
+    pub op: Op,
+}
+
+/// What a test looks at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Subject {
+    /// A column of the row at hand (inside `has`: of the element), a dotted path.
+    Column(Arc<str>),
+    /// A reference instead of a column.
+    Reference(Reference),
+}
+
+/// How a test compares.
+#[derive(Clone, Debug)]
+pub enum Op {
+    /// Equal to one of the values: text without regard to case, wildcards in literals, numbers as numbers.
+    Equals(Vec<Value>),
+    /// Contains one of the values.
+    Contains(Vec<Value>),
+    /// Starts with one of the values.
+    StartsWith(Vec<Value>),
+    /// Ends with one of the values.
+    EndsWith(Vec<Value>),
+    /// One of the expressions matches somewhere.
+    Re(Vec<Regex>),
+    /// Less than one of the values; numbers as numbers, times as moments.
+    Lt(Vec<Value>),
+    /// Less or equal.
+    Lte(Vec<Value>),
+    /// Greater.
+    Gt(Vec<Value>),
+    /// Greater or equal.
+    Gte(Vec<Value>),
+    /// Whether there is a value that is neither null nor empty.
+    Exists(bool),
+    /// The subject is a CIDR or an address, and one of the values an address inside it.
+    Covers(Vec<Value>),
+    /// The subject is an address, and one of the values a CIDR (or address) around it.
+    Cidr(Vec<Value>),
+    /// The subject is a list of objects; each condition holds for some element, whose columns it reads.
+    Has(Vec<Condition>),
+}

@@ -1,0 +1,21 @@
+//! The sentence of a finding.
+
+use super::Reference;
+
+/// A text with references in braces: `{event.user.name} logged on from {zone.zone|nowhere}`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Message(pub Vec<MessagePart>);
+
+/// A part of a [`Message`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MessagePart {
+    /// Text.
+    Text(String),
+    /// `{reference}` or `{reference|default}`. Many values are written with `, ` between them.
+    Value {
+        /// What is written.
+        reference: Reference,
+        /// What is written where it has no value; without one, `-`.
+        default: Option<String>,
+    },
+}

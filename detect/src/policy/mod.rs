@@ -1,0 +1,20 @@
+//! Policies as checked: who holds these types need not look again.
+//!
+//! A [`Policy`] is one document of a policy file: a [`Rule`] (also one that feeds an [`EventTable`]),
+//! a [`Correlation`] or an [`Absence`]. `docs/policies.md` is the contract of the language.
+
+mod absence;
+mod condition;
+mod correlation;
+mod document;
+mod lookup;
+mod message;
+mod value;
+
+pub use absence::{Absence, Opens};
+pub use condition::{Condition, Op, Subject, Test};
+pub use correlation::{Compare, Correlation, CorrelationCondition, CorrelationKind, Expression, Feeder};
+pub use document::{Body, Calendar, Dedup, EventTable, Policies, Policy, PolicyIndex, Rule, SeverityRaise};
+pub use lookup::{Expect, Lookup};
+pub use message::{Message, MessagePart};
+pub use value::{EventField, Literal, Reference, Root, Value};

@@ -1,0 +1,1 @@
+//! Reference tables, row conditions, lookups.

@@ -1,2 +1,58 @@
-//! Chores.
-fn main() {}
+//! `cargo xtask`: the chores of this repository that are more than one command.
+
+mod broker;
+mod protocol;
+mod suite;
+mod tidy;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+const USAGE: &str = "\
+usage: cargo xtask CHORE
+
+  test [ARGS]     brings up Kafka, runs `cargo fmt --check` and `cargo test --workspace [ARGS]`, stops Kafka
+  lint            clippy over everything, warnings denied
+  tidy            the promises of docs/ARCHITECTURE.md that a machine can hold (`test` runs them too)
+  kafka up        starts a real Apache Kafka (KRaft) from Maven Central; prints its address
+  kafka down      stops it
+  kafka status    prints its address, or says that there is none (exit 1)
+
+environment:
+  DOCKET_KAFKA        host:port of a broker to use instead of starting one
+  DOCKET_KAFKA_HOME   folder of the broker's jars, data and log; otherwise docket-kafka in the user's cache
+";
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = args.iter().map(String::as_str).collect();
+    let done = match words.as_slice() {
+        ["test", rest @ ..] => suite::test(&root(), rest),
+        ["lint"] => suite::lint(&root()),
+        ["tidy"] => tidy::run(&root()),
+        ["kafka", "up"] => broker::up(&root()),
+        ["kafka", "down"] => broker::down(),
+        ["kafka", "status"] => broker::status(),
+        ["help" | "--help" | "-h"] => {
+            print!("{USAGE}");
+            return ExitCode::SUCCESS;
+        }
+        _ => {
+            eprint!("{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    match done {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The workspace's folder: where this crate's own folder lies.
+fn root() -> PathBuf {
+    let own = Path::new(env!("CARGO_MANIFEST_DIR"));
+    own.parent().unwrap_or(own).to_path_buf()
+}

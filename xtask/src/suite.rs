@@ -1,0 +1,67 @@
+//! The test run: a broker, the formatter's check, all tests, and the broker stopped whatever happened.
+
+use std::path::Path;
+use std::process::{Command, ExitCode};
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+
+use crate::broker;
+
+/// `test`: `args` go to `cargo test`.
+pub fn test(root: &Path, args: &[&str]) -> Result<ExitCode> {
+    let started = Instant::now();
+    let formatted = cargo(root, &["fmt", "--all", "--check"])
+        .status()
+        .context("cargo fmt")?
+        .success();
+    if !formatted {
+        eprintln!("xtask: `cargo fmt` has something to say; the tests run all the same");
+    }
+    // Compile before the broker is up: what does not compile needs none, and the JVM would idle beside the build.
+    let built = cargo(root, &["test", "--workspace", "--no-run"])
+        .args(args)
+        .status()
+        .context("cargo test --no-run")?;
+    if !built.success() {
+        return Ok(ExitCode::FAILURE);
+    }
+    eprintln!("xtask: built after {} s", started.elapsed().as_secs());
+
+    let kafka = broker::ensure_up(root)?;
+    eprintln!(
+        "xtask: kafka at {} after {} s",
+        kafka.address,
+        started.elapsed().as_secs()
+    );
+    let tested = cargo(root, &["test", "--workspace", "--no-fail-fast"])
+        .args(args)
+        .env("DOCKET_KAFKA", &kafka.address)
+        // With this set, a test that needs a broker and finds none fails instead of passing by.
+        .env("DOCKET_KAFKA_REQUIRED", "1")
+        .status();
+    if kafka.started_here {
+        broker::stop()?;
+    }
+    let tested = tested.context("cargo test")?.success();
+    eprintln!("xtask: done after {} s", started.elapsed().as_secs());
+    Ok(if formatted && tested {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+/// `lint`.
+pub fn lint(root: &Path) -> Result<ExitCode> {
+    let clippy = ["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"];
+    let clean = cargo(root, &clippy).status().context("cargo clippy")?.success();
+    Ok(if clean { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn cargo(root: &Path, args: &[&str]) -> Command {
+    // The cargo that runs us, so that the same toolchain does the work.
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.current_dir(root).args(args);
+    command
+}

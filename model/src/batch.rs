@@ -27,7 +27,7 @@ pub enum Namespace {
 pub struct Field {
     /// Which names.
     pub namespace: Namespace,
-    /// The dotted path or the source's name.
+    /// The dotted path or the source's name; `*` is every value of the event in that namespace (keywords).
     pub path: Arc<str>,
 }
 
@@ -208,6 +208,9 @@ fn collect(source: &str, event: &Event, field: &Field, out: &mut Vec<String>) {
         Namespace::Ocsf => &event.ocsf,
         Namespace::Native => &event.native,
     };
+    if &*field.path == "*" {
+        return fields.values().for_each(|v| leaves(v, out));
+    }
     walk(fields, &field.path, &mut |v| text(v, out));
 }
 
@@ -232,6 +235,15 @@ pub(crate) fn walk<'a>(object: &'a Map<String, Value>, path: &str, found: &mut i
 // Breaks the endless instantiation of `walk` by its own closure type.
 fn walk_dyn<'a>(object: &'a Map<String, Value>, path: &str, found: &mut dyn FnMut(&'a Value)) {
     walk(object, path, &mut |v| found(v));
+}
+
+/// Every scalar below a value, as text; null is nothing.
+fn leaves(value: &Value, out: &mut Vec<String>) {
+    match value {
+        Value::Object(inner) => inner.values().for_each(|v| leaves(v, out)),
+        Value::Array(items) => items.iter().for_each(|v| leaves(v, out)),
+        scalar => text(scalar, out),
+    }
 }
 
 /// Scalars as text, arrays item by item, objects as JSON; null is nothing.

@@ -1,0 +1,2 @@
+//! Verifies a Docket ledger without Docket.
+fn main() {}

@@ -1,1 +1,21 @@
-//! Reference tables, row conditions, lookups.
+//! Reference tables, row conditions, lookups, working time, identity resolution.
+
+mod calendar;
+mod cell;
+mod condition;
+mod csv;
+mod identity;
+mod index;
+mod lookup;
+mod table;
+
+pub use calendar::{CalendarError, WorkCalendar};
+pub use cell::{each_value, moment, scalar, value_at};
+pub(crate) use condition::key_texts;
+pub use condition::{Aliases, Bound, EventValues, Item, Items, Scope, holds, resolve, resolve_moment};
+pub use identity::person_of;
+pub use index::Index;
+pub(crate) use index::{combinations, key};
+pub use lookup::{EventRow, EventTables, Found, Gap, Lookups, NoEventTables, Verdict};
+pub(crate) use lookup::{claim_key, key_values, reference_rows};
+pub use table::{Fault, Table, TableError, Tables};

@@ -1,0 +1,354 @@
+//! Reference tables: rows with a version, and which of them are valid when.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, RwLock};
+
+use jiff::tz::TimeZone;
+use model::{Millis, ReferenceRow};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use super::cell::{moment, scalar, value_at};
+use super::{CalendarError, Index, WorkCalendar, csv};
+
+/// Rows that one table may have.
+const ROWS_MAX: usize = 5_000_000;
+
+/// A table cannot be read. The author of the file has to mend it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("table `{table}`: {fault}")]
+pub struct TableError {
+    /// The table.
+    pub table: String,
+    /// What is wrong with it.
+    pub fault: Fault,
+}
+
+/// What is wrong with a table.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Fault {
+    /// Neither JSON nor CSV: not even text.
+    #[error("it is not UTF-8; give JSON (an array of row objects, or one object) or CSV")]
+    NotText,
+    /// Broken JSON.
+    #[error("not JSON: {0}")]
+    Json(String),
+    /// A row that is not an object.
+    #[error("row {row} (from 0) is not an object")]
+    NotAnObject {
+        /// Which, from 0.
+        row: usize,
+    },
+    /// A line with too few or too many cells.
+    #[error("line {line} has {given} cells, the first line names {wanted}")]
+    Cells {
+        /// Which, from 1.
+        line: usize,
+        /// Cells of the line.
+        given: usize,
+        /// Columns.
+        wanted: usize,
+    },
+    /// A quote that is not closed.
+    #[error("line {line}: a quote is not closed, or text follows it")]
+    Quote {
+        /// Where it began, from 1.
+        line: usize,
+    },
+    /// More columns than we read.
+    #[error("{given} columns, at most {limit}")]
+    Columns {
+        /// How many.
+        given: usize,
+        /// The bound.
+        limit: usize,
+    },
+    /// More rows than we keep.
+    #[error("{given} rows, at most {limit}")]
+    Rows {
+        /// How many.
+        given: usize,
+        /// The bound.
+        limit: usize,
+    },
+    /// `valid_from` or `valid_to` is not a moment.
+    #[error("row {row} (from 0): `{column}` is `{given}`; give RFC 3339 with an offset, a date, or epoch milliseconds")]
+    Validity {
+        /// Which, from 0.
+        row: usize,
+        /// `valid_from` or `valid_to`.
+        column: &'static str,
+        /// What was given.
+        given: String,
+    },
+    /// `work_calendar` does not say when work is.
+    #[error(transparent)]
+    Calendar(#[from] CalendarError),
+}
+
+/// From and to: a row is valid at `at` when `from <= at < to`.
+type Validity = (Option<Millis>, Option<Millis>);
+
+/// A table as it was loaded: never altered, only replaced.
+#[derive(Debug)]
+pub struct Table {
+    name: Arc<str>,
+    version: String,
+    rows: Vec<Arc<Value>>,
+    validity: Vec<Validity>,
+    // Built when a policy first asks for a key; a table is shared, hence the lock.
+    indexes: RwLock<BTreeMap<Vec<Arc<str>>, Arc<Index>>>,
+}
+
+impl Table {
+    /// Reads a table. Moments without an offset are in `zone`.
+    ///
+    /// # Errors
+    /// The author's: see [`Fault`].
+    pub fn parse(name: &str, bytes: &[u8], zone: &TimeZone) -> Result<Table, TableError> {
+        let wrong = |fault| TableError {
+            table: name.to_owned(),
+            fault,
+        };
+        let rows = parse_rows(bytes).map_err(wrong)?;
+        if rows.len() > ROWS_MAX {
+            return Err(wrong(Fault::Rows {
+                given: rows.len(),
+                limit: ROWS_MAX,
+            }));
+        }
+        if let Some(row) = rows.iter().position(|r| !r.is_object()) {
+            return Err(wrong(Fault::NotAnObject { row }));
+        }
+        let validity = rows.iter().enumerate().map(|(i, row)| validity(i, row, zone));
+        Ok(Table {
+            name: name.into(),
+            version: hex::encode(&Sha256::digest(bytes)[..6]),
+            validity: validity.collect::<Result<_, _>>().map_err(wrong)?,
+            rows: rows.into_iter().map(Arc::new).collect(),
+            indexes: RwLock::default(),
+        })
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The first 12 hex digits of SHA-256 of its content.
+    #[must_use]
+    pub fn version(&self) -> &str {
+        &self.version
+    }
+
+    /// Its rows, in the order of the file.
+    #[must_use]
+    pub fn rows(&self) -> &[Arc<Value>] {
+        &self.rows
+    }
+
+    /// Whether row `row` is valid at `at`: `valid_from <= at < valid_to`, where it has them.
+    #[must_use]
+    pub fn valid(&self, row: usize, at: Millis) -> bool {
+        let (from, to) = self.validity[row];
+        from.is_none_or(|from| from <= at) && to.is_none_or(|to| at < to)
+    }
+
+    /// The index over `columns`, built when it is first asked for.
+    #[must_use]
+    pub fn index(&self, columns: &[Arc<str>]) -> Arc<Index> {
+        // A poisoned lock only means that another reader panicked; the map itself is never half written.
+        if let Some(index) = self.indexes.read().unwrap_or_else(|e| e.into_inner()).get(columns) {
+            return index.clone();
+        }
+        let index = Arc::new(Index::build(columns, &self.rows));
+        self.indexes
+            .write()
+            .unwrap_or_else(|e| e.into_inner())
+            .insert(columns.to_vec(), index.clone());
+        index
+    }
+
+    /// Row `row` as a finding cites it.
+    #[must_use]
+    pub fn cite(&self, row: usize) -> ReferenceRow {
+        ReferenceRow {
+            table: self.name.to_string(),
+            version: self.version.clone(),
+            row: Value::clone(&self.rows[row]),
+        }
+    }
+}
+
+fn parse_rows(bytes: &[u8]) -> Result<Vec<Value>, Fault> {
+    let text = std::str::from_utf8(bytes).map_err(|_| Fault::NotText)?;
+    match text.trim_start_matches('\u{feff}').trim_start().bytes().next() {
+        Some(b'[' | b'{') => {
+            let json = text.trim_start_matches('\u{feff}');
+            match serde_json::from_str(json).map_err(|e| Fault::Json(e.to_string()))? {
+                Value::Array(rows) => Ok(rows),
+                one => Ok(vec![one]),
+            }
+        }
+        _ => csv::rows(text),
+    }
+}
+
+fn validity(row: usize, value: &Value, zone: &TimeZone) -> Result<Validity, Fault> {
+    let read = |column: &'static str| match value_at(value, column) {
+        None | Some(Value::Null) => Ok(None),
+        Some(given) => match scalar(given).trim() {
+            "" => Ok(None),
+            text => match moment(text, zone) {
+                Some(moment) => Ok(Some(moment)),
+                None => Err(Fault::Validity {
+                    row,
+                    column,
+                    given: text.chars().take(80).collect(),
+                }),
+            },
+        },
+    };
+    Ok((read("valid_from")?, read("valid_to")?))
+}
+
+/// All reference tables of a run. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Tables {
+    tables: BTreeMap<Arc<str>, Arc<Table>>,
+    // Kept to read the other tables again when the calendar, which names the operator's time zone, comes later.
+    sources: BTreeMap<Arc<str>, Arc<[u8]>>,
+    calendar: Option<Arc<WorkCalendar>>,
+    zone: TimeZone,
+}
+
+impl Default for Tables {
+    fn default() -> Tables {
+        Tables {
+            tables: BTreeMap::new(),
+            sources: BTreeMap::new(),
+            calendar: None,
+            zone: TimeZone::UTC,
+        }
+    }
+}
+
+impl Tables {
+    /// Loads, or replaces, a table from JSON (an array of row objects, or one object) or CSV. Nothing changes
+    /// where it fails.
+    ///
+    /// # Errors
+    /// The author's: the content is not a table.
+    pub fn load(&mut self, name: &str, bytes: &[u8]) -> Result<(), TableError> {
+        let table = Table::parse(name, bytes, &self.zone)?;
+        if name == "work_calendar" {
+            let calendar = WorkCalendar::parse(table.rows()).map_err(|e| TableError {
+                table: name.to_owned(),
+                fault: Fault::Calendar(e),
+            })?;
+            self.rezone(calendar.zone())?;
+            self.calendar = Some(Arc::new(calendar));
+        }
+        self.tables.insert(name.into(), Arc::new(table));
+        self.sources.insert(name.into(), bytes.into());
+        Ok(())
+    }
+
+    fn rezone(&mut self, zone: &TimeZone) -> Result<(), TableError> {
+        if *zone == self.zone {
+            return Ok(());
+        }
+        let read =
+            |(name, bytes): (&Arc<str>, &Arc<[u8]>)| Ok((name.clone(), Arc::new(Table::parse(name, bytes, zone)?)));
+        self.tables = self.sources.iter().map(read).collect::<Result<_, _>>()?;
+        self.zone = zone.clone();
+        Ok(())
+    }
+
+    /// A table by its name.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&Arc<Table>> {
+        self.tables.get(name)
+    }
+
+    /// Every table, by name.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Table>> {
+        self.tables.values()
+    }
+
+    /// Working time, where `work_calendar` was loaded.
+    #[must_use]
+    pub fn calendar(&self) -> Option<&WorkCalendar> {
+        self.calendar.as_deref()
+    }
+
+    /// The time zone of moments written without an offset: the calendar's, else UTC.
+    #[must_use]
+    pub fn zone(&self) -> &TimeZone {
+        &self.zone
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_one_object_and_csv_are_tables() {
+        let mut tables = Tables::default();
+        tables
+            .load(
+                "a",
+                br#"[{"k": 1}, {"k": 2, "valid_from": "2026-01-01", "valid_to": ""}]"#,
+            )
+            .unwrap();
+        tables
+            .load("role_matrix", br#"{"incompatible_pairs": [["a", "b"]]}"#)
+            .unwrap();
+        tables.load("c", b"k,v\n1,x\n").unwrap();
+        assert_eq!(tables.get("a").unwrap().rows().len(), 2);
+        assert_eq!(tables.get("role_matrix").unwrap().rows().len(), 1);
+        assert_eq!(
+            tables.get("c").unwrap().cite(0).row,
+            serde_json::json!({"k": "1", "v": "x"})
+        );
+        assert_eq!(tables.get("c").unwrap().version().len(), 12);
+        assert!(tables.get("a").unwrap().valid(0, Millis(0)));
+        assert!(!tables.get("a").unwrap().valid(1, Millis(0)));
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_and_the_old_table_stays() {
+        let mut tables = Tables::default();
+        tables.load("t", b"[]").unwrap();
+        for (bytes, want) in [
+            (&b"\xff"[..], "table `t`: it is not UTF-8"),
+            (b"[1]", "table `t`: row 0 (from 0) is not an object"),
+            (b"[{]", "table `t`: not JSON"),
+            (
+                br#"[{"valid_to": "soon"}]"#,
+                "table `t`: row 0 (from 0): `valid_to` is `soon`; give RFC 3339",
+            ),
+        ] {
+            let error = tables.load("t", bytes).unwrap_err().to_string();
+            assert!(error.starts_with(want), "{error}");
+        }
+        assert_eq!(tables.get("t").unwrap().rows().len(), 0);
+    }
+
+    #[test]
+    fn a_calendar_loaded_later_still_sets_the_zone_of_dates() {
+        let mut tables = Tables::default();
+        tables.load("t", br#"[{"valid_from": "2026-03-02"}]"#).unwrap();
+        let at = Millis::parse("2026-03-01T16:30:00Z").unwrap();
+        assert!(!tables.get("t").unwrap().valid(0, at));
+        tables
+            .load(
+                "work_calendar",
+                br#"{"tz": "Asia/Shanghai", "hours": ["09:00", "18:00"]}"#,
+            )
+            .unwrap();
+        assert!(tables.get("t").unwrap().valid(0, at));
+    }
+}

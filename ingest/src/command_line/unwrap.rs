@@ -1,0 +1,464 @@
+//! What the programs that run other programs run.
+
+use super::{COMMANDS_MAX, DEPTH_MAX, lex, sql};
+
+/// Programs that run the rest of their words.
+struct Wrapper {
+    name: &'static str,
+    /// Short options that take a value.
+    short: &'static str,
+    /// Long options that take a value, as their next word.
+    long: &'static [&'static str],
+    /// Words before the program: `timeout 10 program`.
+    skip: usize,
+}
+
+const fn wrapper(name: &'static str, short: &'static str, long: &'static [&'static str], skip: usize) -> Wrapper {
+    Wrapper {
+        name,
+        short,
+        long,
+        skip,
+    }
+}
+
+const WRAPPERS: &[Wrapper] = &[
+    wrapper(
+        "sudo",
+        "ughpCDRTUrtac",
+        &["--user", "--group", "--host", "--prompt", "--chdir", "--chroot"],
+        0,
+    ),
+    wrapper("doas", "uC", &[], 0),
+    wrapper("pkexec", "", &["--user"], 0),
+    wrapper("env", "uC", &["--unset", "--chdir"], 0),
+    wrapper("nohup", "", &[], 0),
+    wrapper("setsid", "", &[], 0),
+    wrapper("time", "fo", &["--format", "--output"], 0),
+    wrapper("nice", "n", &["--adjustment"], 0),
+    wrapper("ionice", "cnpPu", &["--class", "--classdata"], 0),
+    wrapper("chrt", "TPD", &[], 1),
+    wrapper("taskset", "", &[], 1),
+    wrapper("timeout", "sk", &["--signal", "--kill-after"], 1),
+    wrapper("stdbuf", "ioe", &["--input", "--output", "--error"], 0),
+    wrapper("unbuffer", "", &[], 0),
+    wrapper(
+        "xargs",
+        "InPLdaEs",
+        &["--max-args", "--max-procs", "--replace", "--delimiter", "--arg-file"],
+        0,
+    ),
+    wrapper("command", "", &[], 0),
+    wrapper("builtin", "", &[], 0),
+    wrapper("exec", "a", &[], 0),
+    wrapper("busybox", "", &[], 0),
+    wrapper("toybox", "", &[], 0),
+    wrapper("chroot", "", &["--userspec", "--groups"], 1),
+    wrapper("flock", "wEo", &["--timeout", "--wait"], 1),
+    wrapper("unshare", "SGR", &[], 0),
+    wrapper("nsenter", "tSG", &["--target"], 0),
+    wrapper("runuser", "ugG", &["--user", "--group"], 0),
+    wrapper("setpriv", "", &["--reuid", "--regid", "--groups"], 0),
+    wrapper(
+        "systemd-run",
+        "pMuH",
+        &["--unit", "--property", "--uid", "--gid", "--slice", "--machine"],
+        0,
+    ),
+    wrapper("strace", "eopsuPE", &[], 0),
+    wrapper("ltrace", "eopsu", &[], 0),
+];
+
+const SHELLS: &[&str] = &[
+    "sh", "bash", "zsh", "dash", "ksh", "ash", "fish", "csh", "tcsh", "rbash", "mksh",
+];
+
+/// Words that begin a compound command; what follows them is a command.
+const RESERVED: &[&str] = &["if", "then", "else", "elif", "do", "while", "until", "!", "{", "coproc"];
+/// Words that end one.
+const CLOSING: &[&str] = &["fi", "done", "esac", "}"];
+
+/// SQL clients: short options and long options whose value is SQL, and whether a bare second word is.
+const CLIENTS: &[(&str, &str, &[&str])] = &[
+    ("psql", "c", &["--command"]),
+    ("mysql", "e", &["--execute"]),
+    ("mariadb", "e", &["--execute"]),
+    ("sqlcmd", "Qq", &["--query"]),
+    ("clickhouse-client", "q", &["--query"]),
+    ("mongosh", "", &["--eval"]),
+    ("mongo", "", &["--eval"]),
+    ("hive", "e", &[]),
+    ("beeline", "e", &[]),
+    ("spark-sql", "e", &[]),
+    ("impala-shell", "q", &["--query"]),
+    ("trino", "", &["--execute"]),
+    ("presto", "", &["--execute"]),
+    ("sqlplus", "", &[]),
+    ("obclient", "e", &["--execute"]),
+    ("gsql", "c", &["--command"]),
+];
+
+/// Collects commands, up to the bound.
+#[derive(Default)]
+pub(super) struct Reader {
+    pub out: Vec<String>,
+}
+
+impl Reader {
+    /// The commands of a script.
+    pub(super) fn script(&mut self, text: &str, depth: usize) {
+        if depth >= DEPTH_MAX || self.is_full() {
+            return;
+        }
+        for simple in lex::simple(text, COMMANDS_MAX - self.out.len()) {
+            let before = self.out.len();
+            let words: Vec<&str> = simple.words.iter().map(String::as_str).collect();
+            self.command(&words, &simple.input, depth);
+            if !simple.files.is_empty() {
+                // What a wrapper writes, its last command writes.
+                match self.out.get_mut(before..).and_then(<[String]>::last_mut) {
+                    Some(last) => last.push_str(&one_line(&simple.files)),
+                    None => self.push(&simple.files),
+                }
+            }
+            for nested in &simple.nested {
+                self.script(nested, depth + 1);
+            }
+        }
+    }
+
+    /// The statements of a SQL text.
+    pub(super) fn sql(&mut self, text: &str) {
+        for statement in sql::statements(text) {
+            self.push(&format!("sql: {statement}"));
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        self.out.len() >= COMMANDS_MAX
+    }
+
+    fn push(&mut self, command: &str) {
+        let command = one_line(command);
+        let command = command.trim();
+        if !self.is_full() && !command.is_empty() {
+            self.out.push(command.to_owned());
+        }
+    }
+
+    /// Gives a command as it is.
+    fn itself(&mut self, words: &[&str]) {
+        let Some((program, arguments)) = words.split_first() else {
+            return;
+        };
+        let length = words.iter().map(|w| w.len() + 1).sum();
+        let mut text = String::with_capacity(length);
+        text.push_str(if is_assignment(program) {
+            program
+        } else {
+            basename(program)
+        });
+        for argument in arguments {
+            text.push(' ');
+            text.push_str(argument);
+        }
+        self.push(&text);
+    }
+
+    fn command(&mut self, words: &[&str], input: &[String], depth: usize) {
+        let mut words = words;
+        loop {
+            let Some(&first) = words.first() else { return };
+            if RESERVED.contains(&first) || is_function_head(first) {
+                words = &words[1..];
+                continue;
+            }
+            if CLOSING.contains(&first) {
+                return self.command_after_closing(&words[1..]);
+            }
+            let assignments = words.iter().take_while(|w| is_assignment(w)).count();
+            if assignments == words.len() {
+                return self.itself(words);
+            }
+            words = &words[assignments..];
+            let name = basename(words[0]);
+            if name == "sudo" && option(words, "e", &["--edit"]).is_some() {
+                let files = after_options(&words[1..], "ug", &[], 0);
+                let mut edit = vec!["sudoedit"];
+                edit.extend(files);
+                return self.itself(&edit);
+            }
+            if matches!(name, "command" | "time") && words.get(1).is_some_and(|w| matches!(*w, "-v" | "-V")) {
+                return self.itself(words);
+            }
+            if matches!(name, "env" | "flock" | "runuser" | "script" | "watch" | "su" | "eval")
+                && let Some(script) = script_of(name, words)
+            {
+                return self.script(&script, depth + 1);
+            }
+            let Some(wrapper) = WRAPPERS.iter().find(|w| w.name == name) else {
+                break;
+            };
+            let mut inner = after_options(&words[1..], wrapper.short, wrapper.long, wrapper.skip);
+            // `sudo A=b program`, `env A=b program`.
+            inner = &inner[inner.iter().take_while(|w| is_assignment(w)).count()..];
+            if inner.is_empty() {
+                return self.itself(words);
+            }
+            words = inner;
+        }
+        self.program(words, input, depth);
+    }
+
+    /// `fi`, `done` … may be followed by redirections only; anything else is kept as text.
+    fn command_after_closing(&mut self, words: &[&str]) {
+        self.itself(words);
+    }
+
+    /// A program that is no wrapper.
+    fn program(&mut self, words: &[&str], input: &[String], depth: usize) {
+        let name = basename(words[0]);
+        if SHELLS.contains(&name) {
+            if let Some(script) = shell_script(words) {
+                self.script(script, depth + 1);
+            } else {
+                self.itself(words);
+            }
+            for body in input {
+                self.script(body, depth + 1);
+            }
+            return;
+        }
+        self.itself(words);
+        if depth + 1 >= DEPTH_MAX || self.is_full() {
+            return;
+        }
+        match name {
+            "ssh" => {
+                let remote = after_options(&words[1..], "BbcDEeFIiJLlmOopQRSWw", &[], 1);
+                self.script(&remote.join(" "), depth + 1);
+            }
+            "kubectl" | "oc" | "docker" | "podman" | "nerdctl" | "crictl" => {
+                if let Some(inner) = container_command(words) {
+                    self.command(inner, &[], depth + 1);
+                }
+            }
+            "find" => self.find(words, depth),
+            "sqlite3" => {
+                if let Some(text) = after_options(&words[1..], "", &["-cmd", "-separator"], 1).first() {
+                    self.sql(text);
+                }
+            }
+            _ => {
+                if let Some((_, short, long)) = CLIENTS.iter().find(|(client, ..)| *client == name) {
+                    for text in values(&words[1..], short, long) {
+                        self.sql(text);
+                    }
+                    for body in input {
+                        self.sql(body);
+                    }
+                }
+            }
+        }
+    }
+
+    fn find(&mut self, words: &[&str], depth: usize) {
+        let mut rest = words;
+        while let Some(at) = rest
+            .iter()
+            .position(|w| matches!(*w, "-exec" | "-execdir" | "-ok" | "-okdir"))
+        {
+            rest = &rest[at + 1..];
+            let end = rest.iter().position(|w| matches!(*w, ";" | "+")).unwrap_or(rest.len());
+            self.command(&rest[..end], &[], depth + 1);
+            rest = &rest[end..];
+            if self.is_full() || depth + 1 >= DEPTH_MAX {
+                return;
+            }
+        }
+    }
+}
+
+/// Newlines and other blanks inside arguments become spaces: an element is one line.
+fn one_line(text: &str) -> std::borrow::Cow<'_, str> {
+    if text.contains(['\n', '\r']) {
+        text.replace(['\n', '\r'], " ").into()
+    } else {
+        text.into()
+    }
+}
+
+fn basename(program: &str) -> &str {
+    match program.rsplit('/').next() {
+        Some(name) if !name.is_empty() => name,
+        _ => program,
+    }
+}
+
+fn is_assignment(word: &str) -> bool {
+    let Some((name, _)) = word.split_once('=') else {
+        return false;
+    };
+    let name = name.strip_suffix('+').unwrap_or(name);
+    !name.is_empty()
+        && !name.starts_with(|c: char| c.is_ascii_digit())
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+}
+
+/// `f()`, `f(){`
+fn is_function_head(word: &str) -> bool {
+    word.len() > 2 && (word.ends_with("()") || word.ends_with("(){")) && !word.contains('.')
+}
+
+/// The words after the options and after `skip` more words.
+fn after_options<'w, 'a>(words: &'w [&'a str], short: &str, long: &[&str], skip: usize) -> &'w [&'a str] {
+    let mut at = 0;
+    while let Some(word) = words.get(at) {
+        if *word == "--" {
+            at += 1;
+            break;
+        }
+        if !word.starts_with('-') || word.len() == 1 {
+            break;
+        }
+        at += 1;
+        at += usize::from(takes_next(word, short, long));
+    }
+    words.get(at + skip..).unwrap_or(&[])
+}
+
+/// Whether an option's value is the next word.
+fn takes_next(option: &str, short: &str, long: &[&str]) -> bool {
+    if long.contains(&option) {
+        return true;
+    }
+    if option.starts_with("--") {
+        return false;
+    }
+    // In `-nu root` the last letter takes the value; in `-uroot` the value is there.
+    option[1..]
+        .find(|c| short.contains(c))
+        .is_some_and(|i| i + 2 == option.len())
+}
+
+/// Whether one of the options before the first other word is that short or long one.
+fn option<'a>(words: &[&'a str], short: &str, long: &[&str]) -> Option<&'a str> {
+    let options = words.iter().skip(1).take_while(|w| w.starts_with('-') && **w != "--");
+    options
+        .copied()
+        .find(|w| long.contains(w) || !w.starts_with("--") && w[1..].contains(|c| short.contains(c)))
+}
+
+/// The values of options, wherever they stand: `-c X`, `-cX`, `--command X`, `--command=X`.
+fn values<'a>(words: &[&'a str], short: &str, long: &[&str]) -> Vec<&'a str> {
+    let mut found = Vec::new();
+    let mut i = 0;
+    while i < words.len() {
+        let word = words[i];
+        if let Some(name) = long.iter().find(|l| word.starts_with(**l)) {
+            match word[name.len()..].strip_prefix('=') {
+                Some(value) => found.push(value),
+                None if word.len() == name.len() => {
+                    i += 1;
+                    found.extend(words.get(i));
+                }
+                None => {}
+            }
+        } else if word.starts_with('-') && !word.starts_with("--") {
+            // `-e X`, `-eX`, and a cluster that ends in it (`-tAc X`, `-sNe X`).
+            if let Some(letter) = word[1..].chars().next()
+                && short.contains(letter)
+                && word.len() > 2
+            {
+                found.push(&word[2..]);
+            } else if word.len() > 1 && word.ends_with(|c| short.contains(c)) {
+                i += 1;
+                found.extend(words.get(i));
+            }
+        }
+        i += 1;
+    }
+    found
+}
+
+/// The script of programs that take one as a value or as the rest of their words.
+fn script_of(name: &str, words: &[&str]) -> Option<String> {
+    let first = |short, long: &[&str]| values(&words[1..], short, long).first().map(|s| (*s).to_owned());
+    match name {
+        "eval" => Some(words[1..].join(" ")).filter(|s| !s.is_empty()),
+        "watch" => Some(after_options(&words[1..], "n", &["--interval"], 0).join(" ")).filter(|s| !s.is_empty()),
+        "env" => option(words, "S", &["--split-string"]).and_then(|_| first("S", &["--split-string"])),
+        "su" | "script" | "flock" => first("c", &["--command"]),
+        // `runuser -u x -- program -c y` is a wrapper; `runuser - x -c '…'` is as `su`.
+        "runuser" if words.contains(&"-u") || words.contains(&"--") => None,
+        "runuser" => first("c", &["--command", "--session-command"]),
+        _ => None,
+    }
+}
+
+/// The word after `-c` of a shell.
+fn shell_script<'a>(words: &[&'a str]) -> Option<&'a str> {
+    let mut at = 1;
+    let mut given = false;
+    while let Some(word) = words.get(at) {
+        if *word == "--" {
+            at += 1;
+            break;
+        }
+        if !word.starts_with(['-', '+']) || word.len() == 1 {
+            break;
+        }
+        if !word.starts_with("--") {
+            given |= word.starts_with('-') && word.contains('c');
+            at += usize::from(word.ends_with(['o', 'O']));
+        } else if matches!(*word, "--rcfile" | "--init-file") {
+            at += 1;
+        }
+        at += 1;
+    }
+    if given { words.get(at).copied() } else { None }
+}
+
+/// What `kubectl exec`, `docker exec` and `docker run` run in a container.
+fn container_command<'w, 'a>(words: &'w [&'a str]) -> Option<&'w [&'a str]> {
+    let global = [
+        "-n",
+        "--namespace",
+        "--context",
+        "--kubeconfig",
+        "-s",
+        "--server",
+        "-H",
+        "--host",
+        "--cluster",
+    ];
+    let mut at = 1;
+    while let Some(word) = words.get(at)
+        && word.starts_with('-')
+    {
+        at += 1 + usize::from(global.contains(word));
+    }
+    if !matches!(*words.get(at)?, "exec" | "run" | "debug") {
+        return None;
+    }
+    let rest = &words[at + 1..];
+    if let Some(dashes) = rest.iter().position(|w| *w == "--") {
+        return Some(&rest[dashes + 1..]).filter(|w| !w.is_empty());
+    }
+    let long = [
+        "--env",
+        "--user",
+        "--workdir",
+        "--name",
+        "--volume",
+        "--namespace",
+        "--container",
+        "--network",
+        "--entrypoint",
+        "--mount",
+        "--publish",
+        "--hostname",
+        "--context",
+    ];
+    Some(after_options(rest, "euwvpnch", &long, 1)).filter(|w| !w.is_empty())
+}

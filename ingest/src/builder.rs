@@ -11,7 +11,9 @@ use model::{Event, LogSource, Millis, OCSF_VERSION, RawRecord};
 use serde_json::{Map, Value, json};
 
 use crate::class::Class;
+use crate::fields::scalar;
 use crate::format::Input;
+use crate::time_text;
 
 /// Levels that `unmapped` may hold below itself.
 pub const UNMAPPED_DEPTH_MAX: usize = 8;
@@ -69,6 +71,14 @@ impl<'a> EventBuilder<'a> {
         builder.metadata("version", OCSF_VERSION);
         builder.metadata("product.vendor_name", vendor);
         builder.metadata("product.name", product);
+        builder.metadata("log_format", input.format);
+        if !input.duplicates.is_empty() {
+            let lost = input
+                .duplicates
+                .iter()
+                .map(|(key, value)| json!({"key": key, "value": value}));
+            builder.unmapped("duplicate_keys", lost.collect::<Value>());
+        }
         builder
     }
 
@@ -177,6 +187,30 @@ impl<'a> EventBuilder<'a> {
         self.set_some("timezone_offset", offset_minutes)
     }
 
+    /// Takes the time from a value as the source wrote it: text in any form that [`time_text`] reads, or an epoch
+    /// number (seconds, milli-, micro- or nanoseconds told apart by magnitude), with its original text, offset and
+    /// labels. Says whether it was a time; where it was none, the text is kept and the label `time.unreadable` set.
+    pub fn time_of(&mut self, input: &Input<'_>, value: &Value) -> bool {
+        let Some(text) = scalar(value).filter(|_| !value.is_boolean()) else {
+            return false;
+        };
+        self.metadata("original_time", &*text);
+        match time_text::parse_any(&text, self.record.received_at, &input.settings.time_zone) {
+            Some(parsed) => {
+                self.set_some("timezone_offset", parsed.offset_minutes);
+                for label in parsed.labels() {
+                    self.label(label);
+                }
+                self.time = Some(parsed.time);
+                true
+            }
+            None => {
+                self.label("time.unreadable");
+                false
+            }
+        }
+    }
+
     /// `status_id` 1 or 2 with its name; a failure raises the severity from 1 to 2.
     pub fn success(&mut self, success: bool) -> &mut Self {
         let (id, name) = if success { (1, "Success") } else { (2, "Failure") };
@@ -255,6 +289,12 @@ impl<'a> EventBuilder<'a> {
     /// Sigma's labels.
     pub fn logsource(&mut self, product: &str, category: &str, service: &str) -> &mut Self {
         self.logsource = LogSource::new(product, category, service);
+        self
+    }
+
+    /// Sigma's labels, ready made.
+    pub fn set_logsource(&mut self, logsource: LogSource) -> &mut Self {
+        self.logsource = logsource;
         self
     }
 

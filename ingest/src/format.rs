@@ -76,7 +76,7 @@ pub fn by_name(name: &str) -> Option<&'static Format> {
         .find(|f| f.name == name || f.aliases.contains(&name))
 }
 
-/// A record as a format sees it.
+/// A record, or a part of it, as a format sees it.
 #[derive(Debug)]
 pub struct Input<'a> {
     /// The record.
@@ -88,6 +88,10 @@ pub struct Input<'a> {
     pub flags: Vec<&'static str>,
     /// The source's settings.
     pub settings: &'a SourceSettings,
+    /// The name of the format that reads it (`metadata.log_format`).
+    pub format: &'static str,
+    /// Values that lost to a later one of the same key, from the JSON that was taken.
+    pub duplicates: Vec<(String, Value)>,
     json: OnceCell<Result<Parsed, Quarantine>>,
 }
 
@@ -95,13 +99,34 @@ impl<'a> Input<'a> {
     /// Reads the payload as text.
     #[must_use]
     pub fn new(record: &'a RawRecord, settings: &'a SourceSettings) -> Input<'a> {
-        let (text, flags) = json::text(&record.payload, settings);
+        let (text, mut flags) = json::text(&record.payload, settings);
+        for (name, value) in &record.headers {
+            if name == HEADER_FLAGS {
+                flags.extend(TRANSPORT_FLAGS.iter().filter(|f| value.as_ref() == f.as_bytes()));
+            }
+        }
         Input {
             record,
             text,
             flags,
             settings,
+            format: "unknown",
+            duplicates: Vec::new(),
             json: OnceCell::new(),
+        }
+    }
+
+    /// One of several objects of `whole`'s text, read already.
+    #[must_use]
+    pub(crate) fn part(whole: &'a Input<'_>, text: &'a str, parsed: Parsed) -> Input<'a> {
+        Input {
+            record: whole.record,
+            text: Cow::Borrowed(text),
+            flags: whole.flags.clone(),
+            settings: whole.settings,
+            format: whole.format,
+            duplicates: Vec::new(),
+            json: OnceCell::from(Ok(parsed)),
         }
     }
 
@@ -119,12 +144,23 @@ impl<'a> Input<'a> {
     /// As [`Input::object`].
     pub fn take_object(&mut self) -> Result<Map<String, Value>, Quarantine> {
         self.parsed();
-        let parsed = self.json.take().unwrap_or(Err(Quarantine("not_json")))?;
+        let parsed = self.json.take().unwrap_or(Err(Quarantine("json_invalid")))?;
+        Ok(self.adopt(parsed))
+    }
+
+    /// Takes over JSON that was found inside the text, with what was odd about it.
+    pub fn adopt(&mut self, parsed: Parsed) -> Map<String, Value> {
         self.flags.extend(parsed.flags);
-        Ok(parsed.object)
+        self.duplicates.extend(parsed.duplicates);
+        parsed.object
     }
 
     fn parsed(&self) -> &Result<Parsed, Quarantine> {
         self.json.get_or_init(|| json::parse(&self.text))
     }
 }
+
+/// A header by which what carried a record says what it found: one of [`TRANSPORT_FLAGS`].
+pub const HEADER_FLAGS: &str = "docket-flags";
+/// The transport's flags that become labels.
+pub const TRANSPORT_FLAGS: &[&str] = &["octet_count_wrong", "kcat_line_unreadable"];

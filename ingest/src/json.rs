@@ -1,32 +1,572 @@
 //! Reads JSON that somebody may have made to mislead.
+//!
+//! What two parsers could read differently is either refused or flagged, so that nobody's act hides behind it:
+//!
+//! | given | here |
+//! |---|---|
+//! | a key twice in an object (also when one is written with escapes) | the last value wins, as in nearly every parser; label `duplicate_key`; the earlier values are kept in `unmapped.duplicate_keys` |
+//! | several objects one after the other, or an array of objects | each is an event of its own ([`parse_all`]) |
+//! | anything else after the object | refused: `json_trailing` |
+//! | the text ends early | refused: `json_truncated` |
+//! | no object | refused: `json_not_object` |
+//! | more than [`DEPTH_MAX`] levels, more than [`KEYS_MAX`] keys or items | refused: `json_too_deep`, `json_too_many_keys` |
+//! | numbers of any size | kept digit by digit |
+//! | half of a surrogate pair | U+FFFD; label `lone_surrogate` |
+//! | raw control characters in strings | kept; label `control_character` |
+//! | `\xHH` (nginx without `escape=json`) | the byte; label `invalid_escape` |
+//! | anything else | refused: `json_invalid` |
+//!
+//! `serde_json` can do none of the second column's flags, which is why this parser is our own; the tests hold it to
+//! `serde_json` on everything that both accept.
 
 use std::borrow::Cow;
 
-use serde_json::{Map, Value};
+use memchr::memchr2;
+use serde_json::{Map, Number, Value};
 
 use crate::SourceSettings;
 use crate::format::Quarantine;
 
+/// Levels of objects and arrays.
+pub const DEPTH_MAX: usize = 64;
+/// Keys and items of one text, at all levels together.
+pub const KEYS_MAX: usize = 50_000;
+/// Objects of one text.
+pub const OBJECTS_MAX: usize = 10_000;
+/// Earlier values of duplicate keys that are kept.
+const DUPLICATES_MAX: usize = 64;
+
+/// The text holds more than one object, or an array: [`parse_all`] reads it.
+pub const SEVERAL: Quarantine = Quarantine("json_several_objects");
+
+const TRUNCATED: Quarantine = Quarantine("json_truncated");
+const INVALID: Quarantine = Quarantine("json_invalid");
+const TRAILING: Quarantine = Quarantine("json_trailing");
+const NOT_OBJECT: Quarantine = Quarantine("json_not_object");
+const TOO_DEEP: Quarantine = Quarantine("json_too_deep");
+const TOO_MANY: Quarantine = Quarantine("json_too_many_keys");
+
 /// An object and what was odd about it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Parsed {
     /// The object.
     pub object: Map<String, Value>,
-    /// Labels: `duplicate_key`, `lone_surrogate`.
+    /// Labels: `duplicate_key`, `lone_surrogate`, `control_character`, `invalid_escape`.
     pub flags: Vec<&'static str>,
+    /// The values that lost to a later one of the same key, in order.
+    pub duplicates: Vec<(String, Value)>,
 }
 
 /// A payload as text, and labels of what was found.
+///
+/// The byte order mark and the line's end (`\r`, `\n`, NUL, in any number) are cut off. Bytes that are not UTF-8 are
+/// read in the source's configured encoding (label `encoding:<name>`), or else replaced (label `invalid_utf8`).
 #[must_use]
-pub fn text<'a>(payload: &'a [u8], _settings: &SourceSettings) -> (Cow<'a, str>, Vec<&'static str>) {
-    (String::from_utf8_lossy(payload), vec![])
+pub fn text<'a>(payload: &'a [u8], settings: &SourceSettings) -> (Cow<'a, str>, Vec<&'static str>) {
+    let mut bytes = payload.strip_prefix(b"\xef\xbb\xbf").unwrap_or(payload);
+    while let [rest @ .., b'\r' | b'\n' | 0] = bytes {
+        bytes = rest;
+    }
+    if let Ok(text) = str::from_utf8(bytes) {
+        return (Cow::Borrowed(text), Vec::new());
+    }
+    if let Some(encoding) = settings.encoding
+        && let Some(text) = encoding.decode_without_bom_handling_and_without_replacement(bytes)
+    {
+        return (text, vec!["encoding.converted"]);
+    }
+    (String::from_utf8_lossy(bytes), vec!["invalid_utf8"])
 }
 
-/// Parses one object.
+/// Parses a text that is one object.
 ///
 /// # Errors
-/// It is none.
+/// The sender's: see the table above.
 pub fn parse(text: &str) -> Result<Parsed, Quarantine> {
-    let object = serde_json::from_str(text).map_err(|_| Quarantine("not_json"))?;
-    Ok(Parsed { object, flags: vec![] })
+    let mut parser = Parser::new(text);
+    let object = match parser.first()? {
+        Value::Object(object) => object,
+        Value::Array(items) if items.iter().any(Value::is_object) => return Err(SEVERAL),
+        _ => return Err(NOT_OBJECT),
+    };
+    match parser.peek() {
+        None => Ok(parser.done(object)),
+        Some(b'{') => Err(SEVERAL),
+        Some(_) => Err(TRAILING),
+    }
+}
+
+/// Parses a text that is several objects one after the other or arrays of them; each with the part of the text that
+/// it was written as.
+///
+/// # Errors
+/// The sender's, as for [`parse`]; a single part that is wrong refuses the whole, because it is unknown where the
+/// next one would begin.
+pub fn parse_all(text: &str) -> Result<Vec<(&str, Parsed)>, Quarantine> {
+    let mut parser = Parser::new(text);
+    let mut found = Vec::new();
+    while let Some(next) = parser.peek() {
+        match next {
+            b'{' => parser.object_part(&mut found)?,
+            b'[' if found.is_empty() => {
+                parser.at += 1;
+                loop {
+                    match parser.peek().ok_or(TRUNCATED)? {
+                        b'{' => parser.object_part(&mut found)?,
+                        b']' if found.is_empty() => {}
+                        _ => return Err(NOT_OBJECT),
+                    }
+                    match parser.peek().ok_or(TRUNCATED)? {
+                        b',' => parser.at += 1,
+                        b']' => break,
+                        _ => return Err(INVALID),
+                    }
+                }
+                parser.at += 1;
+                if parser.peek().is_some() {
+                    return Err(TRAILING);
+                }
+            }
+            _ => return Err(if found.is_empty() { NOT_OBJECT } else { TRAILING }),
+        }
+    }
+    if found.is_empty() { Err(NOT_OBJECT) } else { Ok(found) }
+}
+
+struct Parser<'a> {
+    text: &'a str,
+    at: usize,
+    keys: usize,
+    flags: Vec<&'static str>,
+    duplicates: Vec<(String, Value)>,
+}
+
+impl<'a> Parser<'a> {
+    fn new(text: &'a str) -> Parser<'a> {
+        Parser {
+            text,
+            at: 0,
+            keys: 0,
+            flags: Vec::new(),
+            duplicates: Vec::new(),
+        }
+    }
+
+    fn done(&mut self, object: Map<String, Value>) -> Parsed {
+        Parsed {
+            object,
+            flags: std::mem::take(&mut self.flags),
+            duplicates: std::mem::take(&mut self.duplicates),
+        }
+    }
+
+    fn object_part(&mut self, found: &mut Vec<(&'a str, Parsed)>) -> Result<(), Quarantine> {
+        if found.len() == OBJECTS_MAX {
+            return Err(TOO_MANY);
+        }
+        let start = self.at;
+        self.keys = 0;
+        let Value::Object(object) = self.value(0)? else {
+            return Err(NOT_OBJECT);
+        };
+        let parsed = self.done(object);
+        found.push((&self.text[start..self.at], parsed));
+        Ok(())
+    }
+
+    /// The first value; something that does not even begin like JSON is no object rather than a bad one.
+    fn first(&mut self) -> Result<Value, Quarantine> {
+        match self.peek() {
+            Some(b'{' | b'[') => self.value(0),
+            _ => Err(NOT_OBJECT),
+        }
+    }
+
+    fn byte(&self) -> Option<u8> {
+        self.text.as_bytes().get(self.at).copied()
+    }
+
+    /// The next byte that is not white space; it is not taken.
+    fn peek(&mut self) -> Option<u8> {
+        while let Some(b' ' | b'\t' | b'\n' | b'\r') = self.byte() {
+            self.at += 1;
+        }
+        self.byte()
+    }
+
+    fn flag(&mut self, flag: &'static str) {
+        if !self.flags.contains(&flag) {
+            self.flags.push(flag);
+        }
+    }
+
+    fn count(&mut self) -> Result<(), Quarantine> {
+        self.keys += 1;
+        if self.keys > KEYS_MAX { Err(TOO_MANY) } else { Ok(()) }
+    }
+
+    // Recursion is bounded by `DEPTH_MAX`.
+    fn value(&mut self, depth: usize) -> Result<Value, Quarantine> {
+        match self.peek().ok_or(TRUNCATED)? {
+            b'{' if depth == DEPTH_MAX => Err(TOO_DEEP),
+            b'[' if depth == DEPTH_MAX => Err(TOO_DEEP),
+            b'{' => self.object(depth),
+            b'[' => self.array(depth),
+            b'"' => self.string().map(Value::String),
+            b't' => self.word("true", Value::Bool(true)),
+            b'f' => self.word("false", Value::Bool(false)),
+            b'n' => self.word("null", Value::Null),
+            b'-' | b'0'..=b'9' => self.number(),
+            _ => Err(INVALID),
+        }
+    }
+
+    fn object(&mut self, depth: usize) -> Result<Value, Quarantine> {
+        self.at += 1;
+        let mut object = Map::new();
+        if self.peek() == Some(b'}') {
+            self.at += 1;
+            return Ok(Value::Object(object));
+        }
+        loop {
+            match self.peek().ok_or(TRUNCATED)? {
+                b'"' => {}
+                _ => return Err(INVALID),
+            }
+            self.count()?;
+            let key = self.string()?;
+            match self.peek().ok_or(TRUNCATED)? {
+                b':' => self.at += 1,
+                _ => return Err(INVALID),
+            }
+            let value = self.value(depth + 1)?;
+            match object.entry(key) {
+                serde_json::map::Entry::Vacant(vacant) => {
+                    vacant.insert(value);
+                }
+                serde_json::map::Entry::Occupied(mut occupied) => {
+                    let earlier = occupied.insert(value);
+                    let key = occupied.key().clone();
+                    self.flag("duplicate_key");
+                    if self.duplicates.len() < DUPLICATES_MAX {
+                        self.duplicates.push((key, earlier));
+                    }
+                }
+            }
+            match self.peek().ok_or(TRUNCATED)? {
+                b',' => self.at += 1,
+                b'}' => break,
+                _ => return Err(INVALID),
+            }
+        }
+        self.at += 1;
+        Ok(Value::Object(object))
+    }
+
+    fn array(&mut self, depth: usize) -> Result<Value, Quarantine> {
+        self.at += 1;
+        let mut items = Vec::new();
+        if self.peek() == Some(b']') {
+            self.at += 1;
+            return Ok(Value::Array(items));
+        }
+        loop {
+            self.count()?;
+            items.push(self.value(depth + 1)?);
+            match self.peek().ok_or(TRUNCATED)? {
+                b',' => self.at += 1,
+                b']' => break,
+                _ => return Err(INVALID),
+            }
+        }
+        self.at += 1;
+        Ok(Value::Array(items))
+    }
+
+    fn word(&mut self, word: &str, value: Value) -> Result<Value, Quarantine> {
+        let rest = &self.text.as_bytes()[self.at..];
+        if rest.starts_with(word.as_bytes()) {
+            self.at += word.len();
+            Ok(value)
+        } else if word.as_bytes().starts_with(rest) {
+            Err(TRUNCATED)
+        } else {
+            Err(INVALID)
+        }
+    }
+
+    fn number(&mut self) -> Result<Value, Quarantine> {
+        let start = self.at;
+        self.skip(b'-');
+        match self.byte().ok_or(TRUNCATED)? {
+            b'0' => self.at += 1,
+            b'1'..=b'9' => self.digits()?,
+            _ => return Err(INVALID),
+        }
+        if self.skip(b'.') {
+            self.digits()?;
+        }
+        if self.skip(b'e') || self.skip(b'E') {
+            let _sign = self.skip(b'+') || self.skip(b'-');
+            self.digits()?;
+        }
+        let text = &self.text[start..self.at];
+        // Keeps the digits as they are: the feature `arbitrary_precision` is on.
+        text.parse::<Number>().map(Value::Number).map_err(|_| INVALID)
+    }
+
+    fn skip(&mut self, byte: u8) -> bool {
+        let there = self.byte() == Some(byte);
+        self.at += usize::from(there);
+        there
+    }
+
+    fn digits(&mut self) -> Result<(), Quarantine> {
+        let start = self.at;
+        while self.byte().is_some_and(|b| b.is_ascii_digit()) {
+            self.at += 1;
+        }
+        match (self.at > start, self.byte()) {
+            (true, _) => Ok(()),
+            (false, None) => Err(TRUNCATED),
+            (false, Some(_)) => Err(INVALID),
+        }
+    }
+
+    fn string(&mut self) -> Result<String, Quarantine> {
+        self.at += 1;
+        let mut out = String::new();
+        loop {
+            let rest = &self.text[self.at..];
+            let end = memchr2(b'"', b'\\', rest.as_bytes()).ok_or(TRUNCATED)?;
+            let plain = &rest[..end];
+            if plain.bytes().any(|b| b < 0x20) {
+                self.flag("control_character");
+            }
+            let quote = rest.as_bytes()[end] == b'"';
+            self.at += end + 1;
+            if quote && out.is_empty() {
+                return Ok(plain.to_owned());
+            }
+            out.push_str(plain);
+            if quote {
+                return Ok(out);
+            }
+            self.escape(&mut out)?;
+        }
+    }
+
+    /// What follows a backslash.
+    fn escape(&mut self, out: &mut String) -> Result<(), Quarantine> {
+        let escape = self.byte().ok_or(TRUNCATED)?;
+        self.at += 1;
+        match escape {
+            b'"' | b'\\' | b'/' => out.push(char::from(escape)),
+            b'b' => out.push('\u{8}'),
+            b'f' => out.push('\u{c}'),
+            b'n' => out.push('\n'),
+            b'r' => out.push('\r'),
+            b't' => out.push('\t'),
+            b'u' => {
+                let unit = self.hex(4)?;
+                out.push(match unit {
+                    0xd800..=0xdbff => self.low_surrogate(unit).unwrap_or_else(|| self.lone()),
+                    0xdc00..=0xdfff => self.lone(),
+                    _ => char::from_u32(unit).unwrap_or(char::REPLACEMENT_CHARACTER),
+                });
+            }
+            b'x' => {
+                self.flag("invalid_escape");
+                // A character's bytes come one by one.
+                let mut bytes = vec![self.hex(2)? as u8];
+                while bytes.len() < 4096 && self.text.as_bytes()[self.at..].starts_with(b"\\x") {
+                    self.at += 2;
+                    bytes.push(self.hex(2)? as u8);
+                }
+                out.push_str(&String::from_utf8_lossy(&bytes));
+            }
+            _ => return Err(INVALID),
+        }
+        Ok(())
+    }
+
+    fn lone(&mut self) -> char {
+        self.flag("lone_surrogate");
+        char::REPLACEMENT_CHARACTER
+    }
+
+    /// The character of a pair whose first half was read; takes nothing where no second half follows.
+    fn low_surrogate(&mut self, high: u32) -> Option<char> {
+        let rest = self.text.as_bytes().get(self.at..self.at + 6)?;
+        let digits = str::from_utf8(rest.strip_prefix(b"\\u")?).ok()?;
+        if !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
+            return None;
+        }
+        let low = u32::from_str_radix(digits, 16)
+            .ok()
+            .filter(|low| (0xdc00..=0xdfff).contains(low))?;
+        self.at += 6;
+        char::from_u32(0x10000 + ((high - 0xd800) << 10) + (low - 0xdc00))
+    }
+
+    fn hex(&mut self, digits: usize) -> Result<u32, Quarantine> {
+        let mut number = 0;
+        for _ in 0..digits {
+            let digit = self.byte().ok_or(TRUNCATED)?;
+            number = number * 16 + char::from(digit).to_digit(16).ok_or(INVALID)?;
+            self.at += 1;
+        }
+        Ok(number)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    #[test]
+    fn what_is_refused_says_why() {
+        for (text, reason) in [
+            ("", "json_not_object"),
+            ("hello", "json_not_object"),
+            ("null", "json_not_object"),
+            ("[]", "json_not_object"),
+            ("[1,2]", "json_not_object"),
+            ("{", "json_truncated"),
+            (r#"{"a":"b"#, "json_truncated"),
+            (r#"{"a":tru"#, "json_truncated"),
+            (r#"{"a":1."#, "json_truncated"),
+            (r#"{"a":"\u12"#, "json_truncated"),
+            (r#"{"a":NaN}"#, "json_invalid"),
+            (r#"{"a":01}"#, "json_invalid"),
+            (r#"{"a":1,}"#, "json_invalid"),
+            (r#"{a:1}"#, "json_invalid"),
+            (r#"{"a":"\q"}"#, "json_invalid"),
+            (r#"{"a":1},"#, "json_trailing"),
+            (r#"{"a":1}}"#, "json_trailing"),
+            (r#"{"a":1} {"b":2}"#, "json_several_objects"),
+            (r#"[{"a":1}]"#, "json_several_objects"),
+        ] {
+            assert_eq!(parse(text).unwrap_err().0, reason, "{text}");
+        }
+        let deep = |n: usize| format!("{}1{}", "{\"a\":".repeat(n), "}".repeat(n));
+        assert!(parse(&deep(64)).is_ok());
+        assert_eq!(parse(&deep(65)).unwrap_err(), TOO_DEEP);
+        assert_eq!(parse(&"[".repeat(100_000)).unwrap_err(), TOO_DEEP);
+    }
+
+    #[test]
+    fn what_is_odd_is_flagged() {
+        for (text, value, flags) in [
+            (r#"{"u":"a","\u0075":"b"}"#, json!({"u": "b"}), &["duplicate_key"][..]),
+            (r#"{"u":"\ud800"}"#, json!({"u": "\u{fffd}"}), &["lone_surrogate"]),
+            (
+                r#"{"u":"\ud83d\ud83d\ude00\udc00b"}"#,
+                json!({"u": "\u{fffd}\u{1f600}\u{fffd}b"}),
+                &["lone_surrogate"],
+            ),
+            ("{\"u\":\"a\tb\"}", json!({"u": "a\tb"}), &["control_character"]),
+            (r#"{"u":"\xE4\xB8\xAD\x22"}"#, json!({"u": "中\""}), &["invalid_escape"]),
+            ("\u{20} {\"u\":{}}\r\n", json!({"u": {}}), &[]),
+        ] {
+            let parsed = parse(text).unwrap();
+            assert_eq!(Value::Object(parsed.object), value, "{text}");
+            assert_eq!(parsed.flags, flags, "{text}");
+        }
+        let parsed = parse(r#"{"user":"admin","user":{"id":1},"user":null}"#).unwrap();
+        assert_eq!(
+            parsed.duplicates,
+            [
+                ("user".to_owned(), json!("admin")),
+                ("user".to_owned(), json!({"id": 1}))
+            ]
+        );
+    }
+
+    #[test]
+    fn numbers_keep_their_digits() {
+        for digits in [
+            "9007199254740993",
+            "-9223372036854775809",
+            "1e400",
+            "0.10e+1",
+            "-0",
+            "123456789012345678901.50",
+        ] {
+            let parsed = parse(&format!("{{\"n\":{digits}}}")).unwrap();
+            assert_eq!(
+                parsed.object["n"].to_string(),
+                digits.replace("e400", "e+400").replace("e++", "e+"),
+                "{digits}"
+            );
+        }
+    }
+
+    #[test]
+    fn several_objects_are_told_apart() {
+        for text in [r#"{"a":1}{"a":2}"#, "{\"a\":1}\n{\"a\":2}\n", r#"[{"a":1}, {"a":2}]"#] {
+            let parts = parse_all(text).unwrap();
+            assert_eq!(
+                parts.iter().map(|(t, _)| *t).collect::<Vec<_>>(),
+                [r#"{"a":1}"#, r#"{"a":2}"#],
+                "{text}"
+            );
+        }
+        for text in [
+            r#"{"a":1}{"a":"#,
+            r#"[{"a":1},2]"#,
+            r#"[{"a":1}"#,
+            r#"[{"a":1}]x"#,
+            r#"{"a":1} x"#,
+            "[]",
+        ] {
+            assert!(parse_all(text).is_err(), "{text}");
+        }
+    }
+
+    fn any_json() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            any::<f64>().prop_map(Value::from),
+            ".*".prop_map(Value::from),
+        ];
+        leaf.prop_recursive(5, 64, 8, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..6).prop_map(Value::from),
+                prop::collection::vec(("\\PC*", inner), 0..6)
+                    .prop_map(|fields| Value::Object(fields.into_iter().collect())),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn agrees_with_serde_json_on_what_it_writes(value in any_json(), pretty in any::<bool>()) {
+            let object = json!({"v": value});
+            let text = if pretty { serde_json::to_string_pretty(&object).unwrap() } else { object.to_string() };
+            let parsed = parse(&text).unwrap();
+            prop_assert_eq!(Value::Object(parsed.object), object);
+            prop_assert!(parsed.flags.is_empty());
+        }
+
+        #[test]
+        fn agrees_with_serde_json_on_near_misses(text in "\\{(\"[ab]\":[-0-9.eE\\[\\]{}\"\\\\u,:tfn ]{0,8},?){0,3}\\}? ?") {
+            let theirs = serde_json::from_str::<Map<String, Value>>(&text);
+            match parse(&text) {
+                Ok(ours) if ours.flags.is_empty() => prop_assert_eq!(Some(ours.object), theirs.ok()),
+                Ok(_) => {}
+                Err(_) => prop_assert!(theirs.is_err(), "{}", text),
+            }
+        }
+
+        #[test]
+        fn never_panics(text in ".{0,200}") {
+            let _ = parse(&text);
+            let _ = parse_all(&text);
+        }
+    }
 }

@@ -13,6 +13,7 @@ pub mod class;
 pub mod command_line;
 pub mod dedup;
 pub mod detection;
+pub mod fields;
 pub mod format;
 pub mod json;
 pub mod mask;

@@ -3,26 +3,28 @@
 use std::sync::Arc;
 
 use model::{Event, RawRecord};
+use serde_json::Value;
 
-use crate::Settings;
-use crate::format::{self, Input, Quarantine, base_event};
+use crate::detection::{self, Choice};
+use crate::format::{Input, Quarantine, base_event, json_lines};
+use crate::{Settings, dedup, json};
 
 /// A record, normalized.
 #[derive(Clone, Debug)]
 pub struct Normalized {
-    /// The format's name.
+    /// The format's name; `unknown` where none was found.
     pub format: &'static str,
     /// Why this format.
     pub reason: &'static str,
     /// One event or more.
     pub events: Vec<Event>,
-    /// Why it could not be parsed, where it could not.
+    /// Why it, or a part of it, could not be parsed.
     pub quarantined: Option<Quarantine>,
     /// What a repeated delivery of the record has too ([`crate::dedup`]); `None`: never a duplicate.
     pub dedup: Option<[u8; 16]>,
 }
 
-/// Makes events of records.
+/// Makes events of records. Cheap to clone; shared by threads.
 #[derive(Clone, Debug, Default)]
 pub struct Normalizer {
     settings: Arc<Settings>,
@@ -37,19 +39,131 @@ impl Normalizer {
         }
     }
 
-    /// Makes events of a record.
+    /// Makes events of a record. The same record gives the same events, always.
     #[must_use]
     pub fn normalize(&self, record: &RawRecord) -> Normalized {
-        let input = Input::new(record, self.settings.of(&record.source));
-        let reason = Quarantine("unknown_format");
-        let _ = format::FORMATS;
-        let events = vec![base_event::event(&input, "unknown", reason)];
-        Normalized {
-            format: "unknown",
-            reason: "nothing matched",
-            events,
-            quarantined: Some(reason),
-            dedup: None,
+        let mut input = Input::new(record, self.settings.of(&record.source));
+        let known = detection::by_source(&input);
+        // Several objects in one record are each an event of their own; what is one is not parsed here, because
+        // the format may want to parse it otherwise.
+        let choice = known.unwrap_or_else(|| detection::by_bytes(&input));
+        let mut normalized = match read(&mut input, choice) {
+            Err(json::SEVERAL) => several(&mut input, known),
+            other => one(&input, choice, other),
+        };
+        number(&mut normalized.events);
+        normalized.dedup = key(record, &normalized);
+        normalized
+    }
+}
+
+fn read(input: &mut Input<'_>, choice: Choice) -> Result<Vec<Event>, Quarantine> {
+    let Some(format) = choice.format else {
+        return Err(match input.object() {
+            // No format claims an array or a row of objects as a whole.
+            Err(json::SEVERAL) => json::SEVERAL,
+            Err(reason) if input.text.starts_with('{') => reason,
+            _ if input.text.is_empty() => Quarantine("empty"),
+            _ => Quarantine("unknown_format"),
+        });
+    };
+    input.format = format.name;
+    let flags = input.flags.len();
+    match (format.normalize)(input) {
+        Ok(events) if events.is_empty() => Err(Quarantine("no_event")),
+        Ok(events) => Ok(events),
+        Err(reason) => {
+            // What a format noted on its way belongs to the event that it did not make, too.
+            debug_assert!(input.flags.len() >= flags);
+            Err(reason)
         }
+    }
+}
+
+fn one(input: &Input<'_>, choice: Choice, result: Result<Vec<Event>, Quarantine>) -> Normalized {
+    let (events, quarantined) = match result {
+        Ok(events) => (events, None),
+        Err(reason) => (vec![base_event::quarantined(input, reason)], Some(reason)),
+    };
+    Normalized {
+        format: input.format,
+        reason: choice.reason,
+        events,
+        quarantined,
+        dedup: None,
+    }
+}
+
+fn several(input: &mut Input<'_>, known: Option<Choice>) -> Normalized {
+    let whole = &*input;
+    let parts = match json::parse_all(&whole.text) {
+        Ok(parts) => parts,
+        Err(reason) => {
+            let choice = known.unwrap_or(Choice {
+                format: None,
+                reason: "several objects, one of them broken",
+            });
+            return one(whole, choice, Err(reason));
+        }
+    };
+    let mut all: Option<Normalized> = None;
+    for (text, parsed) in parts {
+        let mut part = Input::part(whole, text, parsed);
+        part.flags.push("json.several_objects");
+        let choice = known.unwrap_or_else(|| detection::by_bytes(&part));
+        let result = read(&mut part, choice);
+        let mut next = one(&part, choice, result);
+        match &mut all {
+            None => all = Some(next),
+            Some(all) => {
+                all.events.append(&mut next.events);
+                all.quarantined = all.quarantined.or(next.quarantined);
+            }
+        }
+    }
+    // `parse_all` gives at least one part.
+    all.unwrap_or_else(|| {
+        one(
+            whole,
+            Choice {
+                format: None,
+                reason: "nothing matched",
+            },
+            Err(json::SEVERAL),
+        )
+    })
+}
+
+/// The second and later events of a record are told apart by `#1`, `#2` …
+fn number(events: &mut [Event]) {
+    for (n, event) in events.iter_mut().enumerate().skip(1) {
+        let uid: Arc<str> = format!("{}#{n}", event.uid).into();
+        if let Some(Value::Object(metadata)) = event.ocsf.get_mut("metadata") {
+            metadata.insert("uid".to_owned(), Value::from(&*uid));
+        }
+        event.uid = uid;
+    }
+}
+
+/// A record is repeated where source, the source's id and bytes are: without an id it never is.
+fn key(record: &RawRecord, normalized: &Normalized) -> Option<[u8; 16]> {
+    if normalized.format == json_lines::FORMAT.name {
+        return None;
+    }
+    let batch = record
+        .headers
+        .iter()
+        .find(|(name, _)| name == dedup::HEADER_BATCH)
+        .map(|(_, value)| value.as_ref());
+    let uid = normalized
+        .events
+        .first()
+        .and_then(|e| e.text("metadata.original_event_uid"));
+    match (uid, batch) {
+        (Some(uid), _) if normalized.quarantined.is_none() => {
+            Some(dedup::key(&record.source, b"uid", uid.as_bytes(), &record.payload))
+        }
+        (_, Some(batch)) => Some(dedup::key(&record.source, b"batch", batch, &record.payload)),
+        _ => None,
     }
 }

@@ -6,11 +6,19 @@ use crate::builder::EventBuilder;
 use crate::class;
 use crate::format::{Input, Quarantine};
 
-/// The event of a record that could not be parsed.
+/// The event of a record that could not be parsed: searchable by its text, with the label `quarantined:<reason>`.
+/// Its time is when it was received.
 #[must_use]
-pub fn event(input: &Input<'_>, format: &str, reason: Quarantine) -> Event {
-    let mut b = EventBuilder::new(input, &class::BASE_EVENT, 0, "Unknown", "Unknown");
-    b.metadata("log_format", format);
-    b.label(format!("quarantined:{reason}"));
+pub fn quarantined(input: &Input<'_>, reason: Quarantine) -> Event {
+    // The product is unknown; the source's id is what we have for its name.
+    let source = &*input.record.source;
+    let mut b = EventBuilder::new(
+        input,
+        &class::BASE_EVENT,
+        0,
+        "",
+        if source.is_empty() { "unknown" } else { source },
+    );
+    b.time(input.record.received_at).label(format!("quarantined:{reason}"));
     b.finish()
 }

@@ -12,7 +12,9 @@ mod error;
 mod evaluate;
 pub mod policy;
 pub mod reference;
+mod report;
 pub mod sigma;
+mod yaml;
 
 pub use compile::{Hit, RuleSet};
 pub use error::{Place, PolicyError, Problem};

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{EventField, PolicyIndex};
+pub use crate::sigma::Compare;
 use crate::sigma::Number;
 
 /// A correlation over the events of other rules (or of other correlations: chaining).
@@ -77,48 +78,6 @@ pub enum CorrelationCondition {
     AllRules,
     /// `temporal` with a condition over the rules by name (`rule_a and not rule_b`).
     Expression(Expression),
-}
-
-/// A comparison of the counted number (left) with the one given (right).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Compare {
-    /// `lt`
-    Lt,
-    /// `lte`
-    Lte,
-    /// `gt`
-    Gt,
-    /// `gte`
-    Gte,
-    /// `eq`
-    Eq,
-    /// `neq`
-    Neq,
-}
-
-impl Compare {
-    /// Whether `counted` stands so to `given`.
-    #[must_use]
-    pub fn holds(self, counted: Number, given: Number) -> bool {
-        match self {
-            Compare::Lt => counted < given,
-            Compare::Lte => counted <= given,
-            Compare::Gt => counted > given,
-            Compare::Gte => counted >= given,
-            Compare::Eq => counted == given,
-            Compare::Neq => counted != given,
-        }
-    }
-
-    /// Whether more events can make it false, so that it is judged only when its window has closed.
-    #[must_use]
-    pub fn is_negative(self, given: Number) -> bool {
-        match self {
-            Compare::Lt | Compare::Lte => true,
-            Compare::Eq => given == Number::Int(0),
-            Compare::Gt | Compare::Gte | Compare::Neq => false,
-        }
-    }
 }
 
 /// A boolean expression over the rules of a correlation.

@@ -11,7 +11,12 @@ pub enum Part {
     Any,
     /// `?`: exactly one character.
     One,
+    /// One of [`DASHES`], by which Windows programs know an option (`windash`).
+    Dash,
 }
+
+/// Hyphen, slash, en dash, em dash, horizontal bar.
+pub const DASHES: [char; 5] = ['-', '/', '\u{2013}', '\u{2014}', '\u{2015}'];
 
 /// A string with wildcards. Two literals never stand side by side, nor do two `*`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -109,6 +114,7 @@ impl Pattern {
                     Some(rest)
                 }
                 Some(Part::One) => rest.chars().next().map(|c| &rest[c.len_utf8()..]),
+                Some(Part::Dash) => rest.strip_prefix(DASHES),
                 Some(Part::Literal(l)) => strip(rest, l),
             };
             if let Some(after) = stepped {
@@ -121,6 +127,24 @@ impl Pattern {
             let from = &from[c.len_utf8()..];
             back = Some((after_star, from));
             (part, rest) = (after_star, from);
+        }
+    }
+
+    /// `windash`: each `-` or `/` that begins an option (a word behind it, none before) stands for any dash.
+    pub(crate) fn dashes(&mut self) {
+        let word = |c: char| c.is_alphanumeric() || c == '_';
+        for part in std::mem::take(&mut self.parts) {
+            let Part::Literal(text) = part else {
+                self.push(part);
+                continue;
+            };
+            let mut before = None;
+            let mut chars = text.chars().peekable();
+            while let Some(c) = chars.next() {
+                let option = matches!(c, '-' | '/') && !before.is_some_and(word) && chars.peek().copied().is_some_and(word);
+                if option { self.push(Part::Dash) } else { self.push_char(c) }
+                before = Some(c);
+            }
         }
     }
 
@@ -148,6 +172,7 @@ impl fmt::Display for Pattern {
             match part {
                 Part::Any => f.write_str("*")?,
                 Part::One => f.write_str("?")?,
+                Part::Dash => f.write_str("-")?,
                 Part::Literal(text) => {
                     for c in text.chars() {
                         if matches!(c, '*' | '?' | '\\') {

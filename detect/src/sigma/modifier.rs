@@ -1,0 +1,454 @@
+//! `field|modifier|modifier: values` → [`Item`].
+
+use std::collections::BTreeMap;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use ipnet::IpNet;
+use regex::RegexBuilder;
+
+use super::{Compare, End, Item, Match, Number, Part, Pattern, TimePart, address};
+use crate::Problem;
+use crate::report::{Report, unknown};
+use crate::yaml::{Key, Kind, Node};
+
+/// What `%name%` stands for with `|expand`: from reference tables or the configuration.
+pub type Placeholders = BTreeMap<String, Vec<String>>;
+
+/// Values of one item.
+const VALUES_MAX: usize = 65_536;
+/// What one value may expand to.
+const ALTERNATIVES_MAX: usize = 10_000;
+
+/// All modifiers, for suggestions.
+const MODIFIERS: &[&str] = &[
+    "all", "base64", "base64offset", "cased", "cidr", "contains", "day", "endswith", "exists", "expand", "fieldref",
+    "gt", "gte", "hour", "i", "lt", "lte", "m", "minute", "month", "neq", "re", "s", "startswith", "utf16", "utf16be",
+    "utf16le", "week", "wide", "windash", "year",
+];
+
+/// The modifiers of an item, read.
+#[derive(Default)]
+struct Modifiers {
+    end: Option<End>,
+    all: bool,
+    cased: bool,
+    neq: bool,
+    windash: bool,
+    expand: bool,
+    encodings: Vec<Encoding>,
+    kind: Option<ValueKind>,
+    part: Option<TimePart>,
+    flags: [bool; 3],
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum ValueKind {
+    Re,
+    Cidr,
+    Exists,
+    FieldRef,
+    Compare(Compare),
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Encoding {
+    Utf16,
+    Utf16Le,
+    Utf16Be,
+    Base64,
+    Base64Offset,
+}
+
+/// Reads an item; `None` where it is reported as broken.
+pub(crate) fn item(report: &mut Report, key: &Key, value: &Node, placeholders: &Placeholders) -> Option<Item> {
+    let mut words = key.text.split('|').map(str::trim);
+    let field = words.next().filter(|f| !f.is_empty());
+    let modifiers = modifiers(report, key, words)?;
+    let values = match &value.kind {
+        Kind::List(items) => items.as_slice(),
+        _ => std::slice::from_ref(value),
+    };
+    if values.is_empty() {
+        report.shape(value, &key.text, "a value or a list of values");
+        return None;
+    }
+    if values.len() > VALUES_MAX {
+        report.at_key(key, Problem::TooMuch { what: "values in one item", given: values.len(), limit: VALUES_MAX });
+        return None;
+    }
+    let before = report.errors.len();
+    let groups = values
+        .iter()
+        .filter_map(|v| {
+            let result = matches(&modifiers, field.is_none(), v, placeholders);
+            let missing = result.as_ref().map_or(&[][..], |r| &r.missing);
+            for name in missing {
+                report.at(v, Problem::Lint(format!("the placeholder `%{name}%` has no values; it matches nothing")));
+            }
+            match result {
+                Ok(r) => Some(r.matches),
+                Err(Wrong::Shape(allowed)) => {
+                    report.shape(v, &key.text, allowed);
+                    None
+                }
+                Err(Wrong::Problem(problem)) => {
+                    report.at(v, problem);
+                    None
+                }
+            }
+        })
+        .collect();
+    if report.errors[before..].iter().any(|e| !e.is_lint()) {
+        return None;
+    }
+    Some(Item {
+        field: field.map(Into::into),
+        groups,
+        all: modifiers.all,
+        negated: modifiers.neq,
+        place: key.place(&report.file),
+    })
+}
+
+fn modifiers<'t>(report: &mut Report, key: &Key, words: impl Iterator<Item = &'t str>) -> Option<Modifiers> {
+    let mut out = Modifiers::default();
+    let mut fine = true;
+    for word in words {
+        let problem = match word {
+            "all" => {
+                out.all = true;
+                None
+            }
+            "cased" => {
+                out.cased = true;
+                None
+            }
+            "neq" => {
+                out.neq = true;
+                None
+            }
+            "windash" => {
+                out.windash = true;
+                None
+            }
+            "expand" => {
+                out.expand = true;
+                None
+            }
+            "i" | "m" | "s" if out.kind == Some(ValueKind::Re) => {
+                out.flags["ims".find(word).unwrap_or(0)] = true;
+                None
+            }
+            "i" | "m" | "s" => Some("goes behind `re` only".to_owned()),
+            "contains" => out.set_end(End::Contains),
+            "startswith" => out.set_end(End::Starts),
+            "endswith" => out.set_end(End::Ends),
+            "re" => out.set_kind(ValueKind::Re),
+            "cidr" => out.set_kind(ValueKind::Cidr),
+            "exists" => out.set_kind(ValueKind::Exists),
+            "fieldref" => out.set_kind(ValueKind::FieldRef),
+            "lt" => out.set_kind(ValueKind::Compare(Compare::Lt)),
+            "lte" => out.set_kind(ValueKind::Compare(Compare::Lte)),
+            "gt" => out.set_kind(ValueKind::Compare(Compare::Gt)),
+            "gte" => out.set_kind(ValueKind::Compare(Compare::Gte)),
+            "minute" => out.set_part(TimePart::Minute),
+            "hour" => out.set_part(TimePart::Hour),
+            "day" => out.set_part(TimePart::Day),
+            "week" => out.set_part(TimePart::Week),
+            "month" => out.set_part(TimePart::Month),
+            "year" => out.set_part(TimePart::Year),
+            "utf16" => out.encode(Encoding::Utf16),
+            "utf16le" | "wide" => out.encode(Encoding::Utf16Le),
+            "utf16be" => out.encode(Encoding::Utf16Be),
+            "base64" => out.encode(Encoding::Base64),
+            "base64offset" => out.encode(Encoding::Base64Offset),
+            _ => {
+                report.at_key(key, unknown("modifier", word, MODIFIERS));
+                fine = false;
+                None
+            }
+        };
+        if let Some(reason) = problem {
+            report.at_key(key, Problem::Modifier { given: word.to_owned(), reason });
+            fine = false;
+        }
+    }
+    if let Some((given, reason)) = out.clash() {
+        report.at_key(key, Problem::Modifier { given: given.to_owned(), reason: reason.to_owned() });
+        fine = false;
+    }
+    fine.then_some(out)
+}
+
+impl Modifiers {
+    fn set_end(&mut self, end: End) -> Option<String> {
+        let twice = self.end.replace(end).is_some_and(|e| e != end);
+        twice.then(|| "does not go with another of `contains`, `startswith`, `endswith`".to_owned())
+    }
+
+    fn set_kind(&mut self, kind: ValueKind) -> Option<String> {
+        let twice = self.kind.replace(kind).is_some();
+        twice.then(|| "does not go with another modifier that says what the value is".to_owned())
+    }
+
+    fn set_part(&mut self, part: TimePart) -> Option<String> {
+        self.part.replace(part).is_some().then(|| "is the second part of a time".to_owned())
+    }
+
+    fn encode(&mut self, encoding: Encoding) -> Option<String> {
+        if self.end.is_some() {
+            return Some("has to stand before `contains`, `startswith` and `endswith`".to_owned());
+        }
+        let done = self.encodings.iter().any(|e| matches!(e, Encoding::Base64 | Encoding::Base64Offset));
+        self.encodings.push(encoding);
+        done.then(|| "stands behind `base64`, which is text already".to_owned())
+    }
+
+    /// Modifiers that do not go together, wherever they stand.
+    fn clash(&self) -> Option<(&'static str, &'static str)> {
+        if let Some(kind) = self.kind {
+            let word = kind.word();
+            if self.end.is_some() && kind != ValueKind::FieldRef {
+                return Some((word, "does not go with `contains`, `startswith`, `endswith`"));
+            }
+            if self.windash || self.expand || !self.encodings.is_empty() {
+                return Some((word, "does not go with `windash`, `expand` or an encoding"));
+            }
+            if self.part.is_some() && !matches!(kind, ValueKind::Compare(_)) {
+                return Some((word, "does not go with a part of a time"));
+            }
+            if kind == ValueKind::Exists && (self.all || self.neq || self.cased) {
+                return Some((word, "stands alone"));
+            }
+        } else if self.part.is_some()
+            && (self.end.is_some() || self.windash || self.expand || !self.encodings.is_empty())
+        {
+            return Some(("minute … year", "go with `lt`, `lte`, `gt`, `gte`, `neq` only"));
+        }
+        let base64 = self.encodings.iter().any(|e| matches!(e, Encoding::Base64 | Encoding::Base64Offset));
+        (self.windash && base64).then_some(("windash", "does not go with an encoding"))
+    }
+}
+
+impl ValueKind {
+    fn word(self) -> &'static str {
+        match self {
+            ValueKind::Re => "re",
+            ValueKind::Cidr => "cidr",
+            ValueKind::Exists => "exists",
+            ValueKind::FieldRef => "fieldref",
+            ValueKind::Compare(Compare::Lt) => "lt",
+            ValueKind::Compare(Compare::Lte) => "lte",
+            ValueKind::Compare(Compare::Gt) => "gt",
+            ValueKind::Compare(_) => "gte",
+        }
+    }
+}
+
+/// One value's matches, and the placeholders that had no values.
+struct Matches {
+    matches: Vec<Match>,
+    missing: Vec<String>,
+}
+
+enum Wrong {
+    Shape(&'static str),
+    Problem(Problem),
+}
+
+impl From<Match> for Matches {
+    fn from(m: Match) -> Matches {
+        Matches { matches: vec![m], missing: Vec::new() }
+    }
+}
+
+fn matches(m: &Modifiers, keyword: bool, value: &Node, placeholders: &Placeholders) -> Result<Matches, Wrong> {
+    let number = |n: &Node| match &n.kind {
+        Kind::Number(number, _) => Ok(*number),
+        // Quoted numbers are common, and can mean nothing else here.
+        Kind::Text(text) => Number::parse(text).ok_or(Wrong::Shape("a number")),
+        _ => Err(Wrong::Shape("a number")),
+    };
+    if let Some(part) = m.part {
+        let compare = match m.kind {
+            Some(ValueKind::Compare(compare)) => compare,
+            _ => Compare::Eq,
+        };
+        return Ok(Match::TimePart { part, compare, value: number(value)? }.into());
+    }
+    match m.kind {
+        Some(ValueKind::Compare(compare)) => Ok(Match::Compare(compare, number(value)?).into()),
+        Some(ValueKind::Exists) => match value.kind {
+            Kind::Bool(b) => Ok(Match::Exists(b).into()),
+            _ => Err(Wrong::Shape("true or false")),
+        },
+        Some(ValueKind::Re) => {
+            let text = value.scalar().ok_or(Wrong::Shape("a regular expression"))?;
+            let [i, multi, s] = m.flags;
+            let built = RegexBuilder::new(&text).case_insensitive(i).multi_line(multi).dot_matches_new_line(s).build();
+            built.map(|r| Match::Regex(r).into()).map_err(|e| {
+                // Its last line says what is wrong; those before draw the place.
+                let reason = e.to_string();
+                let reason = reason.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
+                Wrong::Problem(Problem::Regex { given: text.into_owned(), reason })
+            })
+        }
+        Some(ValueKind::Cidr) => {
+            let text = value.scalar().ok_or(Wrong::Shape("a CIDR"))?;
+            let net = text.parse::<IpNet>().ok().or_else(|| address(&text).map(IpNet::from));
+            net.map(|n| Match::Cidr(n).into()).ok_or(Wrong::Shape("a CIDR (10.0.0.0/8) or an address"))
+        }
+        Some(ValueKind::FieldRef) => {
+            let field = value.scalar().filter(|t| !t.is_empty()).ok_or(Wrong::Shape("a field's name"))?;
+            let end = m.end.unwrap_or(End::Whole);
+            Ok(Match::FieldRef { field: (*field).into(), end, cased: m.cased }.into())
+        }
+        None => text(m, keyword, value, placeholders),
+    }
+}
+
+fn text(m: &Modifiers, keyword: bool, value: &Node, placeholders: &Placeholders) -> Result<Matches, Wrong> {
+    let as_text = keyword || m.end.is_some() || m.windash || m.expand || !m.encodings.is_empty();
+    let raw = match &value.kind {
+        Kind::Null if !as_text => return Ok(Match::Null.into()),
+        Kind::Bool(b) if !as_text => return Ok(Match::Bool(*b).into()),
+        Kind::Number(n, raw) if !as_text => {
+            let mut out = Matches::from(Match::Number(*n));
+            if Number::parse(raw).is_none() {
+                // `0x1f`: YAML's 31, but logs write it as the rule does.
+                out.matches.push(Match::Pattern { pattern: Pattern::literal(raw), cased: m.cased });
+            }
+            return Ok(out);
+        }
+        Kind::Null | Kind::List(_) | Kind::Map(_) => {
+            return Err(Wrong::Shape("text, a number, a boolean, or a list of them"));
+        }
+        _ => value.scalar().ok_or(Wrong::Shape("text"))?,
+    };
+    let mut missing = Vec::new();
+    let mut patterns =
+        if m.expand { expand(&raw, placeholders, &mut missing)? } else { vec![Pattern::parse(&raw)] };
+    if m.windash {
+        patterns.iter_mut().for_each(Pattern::dashes);
+    }
+    if !m.encodings.is_empty() {
+        let mut encoded = Vec::new();
+        for p in &patterns {
+            encode(&m.encodings, p, &mut encoded)?;
+        }
+        patterns = encoded;
+    }
+    let end = m.end.unwrap_or(if keyword { End::Contains } else { End::Whole });
+    let matches = patterns
+        .into_iter()
+        .map(|p| match end {
+            End::Whole => p,
+            End::Starts => p.any_after(),
+            End::Ends => p.any_before(),
+            End::Contains => p.any_before().any_after(),
+        })
+        .map(|pattern| Match::Pattern { pattern, cased: m.cased })
+        .collect();
+    Ok(Matches { matches, missing })
+}
+
+/// `%name%` replaced by each of its values; `%%` and a single `%` stand for themselves.
+fn expand(raw: &str, placeholders: &Placeholders, missing: &mut Vec<String>) -> Result<Vec<Pattern>, Wrong> {
+    let mut out = vec![Pattern::default()];
+    let mut rest = raw;
+    loop {
+        let (before, name, after) = match rest.split_once('%').and_then(|(b, r)| Some((b, r.split_once('%')?))) {
+            Some((before, (name, after))) if !name.is_empty() && !name.contains(char::is_whitespace) => {
+                (before, Some(name), after)
+            }
+            _ => (rest, None, ""),
+        };
+        let literal = Pattern::parse(before);
+        out.iter_mut().for_each(|p| literal.parts().iter().for_each(|part| p.push(part.clone())));
+        let Some(name) = name else { return Ok(out) };
+        let values = placeholders.get(name).map_or(&[][..], Vec::as_slice);
+        if values.is_empty() {
+            missing.push(name.to_owned());
+            return Ok(Vec::new());
+        }
+        let given = out.len().saturating_mul(values.len());
+        if given > ALTERNATIVES_MAX {
+            let what = "values behind one placeholder";
+            return Err(Wrong::Problem(Problem::TooMuch { what, given, limit: ALTERNATIVES_MAX }));
+        }
+        out = out
+            .iter()
+            .flat_map(|p| {
+                values.iter().map(move |v| {
+                    let mut p = p.clone();
+                    p.push(Part::Literal(v.clone()));
+                    p
+                })
+            })
+            .collect();
+        rest = after;
+    }
+}
+
+fn encode(encodings: &[Encoding], pattern: &Pattern, out: &mut Vec<Pattern>) -> Result<(), Wrong> {
+    let text = pattern.as_literal().ok_or_else(|| {
+        let key = pattern.to_string();
+        let reason = "a value with a wildcard cannot be encoded; write `\\*` for an asterisk".to_owned();
+        Wrong::Problem(Problem::Value { key, reason })
+    })?;
+    let mut bytes = text.as_bytes().to_vec();
+    for encoding in encodings {
+        let utf16 = |b: &[u8]| String::from_utf8_lossy(b).encode_utf16().collect::<Vec<u16>>();
+        bytes = match encoding {
+            Encoding::Utf16Le => utf16(&bytes).iter().flat_map(|u| u.to_le_bytes()).collect(),
+            Encoding::Utf16Be => utf16(&bytes).iter().flat_map(|u| u.to_be_bytes()).collect(),
+            Encoding::Utf16 => {
+                [0xff, 0xfe].into_iter().chain(utf16(&bytes).iter().flat_map(|u| u.to_le_bytes())).collect()
+            }
+            Encoding::Base64 => STANDARD.encode(&bytes).into_bytes(),
+            Encoding::Base64Offset => {
+                // The value at each offset from a multiple of three bytes; what its neighbours decide is cut off.
+                for offset in 0..3 {
+                    let shifted: Vec<u8> = vec![b' '; offset].into_iter().chain(bytes.iter().copied()).collect();
+                    let text = STANDARD.encode(&shifted);
+                    let start = [0, 2, 3][offset];
+                    let end = text.len() - [0, 3, 2][shifted.len() % 3];
+                    if let Some(sure) = text.get(start..end).filter(|t| !t.is_empty()) {
+                        out.push(Pattern::literal(sure));
+                    }
+                }
+                return Ok(());
+            }
+        };
+    }
+    match String::from_utf8(bytes) {
+        Ok(text) => out.push(Pattern::literal(&text)),
+        Err(_) => {
+            let reason = "is no text after `utf16`; put `base64` or `base64offset` behind it".to_owned();
+            return Err(Wrong::Problem(Problem::Value { key: text.to_owned(), reason }));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn base64offset_finds_the_text_at_every_offset() {
+        for len in 1..8 {
+            let secret = &"/bin/bash"[..len];
+            let mut patterns = Vec::new();
+            assert!(encode(&[Encoding::Base64Offset], &Pattern::literal(secret), &mut patterns).is_ok());
+            for before in 0..6 {
+                for after in 0..4 {
+                    let text = STANDARD.encode(format!("{}{secret}{}", "x".repeat(before), "~".repeat(after)));
+                    let found = patterns.iter().any(|p| text.contains(p.as_literal().expect("a literal")));
+                    assert!(found || len < 2, "{secret} behind {before}, before {after}: {text} {patterns:?}");
+                }
+            }
+        }
+    }
+}

@@ -1,1 +1,33 @@
-//! search
+//! The index and its queries: batches in, hits out, each leading back to the ledger.
+//!
+//! [`IndexWriter`] takes [`model::Batch`]es of the columns that [`wanted`] names and commits them with the ledger
+//! position reached. [`Searcher`] answers [`Request`]s in the language of [`query`]. No raw text is stored: a
+//! [`Hit`] carries the ledger index, and the one kind of query that positions on disk cannot decide (a phrase in the
+//! raw line) is checked against the ledger by a [`RawText`] that the caller gives.
+
+mod aggregate;
+mod cursor;
+mod document;
+mod error;
+mod hot;
+mod keyword;
+mod matching;
+mod payload;
+pub mod query;
+mod reader;
+mod schema;
+mod segment;
+mod tokenizer;
+mod top;
+mod unmapped;
+mod writer;
+
+pub use aggregate::{Bucket, Histogram, Terms};
+pub use cursor::{Cursor, Sort};
+pub use document::Mask;
+pub use error::{Error, Result};
+pub use matching::{NoText, RawText};
+pub use query::{Query, QueryError};
+pub use reader::{Answer, Hit, Request, Searched, Searcher, Total};
+pub use schema::wanted;
+pub use writer::{Budgets, IndexWriter};

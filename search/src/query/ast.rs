@@ -1,0 +1,92 @@
+//! A query, as understood.
+
+use std::net::Ipv6Addr;
+use std::ops::Bound;
+
+use model::Millis;
+
+use super::field::FieldSpec;
+use super::{QueryError, TextPattern, parse};
+use crate::keyword::Glob;
+
+/// A query that was read and found to make sense.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Query {
+    pub(crate) root: Node,
+}
+
+impl Query {
+    /// Reads a query. An empty one asks for everything. `now` is what relative times (`now-1h`) count from; without
+    /// it they are refused.
+    ///
+    /// # Errors
+    /// The author's, with the byte where it lies.
+    pub fn parse(text: &str, now: Option<Millis>) -> Result<Query, QueryError> {
+        parse::query(text, now).map(|root| Query { root })
+    }
+
+    /// The query that asks for everything.
+    #[must_use]
+    pub fn all() -> Query {
+        Query {
+            root: Node::And(Vec::new()),
+        }
+    }
+
+    /// Every condition of this query and of `other`.
+    #[must_use]
+    pub fn and(self, other: Query) -> Query {
+        Query {
+            root: Node::And(vec![self.root, other.root]),
+        }
+    }
+}
+
+/// A part of a query.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Node {
+    /// All of them; none is everything.
+    And(Vec<Node>),
+    /// Any of them.
+    Or(Vec<Node>),
+    Not(Box<Node>),
+    Leaf(Leaf),
+}
+
+/// One condition.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Leaf {
+    pub(crate) target: Target,
+    pub(crate) test: Test,
+    /// Byte of the query where the value starts.
+    pub(crate) at: usize,
+}
+
+/// What is tested.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Target {
+    Field(&'static FieldSpec),
+    /// A path below `unmapped`, folded.
+    Unmapped(String),
+}
+
+/// How it is tested.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Test {
+    /// The whole value is this (folded).
+    Is(String),
+    /// The whole value matches.
+    Like(Vec<Glob>),
+    /// The words occur.
+    Text(TextPattern),
+    /// The address lies between these, both included.
+    Network(Ipv6Addr, Ipv6Addr),
+    /// The number is one of these.
+    Number(Bound<u64>, Bound<u64>),
+    /// The (any) number is one of these.
+    Float(Bound<f64>, Bound<f64>),
+    /// The moment lies between these, in ms, both included.
+    Time(i64, i64),
+    /// The field has a value.
+    Exists,
+}

@@ -1,0 +1,370 @@
+//! A query, as Tantivy's queries, and what they cannot decide.
+
+use std::ops::Bound;
+
+use tantivy::Term;
+use tantivy::query::{
+    AllQuery, BooleanQuery, EmptyQuery, ExistsQuery, InvertedIndexRangeQuery, Occur, PhraseQuery,
+    Query as TantivyQuery, RangeQuery, RegexPhraseQuery, RegexQuery, TermQuery,
+};
+use tantivy::schema::{Field, IndexRecordOption};
+
+use super::ast::{Leaf, Node, Target, Test};
+use super::error::shown;
+use super::field::{ALL_TEXTS, Kind};
+use super::{Phrase, Piece, Problem, QueryError, TextPattern};
+use crate::document::Uid;
+use crate::keyword::{Glob, folded, regex};
+use crate::schema::Fields;
+use crate::unmapped;
+
+type Result<T> = std::result::Result<T, QueryError>;
+type Boxed = Box<dyn TantivyQuery>;
+
+/// What to ask Tantivy, and what then to check.
+#[derive(Debug)]
+pub(crate) enum Plan {
+    /// Tantivy's answer is right.
+    Exact(Boxed),
+    /// Tantivy's answer holds every match and maybe more; the raw text decides.
+    Check {
+        over: Boxed,
+        pattern: TextPattern,
+    },
+    And(Vec<Plan>),
+    Or(Vec<Plan>),
+    Not(Box<Plan>),
+}
+
+impl Plan {
+    /// Plans a query.
+    pub(crate) fn of(node: &Node, fields: &Fields) -> Result<Plan> {
+        match node {
+            Node::Leaf(leaf) => Planner { fields, at: leaf.at }.leaf(leaf),
+            Node::Not(inner) => Ok(match Plan::of(inner, fields)? {
+                Plan::Exact(query) => Plan::Exact(and(vec![(Occur::MustNot, query)])),
+                other => Plan::Not(Box::new(other)),
+            }),
+            Node::And(items) => {
+                let (mut exact, mut rest) = (Vec::new(), Vec::new());
+                for item in items {
+                    let (occur, inner) = match item {
+                        Node::Not(inner) => (Occur::MustNot, &**inner),
+                        other => (Occur::Must, other),
+                    };
+                    match (Plan::of(inner, fields)?, occur) {
+                        (Plan::Exact(query), occur) => exact.push((occur, query)),
+                        (other, Occur::MustNot) => rest.push(Plan::Not(Box::new(other))),
+                        (other, _) => rest.push(other),
+                    }
+                }
+                let exact = Plan::Exact(and(exact));
+                if rest.is_empty() {
+                    return Ok(exact);
+                }
+                rest.insert(0, exact);
+                Ok(Plan::And(rest))
+            }
+            Node::Or(items) => Plan::or(items.iter().map(|i| Plan::of(i, fields)).collect::<Result<_>>()?),
+        }
+    }
+
+    fn or(items: Vec<Plan>) -> Result<Plan> {
+        let (mut exact, mut rest) = (Vec::new(), Vec::new());
+        for item in items {
+            match item {
+                Plan::Exact(query) => exact.push(query),
+                other => rest.push(other),
+            }
+        }
+        if rest.is_empty() {
+            return Ok(Plan::Exact(or(exact)));
+        }
+        if !exact.is_empty() {
+            rest.insert(0, Plan::Exact(or(exact)));
+        }
+        Ok(Plan::Or(rest))
+    }
+
+    /// A query that finds every match, and maybe more.
+    pub(crate) fn over(&self) -> Boxed {
+        match self {
+            Plan::Exact(query) => query.box_clone(),
+            Plan::Check { over, .. } => over.box_clone(),
+            Plan::And(items) => and(items.iter().map(|i| (Occur::Must, i.over())).collect()),
+            Plan::Or(items) => or(items.iter().map(Plan::over).collect()),
+            Plan::Not(inner) => and(vec![(Occur::MustNot, inner.under())]),
+        }
+    }
+
+    /// A query that finds nothing but matches, maybe not all.
+    fn under(&self) -> Boxed {
+        match self {
+            Plan::Exact(query) => query.box_clone(),
+            Plan::Check { .. } => Box::new(EmptyQuery),
+            Plan::And(items) => and(items.iter().map(|i| (Occur::Must, i.under())).collect()),
+            Plan::Or(items) => or(items.iter().map(Plan::under).collect()),
+            Plan::Not(inner) => and(vec![(Occur::MustNot, inner.over())]),
+        }
+    }
+}
+
+/// All of the first kind and none of the second; of nothing, everything.
+pub(crate) fn and(mut items: Vec<(Occur, Boxed)>) -> Boxed {
+    if items.iter().all(|(occur, _)| *occur == Occur::MustNot) {
+        items.push((Occur::Must, Box::new(AllQuery)));
+    }
+    match items.len() {
+        1 => items.remove(0).1,
+        _ => Box::new(BooleanQuery::new(items)),
+    }
+}
+
+fn or(mut items: Vec<Boxed>) -> Boxed {
+    match items.len() {
+        0 => Box::new(EmptyQuery),
+        1 => items.remove(0),
+        _ => Box::new(BooleanQuery::union(items)),
+    }
+}
+
+/// Moments of a field, both ends included.
+pub(crate) fn moments(field: Field, first: i64, last: i64) -> Boxed {
+    if first > last {
+        return Box::new(EmptyQuery);
+    }
+    let term = |n| Bound::Included(Term::from_field_i64(field, n));
+    Box::new(RangeQuery::new(term(first), term(last)))
+}
+
+/// Plans one condition.
+struct Planner<'a> {
+    fields: &'a Fields,
+    at: usize,
+}
+
+impl Planner<'_> {
+    fn leaf(&self, leaf: &Leaf) -> Result<Plan> {
+        let spec = match &leaf.target {
+            Target::Unmapped(path) => return self.unmapped(path, &leaf.test).map(Plan::Exact),
+            Target::Field(spec) => spec,
+        };
+        match (&spec.kind, &leaf.test) {
+            (Kind::Text(names), Test::Text(pattern)) => {
+                Plan::or(names.iter().map(|n| self.text(n, pattern)).collect::<Result<_>>()?)
+            }
+            (Kind::Text(names), Test::Exists) => Ok(Plan::Exact(or(names
+                .iter()
+                .map(|n| term(self.fields.has, n))
+                .collect()))),
+            (kind, test) => self.exact(kind, test).map(Plan::Exact),
+        }
+    }
+
+    fn exact(&self, kind: &Kind, test: &Test) -> Result<Boxed> {
+        let exists = |name: &str| Box::new(ExistsQuery::new(name.to_owned(), false)) as Boxed;
+        Ok(match (kind, test) {
+            (Kind::Keyword(names), Test::Exists) => or(names.iter().map(|n| exists(n)).collect()),
+            (Kind::Address(name, _), Test::Exists) => exists(name),
+            (Kind::Severity, Test::Exists) => exists("severity"),
+            // These are there always.
+            (Kind::Number("index") | Kind::Class | Kind::Record | Kind::Time(_), Test::Exists) => Box::new(AllQuery),
+            (Kind::Number(name), Test::Exists) => exists(name),
+            (Kind::Keyword(names), test) => or(names.iter().map(|n| self.whole(n, test)).collect::<Result<_>>()?),
+            (Kind::Address(_, addresses), Test::Network(first, last)) => {
+                if first > last {
+                    return Ok(Box::new(EmptyQuery));
+                }
+                let field = self.field(addresses);
+                let term = |a| Bound::Included(Term::from_field_ip_addr(field, a));
+                Box::new(RangeQuery::new(term(*first), term(*last)))
+            }
+            (Kind::Address(name, _), test) => self.whole(name, test)?,
+            (Kind::Number(name), Test::Number(low, high)) => self.number(name, *low, *high),
+            (Kind::Class, Test::Number(low, high)) => self.number("class", *low, *high),
+            (Kind::Severity, Test::Number(low, high)) => self.number("severity", *low, *high),
+            (Kind::Time(name), Test::Time(first, last)) => moments(self.field(name), *first, *last),
+            (Kind::Record, Test::Is(id)) => self.record(id),
+            // The parser makes no other pairs.
+            _ => Box::new(EmptyQuery),
+        })
+    }
+
+    /// A handle; the tables of names are tested against the schema.
+    fn field(&self, name: &str) -> Field {
+        self.fields
+            .named(name)
+            .expect("a field that the table of names has is in the schema")
+    }
+
+    fn whole(&self, name: &str, test: &Test) -> Result<Boxed> {
+        match test {
+            Test::Is(value) => Ok(term(self.field(name), value)),
+            Test::Like(pattern) => self.like(self.field(name), pattern),
+            _ => Ok(Box::new(EmptyQuery)),
+        }
+    }
+
+    fn like(&self, field: Field, pattern: &[Glob]) -> Result<Boxed> {
+        match RegexQuery::from_pattern(&regex(pattern), field) {
+            Ok(query) => Ok(Box::new(query)),
+            Err(_) => Err(self.too_wild(pattern)),
+        }
+    }
+
+    fn too_wild(&self, pattern: &[Glob]) -> QueryError {
+        let char = |p: &Glob| match p {
+            Glob::Char(c) => *c,
+            Glob::Any => '?',
+            Glob::Many => '*',
+        };
+        QueryError::new(
+            self.at,
+            Problem::Pattern(shown(&pattern.iter().map(char).collect::<String>())),
+        )
+    }
+
+    fn number(&self, name: &str, low: Bound<u64>, high: Bound<u64>) -> Boxed {
+        let low = match low {
+            Bound::Included(n) => Some(n),
+            Bound::Excluded(n) => n.checked_add(1),
+            Bound::Unbounded => Some(0),
+        };
+        let high = match high {
+            Bound::Included(n) => Some(n),
+            Bound::Excluded(n) => n.checked_sub(1),
+            Bound::Unbounded => Some(u64::MAX),
+        };
+        let field = self.field(name);
+        let term = |n| Term::from_field_u64(field, n);
+        match (low, high) {
+            (Some(a), Some(b)) if a == b && self.fields.schema.get_field_entry(field).is_indexed() => {
+                Box::new(TermQuery::new(term(a), IndexRecordOption::Basic))
+            }
+            (Some(a), Some(b)) if a <= b => {
+                Box::new(RangeQuery::new(Bound::Included(term(a)), Bound::Included(term(b))))
+            }
+            _ => Box::new(EmptyQuery),
+        }
+    }
+
+    /// The events of a record, or one of them; those that it was joined into carry it as a label.
+    fn record(&self, id: &str) -> Boxed {
+        let uid = Uid::parse(id);
+        let mut parts = vec![(Occur::Must, term(self.fields.partition, &folded(&uid.partition)))];
+        if let Some(offset) = uid.offset {
+            let term = || Bound::Included(Term::from_field_i64(self.fields.offset, offset));
+            parts.push((Occur::Must, Box::new(RangeQuery::new(term(), term()))));
+        }
+        if uid.event > 0 {
+            parts.push((
+                Occur::Must,
+                self.number("event", Bound::Included(uid.event), Bound::Included(uid.event)),
+            ));
+        }
+        or(vec![
+            and(parts),
+            term(self.field("label"), &folded(&format!("record:{id}"))),
+        ])
+    }
+
+    fn unmapped(&self, path: &str, test: &Test) -> Result<Boxed> {
+        let field = self.fields.unmapped;
+        let text = |t: String| Term::from_field_text(field, &t);
+        let range = |low, high| Box::new(InvertedIndexRangeQuery::new(low, high)) as Boxed;
+        Ok(match test {
+            // `>` follows `=`, `$` follows `#`.
+            Test::Exists => range(
+                Bound::Included(text(format!("{path}\0="))),
+                Bound::Excluded(text(format!("{path}\0>"))),
+            ),
+            Test::Is(value) => {
+                let whole = term(field, &format!("{path}\0={value}"));
+                let number = unmapped::number_term(path, value).map(|t| term(field, &t));
+                or(std::iter::once(whole).chain(number).collect())
+            }
+            Test::Like(pattern) => {
+                let prefix = path.chars().chain(['\0', '=']).map(Glob::Char);
+                self.like(field, &prefix.chain(pattern.iter().copied()).collect::<Vec<_>>())?
+            }
+            Test::Float(low, high) => {
+                let key = |n: &f64| text(unmapped::ordered(path, *n));
+                let low = match low {
+                    Bound::Included(n) => Bound::Included(key(n)),
+                    Bound::Excluded(n) => Bound::Excluded(key(n)),
+                    Bound::Unbounded => Bound::Included(text(format!("{path}\0#"))),
+                };
+                let high = match high {
+                    Bound::Included(n) => Bound::Included(key(n)),
+                    Bound::Excluded(n) => Bound::Excluded(key(n)),
+                    Bound::Unbounded => Bound::Excluded(text(format!("{path}\0$"))),
+                };
+                range(low, high)
+            }
+            _ => Box::new(EmptyQuery),
+        })
+    }
+
+    fn text(&self, name: &str, pattern: &TextPattern) -> Result<Plan> {
+        let field = self.field(name);
+        // The last of the text fields is `raw`, which keeps no positions.
+        if ALL_TEXTS.last() == Some(&name) {
+            let pieces = pattern.pieces().map(|p| Ok((Occur::Must, self.piece(field, p)?)));
+            let over = and(pieces.collect::<Result<_>>()?);
+            return Ok(match pattern.is_loose() {
+                true => Plan::Exact(over),
+                false => Plan::Check {
+                    over,
+                    pattern: pattern.clone(),
+                },
+            });
+        }
+        let phrases = pattern
+            .phrases
+            .iter()
+            .map(|p| Ok((Occur::Must, self.phrase(field, p)?)));
+        Ok(Plan::Exact(and(phrases.collect::<Result<_>>()?)))
+    }
+
+    fn piece(&self, field: Field, piece: &Piece) -> Result<Boxed> {
+        match piece {
+            Piece::Word(word) => Ok(term(field, word)),
+            Piece::Like(pattern) => self.like(field, pattern),
+        }
+    }
+
+    fn phrase(&self, field: Field, phrase: &Phrase) -> Result<Boxed> {
+        if let [(_, piece)] = &phrase.pieces[..] {
+            return self.piece(field, piece);
+        }
+        let words: Option<Vec<_>> = phrase
+            .pieces
+            .iter()
+            .map(|(offset, piece)| match piece {
+                Piece::Word(word) => Some((*offset, Term::from_field_text(field, word))),
+                Piece::Like(_) => None,
+            })
+            .collect();
+        if let Some(words) = words {
+            return Ok(Box::new(PhraseQuery::new_with_offset(words)));
+        }
+        let mut parts = Vec::new();
+        for (offset, piece) in &phrase.pieces {
+            let glob = match piece {
+                Piece::Word(word) => word.chars().map(Glob::Char).collect(),
+                Piece::Like(pattern) => pattern.clone(),
+            };
+            // Tantivy compiles these only when it searches; what is too large is told now.
+            self.like(field, &glob)?;
+            parts.push((*offset, regex(&glob)));
+        }
+        Ok(Box::new(RegexPhraseQuery::new_with_offset(field, parts)))
+    }
+}
+
+fn term(field: Field, value: &str) -> Boxed {
+    Box::new(TermQuery::new(
+        Term::from_field_text(field, value),
+        IndexRecordOption::Basic,
+    ))
+}

@@ -1,0 +1,418 @@
+//! Answering: a snapshot of the index, and requests against it.
+
+use std::path::Path;
+use std::sync::{Arc, RwLock};
+
+use model::{LedgerIndex, Millis};
+use tantivy::IndexReader;
+use tantivy::query::{AllQuery, Occur, Weight};
+
+use crate::cursor::{Cursor, Sort};
+use crate::error::Result;
+use crate::hot::Hot;
+use crate::matching::{Checked, LazyText, RawText, weight};
+use crate::query::Query;
+use crate::query::plan::{Plan, and, moments};
+use crate::segment::Segment;
+use crate::top::{Entry, Top};
+
+/// What is asked.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// The conditions.
+    pub query: Query,
+    /// The first moment asked for; `None`: no bound.
+    pub from: Option<Millis>,
+    /// The first moment no longer asked for; `None`: no bound.
+    pub to: Option<Millis>,
+    /// Which end of time comes first.
+    pub sort: Sort,
+    /// Hits of one answer.
+    pub limit: usize,
+    /// Where the answer goes on: the last hit of the one before.
+    pub after: Option<Cursor>,
+    /// Count the matches exactly even where each has to be checked against the ledger (phrases in the raw line).
+    pub exact_total: bool,
+}
+
+impl Request {
+    /// The newest hundred of a query.
+    #[must_use]
+    pub fn new(query: Query) -> Request {
+        Request {
+            query,
+            from: None,
+            to: None,
+            sort: Sort::Newest,
+            limit: 100,
+            after: None,
+            exact_total: false,
+        }
+    }
+}
+
+/// What was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// The hits, in order.
+    pub hits: Vec<Hit>,
+    /// How many match in all, before and after these hits too.
+    pub total: Total,
+    /// Where the next answer starts; `None`: these were the last.
+    pub next: Option<Cursor>,
+    /// What was searched.
+    pub searched: Searched,
+}
+
+/// An event found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hit {
+    /// The leaf that holds its record.
+    pub index: LedgerIndex,
+    /// Its uid: the record id, with `#n` for the later events of a record.
+    pub uid: String,
+    /// When it happened.
+    pub time: Millis,
+    /// Its place in the order.
+    pub cursor: Cursor,
+}
+
+/// How many match.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Total {
+    /// So many.
+    Exact(u64),
+    /// So many or fewer: they were not all checked against the ledger.
+    AtMost(u64),
+}
+
+/// What an answer looked through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Searched {
+    /// Events in the index.
+    pub events: u64,
+    /// Every leaf below this one was searched.
+    pub up_to: LedgerIndex,
+    /// The first moment asked for.
+    pub from: Option<Millis>,
+    /// The first moment no longer asked for.
+    pub to: Option<Millis>,
+}
+
+/// Answers requests; cheap to clone, to be used by many at once.
+#[derive(Clone)]
+pub struct Searcher {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    hot: Hot,
+    reader: IndexReader,
+    snapshot: RwLock<Arc<Snapshot>>,
+}
+
+/// The segments of one moment: today the hot index's; those of mature splits join them here.
+pub(crate) struct Snapshot {
+    pub(crate) segments: Vec<Segment>,
+    pub(crate) events: u64,
+    pub(crate) position: LedgerIndex,
+}
+
+impl Searcher {
+    /// Opens the index in `dir` for reading, beside a writer or without one. Sees later commits after
+    /// [`Searcher::reload`].
+    ///
+    /// # Errors
+    /// [`crate::Error::Rebuild`] where there is no index that can be read.
+    pub fn open(dir: &Path) -> Result<Searcher> {
+        Searcher::of(Hot::open(dir)?)
+    }
+
+    pub(crate) fn of(hot: Hot) -> Result<Searcher> {
+        let reader = hot.reader()?;
+        let snapshot = Snapshot::load(&hot, &reader)?;
+        Ok(Searcher {
+            shared: Arc::new(Shared {
+                hot,
+                reader,
+                snapshot: RwLock::new(Arc::new(snapshot)),
+            }),
+        })
+    }
+
+    /// Looks for a later commit. A searcher taken from the writer needs it not.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn reload(&self) -> Result<()> {
+        let fresh = Arc::new(Snapshot::load(&self.shared.hot, &self.shared.reader)?);
+        *self.shared.snapshot.write().unwrap_or_else(|e| e.into_inner()) = fresh;
+        Ok(())
+    }
+
+    /// Every leaf below this one can be found.
+    #[must_use]
+    pub fn position(&self) -> LedgerIndex {
+        self.snapshot().position
+    }
+
+    /// Events in the index.
+    #[must_use]
+    pub fn events(&self) -> u64 {
+        self.snapshot().events
+    }
+
+    /// Answers a request. `text` is asked for raw lines where a query has phrases that the index alone cannot decide.
+    ///
+    /// # Errors
+    /// The query's author's, the ledger's, or the disk's.
+    pub fn search(&self, request: &Request, text: &dyn RawText) -> Result<Answer> {
+        let search = self.prepare(request)?;
+        let ahead = request.limit.saturating_add(1);
+        let (mut entries, total) = match search.plan {
+            Plan::Exact(_) => {
+                let mut top = Top::new(request.sort, request.after, ahead);
+                let total = search.collect(&mut top)?;
+                (top.finish(), Total::Exact(total))
+            }
+            _ => search.collect_checked(request, ahead, text)?,
+        };
+        let more = entries.len() > request.limit;
+        entries.truncate(request.limit);
+        let hits: Vec<Hit> = entries.iter().map(|e| search.snapshot.hit(e)).collect::<Result<_>>()?;
+        let next = hits.last().filter(|_| more).map(|h| h.cursor);
+        Ok(Answer {
+            hits,
+            total,
+            next,
+            searched: search.searched(request),
+        })
+    }
+
+    pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
+        self.shared.snapshot.read().unwrap_or_else(|e| e.into_inner()).clone()
+    }
+
+    /// Plans a request against the snapshot of this moment.
+    pub(crate) fn prepare(&self, request: &Request) -> Result<Search> {
+        let fields = &self.shared.hot.fields;
+        let plan = Plan::of(&request.query.root, fields)?;
+        let over = plan.over();
+        let everything = over.is::<AllQuery>();
+        let first = request.from.map_or(i64::MIN, |t| t.0);
+        let last = match request.to {
+            Some(t) => t.0.checked_sub(1),
+            None => Some(i64::MAX),
+        };
+        // Before the earliest moment there is nothing: an empty range.
+        let (first, last) = last.map_or((1, 0), |last| (first, last));
+        let ranged = and(vec![
+            (Occur::Must, over.box_clone()),
+            (Occur::Must, moments(fields.time, first, last)),
+        ]);
+        Ok(Search {
+            snapshot: self.snapshot(),
+            schema: fields.schema.clone(),
+            weight: weight(&*over, &fields.schema)?,
+            ranged: weight(&*ranged, &fields.schema)?,
+            plan,
+            everything,
+            first,
+            last,
+            sort: request.sort,
+        })
+    }
+}
+
+impl Snapshot {
+    fn load(hot: &Hot, reader: &IndexReader) -> Result<Snapshot> {
+        // The position and the segments are of one commit where it is the same before and after; a commit between
+        // the two reads only makes the stated position too small.
+        let mut payload = hot.payload()?;
+        for _ in 0..8 {
+            reader.reload()?;
+            let again = hot.payload()?;
+            if again == payload {
+                break;
+            }
+            payload = again;
+        }
+        let searcher = reader.searcher();
+        let segments = searcher
+            .segment_readers()
+            .iter()
+            .map(Segment::open)
+            .collect::<Result<Vec<_>>>()?;
+        Ok(Snapshot {
+            segments,
+            events: searcher.num_docs(),
+            position: payload.position,
+        })
+    }
+
+    fn hit(&self, entry: &Entry) -> Result<Hit> {
+        let uid = self.segments[entry.segment].uid(entry.doc)?;
+        Ok(Hit {
+            index: entry.key.index,
+            uid,
+            time: entry.key.time,
+            cursor: entry.key,
+        })
+    }
+}
+
+/// A request, planned.
+pub(crate) struct Search {
+    pub(crate) snapshot: Arc<Snapshot>,
+    pub(crate) plan: Plan,
+    schema: tantivy::schema::Schema,
+    /// Candidates.
+    weight: Box<dyn Weight>,
+    /// Candidates of the time range.
+    ranged: Box<dyn Weight>,
+    /// Every event is a candidate.
+    everything: bool,
+    first: i64,
+    last: i64,
+    sort: Sort,
+}
+
+impl Search {
+    pub(crate) fn searched(&self, request: &Request) -> Searched {
+        let Snapshot { events, position, .. } = *self.snapshot;
+        Searched {
+            events,
+            up_to: position,
+            from: request.from,
+            to: request.to,
+        }
+    }
+
+    /// The segments that may hold candidates, those that come first in the order first, each with the weight that
+    /// finds them.
+    fn segments(&self) -> Vec<(usize, &Segment, &dyn Weight)> {
+        let overlaps = |s: &Segment| s.first <= self.last && s.last >= self.first;
+        let mut out: Vec<_> = self
+            .snapshot
+            .segments
+            .iter()
+            .enumerate()
+            .filter(|(_, s)| overlaps(s))
+            .collect();
+        out.sort_by_key(|(i, s)| match self.sort {
+            Sort::Newest => (-i128::from(s.last), *i),
+            Sort::Oldest => (i128::from(s.first), *i),
+        });
+        out.into_iter()
+            .map(|(i, s)| (i, s, if self.within(s) { &*self.weight } else { &*self.ranged }))
+            .collect()
+    }
+
+    fn within(&self, segment: &Segment) -> bool {
+        segment.first >= self.first && segment.last <= self.last
+    }
+
+    /// Gathers candidates; returns how many there are in all.
+    fn collect(&self, top: &mut Top) -> Result<u64> {
+        let mut total = 0;
+        for (number, segment, weight) in self.segments() {
+            if !top.wants_times(segment.first, segment.last) {
+                total += u64::from(weight.count(&segment.reader)?);
+                continue;
+            }
+            if self.everything && self.within(segment) {
+                total += u64::from(segment.reader.max_doc());
+                segment.every_doc(self.sort, |docs| segment.offer(number, docs, top));
+                continue;
+            }
+            weight.for_each_no_score(&segment.reader, &mut |docs| {
+                total += docs.len() as u64;
+                segment.offer(number, docs, top);
+            })?;
+        }
+        Ok(total)
+    }
+
+    /// As [`Search::collect`], each candidate checked, in order, until there are enough. Memory is bounded by the
+    /// size of a round.
+    fn collect_checked(&self, request: &Request, ahead: usize, text: &dyn RawText) -> Result<(Vec<Entry>, Total)> {
+        let mut checked: Vec<Option<Checked<'_>>> = self.snapshot.segments.iter().map(|_| None).collect();
+        let (mut out, mut matches, mut candidates) = (Vec::new(), 0, None);
+        let mut after = if request.exact_total { None } else { request.after };
+        let mut round = ahead.clamp(ROUND_MIN, ROUND_MAX);
+        loop {
+            let mut top = Top::new(self.sort, after, round);
+            let count = self.collect(&mut top)?;
+            candidates.get_or_insert(count);
+            let entries = top.finish();
+            let exhausted = entries.len() < round;
+            for entry in &entries {
+                let segment = &self.snapshot.segments[entry.segment];
+                let slot = &mut checked[entry.segment];
+                if slot.is_none() {
+                    *slot = Some(Checked::of(&self.plan, &self.schema, &segment.reader)?);
+                }
+                let Some(plan) = slot else { continue };
+                let mut line = LazyText::new(text, entry.key.index, segment.uid(entry.doc)?);
+                if !plan.matches(entry.doc, &mut line)? {
+                    continue;
+                }
+                matches += 1;
+                if out.len() < ahead && request.after.is_none_or(|a| self.sort.before(&a, &entry.key)) {
+                    out.push(*entry);
+                }
+                if out.len() >= ahead && !request.exact_total {
+                    return Ok((out, Total::AtMost(candidates.unwrap_or(count))));
+                }
+            }
+            if exhausted {
+                let all = request.exact_total || request.after.is_none();
+                return Ok((
+                    out,
+                    if all {
+                        Total::Exact(matches)
+                    } else {
+                        Total::AtMost(candidates.unwrap_or(count))
+                    },
+                ));
+            }
+            after = entries.last().map(|e| e.key);
+            round = (round * 4).min(ROUND_MAX);
+        }
+    }
+
+    /// Calls `each` with the matching documents of each segment, in blocks.
+    pub(crate) fn for_each(
+        &self,
+        text: &dyn RawText,
+        mut each: impl FnMut(usize, &Segment, &[tantivy::DocId]) -> Result<()>,
+    ) -> Result<()> {
+        let exact = matches!(self.plan, Plan::Exact(_));
+        for (number, segment, weight) in self.segments() {
+            let mut outcome = Ok(());
+            let checked = if exact {
+                None
+            } else {
+                Some(Checked::of(&self.plan, &self.schema, &segment.reader)?)
+            };
+            weight.for_each_no_score(&segment.reader, &mut |docs| {
+                if outcome.is_err() {
+                    return;
+                }
+                outcome = match &checked {
+                    None => each(number, segment, docs),
+                    Some(plan) => segment
+                        .check(plan, docs, text)
+                        .and_then(|docs| each(number, segment, &docs)),
+                };
+            })?;
+            outcome?;
+        }
+        Ok(())
+    }
+}
+
+/// Candidates that are gathered before the first are checked.
+const ROUND_MIN: usize = 256;
+/// Candidates that are gathered at most at once.
+const ROUND_MAX: usize = 65_536;

@@ -1,0 +1,249 @@
+//! Text to words, the same for what is indexed and for what is asked.
+//!
+//! A *word* is a run of letters and digits, folded to lower case, full-width forms to ASCII. A character of a
+//! script that is written without spaces (Chinese, Japanese, Korean) is a word of its own; where another one
+//! follows at once, the pair is a second token at the same position. So `审计日志` holds the positions 审 计 日 志
+//! and the pairs 审计 计日 日志, and any substring of it is a phrase.
+//! Everything else separates: `/etc/shadow` is the phrase `etc shadow`, `10.8.1.7` the phrase `10 8 1 7`.
+
+use tantivy::tokenizer::{Token, TokenStream, Tokenizer};
+
+/// Bytes of one word; a longer run is cut into words of at most so many bytes, at successive positions.
+pub const WORD_BYTES_MAX: usize = 256;
+
+/// Calls `each` with position and word of every token of `text`, in order of position; at one position the
+/// single character comes before the pair.
+pub fn tokens(text: &str, mut each: impl FnMut(usize, &str)) {
+    let mut stream = Stream::new(text);
+    while stream.advance() {
+        each(stream.token.position, &stream.token.text);
+    }
+}
+
+/// Whether a (folded) character is a word by itself.
+#[must_use]
+pub fn stands_alone(c: char) -> bool {
+    matches!(u32::from(c),
+        0x1100..=0x11FF        // Hangul Jamo
+        | 0x2E80..=0x2FDF      // radicals
+        | 0x3005..=0x3007      // 々〆〇
+        | 0x3021..=0x3029 | 0x3031..=0x3035
+        | 0x3041..=0x3096 | 0x309D..=0x309F   // Hiragana
+        | 0x30A1..=0x30FA | 0x30FC..=0x30FF   // Katakana
+        | 0x3105..=0x312F | 0x3131..=0x318E | 0x31A0..=0x31BF | 0x31F0..=0x31FF
+        | 0x3400..=0x4DBF | 0x4E00..=0x9FFF   // Han
+        | 0xA960..=0xA97F | 0xAC00..=0xD7FF   // Hangul
+        | 0xF900..=0xFAFF
+        | 0xFF66..=0xFF9F      // half-width Katakana
+        | 0x1AFF0..=0x1B16F | 0x20000..=0x3FFFF)
+}
+
+/// Appends the folded form of a character: lower case, full-width ASCII as ASCII.
+pub fn fold(c: char, out: &mut String) {
+    if c.is_ascii() {
+        return out.push(c.to_ascii_lowercase());
+    }
+    match u32::from(c) {
+        0x3000 => out.push(' '),
+        // The full-width forms U+FF01..U+FF5E are ASCII `!`..`~` in the same order.
+        n @ 0xFF01..=0xFF5E => out.push(char::from((n - 0xFF01) as u8 + b'!').to_ascii_lowercase()),
+        _ => out.extend(c.to_lowercase()),
+    }
+}
+
+/// Full-width forms separate or join as the ASCII characters that they stand for.
+fn is_word(c: char) -> bool {
+    match u32::from(c) {
+        n @ 0xFF01..=0xFF5E => char::from((n - 0xFF01) as u8 + b'!').is_ascii_alphanumeric(),
+        _ => c.is_alphanumeric() || stands_alone(c),
+    }
+}
+
+/// The tokenizer of the text fields.
+#[derive(Clone, Default)]
+pub struct Words;
+
+impl Tokenizer for Words {
+    type TokenStream<'a> = Stream<'a>;
+
+    fn token_stream<'a>(&'a mut self, text: &'a str) -> Stream<'a> {
+        Stream::new(text)
+    }
+}
+
+/// The tokens of one text.
+pub struct Stream<'a> {
+    text: &'a str,
+    /// Bytes of `text` already read.
+    at: usize,
+    /// The position of the next word.
+    next: usize,
+    /// The pair that follows the character just returned.
+    pair: Option<(char, char, usize, usize)>,
+    token: Token,
+}
+
+impl<'a> Stream<'a> {
+    fn new(text: &'a str) -> Stream<'a> {
+        let token = Token {
+            text: String::with_capacity(32),
+            ..Token::default()
+        };
+        Stream {
+            text,
+            at: 0,
+            next: 0,
+            pair: None,
+            token,
+        }
+    }
+
+    fn set(&mut self, from: usize, to: usize, position: usize) {
+        self.token.offset_from = from;
+        self.token.offset_to = to;
+        self.token.position = position;
+        self.token.position_length = 1;
+    }
+
+    /// A word of letters and digits that starts at `self.at`.
+    fn word(&mut self) {
+        let from = self.at;
+        let bytes = self.text.as_bytes();
+        self.token.text.clear();
+        while self.at < bytes.len() && self.token.text.len() < WORD_BYTES_MAX {
+            let b = bytes[self.at];
+            if b.is_ascii() {
+                if !b.is_ascii_alphanumeric() {
+                    break;
+                }
+                self.token.text.push(char::from(b.to_ascii_lowercase()));
+                self.at += 1;
+                continue;
+            }
+            let Some(c) = self.text[self.at..].chars().next() else {
+                break;
+            };
+            if !is_word(c) || stands_alone(c) {
+                break;
+            }
+            fold(c, &mut self.token.text);
+            self.at += c.len_utf8();
+        }
+        let position = self.next;
+        self.next += 1;
+        self.set(from, self.at, position);
+    }
+
+    /// A character that stands alone; remembers the pair that it begins.
+    fn single(&mut self, c: char) {
+        let from = self.at;
+        self.at += c.len_utf8();
+        let position = self.next;
+        self.next += 1;
+        self.token.text.clear();
+        fold(c, &mut self.token.text);
+        self.set(from, self.at, position);
+        if let Some(follower) = self.text[self.at..].chars().next().filter(|f| stands_alone(*f)) {
+            self.pair = Some((c, follower, from, position));
+        }
+    }
+}
+
+impl TokenStream for Stream<'_> {
+    fn advance(&mut self) -> bool {
+        if let Some((a, b, from, position)) = self.pair.take() {
+            self.token.text.clear();
+            fold(a, &mut self.token.text);
+            fold(b, &mut self.token.text);
+            self.set(from, self.at + b.len_utf8(), position);
+            return true;
+        }
+        while let Some(&b) = self.text.as_bytes().get(self.at) {
+            if b.is_ascii() {
+                if b.is_ascii_alphanumeric() {
+                    self.word();
+                    return true;
+                }
+                self.at += 1;
+                continue;
+            }
+            let Some(c) = self.text[self.at..].chars().next() else {
+                return false;
+            };
+            if stands_alone(c) {
+                self.single(c);
+                return true;
+            }
+            if is_word(c) {
+                self.word();
+                return true;
+            }
+            self.at += c.len_utf8();
+        }
+        false
+    }
+
+    fn token(&self) -> &Token {
+        &self.token
+    }
+
+    fn token_mut(&mut self) -> &mut Token {
+        &mut self.token
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn check(text: &str, expected: &str) {
+        let mut out = Vec::new();
+        tokens(text, |position, word| out.push(format!("{position}:{word}")));
+        assert_eq!(out.join(" "), expected, "{text}");
+    }
+
+    #[test]
+    fn identifiers_are_phrases_of_their_words() {
+        check("crm-web-01 10.8.1.7", "0:crm 1:web 2:01 3:10 4:8 5:1 6:7");
+        check("cat /etc/Shadow id=5", "0:cat 1:etc 2:shadow 3:id 4:5");
+        check("", "");
+        check(" /-… ", "");
+    }
+
+    #[test]
+    fn unspaced_scripts_give_characters_and_pairs() {
+        check("审计日志", "0:审 0:审计 1:计 1:计日 2:日 2:日志 3:志");
+        check("用户root登录", "0:用 0:用户 1:户 2:root 3:登 3:登录 4:录");
+        check("数 据", "0:数 1:据");
+        check(
+            "サーバー 한글",
+            "0:サ 0:サー 1:ー 1:ーバ 2:バ 2:バー 3:ー 4:한 4:한글 5:글",
+        );
+    }
+
+    #[test]
+    fn full_width_and_upper_case_fold() {
+        check("ＡＤｍｉｎ１　ÉCOLE", "0:admin1 1:école");
+    }
+
+    #[test]
+    fn a_long_run_is_cut() {
+        let long = "a".repeat(WORD_BYTES_MAX * 2 + 3);
+        let mut lengths = Vec::new();
+        tokens(&long, |position, word| lengths.push((position, word.len())));
+        assert_eq!(lengths, [(0, WORD_BYTES_MAX), (1, WORD_BYTES_MAX), (2, 3)]);
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_gives_bounded_words_at_rising_positions(text in any::<String>()) {
+            let mut last = 0;
+            tokens(&text, |position, word| {
+                assert!(position == last || position == last + 1);
+                assert!(!word.is_empty() && word.len() < WORD_BYTES_MAX + 16);
+                last = position;
+            });
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! Writing: batches in, commits that carry their position.
+
+use std::path::Path;
+
+use model::{Batch, LedgerIndex};
+use tantivy::indexer::{IndexWriterOptions, LogMergePolicy};
+use tantivy::{TantivyDocument, TantivyError};
+
+use crate::document::{Documents, Mask, Uid};
+use crate::error::{Error, Result};
+use crate::hot::Hot;
+use crate::payload::Payload;
+use crate::reader::Searcher;
+
+/// What indexing may use.
+#[derive(Clone, Copy, Debug)]
+pub struct Budgets {
+    /// Bytes of the arena in which documents gather before they are written; 15 MB at least.
+    pub heap_bytes: usize,
+    /// Threads that merge segments.
+    pub merge_threads: usize,
+    /// Documents of a segment above which it is not merged any more.
+    pub segment_docs_max: usize,
+}
+
+impl Default for Budgets {
+    fn default() -> Budgets {
+        Budgets {
+            heap_bytes: 64 << 20,
+            merge_threads: 1,
+            segment_docs_max: 4_000_000,
+        }
+    }
+}
+
+/// The writer of the hot index. One at a time a folder.
+pub struct IndexWriter {
+    hot: Hot,
+    writer: tantivy::IndexWriter<TantivyDocument>,
+    documents: Documents,
+    payload: Payload,
+    /// The position of the last commit.
+    committed: LedgerIndex,
+    searcher: Searcher,
+}
+
+impl IndexWriter {
+    /// Opens the index in `dir` for writing; makes it where there is none. What was not committed is gone, and
+    /// [`IndexWriter::position`] says from where the ledger has to be replayed. `mask` hides secrets in text
+    /// before it is indexed.
+    ///
+    /// # Errors
+    /// [`Error::Rebuild`] where what lies in `dir` cannot be used (all of it is read and checked),
+    /// [`Error::Busy`] where another writer has it.
+    pub fn open(dir: &Path, budgets: Budgets, mask: Mask) -> Result<IndexWriter> {
+        let hot = Hot::open_or_create(dir)?;
+        let options = IndexWriterOptions::builder()
+            .memory_budget_per_thread(budgets.heap_bytes)
+            .num_worker_threads(1)
+            .num_merge_threads(budgets.merge_threads)
+            .build();
+        let writer = hot.index.writer_with_options(options).map_err(|e| match e {
+            TantivyError::LockFailure(..) => Error::Busy { dir: dir.to_owned() },
+            other => Error::Tantivy(other),
+        })?;
+        // A commit each half second makes many small segments: they merge eight at a time within a level, and all
+        // below 10,000 documents are one level.
+        let mut policy = LogMergePolicy::default();
+        policy.set_min_num_segments(8);
+        policy.set_min_layer_size(10_000);
+        policy.set_max_docs_before_merge(budgets.segment_docs_max);
+        writer.set_merge_policy(Box::new(policy));
+        let payload = hot.payload()?;
+        let searcher = Searcher::of(hot.clone())?;
+        let documents = Documents::new(hot.fields.clone(), mask);
+        Ok(IndexWriter {
+            committed: payload.position,
+            hot,
+            writer,
+            documents,
+            payload,
+            searcher,
+        })
+    }
+
+    /// The next leaf to handle.
+    #[must_use]
+    pub fn position(&self) -> LedgerIndex {
+        self.payload.position
+    }
+
+    /// The position that is on disk: where a restart would replay from.
+    #[must_use]
+    pub fn committed(&self) -> LedgerIndex {
+        self.committed
+    }
+
+    /// Indexes the events of `batches` and moves the position to `up_to`, below which every leaf is now handled.
+    /// Events that the index holds are skipped, so a replay makes no doubles. Events at or past `up_to` are
+    /// welcome (an earlier record is still being joined) and remembered one by one. Returns how many were new.
+    ///
+    /// # Errors
+    /// The disk's; the writer has to be opened again.
+    pub fn add(&mut self, batches: &[Batch], up_to: LedgerIndex) -> Result<u64> {
+        let mut added = 0;
+        for batch in batches {
+            for (row, place) in batch.rows.iter().enumerate() {
+                let event = Uid::parse(&place.uid).event;
+                if self.payload.holds(place.index, event) {
+                    continue;
+                }
+                self.writer.add_document(self.documents.document(batch, row))?;
+                added += 1;
+                if place.index >= up_to {
+                    self.payload.ahead.insert((place.index.0, event));
+                }
+            }
+        }
+        self.payload.advance(up_to);
+        Ok(added)
+    }
+
+    /// Makes all that was added durable and searchable, with the position, in one step; returns the position.
+    ///
+    /// # Errors
+    /// The disk's; what the last commit holds stays, and the writer has to be opened again.
+    pub fn commit(&mut self) -> Result<LedgerIndex> {
+        let mut commit = self.writer.prepare_commit()?;
+        commit.set_payload(&self.payload.text());
+        commit.commit()?;
+        self.committed = self.payload.position;
+        self.searcher.reload()?;
+        Ok(self.committed)
+    }
+
+    /// A searcher that sees each commit as it is made.
+    #[must_use]
+    pub fn searcher(&self) -> Searcher {
+        self.searcher.clone()
+    }
+
+    /// The folder of the index.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        &self.hot.dir
+    }
+
+    /// Waits for running merges and closes the index. What was not committed is gone.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn close(self) -> Result<()> {
+        self.writer.wait_merging_threads()?;
+        Ok(())
+    }
+}

@@ -1,1 +1,4 @@
-//! To be written.
+//! Where records come in: Kafka, and the framings of byte streams.
+
+pub mod framing;
+pub mod kafka;

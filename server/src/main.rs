@@ -1,2 +1,25 @@
 //! The binary `docket`.
-fn main() {}
+
+mod accounts;
+mod api;
+mod app;
+mod auth;
+mod cli;
+mod clock;
+mod config;
+mod demo;
+mod exit;
+mod gateway;
+mod kafka;
+mod listen;
+mod pipeline;
+mod policies;
+mod reference;
+mod serve;
+mod spine;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cli::run()
+}

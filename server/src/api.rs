@@ -1,0 +1,163 @@
+//! The HTTP API. Every route but the health checks asks for a caller with the right; every act of an
+//! auditor, analyst or admin is recorded in the ledger before it is answered.
+
+use axum::extract::{ConnectInfo, FromRequestParts, Request};
+use axum::http::request::Parts;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use serde_json::json;
+use tower_http::set_header::SetResponseHeaderLayer;
+
+use crate::app::App;
+use crate::auth::{Caller, Right};
+use crate::spine::Refused;
+
+mod admin;
+mod alerts;
+mod health;
+mod records;
+mod search;
+
+/// Who is at the other end of a connection.
+#[derive(Clone, Copy, Debug)]
+pub enum Peer {
+    /// A TCP address.
+    Tcp(std::net::SocketAddr),
+    /// A user of this machine, on the socket in the data folder.
+    Unix {
+        /// The user's id.
+        uid: u32,
+    },
+}
+
+/// All routes.
+pub fn router(app: App) -> Router {
+    let hardened = |name: header::HeaderName, value: &'static str| {
+        SetResponseHeaderLayer::if_not_present(name, HeaderValue::from_static(value))
+    };
+    Router::new()
+        .route("/healthz", get(health::healthz))
+        .route("/readyz", get(health::readyz))
+        .route("/metrics", get(health::metrics))
+        .route("/api/v1/ingest/{source}", post(crate::gateway::http::ingest))
+        .route("/api/v1/search", get(search::search))
+        .route("/api/v1/records/{*id}", get(records::record))
+        .route("/api/v1/alerts", get(alerts::list))
+        .route("/api/v1/alerts/{id}", get(alerts::show))
+        .route("/api/v1/alerts/{id}/ack", post(alerts::ack))
+        .route("/api/v1/alerts/{id}/close", post(alerts::close))
+        .route("/api/v1/sources", get(admin::sources))
+        .route("/api/v1/tokens", post(admin::create_token))
+        .fallback(|request: Request| async move {
+            ApiError::new(StatusCode::NOT_FOUND, format!("there is nothing at {}", request.uri().path()))
+        })
+        .layer(hardened(header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
+        .layer(hardened(header::CACHE_CONTROL, "no-store"))
+        .layer(hardened(header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"))
+        .with_state(app)
+}
+
+/// The caller of a request. Without a valid token, and not on the socket: 401.
+pub struct Authenticated(pub Caller);
+
+impl FromRequestParts<App> for Authenticated {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Authenticated, ApiError> {
+        let bearer = parts.headers.get(header::AUTHORIZATION).and_then(|v| v.to_str().ok());
+        if let Some(token) = bearer.and_then(|v| v.strip_prefix("Bearer ")) {
+            if let Some(caller) = app.tokens.caller(token.trim()) {
+                return Ok(Authenticated(caller));
+            }
+        } else if let Some(ConnectInfo(Peer::Unix { uid })) = parts.extensions.get::<ConnectInfo<Peer>>() {
+            return Ok(Authenticated(Caller::Local { uid: *uid }));
+        }
+        metrics::counter!("docket_unauthenticated_total").increment(1);
+        Err(ApiError::new(
+            StatusCode::UNAUTHORIZED,
+            "no valid token; send `Authorization: Bearer dkt_…` (an admin makes one with `docket token create`)",
+        ))
+    }
+}
+
+impl Caller {
+    /// Fails with 403 unless the caller may do this.
+    ///
+    /// # Errors
+    /// The caller's: says who may.
+    pub fn demand(&self, right: Right) -> Result<(), ApiError> {
+        if self.may(right) {
+            return Ok(());
+        }
+        let who = match right {
+            Right::Ship => "shipper",
+            Right::ReadAlerts => "analyst or auditor",
+            Right::HandleAlerts => "analyst",
+            Right::ReadRecords => "auditor",
+            Right::Administer => "admin",
+        };
+        Err(ApiError::new(StatusCode::FORBIDDEN, format!("`{}` may not do this; it takes the role {who}", self.name())))
+    }
+}
+
+/// An answer that is not what was asked for.
+#[derive(Debug)]
+pub struct ApiError {
+    status: StatusCode,
+    message: String,
+    detail: Option<serde_json::Value>,
+}
+
+impl ApiError {
+    /// An error with its status.
+    pub fn new(status: StatusCode, message: impl Into<String>) -> ApiError {
+        ApiError { status, message: message.into(), detail: None }
+    }
+
+    /// The caller's fault.
+    pub fn bad_request(message: String) -> ApiError {
+        ApiError::new(StatusCode::BAD_REQUEST, message)
+    }
+
+    /// Larger than allowed.
+    pub fn too_large(message: String) -> ApiError {
+        ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, message)
+    }
+
+    /// There is no such thing.
+    pub fn not_found(message: String) -> ApiError {
+        ApiError::new(StatusCode::NOT_FOUND, message)
+    }
+
+    /// Our fault: logged in full, told in short.
+    pub fn internal(error: impl std::fmt::Display) -> ApiError {
+        tracing::error!(%error, "Request failed.");
+        ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, format!("the server failed: {error}"))
+    }
+
+    /// With data for programs.
+    #[must_use]
+    pub fn with(mut self, detail: serde_json::Value) -> ApiError {
+        self.detail = Some(detail);
+        self
+    }
+}
+
+impl From<Refused> for ApiError {
+    /// An act that cannot be recorded is refused.
+    fn from(refused: Refused) -> ApiError {
+        ApiError::new(StatusCode::SERVICE_UNAVAILABLE, format!("refused, because it cannot be recorded: {refused}"))
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let mut body = json!({"error": self.message});
+        if let Some(detail) = self.detail {
+            body["detail"] = detail;
+        }
+        (self.status, Json(body)).into_response()
+    }
+}

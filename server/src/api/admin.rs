@@ -1,0 +1,55 @@
+//! Tokens and sources.
+
+use axum::Json;
+use axum::extract::State;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{ApiError, Authenticated};
+use crate::app::{App, lock};
+use crate::auth::{Right, Role};
+
+/// A token that is asked for.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TokenRequest {
+    name: String,
+    role: Role,
+}
+
+/// `POST /api/v1/tokens`: makes a token and shows it this once.
+pub async fn create_token(
+    State(app): State<App>,
+    Authenticated(caller): Authenticated,
+    Json(asked): Json<TokenRequest>,
+) -> Result<Json<Value>, ApiError> {
+    caller.demand(Right::Administer)?;
+    app.spine.act("token.create", &caller.name(), json!({"name": asked.name, "role": asked.role})).await?;
+    let token = app
+        .tokens
+        .create(&asked.name, asked.role, app.clock.now())
+        .map_err(|e| ApiError::bad_request(format!("{e:#}")))?;
+    Ok(Json(json!({"name": asked.name, "role": asked.role, "token": token})))
+}
+
+/// `GET /api/v1/sources`: what became of each source's records.
+pub async fn sources(State(app): State<App>, Authenticated(caller): Authenticated) -> Result<Json<Value>, ApiError> {
+    if !caller.may(Right::ReadRecords) {
+        caller.demand(Right::Administer)?;
+    }
+    let accounts = lock(&app.accounts).clone();
+    let rows: Vec<Value> = accounts
+        .iter()
+        .map(|(source, a)| {
+            json!({
+                "source": source,
+                "received": a.received,
+                "stored": a.stored,
+                "quarantined": a.quarantined,
+                "deduplicated": a.deduplicated,
+                "last_received": a.last_received.to_string(),
+            })
+        })
+        .collect();
+    Ok(Json(json!({"sources": rows})))
+}

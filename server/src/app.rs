@@ -1,0 +1,59 @@
+//! What the listeners and the API share.
+
+use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::{Arc, Mutex};
+
+use crate::accounts::Accounts;
+use crate::auth::Tokens;
+use crate::clock::Clock;
+use crate::gateway::Gate;
+use crate::pipeline::Progress;
+use crate::spine::Spine;
+
+/// The running server, as its handlers see it. Cheap to clone.
+#[derive(Clone)]
+pub struct App(pub Arc<Shared>);
+
+/// See [`App`].
+pub struct Shared {
+    /// The time.
+    pub clock: Clock,
+    /// The ledger's writer.
+    pub spine: Spine,
+    /// Where received records go: the ledger, or Kafka.
+    pub gate: Gate,
+    /// Reads the ledger.
+    pub reader: Arc<ledger::Reader>,
+    /// Formats, to show a record normalized.
+    pub normalizer: Arc<ingest::Normalizer>,
+    /// The index.
+    pub searcher: search::Searcher,
+    /// Alerts: the API's own connection to the database.
+    pub alerts: Mutex<alert::Store>,
+    /// Who may call.
+    pub tokens: Tokens,
+    /// What became of the records.
+    pub accounts: Arc<Mutex<Accounts>>,
+    /// How far the judgement is.
+    pub progress: Arc<Progress>,
+    /// How far the index is.
+    pub searchable: Arc<AtomicU64>,
+    /// Set once everything runs; unset when stopping.
+    pub ready: AtomicBool,
+    /// Shows the metrics.
+    pub metrics: metrics_exporter_prometheus::PrometheusHandle,
+    /// Bytes of one record that are kept.
+    pub record_bytes_max: usize,
+}
+
+impl std::ops::Deref for App {
+    type Target = Shared;
+    fn deref(&self) -> &Shared {
+        &self.0
+    }
+}
+
+/// Takes a lock, also after a panic elsewhere: what it guards is whole between statements.
+pub fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}

@@ -1,0 +1,108 @@
+//! The command line: one file a command.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::exit;
+
+mod alert;
+mod client;
+mod demo;
+mod detect;
+mod normalize;
+mod output;
+mod policy;
+mod search;
+mod serve;
+mod source;
+mod token;
+mod verify;
+
+/// Docket: the audit log that a security team and its auditors trust.
+///
+/// Records of bastion hosts and web systems go in, each is kept provably unchanged, violations of the
+/// specifications raise alerts with their evidence, and everything can be searched.
+#[derive(Parser)]
+#[command(name = "docket", version, propagate_version = true, max_term_width = 100)]
+#[command(after_help = "Exit codes: 0 ok, 1 findings or failed checks, 2 usage or policy error, 3 configuration,\n\
+    4 unreachable, 5 not authorised, 6 integrity failure.\n\nBegin with:  docket demo")]
+struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Demo(demo::Args),
+    Serve(serve::Args),
+    #[command(subcommand)]
+    Config(serve::ConfigCommand),
+    Search(search::Args),
+    #[command(subcommand)]
+    Alert(alert::Command),
+    #[command(subcommand)]
+    Source(source::Command),
+    #[command(subcommand)]
+    Token(token::Command),
+    Verify(verify::Args),
+    Normalize(normalize::Args),
+    Detect(detect::Args),
+    #[command(subcommand)]
+    Policy(policy::Command),
+}
+
+/// Where the server is that a command talks to.
+#[derive(clap::Args, Clone, Debug)]
+pub struct Target {
+    /// Data folder of the server on this machine (its socket is used; when the server is stopped, its files)
+    #[arg(long, env = "DOCKET_DATA", default_value = "docket-data", value_name = "DIR", global = true)]
+    data: PathBuf,
+    /// Address of a server elsewhere, such as https://docket.example:8514
+    #[arg(long, env = "DOCKET_URL", global = true)]
+    url: Option<String>,
+    /// Token for --url
+    #[arg(long, env = "DOCKET_TOKEN", hide_env_values = true, global = true)]
+    token: Option<String>,
+}
+
+/// Runs the command line of the process.
+pub fn run() -> ExitCode {
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(error) => {
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { exit::USAGE } else { 0 });
+        }
+    };
+    let result = match args.command {
+        Command::Demo(args) => demo::run(args),
+        Command::Serve(args) => serve::run(args),
+        Command::Config(command) => serve::config(command),
+        Command::Search(args) => search::run(args),
+        Command::Alert(command) => alert::run(command),
+        Command::Source(command) => source::run(command),
+        Command::Token(command) => token::run(command),
+        Command::Verify(args) => verify::run(args),
+        Command::Normalize(args) => normalize::run(args),
+        Command::Detect(args) => detect::run(args),
+        Command::Policy(command) => policy::run(command),
+    };
+    match result {
+        Ok(code) => code,
+        // `docket … | head` is no failure.
+        Err(error) if broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => exit::report(&error),
+    }
+}
+
+fn broken_pipe(error: &anyhow::Error) -> bool {
+    let io = error.chain().find_map(|c| c.downcast_ref::<std::io::Error>());
+    io.is_some_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe)
+}
+
+/// A runtime for a command that talks to a server.
+fn block_on<T>(future: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?.block_on(future)
+}

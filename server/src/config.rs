@@ -1,0 +1,298 @@
+//! The configuration: [`File`] as written (TOML, environment overrides), [`Config`] as checked.
+//!
+//! Who holds a [`Config`] need not look again: addresses are parsed, folders named, bounds sane.
+//! `DOCKET_HTTP__LISTEN=127.0.0.1:9000` overrides `listen` in `[http]`.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use figment::Figment;
+use figment::providers::{Env, Format, Toml};
+use serde::{Deserialize, Serialize};
+
+use crate::exit::{CONFIGURATION, failure};
+
+/// Bytes of one record that are kept, by default.
+const RECORD_BYTES_MAX: usize = 16 << 20;
+
+/// As written.
+#[derive(Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct File {
+    /// Where the ledger, the index and the alerts lie.
+    pub data_dir: Option<PathBuf>,
+    /// Policy files or folders; `built-in` names those in the binary.
+    pub policies: Option<Vec<String>>,
+    /// Folder of reference tables, one file a table.
+    pub reference: Option<PathBuf>,
+    /// The origin line of checkpoints, which names this ledger to the world.
+    pub origin: Option<String>,
+    /// The API and the HTTP gateway.
+    pub http: HttpFile,
+    /// Syslog listeners.
+    pub syslog: Vec<SyslogFile>,
+    /// Kafka, where it is the transport.
+    pub kafka: Option<KafkaFile>,
+    /// What is known of each source.
+    pub sources: BTreeMap<String, SourceFile>,
+    /// Where alerts are told.
+    pub webhooks: Vec<WebhookFile>,
+    /// Bounds.
+    pub limits: LimitsFile,
+}
+
+/// `[http]`
+#[derive(Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct HttpFile {
+    /// Address and port; absent: no TCP listener, the socket in the data folder alone.
+    pub listen: Option<String>,
+}
+
+/// `[[syslog]]`
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct SyslogFile {
+    /// Address and port.
+    pub listen: String,
+    /// `tcp` or `udp`.
+    pub protocol: String,
+    /// The source that its records belong to.
+    pub source: String,
+}
+
+/// `[kafka]`
+#[derive(Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct KafkaFile {
+    /// `host:port`, several with commas.
+    pub bootstrap: String,
+    /// Topics to consume; a name that starts with `^` is a regular expression.
+    pub topics: Vec<String>,
+    /// Whether the gateway produces to Kafka (topic `audit.<source>`) instead of appending to the ledger.
+    pub gateway: bool,
+    /// Whether the header `docket-received-at` of consumed records is believed.
+    pub trust_received_at: bool,
+    /// Passed on to librdkafka (`security.protocol`, `sasl.username`, …).
+    pub options: BTreeMap<String, String>,
+}
+
+/// `[sources.<id>]`
+#[derive(Debug, Default, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SourceFile {
+    /// The format's name; absent: by topic or by the bytes.
+    pub format: Option<String>,
+    /// The topic that is this source (default `audit.<id>`).
+    pub topic: Option<String>,
+    /// IANA name of the zone of times without one; default Asia/Shanghai.
+    pub timezone: Option<String>,
+    /// Text encoding where it is not UTF-8 (`gbk`).
+    pub encoding: Option<String>,
+    /// Addresses or networks of proxies whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<String>,
+}
+
+/// `[[webhooks]]`
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct WebhookFile {
+    /// The channel's name in the alert's history.
+    pub name: String,
+    /// Where to POST.
+    pub url: String,
+    /// Key of the HMAC-SHA256 signature header.
+    #[serde(default)]
+    pub secret: Option<String>,
+}
+
+/// `[limits]`
+#[derive(Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LimitsFile {
+    /// Bytes of one record that are kept whole.
+    pub record_bytes: Option<usize>,
+    /// Milliseconds between commits of the index.
+    pub index_commit_ms: Option<u64>,
+}
+
+/// As checked.
+#[derive(Debug)]
+pub struct Config {
+    /// Where everything lies.
+    pub data_dir: PathBuf,
+    /// Policy sources.
+    pub policies: Vec<PolicySource>,
+    /// Folder of reference tables.
+    pub reference: Option<PathBuf>,
+    /// The ledger's origin.
+    pub origin: String,
+    /// TCP address of the API and gateway.
+    pub listen: Option<SocketAddr>,
+    /// Syslog listeners.
+    pub syslog: Vec<Syslog>,
+    /// Kafka.
+    pub kafka: Option<KafkaFile>,
+    /// Sources.
+    pub sources: BTreeMap<String, SourceFile>,
+    /// Webhooks.
+    pub webhooks: Vec<WebhookFile>,
+    /// Bytes of one record that are kept whole.
+    pub record_bytes_max: usize,
+    /// Milliseconds between commits of the index.
+    pub index_commit_ms: u64,
+    /// SHA-256 of the configuration as read, for the ledger.
+    pub hash: String,
+}
+
+/// Where policies come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PolicySource {
+    /// Those in the binary.
+    BuiltIn,
+    /// A file or a folder.
+    Path(PathBuf),
+}
+
+/// A syslog listener.
+#[derive(Debug)]
+pub struct Syslog {
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// UDP rather than TCP.
+    pub udp: bool,
+    /// The source's id.
+    pub source: String,
+}
+
+impl Config {
+    /// Reads and checks a configuration file, with `DOCKET_…` from the environment over it.
+    ///
+    /// # Errors
+    /// The operator's (exit 3): the file cannot be read, or a setting is not allowed; says which and what is.
+    pub fn read(path: &Path) -> anyhow::Result<Config> {
+        if !path.is_file() {
+            return Err(failure(CONFIGURATION, format!("{}: no such file; `docket serve --help` shows one", path.display())));
+        }
+        let figment = Figment::new()
+            .merge(Toml::file_exact(path))
+            .merge(Env::prefixed("DOCKET_").filter(|k| is_setting(k.as_str())).split("__"));
+        let file: File = figment.extract().map_err(|e| failure(CONFIGURATION, format!("{}: {e}", path.display())))?;
+        let base = path.parent().unwrap_or(Path::new("."));
+        file.check(base).map_err(|e| failure(CONFIGURATION, format!("{}: {e:#}", path.display())))
+    }
+}
+
+/// Other variables that start with `DOCKET_` are not settings of the server.
+fn is_setting(key: &str) -> bool {
+    let head = key.split("__").next().unwrap_or(key).to_ascii_lowercase();
+    ["data_dir", "policies", "reference", "origin", "http", "limits"].contains(&head.as_str())
+        || (head == "kafka" && key.contains("__"))
+}
+
+impl File {
+    /// Checks everything; relative paths are taken from `base`.
+    ///
+    /// # Errors
+    /// Says what was given and what is allowed.
+    pub fn check(self, base: &Path) -> anyhow::Result<Config> {
+        let hash = hex::encode(<sha2::Sha256 as sha2::Digest>::digest(serde_json::to_vec(&self)?));
+        let address = |what: &str, text: &str| {
+            text.parse::<SocketAddr>().map_err(|_| anyhow::anyhow!("{what} `{text}` is not an address; give IP:PORT, such as 127.0.0.1:8514"))
+        };
+        let listen = self.http.listen.as_deref().map(|l| address("[http] listen", l)).transpose()?;
+        let mut syslog = Vec::new();
+        for s in self.syslog {
+            let udp = match s.protocol.as_str() {
+                "udp" => true,
+                "tcp" => false,
+                other => anyhow::bail!("[[syslog]] protocol `{other}`: give `tcp` or `udp`"),
+            };
+            check_source(&s.source)?;
+            syslog.push(Syslog { listen: address("[[syslog]] listen", &s.listen)?, udp, source: s.source });
+        }
+        for (id, source) in &self.sources {
+            check_source(id)?;
+            if let Some(format) = &source.format
+                && !ingest::format::names().contains(&format.as_str())
+            {
+                anyhow::bail!("[sources.{id}] format `{format}` is not known; give one of: {}", ingest::format::names().join(", "));
+            }
+        }
+        if let Some(kafka) = &self.kafka {
+            anyhow::ensure!(!kafka.bootstrap.is_empty(), "[kafka] bootstrap is empty; give host:port");
+            anyhow::ensure!(!kafka.topics.is_empty(), "[kafka] topics is empty; give names or a pattern such as \"^audit\\\\..*\"");
+            anyhow::ensure!(!kafka.topics.iter().any(|t| t == model::TOPIC_DOCKET), "[kafka] topics: `docket` is reserved for Docket's own acts");
+        }
+        for hook in &self.webhooks {
+            anyhow::ensure!(
+                hook.url.starts_with("https://") || hook.url.starts_with("http://"),
+                "[[webhooks]] url `{}`: give an http:// or https:// address",
+                hook.url
+            );
+        }
+        let record_bytes_max = self.limits.record_bytes.unwrap_or(RECORD_BYTES_MAX);
+        anyhow::ensure!((1024..=256 << 20).contains(&record_bytes_max), "[limits] record_bytes {record_bytes_max}: give 1024 to 268435456");
+        let index_commit_ms = self.limits.index_commit_ms.unwrap_or(500);
+        anyhow::ensure!((50..=60_000).contains(&index_commit_ms), "[limits] index_commit_ms {index_commit_ms}: give 50 to 60000");
+        let policies = self.policies.unwrap_or_else(|| vec!["built-in".into()]);
+        let policies: Vec<_> = policies
+            .into_iter()
+            .map(|p| if p == "built-in" { PolicySource::BuiltIn } else { PolicySource::Path(base.join(p)) })
+            .collect();
+        for p in &policies {
+            if let PolicySource::Path(path) = p {
+                anyhow::ensure!(path.exists(), "policies: {} does not exist", path.display());
+            }
+        }
+        let reference = self.reference.map(|r| base.join(r));
+        if let Some(r) = &reference {
+            anyhow::ensure!(r.is_dir(), "reference: {} is not a folder", r.display());
+        }
+        Ok(Config {
+            data_dir: base.join(self.data_dir.unwrap_or_else(|| "docket-data".into())),
+            policies,
+            reference,
+            origin: self.origin.unwrap_or_else(|| "docket.local/ledger".into()),
+            listen,
+            syslog,
+            kafka: self.kafka,
+            sources: self.sources,
+            webhooks: self.webhooks,
+            record_bytes_max,
+            index_commit_ms,
+            hash,
+        })
+    }
+}
+
+impl Config {
+    /// The sources' settings, as the normalizer wants them.
+    ///
+    /// # Errors
+    /// The operator's (exit 3): a zone or an encoding is not known.
+    pub fn ingest_settings(&self) -> anyhow::Result<ingest::Settings> {
+        let mut settings = ingest::Settings::default();
+        for (id, source) in &self.sources {
+            let wrong = |what: &str, given: &str| failure(CONFIGURATION, format!("[sources.{id}] {what} `{given}` is not known"));
+            let mut known = ingest::SourceSettings { format: source.format.as_deref().map(Into::into), ..Default::default() };
+            if let Some(zone) = &source.timezone {
+                known.time_zone = jiff::tz::TimeZone::get(zone).map_err(|_| wrong("timezone", zone))?;
+            }
+            if let Some(encoding) = &source.encoding {
+                known.encoding = Some(ingest::settings::encoding(encoding).ok_or_else(|| wrong("encoding", encoding))?);
+            }
+            known.trusted_proxies.clone_from(&source.trusted_proxies);
+            settings.sources.insert(id.as_str().into(), known);
+        }
+        Ok(settings)
+    }
+}
+
+/// A source's id becomes part of a topic's name and of record ids.
+pub fn check_source(id: &str) -> anyhow::Result<()> {
+    let fine = !id.is_empty() && id.len() <= 200 && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
+    anyhow::ensure!(fine, "source `{id}`: give 1 to 200 of the characters A-Z a-z 0-9 . _ -");
+    Ok(())
+}

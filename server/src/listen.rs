@@ -1,0 +1,71 @@
+//! The API's listeners: TCP where configured, and the socket `docket.sock` in the data folder.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use axum::Router;
+use axum::extract::connect_info::Connected;
+use axum::serve::IncomingStream;
+use tokio::net::{TcpListener, UnixListener};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::api::{Peer, router};
+use crate::app::App;
+use crate::config::Config;
+
+/// The socket in a data folder.
+pub fn socket_path(data_dir: &Path) -> PathBuf {
+    data_dir.join("docket.sock")
+}
+
+/// Binds and serves.
+///
+/// # Errors
+/// An address or the socket cannot be had.
+pub async fn start(config: &Config, app: &App, stop: watch::Receiver<bool>) -> anyhow::Result<Vec<JoinHandle<()>>> {
+    let mut tasks = Vec::new();
+    let path = socket_path(&config.data_dir);
+    // We hold the ledger's lock: whatever is there is left over.
+    let _ = std::fs::remove_file(&path);
+    let unix = UnixListener::bind(&path).with_context(|| format!("socket {}", path.display()))?;
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
+    tasks.push(serve(unix, router(app.clone()), stop.clone()));
+    if let Some(address) = config.listen {
+        let tcp = TcpListener::bind(address).await.with_context(|| format!("[http] listen {address}"))?;
+        tracing::info!(address = %tcp.local_addr()?, "Listening for HTTP.");
+        tasks.push(serve(tcp, router(app.clone()), stop));
+    }
+    Ok(tasks)
+}
+
+fn serve<L>(listener: L, router: Router, mut stop: watch::Receiver<bool>) -> JoinHandle<()>
+where
+    L: axum::serve::Listener,
+    L::Addr: std::fmt::Debug,
+    Peer: for<'a> Connected<IncomingStream<'a, L>>,
+{
+    let service = router.into_make_service_with_connect_info::<Peer>();
+    tokio::spawn(async move {
+        let stopped = async move {
+            let _ = stop.wait_for(|s| *s).await;
+        };
+        if let Err(error) = axum::serve(listener, service).with_graceful_shutdown(stopped).await {
+            tracing::error!(%error, "Listener ended.");
+        }
+    })
+}
+
+impl Connected<IncomingStream<'_, TcpListener>> for Peer {
+    fn connect_info(stream: IncomingStream<'_, TcpListener>) -> Peer {
+        Peer::Tcp(*stream.remote_addr())
+    }
+}
+
+impl Connected<IncomingStream<'_, UnixListener>> for Peer {
+    fn connect_info(stream: IncomingStream<'_, UnixListener>) -> Peer {
+        // Without credentials nobody is root: the highest id is nobody's.
+        Peer::Unix { uid: stream.io().peer_cred().map_or(u32::MAX, |c| c.uid()) }
+    }
+}

@@ -1,0 +1,137 @@
+//! The line after the ledger: one thread normalizes, one judges, one indexes.
+//!
+//! ```text
+//! ledger ──► normalize ──► Group ──┬─► judge (detector, alerts: one SQLite transaction)
+//!                                  └─► index (position in the commit)
+//! ```
+//!
+//! Each stage holds its own position; a restart replays the ledger from the least of them, in groups that
+//! are cut at every stage's position, so that a stage takes a group whole or skips it whole.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::JoinHandle;
+
+use anyhow::Context as _;
+use model::{Batch, LedgerIndex, Millis, Wanted};
+
+use crate::accounts::Accounts;
+
+mod index;
+mod judge;
+mod normalize;
+
+pub use index::Index;
+pub use judge::{Judge, Progress};
+pub use normalize::Normalize;
+
+/// Groups that may wait before a stage; more make the stage before it wait.
+const QUEUE_GROUPS: usize = 4;
+
+/// A contiguous piece of the ledger, normalized.
+#[derive(Debug)]
+pub struct Group {
+    /// The leaves it holds.
+    pub range: Range<LedgerIndex>,
+    /// Every record's index and `received_at`, in order.
+    pub span: Vec<(LedgerIndex, Millis)>,
+    /// Their events, without duplicates.
+    pub batches: Vec<Batch>,
+    /// What the duplicate check learned, to be stored with the judgement.
+    pub dedup: model::Delta,
+    /// What became of the records, by source.
+    pub accounts: Accounts,
+}
+
+/// The stages, made but not started.
+pub struct Line {
+    /// Bytes to batches.
+    pub normalize: Normalize,
+    /// Batches to findings and alerts.
+    pub judge: Judge,
+    /// Batches to the index.
+    pub index: Index,
+}
+
+/// The running threads.
+pub struct Running {
+    threads: Vec<JoinHandle<anyhow::Result<()>>>,
+    stop: Arc<AtomicBool>,
+}
+
+impl Line {
+    /// The columns that the stages want.
+    pub fn wanted(detector: &detect::engine::Detector) -> Wanted {
+        let mut wanted = detector.wanted();
+        wanted.extend(search::wanted());
+        wanted
+    }
+
+    /// Starts the threads. When one fails, `failed` is told, and the others stop.
+    ///
+    /// # Errors
+    /// The machine's: no thread can be started.
+    pub fn start(self, failed: tokio::sync::mpsc::UnboundedSender<anyhow::Error>) -> anyhow::Result<Running> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let (to_judge, judge_in) = sync_channel::<Arc<Group>>(QUEUE_GROUPS);
+        let (to_index, index_in) = sync_channel::<Arc<Group>>(QUEUE_GROUPS);
+        let Line { normalize, mut judge, mut index } = self;
+        let cuts = [judge.position(), index.position()];
+        let halt = stop.clone();
+        let threads = vec![
+            spawn("normalize", failed.clone(), move || normalize.run(&cuts, &[to_judge, to_index], &halt))?,
+            spawn("judge", failed.clone(), move || judge.run(&judge_in))?,
+            spawn("index", failed, move || index.run(&index_in))?,
+        ];
+        Ok(Running { threads, stop })
+    }
+}
+
+impl Running {
+    /// Lets the stages finish what they hold, and stores it.
+    ///
+    /// # Errors
+    /// What a stage failed of.
+    pub fn stop(self) -> anyhow::Result<()> {
+        self.stop.store(true, Ordering::Relaxed);
+        for thread in self.threads {
+            thread.join().map_err(|_| anyhow::anyhow!("a stage of the line panicked"))??;
+        }
+        Ok(())
+    }
+}
+
+fn spawn(
+    name: &'static str,
+    failed: tokio::sync::mpsc::UnboundedSender<anyhow::Error>,
+    run: impl FnOnce() -> anyhow::Result<()> + Send + 'static,
+) -> anyhow::Result<JoinHandle<anyhow::Result<()>>> {
+    std::thread::Builder::new()
+        .name(name.into())
+        .spawn(move || {
+            // A panic is a bug of ours; it must stop the server as loudly as an error does.
+            let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(run));
+            let error = match result {
+                Ok(Ok(())) => return Ok(()),
+                Ok(Err(error)) => error.context(format!("stage `{name}`")),
+                Err(_) => anyhow::anyhow!("stage `{name}` panicked"),
+            };
+            tracing::error!(error = format!("{error:#}"), stage = name, "Stage stopped.");
+            let _ = failed.send(error);
+            Ok(())
+        })
+        .with_context(|| format!("starting the thread `{name}`"))
+}
+
+/// Hands a group to every stage; `false` when one of them has gone.
+fn hand_on(group: Group, stages: &[SyncSender<Arc<Group>>]) -> bool {
+    let group = Arc::new(group);
+    stages.iter().all(|s| s.send(group.clone()).is_ok())
+}
+
+/// The next group, or `None` when the stage before has ended.
+fn take(from: &Receiver<Arc<Group>>) -> Option<Arc<Group>> {
+    from.recv().ok()
+}

@@ -1,0 +1,118 @@
+//! Batches to findings and alerts. State, position, alerts and outbox are one SQLite transaction.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::mpsc::Receiver;
+
+use alert::Store;
+use anyhow::Context as _;
+use detect::engine::Detector;
+use detect::reference::Tables;
+use model::{LedgerIndex, Millis};
+
+use super::{Group, take};
+use crate::accounts::Accounts;
+use crate::clock::Clock;
+
+/// What the rest of the server may know of the stage.
+#[derive(Debug)]
+pub struct Progress {
+    position: AtomicU64,
+    deadline: AtomicI64,
+    engine_time: AtomicI64,
+}
+
+impl Progress {
+    /// Nothing judged yet.
+    pub fn new(position: LedgerIndex, engine_time: Option<Millis>) -> Progress {
+        Progress {
+            position: AtomicU64::new(position.0),
+            deadline: AtomicI64::new(i64::MAX),
+            engine_time: AtomicI64::new(engine_time.map_or(i64::MIN, |t| t.0)),
+        }
+    }
+
+    /// The next leaf to judge.
+    pub fn position(&self) -> LedgerIndex {
+        LedgerIndex(self.position.load(Ordering::Relaxed))
+    }
+
+    /// Whether a deadline has passed by `now` that no record has brought engine time to: a tick is due.
+    pub fn wants_tick(&self, now: Millis) -> bool {
+        let deadline = self.deadline.load(Ordering::Relaxed);
+        deadline <= now.0 && self.engine_time.load(Ordering::Relaxed) < deadline
+    }
+}
+
+/// The stage.
+pub struct Judge {
+    /// The detector, with the state that the store held.
+    pub detector: Detector,
+    /// State, alerts and outbox.
+    pub store: Store,
+    /// What became of the records, ever.
+    pub accounts: Arc<std::sync::Mutex<Accounts>>,
+    /// Told to the rest of the server.
+    pub progress: Arc<Progress>,
+    /// Told when there are deliveries to make.
+    pub deliver: Arc<tokio::sync::Notify>,
+    /// New reference tables, to be used from the next group on.
+    pub tables: Receiver<Tables>,
+    /// Dates the alerts.
+    pub clock: Clock,
+}
+
+impl Judge {
+    /// The next leaf to judge.
+    pub fn position(&self) -> LedgerIndex {
+        self.progress.position()
+    }
+
+    /// Runs until the stage before has ended.
+    pub fn run(&mut self, groups: &Receiver<Arc<Group>>) -> anyhow::Result<()> {
+        self.tell(self.position());
+        while let Some(group) = take(groups) {
+            if group.range.end <= self.position() {
+                continue;
+            }
+            if let Some(tables) = self.tables.try_iter().last() {
+                self.detector.set_tables(tables);
+            }
+            self.judge(&group).with_context(|| format!("judging leaves {}..{}", group.range.start, group.range.end))?;
+        }
+        Ok(())
+    }
+
+    fn judge(&mut self, group: &Group) -> anyhow::Result<()> {
+        let output = self.detector.process(&group.span, &group.batches);
+        let mut delta = output.delta;
+        delta.position = group.range.end;
+        delta.put.extend(group.dedup.put.iter().cloned());
+        delta.delete.extend(group.dedup.delete.iter().cloned());
+        {
+            let mut accounts = self.accounts.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            accounts.add(&group.accounts);
+            delta.put.extend(accounts.rows(&group.accounts));
+        }
+        let committed = self.store.commit(&delta, &output.findings, self.clock.now())?;
+        for id in &committed.raised {
+            metrics::counter!("docket_alerts_raised_total").increment(1);
+            tracing::info!(alert = %id, "Alert raised.");
+        }
+        if !committed.raised.is_empty() {
+            self.deliver.notify_one();
+        }
+        self.tell(group.range.end);
+        Ok(())
+    }
+
+    fn tell(&self, position: LedgerIndex) {
+        let far = Millis(i64::MAX);
+        self.progress.deadline.store(self.detector.next_deadline().unwrap_or(far).0, Ordering::Relaxed);
+        if let Some(t) = self.detector.engine_time() {
+            self.progress.engine_time.store(t.0, Ordering::Relaxed);
+        }
+        self.progress.position.store(position.0, Ordering::Relaxed);
+        metrics::gauge!("docket_judged_position").set(position.0 as f64);
+    }
+}

@@ -36,7 +36,11 @@ pub(super) struct Session {
 }
 
 fn log(tape: &mut Tape, at: Millis, category: &str, record: &Value) {
-    tape.write(at, "jumpserver", format!("<14>jumpserver: {category} - {}", python_json(record)));
+    tape.write(
+        at,
+        "jumpserver",
+        format!("<14>jumpserver: {category} - {}", python_json(record)),
+    );
 }
 
 fn choice(value: impl Into<Value>, label: &str) -> Value {
@@ -75,7 +79,16 @@ pub(super) fn open(
     let method = if account == "postgres" { "publickey" } else { "password" };
     let (id, ids) = (tape.uuid(), [tape.uuid(), tape.uuid(), tape.uuid()]);
     let logon = hosts::accepted(tape, at + 1_200, host, method, account, bastion);
-    let session = Session { id, person, host, account: account.to_owned(), opened: at, commands: 0, ids, logon };
+    let session = Session {
+        id,
+        person,
+        host,
+        account: account.to_owned(),
+        opened: at,
+        commands: 0,
+        ids,
+        logon,
+    };
     session.save(tape, at, None);
     session
 }
@@ -198,8 +211,21 @@ pub(super) fn ordinary_day(tape: &mut Tape, day: Day, start: Millis) {
 }
 
 fn ordinary_session(tape: &mut Tape, at: Millis, person: &'static Person) {
-    const LOOK: &[&str] = &["uptime", "df -h", "free -m", "top -b -n1", "ls -l", "ss -lnt", "date", "hostname -f"];
-    const WEB: &[&str] = &["tail -n 50 /var/log/nginx/access.log", "curl -sI http://127.0.0.1/healthz", "nginx -t"];
+    const LOOK: &[&str] = &[
+        "uptime",
+        "df -h",
+        "free -m",
+        "top -b -n1",
+        "ls -l",
+        "ss -lnt",
+        "date",
+        "hostname -f",
+    ];
+    const WEB: &[&str] = &[
+        "tail -n 50 /var/log/nginx/access.log",
+        "curl -sI http://127.0.0.1/healthz",
+        "nginx -t",
+    ];
     const ROOT: &[&str] = &[
         "/usr/bin/systemctl status nginx",
         "/usr/bin/journalctl -u nginx -n 100 --no-pager",

@@ -84,7 +84,20 @@ fn look(tape: &mut Tape, at: Millis, person: &Person) {
     let address = person.address();
     let agent = "AlibabaCloud Console";
     let identity = ram_user(person);
-    log(tape, at, Call { kind: "ApiCall", name, service, source, identity, address: &address, agent, more: Value::Null });
+    log(
+        tape,
+        at,
+        Call {
+            kind: "ApiCall",
+            name,
+            service,
+            source,
+            identity,
+            address: &address,
+            agent,
+            more: Value::Null,
+        },
+    );
 }
 
 /// A day of the cloud account.
@@ -98,7 +111,20 @@ pub(super) fn ordinary_day(tape: &mut Tape, day: Day, start: Millis) {
             });
             let (name, service, source) = ("DescribeInstances", "Ecs", "ecs.aliyuncs.com");
             let (address, agent, more) = (MONITOR, "AlibabaCloud (Linux; x86_64) Java/17 probe/2.3", Value::Null);
-            log(tape, at, Call { kind: "ApiCall", name, service, source, identity, address, agent, more });
+            log(
+                tape,
+                at,
+                Call {
+                    kind: "ApiCall",
+                    name,
+                    service,
+                    source,
+                    identity,
+                    address,
+                    agent,
+                    more,
+                },
+            );
         }
     }
     if !day.is_working() {

@@ -39,12 +39,22 @@ pub(super) fn accepted(tape: &mut Tape, at: Millis, host: &Host, method: &str, a
     let uid = uid(account);
     let line = format!("sshd[{pid}]: pam_unix(sshd:session): session opened for user {account}(uid={uid}) by (uid=0)");
     log(tape, at + 40, AUTHPRIV_INFO, host, &line);
-    Logon { pid, port, from: from.to_owned(), account: account.to_owned() }
+    Logon {
+        pid,
+        port,
+        from: from.to_owned(),
+        account: account.to_owned(),
+    }
 }
 
 /// The logon ends.
 pub(super) fn left(tape: &mut Tape, at: Millis, host: &Host, logon: &Logon) {
-    let Logon { pid, port, from, account } = logon;
+    let Logon {
+        pid,
+        port,
+        from,
+        account,
+    } = logon;
     let line = format!("sshd[{}]: Disconnected from user {account} {from} port {port}", pid + 1);
     log(tape, at, AUTHPRIV_INFO, host, &line);
     let line = format!("sshd[{pid}]: pam_unix(sshd:session): session closed for user {account}");
@@ -53,8 +63,7 @@ pub(super) fn left(tape: &mut Tape, at: Millis, host: &Host, logon: &Logon) {
 
 /// A command as root, for a person logged on under the own name.
 pub(super) fn sudo(tape: &mut Tape, at: Millis, host: &Host, account: &str, command: &str) {
-    let line =
-        format!("sudo: {account:>8} : TTY=pts/0 ; PWD=/home/{account} ; USER=root ; COMMAND={command}");
+    let line = format!("sudo: {account:>8} : TTY=pts/0 ; PWD=/home/{account} ; USER=root ; COMMAND={command}");
     log(tape, at, AUTHPRIV_NOTICE, host, &line);
     let uid = uid(account);
     let line = format!("sudo: pam_unix(sudo:session): session opened for user root(uid=0) by {account}(uid={uid})");
@@ -104,7 +113,13 @@ fn cron(tape: &mut Tape, at: Millis, host: &Host, command: &str) {
     let pid = tape.between(2_000, 60_000);
     let open = format!("CRON[{pid}]: pam_unix(cron:session): session opened for user root(uid=0) by (uid=0)");
     log(tape, at, AUTHPRIV_INFO, host, &open);
-    log(tape, at + 10, CRON_INFO, host, &format!("CRON[{}]: (root) CMD ({command})", pid + 1));
+    log(
+        tape,
+        at + 10,
+        CRON_INFO,
+        host,
+        &format!("CRON[{}]: (root) CMD ({command})", pid + 1),
+    );
     let close = format!("CRON[{pid}]: pam_unix(cron:session): session closed for user root");
     log(tape, at + 900, AUTHPRIV_INFO, host, &close);
 }

@@ -14,6 +14,9 @@ mod traffic;
 mod violations;
 mod web;
 
+#[cfg(test)]
+mod tests;
+
 pub use reference::reference;
 pub use traffic::Traffic;
 

@@ -100,12 +100,22 @@ pub(super) const SECURITY: &[Person] = people! {
 };
 
 /// Left on the second day, and her account was disabled in time.
-pub(super) const LEFT_IN_ORDER: Person =
-    Person { id: "N2041", name: "陶然", login: "tao.ran", role: "developer", desk: "2.41" };
+pub(super) const LEFT_IN_ORDER: Person = Person {
+    id: "N2041",
+    name: "陶然",
+    login: "tao.ran",
+    role: "developer",
+    desk: "2.41",
+};
 
 /// Left on the first day, and his accounts were forgotten.
-pub(super) const LEFT_AND_FORGOTTEN: Person =
-    Person { id: "N2042", name: "贺铭", login: "he.ming", role: "service_agent", desk: "3.142" };
+pub(super) const LEFT_AND_FORGOTTEN: Person = Person {
+    id: "N2042",
+    name: "贺铭",
+    login: "he.ming",
+    role: "service_agent",
+    desk: "3.142",
+};
 
 /// Everybody.
 pub(super) fn everybody() -> impl Iterator<Item = &'static Person> {
@@ -137,7 +147,13 @@ const fn host(
     kind: &'static str,
     levels: &'static [&'static str],
 ) -> Host {
-    Host { name, address, env, kind, levels }
+    Host {
+        name,
+        address,
+        env,
+        kind,
+        levels,
+    }
 }
 
 /// The web and application hosts.

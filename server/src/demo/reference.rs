@@ -23,12 +23,18 @@ pub fn reference(start: Millis) -> Vec<(&'static str, String)> {
         ("change_calendar", change_calendar(start)),
         ("asset_register", asset_register()),
         ("network_zones", network_zones()),
-        ("role_matrix", json!({"incompatible_pairs": [["os_admin", "dba"], ["os_admin", "auditor"], ["dba", "auditor"]]})),
+        (
+            "role_matrix",
+            json!({"incompatible_pairs": [["os_admin", "dba"], ["os_admin", "auditor"], ["dba", "auditor"]]}),
+        ),
         ("data_catalogue", data_catalogue()),
         ("work_calendar", work_calendar(start)),
         ("source_register", source_register()),
     ];
-    tables.into_iter().map(|(name, rows)| (name, format!("{rows:#}\n"))).collect()
+    tables
+        .into_iter()
+        .map(|(name, rows)| (name, format!("{rows:#}\n")))
+        .collect()
 }
 
 /// When [`LEFT_IN_ORDER`] leaves.
@@ -97,7 +103,7 @@ fn account_registry(start: Millis) -> Value {
     for people in [ADMINS, DBAS, DEVELOPERS] {
         personal("jumpserver", people);
     }
-    personal("jumpserver", &[LEFT_IN_ORDER]);
+    personal("jumpserver", &[LEFT_IN_ORDER, LEFT_AND_FORGOTTEN]);
     personal("aliyun", ADMINS);
     personal("host:*", ADMINS);
     personal("host:lab-1", DEVELOPERS);
@@ -180,7 +186,13 @@ fn change_calendar(start: Millis) -> Value {
     };
     let planned = days_on_file(start).filter(|d| d.is_working()).map(|day| {
         let id = format!("CHG-{}", text(day.at(0, 0), "%Y%m%d"));
-        row(id, day.turn(WEB_HOSTS).name, day.turn(ADMINS).id, day.at(17, 0), day.at(18, 0))
+        row(
+            id,
+            day.turn(WEB_HOSTS).name,
+            day.turn(ADMINS).id,
+            day.at(17, 0),
+            day.at(18, 0),
+        )
     });
     let overrun = days_on_file(start).filter_map(|day| {
         let plan = overrun(day, start)?;
@@ -232,9 +244,7 @@ fn work_calendar(start: Millis) -> Value {
 }
 
 fn source_register() -> Value {
-    let row = |source: &str, hours: i64| {
-        json!({"source": source, "max_silence_s": hours * 3_600, "clock_tolerance_s": 5, "owner": MANAGERS[1].id})
-    };
+    let row = |source: &str, hours: i64| json!({"source": source, "max_silence_s": hours * 3_600, "clock_tolerance_s": 5, "owner": MANAGERS[1].id});
     // At the weekend nobody uses the bastion.
     json!([
         row("jumpserver", 96),

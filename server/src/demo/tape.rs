@@ -57,7 +57,9 @@ impl Day {
 /// A moment as a source writes it, in local time; `format` as in `strftime`.
 pub(super) fn text(at: Millis, format: &str) -> String {
     let at = Timestamp::from_millisecond(at.0).unwrap_or_default();
-    at.to_zoned(TimeZone::fixed(Offset::constant(OFFSET_HOURS))).strftime(format).to_string()
+    at.to_zoned(TimeZone::fixed(Offset::constant(OFFSET_HOURS)))
+        .strftime(format)
+        .to_string()
 }
 
 /// RFC 3339 with milliseconds, as the web systems and the reference tables write times.
@@ -97,7 +99,10 @@ pub(super) struct Tape {
 impl Tape {
     /// An empty tape whose dice fall as `seed` and `part` say.
     pub(super) fn new(seed: u64, part: u64) -> Tape {
-        Tape { rng: StdRng::seed_from_u64(seed ^ part.wrapping_mul(0x9e37_79b9_7f4a_7c15)), records: Vec::new() }
+        Tape {
+            rng: StdRng::seed_from_u64(seed ^ part.wrapping_mul(0x9e37_79b9_7f4a_7c15)),
+            records: Vec::new(),
+        }
     }
 
     /// Writes a line that a source logged at `at`; it is received a moment later.
@@ -123,18 +128,29 @@ impl Tape {
 
     /// So many hex digits.
     pub(super) fn hex(&mut self, digits: usize) -> String {
-        (0..digits).map(|_| char::from(b"0123456789abcdef"[self.rng.random_range(0..16)])).collect()
+        (0..digits)
+            .map(|_| char::from(b"0123456789abcdef"[self.rng.random_range(0..16)]))
+            .collect()
     }
 
     /// A random UUID.
     pub(super) fn uuid(&mut self) -> String {
         let hex = self.hex(32);
-        format!("{}-{}-4{}-a{}-{}", &hex[..8], &hex[8..12], &hex[13..16], &hex[17..20], &hex[20..])
+        format!(
+            "{}-{}-4{}-a{}-{}",
+            &hex[..8],
+            &hex[8..12],
+            &hex[13..16],
+            &hex[17..20],
+            &hex[20..]
+        )
     }
 
     /// A moment of the day at which people work; mornings and afternoons more than noon.
     pub(super) fn office_time(&mut self, day: Day, last_hour: i64) -> Millis {
-        const HOURS: [i64; 20] = [9, 9, 10, 10, 10, 11, 11, 11, 12, 13, 13, 14, 14, 14, 15, 15, 15, 16, 16, 17];
+        const HOURS: [i64; 20] = [
+            9, 9, 10, 10, 10, 11, 11, 11, 12, 13, 13, 14, 14, 14, 15, 15, 15, 16, 16, 17,
+        ];
         let hour = *self.pick(&HOURS);
         let hour = if hour > last_hour { last_hour } else { hour };
         let (from, to) = if hour == 9 { (16 * MINUTE, HOUR) } else { (0, HOUR) };

@@ -28,7 +28,13 @@ impl Traffic {
     /// The traffic from `start` on.
     #[must_use]
     pub fn new(seed: u64, start: Millis) -> Traffic {
-        Traffic { seed, start, violate: true, next_day: Day::of(start), waiting: BinaryHeap::new() }
+        Traffic {
+            seed,
+            start,
+            violate: true,
+            next_day: Day::of(start),
+            waiting: BinaryHeap::new(),
+        }
     }
 
     /// The same without the violations.
@@ -61,7 +67,11 @@ impl Iterator for Traffic {
 
     fn next(&mut self) -> Option<Self::Item> {
         // A day that is still to be made may hold the next record.
-        while self.waiting.peek().is_none_or(|Reverse((at, ..))| *at >= self.next_day.at(0, 0)) {
+        while self
+            .waiting
+            .peek()
+            .is_none_or(|Reverse((at, ..))| *at >= self.next_day.at(0, 0))
+        {
             self.make_day();
         }
         self.waiting.pop().map(|Reverse(record)| record)

@@ -3,7 +3,7 @@
 use model::Millis;
 
 use super::bastion::{self, Risk};
-use super::people::{ADMINS, AGENTS, BASTIONS, DATABASES, DBAS, DEVELOPERS, Host, LEFT_AND_FORGOTTEN, Person, WEB_HOSTS};
+use super::people::{ADMINS, AGENTS, DATABASES, DBAS, DEVELOPERS, Host, LEFT_AND_FORGOTTEN, Person, WEB_HOSTS};
 use super::reference::left_and_forgotten_at;
 use super::tape::{DAY, Day, HOUR, MINUTE, SECOND, Tape};
 use super::{cloud, hosts, web};
@@ -100,18 +100,26 @@ fn root_straight_from_a_desk(tape: &mut Tape, at: Millis, turn: Turn) {
 /// DS-03: customers are exported without a request.
 fn an_export_that_nobody_approved(tape: &mut Tape, at: Millis, turn: Turn) {
     let rows = tape.between(1_200, 2_400);
-    web::export(tape, at, &web::CRM, turn.one(AGENTS, 3), rows, &["name", "mobile", "address"], None);
+    web::export(
+        tape,
+        at,
+        &web::CRM,
+        turn.one(AGENTS, 3),
+        rows,
+        &["name", "mobile", "address"],
+        None,
+    );
 }
 
 /// LA-05: the shell's history is cleared, a log removed, logging stopped.
 fn the_traces_are_wiped(tape: &mut Tape, at: Millis, turn: Turn) {
     let (who, host) = (turn.one(ADMINS, 2), turn.one(WEB_HOSTS, 0));
-    bastion::login(tape, at + -40 * SECOND, who, None);
-    let mut session = bastion::open(tape, at, who, host, who.login);
-    session.command(tape, at + 30 * SECOND, "history -c", Risk::Accept);
-    session.sudo(tape, at + 50 * SECOND, "/usr/bin/rm -f /var/log/auth.log.1");
-    session.sudo(tape, at + 75 * SECOND, "/usr/bin/systemctl stop rsyslog");
-    session.close(tape, at + 3 * MINUTE);
+    bastion::login(tape, at, who, None);
+    let mut session = bastion::open(tape, at + 40 * SECOND, who, host, who.login);
+    session.command(tape, at + 70 * SECOND, "history -c", Risk::Accept);
+    session.sudo(tape, at + 90 * SECOND, "/usr/bin/rm -f /var/log/auth.log.1");
+    session.sudo(tape, at + 115 * SECOND, "/usr/bin/systemctl stop rsyslog");
+    session.close(tape, at + 4 * MINUTE);
 }
 
 /// AU-07: a console sign-in with a password alone.
@@ -155,7 +163,12 @@ fn a_database_removed_by_hand(tape: &mut Tape, at: Millis, turn: Turn) {
 /// DS-05, DS-03: a table is dumped, packed, and downloaded.
 fn a_dump_carried_out(tape: &mut Tape, at: Millis, turn: Turn) {
     let mut session = bastion::open(tape, at, turn.one(DBAS, 2), turn.one(DATABASES, 1), "postgres");
-    session.command(tape, at + 30 * SECOND, "pg_dump -t payment billing > /tmp/p.sql", Risk::Accept);
+    session.command(
+        tape,
+        at + 30 * SECOND,
+        "pg_dump -t payment billing > /tmp/p.sql",
+        Risk::Accept,
+    );
     session.command(tape, at + 4 * MINUTE, "gzip /tmp/p.sql", Risk::Accept);
     session.transfer(tape, at + 6 * MINUTE, "download", "/tmp/p.sql.gz");
     session.close(tape, at + 7 * MINUTE);
@@ -174,13 +187,27 @@ fn a_change_that_nobody_planned(tape: &mut Tape, at: Millis, turn: Turn) {
 fn an_export_beyond_its_limit(tape: &mut Tape, at: Millis, _: Turn) {
     let day = Day::of(at);
     let (rows, ticket) = (tape.between(6_000, 9_000), super::reference::export_ticket(day));
-    web::export(tape, at, &web::CRM, day.turn(AGENTS), rows, &["name", "city"], Some(&ticket));
+    web::export(
+        tape,
+        at,
+        &web::CRM,
+        day.turn(AGENTS),
+        rows,
+        &["name", "city"],
+        Some(&ticket),
+    );
 }
 
 /// AU-09: one address tries a password on twelve accounts.
 fn one_desk_many_names(tape: &mut Tape, at: Millis, turn: Turn) {
     let desk = turn.one(DEVELOPERS, 1).address();
-    for (n, who) in ADMINS.iter().chain(DBAS).chain(DEVELOPERS).chain(&AGENTS[..3]).enumerate() {
+    for (n, who) in ADMINS
+        .iter()
+        .chain(DBAS)
+        .chain(DEVELOPERS)
+        .chain(&AGENTS[..3])
+        .enumerate()
+    {
         let at = at + n as i64 * 40 * SECOND + tape.between(0, 9 * SECOND);
         bastion::login_from(tape, at, who, &desk, Some("password_failed"));
     }
@@ -195,17 +222,27 @@ fn the_cloud_root_at_work(tape: &mut Tape, at: Millis, _: Turn) {
 fn refused_then_disguised(tape: &mut Tape, at: Millis, turn: Turn) {
     let mut session = bastion::open(tape, at, turn.one(DBAS, 0), turn.one(DATABASES, 1), "postgres");
     session.command(tape, at + 40 * SECOND, "rm -rf /data/pg/base", Risk::Reject);
-    session.command(tape, at + 3 * MINUTE, "echo cm0gLXJmIC9kYXRhL3BnL2Jhc2UK | base64 -d | sh", Risk::Accept);
+    session.command(
+        tape,
+        at + 3 * MINUTE,
+        "echo cm0gLXJmIC9kYXRhL3BnL2Jhc2UK | base64 -d | sh",
+        Risk::Accept,
+    );
     session.close(tape, at + 5 * MINUTE);
 }
 
 /// AU-21: a database at night, without a change and off duty.
 fn at_two_in_the_night(tape: &mut Tape, at: Millis, turn: Turn) {
     let who = turn.one(DBAS, 1);
-    bastion::login(tape, at + -MINUTE, who, None);
-    let mut session = bastion::open(tape, at, who, turn.one(DATABASES, 1), "postgres");
-    session.command(tape, at + MINUTE, "psql -l", Risk::Accept);
-    session.command(tape, at + 3 * MINUTE, "psql -c \"select count(*) from payment\" billing", Risk::Accept);
+    bastion::login(tape, at, who, None);
+    let mut session = bastion::open(tape, at + MINUTE, who, turn.one(DATABASES, 1), "postgres");
+    session.command(tape, at + 2 * MINUTE, "psql -l", Risk::Accept);
+    session.command(
+        tape,
+        at + 3 * MINUTE,
+        "psql -c \"select count(*) from payment\" billing",
+        Risk::Accept,
+    );
     session.close(tape, at + 12 * MINUTE);
 }
 
@@ -213,9 +250,17 @@ fn at_two_in_the_night(tape: &mut Tape, at: Millis, turn: Turn) {
 fn past_the_end_of_the_window(tape: &mut Tape, plan: &Overrun) {
     let Overrun { person, host, from, to } = *plan;
     let mut session = bastion::open(tape, from + 5 * MINUTE, person, host, person.login);
-    session.sudo(tape, from + 9 * MINUTE, "/usr/bin/apt-get install -y --only-upgrade openssl");
+    session.sudo(
+        tape,
+        from + 9 * MINUTE,
+        "/usr/bin/apt-get install -y --only-upgrade openssl",
+    );
     session.sudo(tape, to + 22 * MINUTE, "/usr/bin/systemctl restart nginx");
-    session.sudo(tape, to + 40 * MINUTE, "/usr/bin/cp /srv/release/tls.conf /etc/nginx/conf.d/tls.conf");
+    session.sudo(
+        tape,
+        to + 40 * MINUTE,
+        "/usr/bin/cp /srv/release/tls.conf /etc/nginx/conf.d/tls.conf",
+    );
     session.close(tape, to + 43 * MINUTE);
 }
 

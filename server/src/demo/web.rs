@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::people::{AGENTS, CLERKS, Person};
 use super::reference::export_ticket;
-use super::tape::{DAY, Day, HOUR, MINUTE, SECOND, Tape, rfc3339, text};
+use super::tape::{DAY, Day, MINUTE, SECOND, Tape, rfc3339, text};
 
 const BROWSER: &str = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 Chrome/141.0.0.0 Safari/537.36";
 /// The load balancers that ask after the health of the systems.
@@ -24,11 +24,19 @@ pub(super) struct System {
 }
 
 /// Customers.
-pub(super) const CRM: System =
-    System { name: "crm", host: "crm.northquay.internal", object: "customer", list: "customer_list" };
+pub(super) const CRM: System = System {
+    name: "crm",
+    host: "crm.northquay.internal",
+    object: "customer",
+    list: "customer_list",
+};
 /// Invoices.
-pub(super) const BILLING: System =
-    System { name: "billing", host: "billing.northquay.internal", object: "invoice", list: "invoice_list" };
+pub(super) const BILLING: System = System {
+    name: "billing",
+    host: "billing.northquay.internal",
+    object: "invoice",
+    list: "invoice_list",
+};
 
 struct Request<'a> {
     user: &'a str,
@@ -40,7 +48,11 @@ struct Request<'a> {
 }
 
 fn access(tape: &mut Tape, at: Millis, system: &System, request: &Request<'_>) {
-    let bytes = if request.status == 200 { tape.between(300, 24_000) } else { 180 };
+    let bytes = if request.status == 200 {
+        tape.between(300, 24_000)
+    } else {
+        180
+    };
     let took = tape.between(4, 240);
     let record = json!({
         "time": text(at, "%Y-%m-%dT%H:%M:%S%:z"), "remote_addr": request.address, "xff": "", "user": request.user,
@@ -52,18 +64,17 @@ fn access(tape: &mut Tape, at: Millis, system: &System, request: &Request<'_>) {
 }
 
 /// A request that the application audits: the web server's line and the application's record.
-fn audited(
-    tape: &mut Tape,
-    at: Millis,
-    system: &System,
-    person: &Person,
-    method: &str,
-    uri: &str,
-    fields: Value,
-) {
+fn audited(tape: &mut Tape, at: Millis, system: &System, person: &Person, method: &str, uri: &str, fields: Value) {
     let id = tape.hex(32);
     let address = person.address();
-    let request = Request { user: person.login, address: &address, method, uri, status: 200, id: &id };
+    let request = Request {
+        user: person.login,
+        address: &address,
+        method,
+        uri,
+        status: 200,
+        id: &id,
+    };
     access(tape, at + 40, system, &request);
     let mut record = Map::new();
     record.insert("event_id".into(), json!(tape.uuid()));
@@ -140,10 +151,33 @@ fn handle(tape: &mut Tape, at: Millis, system: &System, person: &Person) {
 
 /// A page that holds nothing worth an audit record.
 fn page(tape: &mut Tape, at: Millis, system: &System, person: &Person) {
-    let uri = *tape.pick(&["/", "/dashboard", "/static/app.js", "/static/app.css", "/help", "/notices"]);
+    let uri = *tape.pick(&[
+        "/",
+        "/dashboard",
+        "/static/app.js",
+        "/static/app.css",
+        "/help",
+        "/notices",
+    ]);
     let (id, address) = (tape.hex(32), person.address());
-    let status = if uri.starts_with("/static") && tape.between(0, 2) == 0 { 304 } else { 200 };
-    access(tape, at, system, &Request { user: person.login, address: &address, method: "GET", uri, status, id: &id });
+    let status = if uri.starts_with("/static") && tape.between(0, 2) == 0 {
+        304
+    } else {
+        200
+    };
+    access(
+        tape,
+        at,
+        system,
+        &Request {
+            user: person.login,
+            address: &address,
+            method: "GET",
+            uri,
+            status,
+            id: &id,
+        },
+    );
 }
 
 /// A day of the web systems. At the weekend three agents are on duty.
@@ -159,7 +193,10 @@ pub(super) fn ordinary_day(tape: &mut Tape, day: Day, start: Millis) {
             (true, _) => tape.between(25, 45),
             (false, _) => tape.between(25, 40),
         };
-        let (come, go) = (day.at(9, 0) + tape.between(0, 12 * MINUTE), day.at(18, 0) + tape.between(0, 20 * MINUTE));
+        let (come, go) = (
+            day.at(9, 0) + tape.between(0, 12 * MINUTE),
+            day.at(18, 0) + tape.between(0, 20 * MINUTE),
+        );
         if come >= start {
             login(tape, come, system, person);
         }
@@ -181,10 +218,17 @@ pub(super) fn ordinary_day(tape: &mut Tape, day: Day, start: Millis) {
     for system in [&CRM, &BILLING] {
         let phase = tape.between(0, 2 * MINUTE);
         for n in 0..DAY / (2 * MINUTE) {
-            let at = day.at(0, 0) + (n * 2 * MINUTE + phase).min(24 * HOUR - SECOND);
+            let at = day.at(0, 0) + (n * 2 * MINUTE + phase);
             if at >= start {
                 let id = tape.hex(32);
-                let ask = Request { user: "", address: BALANCER, method: "GET", uri: "/healthz", status: 200, id: &id };
+                let ask = Request {
+                    user: "",
+                    address: BALANCER,
+                    method: "GET",
+                    uri: "/healthz",
+                    status: 200,
+                    id: &id,
+                };
                 access(tape, at, system, &ask);
             }
         }
@@ -196,6 +240,14 @@ fn approved_export(tape: &mut Tape, day: Day, start: Millis) {
     let at = day.at(15, 20) + tape.between(0, 30 * MINUTE);
     if day.is_working() && at >= start {
         let rows = tape.between(80, 400);
-        export(tape, at, &CRM, day.turn(AGENTS), rows, &["name", "city"], Some(&export_ticket(day)));
+        export(
+            tape,
+            at,
+            &CRM,
+            day.turn(AGENTS),
+            rows,
+            &["name", "city"],
+            Some(&export_ticket(day)),
+        );
     }
 }

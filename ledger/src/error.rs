@@ -105,12 +105,20 @@ impl Error {
     }
 
     pub(crate) fn io(path: &Path) -> impl FnOnce(io::Error) -> Error {
-        move |source| Error::Io { path: path.to_owned(), source }
+        move |source| Error::Io {
+            path: path.to_owned(),
+            source,
+        }
     }
 
     pub(crate) fn integrity(file: &Path, offset: u64, index: Option<u64>, what: impl Into<String>) -> Error {
         let index = index.map(LedgerIndex);
-        Error::Integrity(Box::new(Failure { file: file.to_owned(), offset, index, what: what.into() }))
+        Error::Integrity(Box::new(Failure {
+            file: file.to_owned(),
+            offset,
+            index,
+            what: what.into(),
+        }))
     }
 
     pub(crate) fn bad_leaf(file: &Path, offset: u64, index: u64, error: &LeafError) -> Error {

@@ -72,15 +72,57 @@ pub enum LeafError {
 /// # Errors
 /// [`Error::TooLarge`]: a part of the record, or the whole, is too large.
 pub fn encode(record: &RawRecord, out: &mut Vec<u8>) -> Result<(), Error> {
-    let start = out.len();
-    let written = write(record, out).and_then(|()| match out.len() - start {
-        len if len > LEAF_BYTES_MAX => Err(("the leaf", len, LEAF_BYTES_MAX)),
+    check(record)?;
+    write(record, out);
+    Ok(())
+}
+
+/// Whether a leaf can hold the record.
+pub(crate) fn check(record: &RawRecord) -> Result<(), Error> {
+    let RawRecord {
+        coordinate,
+        source,
+        peer,
+        headers,
+        ..
+    } = record;
+    let short = usize::from(u16::MAX);
+    let within = |field, given, limit| match given {
+        given if given > limit => Err(Error::TooLarge {
+            coordinate: coordinate.clone(),
+            field,
+            given,
+            limit,
+        }),
         _ => Ok(()),
-    });
-    written.map_err(|(field, given, limit)| {
-        out.truncate(start);
-        Error::TooLarge { coordinate: record.coordinate.clone(), field, given, limit }
-    })
+    };
+    within("topic", coordinate.topic.len(), short)?;
+    within("source", source.len(), short)?;
+    within("peer", peer.as_ref().map_or(0, |p| p.len()), short)?;
+    within("headers", headers.len(), short)?;
+    headers
+        .iter()
+        .try_for_each(|(name, _)| within("header name", name.len(), short))?;
+    within("the leaf", length(record), LEAF_BYTES_MAX)
+}
+
+/// The number of bytes that [`write`] writes.
+fn length(record: &RawRecord) -> usize {
+    let RawRecord {
+        coordinate,
+        source,
+        peer,
+        key,
+        headers,
+        payload,
+        truncated,
+        ..
+    } = record;
+    let headers: usize = headers.iter().map(|(name, value)| 6 + name.len() + value.len()).sum();
+    let peer = peer.as_ref().map_or(0, |p| 2 + p.len());
+    let key = key.as_ref().map_or(0, |k| 4 + k.len());
+    let truncated = truncated.as_ref().map_or(0, |_| 40);
+    22 + 2 + coordinate.topic.len() + 2 + source.len() + peer + key + 2 + headers + truncated + 4 + payload.len()
 }
 
 /// Reads leaf bytes. Key, header values and payload share the memory of `leaf`.
@@ -91,8 +133,16 @@ pub fn decode(leaf: &Bytes) -> Result<RawRecord, LeafError> {
     let mut read = Read { all: leaf, at: 0 };
     let head = read.head()?;
     let source: Arc<str> = read.text16("source")?.into();
-    let peer = if head.flags & PEER != 0 { Some(read.text16("peer")?.into()) } else { None };
-    let key = if head.flags & KEY != 0 { Some(read.bytes32("key")?) } else { None };
+    let peer = if head.flags & PEER != 0 {
+        Some(read.text16("peer")?.into())
+    } else {
+        None
+    };
+    let key = if head.flags & KEY != 0 {
+        Some(read.bytes32("key")?)
+    } else {
+        None
+    };
     let count = usize::from(read.u16("headers")?);
     // A header takes six bytes at least, so a lying count asks for no memory that is not there.
     let mut headers = Vec::with_capacity(count.min((leaf.len() - read.at) / 6));
@@ -102,7 +152,10 @@ pub fn decode(leaf: &Bytes) -> Result<RawRecord, LeafError> {
     }
     let truncated = if head.flags & TRUNCATED != 0 {
         let bytes = u64::from_be_bytes(read.array("truncation")?);
-        Some(Truncation { bytes, sha256: read.array("truncation")? })
+        Some(Truncation {
+            bytes,
+            sha256: read.array("truncation")?,
+        })
     } else {
         None
     };
@@ -112,7 +165,16 @@ pub fn decode(leaf: &Bytes) -> Result<RawRecord, LeafError> {
         given => return Err(LeafError::Trailing { given }),
     }
     let coordinate = Coordinate::new(head.topic, head.partition, head.offset);
-    Ok(RawRecord { coordinate, received_at: head.received_at, source, peer, key, headers, payload, truncated })
+    Ok(RawRecord {
+        coordinate,
+        received_at: head.received_at,
+        source,
+        peer,
+        key,
+        headers,
+        payload,
+        truncated,
+    })
 }
 
 /// The part of a leaf that positions are made of.
@@ -129,57 +191,58 @@ pub(crate) fn head(leaf: &Bytes) -> Result<Head<'_>, LeafError> {
     Read { all: leaf, at: 0 }.head()
 }
 
-/// What was too large: field, given, limit.
-type Excess = (&'static str, usize, usize);
-
-fn write(record: &RawRecord, out: &mut Vec<u8>) -> Result<(), Excess> {
-    let RawRecord { coordinate, received_at, source, peer, key, headers, payload, truncated } = record;
-    // Before anything is copied: the two parts that can be large.
-    if payload.len() > LEAF_BYTES_MAX {
-        return Err(("payload", payload.len(), LEAF_BYTES_MAX));
-    }
-    out.reserve(64 + coordinate.topic.len() + source.len() + payload.len());
+/// Writes a record that passed [`check`].
+pub(crate) fn write(record: &RawRecord, out: &mut Vec<u8>) {
+    let RawRecord {
+        coordinate,
+        received_at,
+        source,
+        peer,
+        key,
+        headers,
+        payload,
+        truncated,
+    } = record;
+    out.reserve(length(record));
     let flag = |set: bool, bit: u8| if set { bit } else { 0 };
     out.push(VERSION);
     out.push(flag(peer.is_some(), PEER) | flag(key.is_some(), KEY) | flag(truncated.is_some(), TRUNCATED));
     out.extend_from_slice(&received_at.0.to_be_bytes());
     out.extend_from_slice(&coordinate.partition.to_be_bytes());
     out.extend_from_slice(&coordinate.offset.to_be_bytes());
-    put16(out, "topic", coordinate.topic.as_bytes())?;
-    put16(out, "source", source.as_bytes())?;
+    put16(out, coordinate.topic.as_bytes());
+    put16(out, source.as_bytes());
     if let Some(peer) = peer {
-        put16(out, "peer", peer.as_bytes())?;
+        put16(out, peer.as_bytes());
     }
     if let Some(key) = key {
-        put32(out, "key", key)?;
+        put32(out, key);
     }
-    let limit = usize::from(u16::MAX);
-    let count = u16::try_from(headers.len()).map_err(|_| ("headers", headers.len(), limit))?;
-    out.extend_from_slice(&count.to_be_bytes());
+    out.extend_from_slice(&short(headers.len()).to_be_bytes());
     for (name, value) in headers {
-        put16(out, "header name", name.as_bytes())?;
-        put32(out, "header value", value)?;
+        put16(out, name.as_bytes());
+        put32(out, value);
     }
     if let Some(Truncation { bytes, sha256 }) = truncated {
         out.extend_from_slice(&bytes.to_be_bytes());
         out.extend_from_slice(sha256);
     }
-    put32(out, "payload", payload)
+    put32(out, payload);
 }
 
-fn put16(out: &mut Vec<u8>, field: &'static str, bytes: &[u8]) -> Result<(), Excess> {
-    let len = u16::try_from(bytes.len()).map_err(|_| (field, bytes.len(), usize::from(u16::MAX)))?;
-    out.extend_from_slice(&len.to_be_bytes());
-    out.extend_from_slice(bytes);
-    Ok(())
+fn short(len: usize) -> u16 {
+    u16::try_from(len).expect("`check` saw that it is short enough")
 }
 
-fn put32(out: &mut Vec<u8>, field: &'static str, bytes: &[u8]) -> Result<(), Excess> {
-    let excess = (field, bytes.len(), LEAF_BYTES_MAX);
-    let len = u32::try_from(bytes.len()).ok().filter(|_| bytes.len() <= LEAF_BYTES_MAX).ok_or(excess)?;
+fn put16(out: &mut Vec<u8>, bytes: &[u8]) {
+    out.extend_from_slice(&short(bytes.len()).to_be_bytes());
+    out.extend_from_slice(bytes);
+}
+
+fn put32(out: &mut Vec<u8>, bytes: &[u8]) {
+    let len = u32::try_from(bytes.len()).expect("`check` saw that it is short enough");
     out.extend_from_slice(&len.to_be_bytes());
     out.extend_from_slice(bytes);
-    Ok(())
 }
 
 struct Read<'a> {
@@ -201,7 +264,13 @@ impl<'a> Read<'a> {
         let partition = i32::from_be_bytes(self.array("partition")?);
         let offset = i64::from_be_bytes(self.array("offset")?);
         let topic = self.text16("topic")?;
-        Ok(Head { topic, partition, offset, received_at, flags })
+        Ok(Head {
+            topic,
+            partition,
+            offset,
+            received_at,
+            flags,
+        })
     }
 
     fn slice(&mut self, field: &'static str, len: usize) -> Result<&'a [u8], LeafError> {
@@ -212,7 +281,8 @@ impl<'a> Read<'a> {
     }
 
     fn array<const N: usize>(&mut self, field: &'static str) -> Result<[u8; N], LeafError> {
-        self.slice(field, N).map(|s| s.try_into().expect("slice gives as many as were asked for"))
+        self.slice(field, N)
+            .map(|s| s.try_into().expect("slice gives as many as were asked for"))
     }
 
     fn u16(&mut self, field: &'static str) -> Result<u16, LeafError> {
@@ -266,6 +336,7 @@ mod tests {
         #[test]
         fn a_record_reads_back(record in any_record()) {
             let leaf = encoded(&record);
+            prop_assert_eq!(leaf.len(), length(&record));
             prop_assert_eq!(head(&leaf).unwrap().offset, record.coordinate.offset);
             prop_assert_eq!(decode(&leaf), Ok(record));
         }
@@ -328,7 +399,12 @@ mod tests {
         };
         assert!(matches!(
             encode(&record, &mut out),
-            Err(Error::TooLarge { field: "topic", given: 70_000, limit: 65_535, .. })
+            Err(Error::TooLarge {
+                field: "topic",
+                given: 70_000,
+                limit: 65_535,
+                ..
+            })
         ));
         assert_eq!(out, b"before");
     }

@@ -1,158 +1,53 @@
 //! The ledger: every raw record, in the order in which it came, so that nobody can change it unseen.
 //!
-//! **Signatures first: the bodies are being written.**
+//! A record becomes a *leaf* ([`leaf`]); the leaves are hashed into an RFC 6962 Merkle tree; *checkpoints*, signed
+//! about each second, say which root the first n leaves have. Everything is in one folder:
+//!
+//! | file | what | layout |
+//! |---|---|---|
+//! | `tail/<first leaf>` | the newest leaves, uncompressed, fsynced in groups | `tail.rs` |
+//! | `segments/<first leaf>` | the other leaves, 65,536 a file, in zstd frames of 256 | `frame.rs` |
+//! | `tile/<level>/<n>` | hashes of the tree (C2SP tlog-tiles, levels 1 and up, full tiles) | `tile.rs` |
+//! | `checkpoints` | all checkpoints (C2SP signed notes), oldest first | `checkpoint.rs` |
+//! | `ledger.vkey`, `ledger.key` | the verifier key, the signing key (mode 0600) | `note.rs` |
+//! | `LOCK` | locked by the one writer | |
+//!
+//! One [`Ledger`] writes, any number of [`Reader`]s read beside it, [`fsck`] checks everything. `docket-verify`, a
+//! binary of this crate, does so for auditors. Read in this order: `merkle.rs`, `proof.rs`, `note.rs`,
+//! `checkpoint.rs`, `leaf.rs`, `tail.rs`, `frame.rs`, `tile.rs`; then `ledger.rs`, `recover.rs` and `fsck.rs`.
+//!
+//! **What a crash can do.** The tail's last file may end in leaves of which not all reached the disk, a segment in
+//! frames of leaves that the tail still has, `checkpoints` in a part of a checkpoint. [`Ledger::open`] cuts these,
+//! after the last checkpoint only. Anything else that does not hold is an [`Error::Integrity`].
 
-#![warn(missing_docs)]
-
+mod bundle;
+mod checkpoint;
+mod disk;
 mod error;
+mod find;
+mod frame;
+mod fsck;
 pub mod leaf;
+mod ledger;
+mod merkle;
+mod note;
+mod positions;
+mod proof;
+mod reader;
+mod recent;
+mod recover;
+mod seal;
+mod tail;
+pub mod tile;
+mod tree;
 
-use std::ops::Range;
-use std::path::Path;
-use std::sync::Arc;
-
-use bytes::Bytes;
-use model::{Coordinate, Entry, LedgerIndex, Millis, RawRecord};
-use serde::{Deserialize, Serialize};
-
+pub use bundle::ProofBundle;
+pub use checkpoint::{Checkpoint, Checkpoints};
 pub use error::{Error, Failure};
-
-/// A SHA-256 hash of the tree.
-pub type Hash = [u8; 32];
-
-/// The single writer of a ledger folder.
-#[derive(Debug)]
-pub struct Ledger;
-
-/// A signed statement: the first `size` leaves have this root.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Checkpoint {
-    /// The ledger's name.
-    pub origin: String,
-    /// Leaves covered.
-    pub size: u64,
-    /// Their root.
-    pub root: Hash,
-    /// When it was signed.
-    pub time: Option<Millis>,
-    /// The whole C2SP signed note.
-    pub note: String,
-}
-
-/// A record with all that is needed to check it offline.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ProofBundle {}
-
-/// All checkpoints, oldest first.
-#[derive(Debug)]
-pub struct Checkpoints;
-
-impl Iterator for Checkpoints {
-    type Item = Result<Checkpoint, Error>;
-    fn next(&mut self) -> Option<Self::Item> {
-        None
-    }
-}
-
-/// Reads beside the running writer, without a lock. `Send + Sync`; every method takes `&self`.
-#[derive(Debug)]
-pub struct Reader;
-
-#[allow(missing_docs, unused_variables, clippy::missing_errors_doc)]
-impl Ledger {
-    pub fn open(dir: &Path, origin: &str) -> Result<Ledger, Error> {
-        Err(Error::Broken)
-    }
-    /// Buffered, not yet durable. All or nothing; an offset below `next_offset` is refused.
-    pub fn append(&mut self, records: &[RawRecord]) -> Result<Range<LedgerIndex>, Error> {
-        Err(Error::Broken)
-    }
-    /// fsyncs what was appended; returns the durable size. Acknowledge after it.
-    pub fn flush(&mut self) -> Result<LedgerIndex, Error> {
-        Err(Error::Broken)
-    }
-    /// Moves whole groups of 256 durable leaves from the tail into zstd frames.
-    pub fn seal(&mut self) -> Result<(), Error> {
-        Err(Error::Broken)
-    }
-    /// `flush`, then `seal`.
-    pub fn sync(&mut self) -> Result<LedgerIndex, Error> {
-        Err(Error::Broken)
-    }
-    pub fn checkpoint(&mut self, now: Millis) -> Result<Option<Checkpoint>, Error> {
-        Err(Error::Broken)
-    }
-    pub fn last_checkpoint(&self) -> Option<&Checkpoint> {
-        None
-    }
-    pub fn size(&self) -> LedgerIndex {
-        LedgerIndex(0)
-    }
-    pub fn durable(&self) -> LedgerIndex {
-        LedgerIndex(0)
-    }
-    /// The root over everything appended.
-    pub fn root(&self) -> Hash {
-        [0; 32]
-    }
-    pub fn next_offset(&self, topic: &str, partition: i32) -> Option<i64> {
-        None
-    }
-    /// `(topic, partition, next offset)`, in order.
-    pub fn positions(&self) -> Vec<(Arc<str>, i32, i64)> {
-        vec![]
-    }
-    pub fn greatest_received_at(&self) -> Option<Millis> {
-        None
-    }
-    pub fn vkey(&self) -> &str {
-        ""
-    }
-    /// A reader in this process: sees leaves as soon as they are durable, recent ones without a system call.
-    pub fn reader(&self) -> Result<Reader, Error> {
-        Err(Error::Broken)
-    }
-}
-
-#[allow(missing_docs, unused_variables, clippy::missing_errors_doc)]
-impl Reader {
-    pub fn open(dir: &Path) -> Result<Reader, Error> {
-        Err(Error::Broken)
-    }
-    /// Hands out no leaf at or past `limit` from now on.
-    pub fn read_up_to(&self, limit: LedgerIndex) {}
-    pub fn size(&self) -> Result<LedgerIndex, Error> {
-        Err(Error::Broken)
-    }
-    /// Contiguous from `from`; empty where there is nothing yet; at least one where there is.
-    pub fn read(&self, from: LedgerIndex, max_records: usize, max_bytes: usize) -> Result<Vec<Entry>, Error> {
-        Err(Error::Broken)
-    }
-    pub fn entry(&self, index: LedgerIndex) -> Result<Entry, Error> {
-        Err(Error::Broken)
-    }
-    pub fn leaf_bytes(&self, index: LedgerIndex) -> Result<Bytes, Error> {
-        Err(Error::Broken)
-    }
-    pub fn find(&self, coordinate: &Coordinate) -> Result<Option<LedgerIndex>, Error> {
-        Err(Error::Broken)
-    }
-    pub fn root(&self, size: LedgerIndex) -> Result<Hash, Error> {
-        Err(Error::Broken)
-    }
-    pub fn inclusion_proof(&self, index: LedgerIndex, size: LedgerIndex) -> Result<Vec<Hash>, Error> {
-        Err(Error::Broken)
-    }
-    pub fn consistency_proof(&self, old: LedgerIndex, new: LedgerIndex) -> Result<Vec<Hash>, Error> {
-        Err(Error::Broken)
-    }
-    pub fn last_checkpoint(&self) -> Result<Option<Checkpoint>, Error> {
-        Err(Error::Broken)
-    }
-    pub fn checkpoints(&self) -> Result<Checkpoints, Error> {
-        Err(Error::Broken)
-    }
-    pub fn proof_bundle(&self, index: LedgerIndex) -> Result<ProofBundle, Error> {
-        Err(Error::Broken)
-    }
-}
+pub use frame::{GROUP, SEGMENT};
+pub use fsck::{Gap, Progress, Report, fsck};
+pub use ledger::Ledger;
+pub use merkle::{Hash, RightEdge, empty_root, leaf_hash, node_hash, root_of};
+pub use note::{NoteError, VerifierKey};
+pub use proof::{verify_consistency, verify_inclusion};
+pub use reader::Reader;

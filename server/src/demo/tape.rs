@@ -105,10 +105,15 @@ impl Tape {
         }
     }
 
-    /// Writes a line that a source logged at `at`; it is received a moment later.
+    /// Writes a line that a source logged at `at`; it is received a moment later, in the source's order.
     pub(super) fn write(&mut self, at: Millis, source: &'static str, line: String) {
-        let way = self.rng.random_range(120..900);
-        self.records.push((at + way, source, line));
+        let way_ms = match source {
+            "jumpserver" => 180,
+            "linux" => 240,
+            "actiontrail" => 2_600,
+            _ => 310,
+        };
+        self.records.push((at + way_ms, source, line));
     }
 
     /// What was written.

@@ -48,10 +48,10 @@ struct Request<'a> {
 }
 
 fn access(tape: &mut Tape, at: Millis, system: &System, request: &Request<'_>) {
-    let bytes = if request.status == 200 {
-        tape.between(300, 24_000)
-    } else {
-        180
+    let bytes = match request.status {
+        200 if request.user.is_empty() => 2,
+        200 => tape.between(300, 24_000),
+        _ => 0,
     };
     let took = tape.between(4, 240);
     let record = json!({

@@ -10,13 +10,15 @@ use serde_json::{Map, Value};
 use crate::SourceSettings;
 use crate::json::{self, Parsed};
 
+pub mod access_log;
 pub mod action_trail;
 pub mod base_event;
 pub mod docket_acts;
+pub mod error_log;
+mod http;
 pub mod json_lines;
 pub mod jumpserver;
 pub mod linux_auth;
-pub mod nginx_combined;
 pub mod nginx_json;
 pub mod syslog_other;
 pub mod web_audit;
@@ -28,7 +30,8 @@ pub static FORMATS: &[&Format] = &[
     &action_trail::FORMAT,
     &web_audit::FORMAT,
     &nginx_json::FORMAT,
-    &nginx_combined::FORMAT,
+    &access_log::FORMAT,
+    &error_log::FORMAT,
     &linux_auth::FORMAT,
     &syslog_other::FORMAT,
     &json_lines::FORMAT,
@@ -120,13 +123,22 @@ impl<'a> Input<'a> {
     #[must_use]
     pub(crate) fn part(whole: &'a Input<'_>, text: &'a str, parsed: Parsed) -> Input<'a> {
         Input {
+            json: OnceCell::from(Ok(parsed)),
+            ..Input::of_text(whole, text)
+        }
+    }
+
+    /// A part of `whole`'s text as an input of its own.
+    #[must_use]
+    pub(crate) fn of_text(whole: &'a Input<'_>, text: &'a str) -> Input<'a> {
+        Input {
             record: whole.record,
             text: Cow::Borrowed(text),
             flags: whole.flags.clone(),
             settings: whole.settings,
             format: whole.format,
             duplicates: Vec::new(),
-            json: OnceCell::from(Ok(parsed)),
+            json: OnceCell::new(),
         }
     }
 

@@ -299,7 +299,7 @@ fn rfc5424<'a>(line: &'a str, e: &mut Envelope<'a>) -> bool {
     if rest.is_empty() {
         e.flags.push("syslog.header_short");
     }
-    let mut nil = |rest: &mut &'a str| Some(Cow::Borrowed(field(rest))).filter(|f| !f.is_empty() && f != "-");
+    let nil = |rest: &mut &'a str| Some(Cow::Borrowed(field(rest))).filter(|f| !f.is_empty() && f != "-");
     e.host = nil(&mut rest);
     e.tag = nil(&mut rest);
     e.pid = nil(&mut rest);

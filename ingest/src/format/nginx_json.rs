@@ -1,10 +1,17 @@
-//! To be written.
+//! nginx' access log as JSON (`escape=json`). The names of the fields are the operator's choice; the usual ones are
+//! known, what is left goes to `unmapped`.
+
+use std::borrow::Cow;
 
 use model::Event;
+use serde_json::{Map, Value};
 
-use crate::format::{Format, Input, Match, Quarantine};
+use crate::fields::scalar;
+use crate::format::http::Request;
+use crate::format::{Format, Input, Match, Quarantine, access_log};
+use crate::time_text;
 
-/// To be written.
+/// JSON access logs of nginx; a source of this name may send its text logs too.
 pub static FORMAT: Format = Format {
     name: "nginx_json",
     aliases: &["nginx"],
@@ -12,10 +19,105 @@ pub static FORMAT: Format = Format {
     normalize,
 };
 
-fn matches(_: &Input<'_>) -> Option<Match> {
-    None
+const TIME: &[&str] = &["time", "time_iso8601", "time_local", "@timestamp", "timestamp", "msec"];
+const PEER: &[&str] = &["remote_addr", "client_ip", "clientip", "remote_ip", "client"];
+const FORWARDED: &[&str] = &["xff", "http_x_forwarded_for", "x_forwarded_for", "forwarded_for"];
+const USER: &[&str] = &["user", "remote_user"];
+const METHOD: &[&str] = &["method", "request_method"];
+const TARGET: &[&str] = &["uri", "request_uri", "url", "path"];
+const QUERY: &[&str] = &["args", "query_string", "query"];
+const REQUEST: &[&str] = &["request"];
+const PROTOCOL: &[&str] = &["server_protocol", "protocol", "proto"];
+const STATUS: &[&str] = &["status", "status_code"];
+const BYTES: &[&str] = &["bytes", "body_bytes_sent", "bytes_sent", "size"];
+const SECONDS: &[&str] = &["rt", "request_time"];
+const AGENT: &[&str] = &["ua", "http_user_agent", "user_agent", "agent"];
+const REFERRER: &[&str] = &["ref", "http_referer", "referer", "referrer"];
+const HOST: &[&str] = &["host", "http_host", "server_name", "vhost"];
+const UID: &[&str] = &["req_id", "request_id"];
+const SCHEME: &[&str] = &["scheme"];
+
+fn matches(input: &Input<'_>) -> Option<Match> {
+    if !input.text.starts_with('{') {
+        return None;
+    }
+    let object = input.object().ok()?;
+    let has = |names: &[&str]| names.iter().any(|n| object.contains_key(*n));
+    let all = has(STATUS) && has(PEER) && (has(METHOD) && has(TARGET) || has(REQUEST));
+    all.then_some(Match {
+        score: 70,
+        reason: "the keys of a request: address, method, URI, status",
+    })
 }
 
-fn normalize(_: &mut Input<'_>) -> Result<Vec<Event>, Quarantine> {
-    Err(Quarantine("unknown_format"))
+fn normalize(input: &mut Input<'_>) -> Result<Vec<Event>, Quarantine> {
+    if !input.text.starts_with('{') {
+        return access_log::read(input);
+    }
+    let mut object = input.take_object()?;
+    let mut take = |names: &[&str]| take(&mut object, names);
+    let time_text = take(TIME);
+    let mut request = Request {
+        product: "nginx",
+        time: time_text::parse_any(&time_text, input.record.received_at, &input.settings.time_zone),
+        time_text: time_text.into(),
+        peer: take(PEER).into(),
+        forwarded_for: take(FORWARDED).into(),
+        user: take(USER).into(),
+        method: take(METHOD).into(),
+        target: take(TARGET).into(),
+        query: take(QUERY).into(),
+        protocol: take(PROTOCOL).into(),
+        status: take(STATUS).parse().ok().filter(|s| (100..1000).contains(s)),
+        bytes: take(BYTES).parse().ok(),
+        duration_ms: take(SECONDS)
+            .parse::<f64>()
+            .ok()
+            .filter(|s| s.is_finite())
+            .map(|s| (s * 1000.0).round() as i64),
+        user_agent: take(AGENT).into(),
+        referrer: take(REFERRER).into(),
+        host: take(HOST).into(),
+        uid: take(UID).into(),
+        scheme: take(SCHEME).into(),
+        ..Request::default()
+    };
+    let line = take(REQUEST);
+    if request.method.is_empty() && request.target.is_empty() {
+        match access_log::request_line(&line) {
+            Some((method, target, protocol)) => {
+                request.method = Cow::Owned(method.to_owned());
+                request.target = Cow::Owned(target.to_owned());
+                request.protocol = Cow::Owned(protocol.to_owned());
+            }
+            None => request.malformed = line.into(),
+        }
+    }
+    let empty = request.method.is_empty() && request.target.is_empty() && request.malformed.is_empty();
+    let mut b = request.event(input);
+    if empty {
+        b.label("http.request_malformed");
+    }
+    b.original_uid(&request.uid);
+    for (name, value) in object {
+        b.unmapped(&name, value);
+    }
+    Ok(vec![b.finish()])
+}
+
+/// Takes the first of the names that is there, as text; `-` and null are nothing.
+fn take(object: &mut Map<String, Value>, names: &[&str]) -> String {
+    for name in names {
+        if object
+            .get(*name)
+            .is_some_and(|v| scalar(v).is_some() || v.is_null() || v == "")
+            && let Some(value) = object.shift_remove(*name)
+        {
+            return match scalar(&value) {
+                Some(text) if text != "-" => text.into_owned(),
+                _ => String::new(),
+            };
+        }
+    }
+    String::new()
 }

@@ -1,21 +1,106 @@
-//! To be written.
+//! Any other syslog line: an event with what its envelope tells, never quarantined.
 
 use model::Event;
 
-use crate::format::{Format, Input, Match, Quarantine};
+use crate::class;
+use crate::format::linux_auth::{self, line::Line};
+use crate::format::{Format, Input, Match, Quarantine, access_log, error_log};
+use crate::syslog::{self, Envelope};
 
-/// To be written.
+/// Syslog of any program.
 pub static FORMAT: Format = Format {
     name: "syslog_other",
-    aliases: &["syslog"],
+    aliases: &["syslog", "syslog_rfc3164", "syslog_rfc5424"],
     matches,
-    normalize,
+    normalize: read,
 };
 
-fn matches(_: &Input<'_>) -> Option<Match> {
-    None
+fn matches(input: &Input<'_>) -> Option<Match> {
+    if input.text.starts_with('{') {
+        let object = input.object().ok()?;
+        return syslog::from_object(object).map(|_| Match {
+            score: 40,
+            reason: "rsyslog's JSON template",
+        });
+    }
+    syslog::parse(&input.text).is_syslog().then_some(Match {
+        score: 30,
+        reason: "a syslog header",
+    })
 }
 
-fn normalize(_: &mut Input<'_>) -> Result<Vec<Event>, Quarantine> {
-    Err(Quarantine("unknown_format"))
+/// Reads a line of any syslog form and any program.
+pub(crate) fn read(input: &mut Input<'_>) -> Result<Vec<Event>, Quarantine> {
+    let text = input.text.clone();
+    if text.trim().is_empty() {
+        return Err(Quarantine("empty"));
+    }
+    let mut input = &*input;
+    let part;
+    let object = if text.starts_with('{') {
+        input.object().ok()
+    } else {
+        None
+    };
+    let envelope = match object {
+        Some(object) => syslog::from_object(object).ok_or(Quarantine("not_syslog"))?,
+        None => syslog::parse(&text),
+    };
+    if !envelope.is_syslog() && text.contains(|c: char| c.is_control() && c != '\t' && c != '\n' || c == '\u{fffd}') {
+        return Err(Quarantine("not_syslog"));
+    }
+    if linux_auth::is_repeated_too_often(&envelope.message) {
+        part = flagged(input, "repeated_truncated");
+        input = &part;
+    }
+    let line = Line::new(input, &envelope);
+    if let Some(found) = linux_auth::events(&line).or_else(|| web(&line)) {
+        return Ok(found);
+    }
+    Ok(vec![other(&line, &envelope)])
+}
+
+fn flagged<'a>(input: &'a Input<'_>, flag: &'static str) -> Input<'a> {
+    let mut part = Input::of_text(input, &input.text);
+    part.flags.push(flag);
+    part
+}
+
+/// nginx and Apache over syslog.
+fn web(line: &Line<'_>) -> Option<Vec<Event>> {
+    matches!(line.program, "nginx" | "httpd" | "apache2" | "apache" | "haproxy").then_some(())?;
+    access_log::event(line.input, line.message, line.host())
+        .or_else(|| error_log::event(line.input, line.message, line.host()))
+        .map(|e| vec![e])
+}
+
+fn other(line: &Line<'_>, envelope: &Envelope<'_>) -> Event {
+    let mut b = line.event(&class::BASE_EVENT, 99);
+    b.set("activity_name", "Log");
+    if !envelope.is_syslog() {
+        b.label("syslog.header_missing");
+    }
+    if let Some(tag) = envelope.tag.as_deref().filter(|t| *t != line.program) {
+        b.unmapped("tag", tag);
+    }
+    b.set_some("unmapped.pid", envelope.pid.as_deref());
+    b.set_some("unmapped.message_id", envelope.message_id.as_deref());
+    if !envelope.structured.is_empty() {
+        let mut all = serde_json::Map::new();
+        for (id, parameters) in &envelope.structured {
+            let mut element = serde_json::Map::new();
+            for (name, value) in parameters {
+                if element.contains_key(name) {
+                    b.label("syslog.parameter_repeated");
+                }
+                element.insert(name.clone(), value.clone().into());
+            }
+            all.insert(id.clone(), element.into());
+        }
+        b.unmapped("structured_data", all);
+    }
+    if let Some((count, None)) = syslog::repeated(line.message) {
+        b.set("count", i32::try_from(count).unwrap_or(i32::MAX));
+    }
+    b.finish()
 }

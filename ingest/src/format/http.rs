@@ -1,0 +1,262 @@
+//! One request of a web server, whichever format told it: HTTP Activity 4002.
+
+use std::borrow::Cow;
+use std::net::IpAddr;
+
+use serde_json::{Map, Value};
+
+use crate::builder::{EventBuilder, address};
+use crate::class;
+use crate::format::Input;
+use crate::mask::mask;
+use crate::time_text::ParsedTime;
+
+/// What a log tells of a request.
+#[derive(Debug, Default)]
+pub(crate) struct Request<'a> {
+    /// Who made the server: `nginx`, `Apache`.
+    pub product: &'static str,
+    pub time_text: Cow<'a, str>,
+    pub time: Option<ParsedTime>,
+    pub peer: Cow<'a, str>,
+    pub forwarded_for: Cow<'a, str>,
+    pub user: Cow<'a, str>,
+    pub method: Cow<'a, str>,
+    /// The path with its query, or whatever was asked for.
+    pub target: Cow<'a, str>,
+    /// Where the log tells it apart from the target.
+    pub query: Cow<'a, str>,
+    /// `HTTP/1.1`
+    pub protocol: Cow<'a, str>,
+    /// The request line where it could not be read.
+    pub malformed: Cow<'a, str>,
+    pub status: Option<u16>,
+    pub bytes: Option<i64>,
+    pub duration_ms: Option<i64>,
+    pub user_agent: Cow<'a, str>,
+    pub referrer: Cow<'a, str>,
+    /// The name that was asked for.
+    pub host: Cow<'a, str>,
+    pub scheme: Cow<'a, str>,
+    pub uid: Cow<'a, str>,
+    /// The machine that logs, where a syslog header names it.
+    pub device: Option<&'a str>,
+}
+
+impl Request<'_> {
+    /// An event in the making; the caller may add to it.
+    pub(crate) fn event<'i>(&self, input: &Input<'i>) -> EventBuilder<'i> {
+        let (activity, name) = match &*self.method {
+            "CONNECT" => (1, ""),
+            "DELETE" => (2, ""),
+            "GET" => (3, ""),
+            "HEAD" => (4, ""),
+            "OPTIONS" => (5, ""),
+            "POST" => (6, ""),
+            "PUT" => (7, ""),
+            "TRACE" => (8, ""),
+            "PATCH" => (9, ""),
+            "" => (0, ""),
+            other => (99, other),
+        };
+        let vendor = if self.product == "Apache" { "Apache" } else { "F5" };
+        let mut b = EventBuilder::new(input, &class::HTTP_ACTIVITY, activity, vendor, self.product);
+        b.set("activity_name", name);
+        match self.time {
+            Some(time) => {
+                b.time(time.time).original_time(&self.time_text, time.offset_minutes);
+                time.labels().for_each(|l| {
+                    b.label(l);
+                });
+            }
+            None if !self.time_text.is_empty() => {
+                b.time(input.record.received_at)
+                    .original_time(&self.time_text, None)
+                    .label("time.invalid");
+            }
+            None => {}
+        }
+        self.endpoints(&mut b, input);
+        b.set("actor.user.name", &*self.user);
+        self.url(&mut b);
+        b.set("http_request.http_method", &*self.method)
+            .set("http_request.uid", &*self.uid);
+        b.set("http_request.user_agent", &*self.user_agent)
+            .set("http_request.referrer", mask(&self.referrer));
+        b.set(
+            "http_request.version",
+            self.protocol.strip_prefix("HTTP/").unwrap_or(&self.protocol),
+        );
+        if let Some(status) = self.status {
+            b.set("http_response.code", status)
+                .set("http_status", status)
+                .set("status_code", status.to_string());
+            b.success(status < 400);
+            b.set_some("http_response.length", self.bytes);
+            b.set_some("http_response.latency", self.duration_ms);
+        } else {
+            // The class wants a request or a response.
+            b.set("http_request.length", 0).label("http.status_missing");
+            b.set_some("unmapped.bytes", self.bytes);
+        }
+        b.set_some("duration", self.duration_ms);
+        if !self.malformed.is_empty() {
+            b.label("http.request_malformed")
+                .unmapped("request", mask(&self.malformed));
+        }
+        if let Some(device) = self.device {
+            b.host("device", device).set("device.type_id", 0);
+        }
+        b.native(self.native());
+        let product = if self.product == "Apache" { "apache" } else { "nginx" };
+        b.logsource(product, "webserver", product);
+        b
+    }
+
+    fn endpoints(&self, b: &mut EventBuilder<'_>, input: &Input<'_>) {
+        let peer = address(&self.peer).0;
+        let hops: Vec<IpAddr> = self
+            .forwarded_for
+            .split(',')
+            .take(64)
+            .filter_map(|hop| address(hop.trim()).0)
+            .collect();
+        let trusted = |ip: IpAddr| input.settings.trusted_proxies.iter().any(|range| within(ip, range));
+        // Only what a trusted proxy adds is believed: the right-most hop that is no proxy of ours.
+        let origin = peer.filter(|p| trusted(*p)).and_then(|_| {
+            hops.iter()
+                .rev()
+                .copied()
+                .find(|hop| !trusted(*hop))
+                .or_else(|| hops.first().copied())
+        });
+        if let Some(origin) = origin {
+            b.set("src_endpoint.ip", origin.to_string());
+            b.ip("src_endpoint.proxy_endpoint.ip", &self.peer);
+        } else if peer.is_some() {
+            b.ip("src_endpoint.ip", &self.peer);
+        } else if self.peer.starts_with("unix:") {
+            b.set("src_endpoint.name", &*self.peer);
+        } else {
+            b.host("src_endpoint", &self.peer);
+        }
+        b.set(
+            "http_request.x_forwarded_for",
+            hops.iter().map(|ip| Value::from(ip.to_string())).collect::<Vec<_>>(),
+        );
+        let (host, port) = split_port(&self.host);
+        b.host("dst_endpoint", host);
+        if !host.is_empty() {
+            b.set_some("dst_endpoint.port", port);
+        }
+    }
+
+    fn url(&self, b: &mut EventBuilder<'_>) {
+        if self.target.is_empty() {
+            return;
+        }
+        let whole = match self.query.is_empty() || self.target.contains('?') {
+            true => Cow::Borrowed(&*self.target),
+            false => Cow::Owned(format!("{}?{}", self.target, self.query)),
+        };
+        let whole = mask(&whole);
+        // `http://host/path` is asked of proxies; its host is the client's word.
+        let path = match whole.split_once("://") {
+            Some((scheme, rest)) if !scheme.is_empty() && scheme.bytes().all(|c| c.is_ascii_alphanumeric()) => {
+                rest.find('/').map_or("", |at| &rest[at..])
+            }
+            _ => &whole,
+        };
+        let (path, query) = path.split_once('?').unwrap_or((path, ""));
+        b.set("http_request.url.path", path)
+            .set("http_request.url.query_string", query);
+        b.set("http_request.url.url_string", &*whole);
+        b.set("http_request.url.scheme", &*self.scheme);
+        b.set("http_request.url.hostname", split_port(&self.host).0);
+    }
+
+    /// Sigma's names for web servers (W3C extended log format). Nothing is masked here: rules look for attacks in it.
+    fn native(&self) -> Map<String, Value> {
+        let (stem, query) = self.target.split_once('?').unwrap_or((&self.target, &self.query));
+        let status = self.status.map(|s| s.to_string()).unwrap_or_default();
+        let bytes = self.bytes.map(|s| s.to_string()).unwrap_or_default();
+        let mut native = Map::new();
+        for (name, value) in [
+            ("c-ip", &*self.peer),
+            ("cs-username", &self.user),
+            ("cs-method", &self.method),
+            ("cs-uri", &self.target),
+            ("cs-uri-stem", stem),
+            ("cs-uri-query", query),
+            ("cs-version", &self.protocol),
+            ("cs-host", &self.host),
+            ("cs-user-agent", &self.user_agent),
+            ("c-useragent", &self.user_agent),
+            ("cs-referer", &self.referrer),
+            ("sc-status", &status),
+            ("sc-bytes", &bytes),
+            ("request", &self.malformed),
+        ] {
+            if !value.is_empty() {
+                native.insert(name.to_owned(), value.into());
+            }
+        }
+        native
+    }
+}
+
+/// `host:8080`, `[::1]:80` as host and port.
+fn split_port(host: &str) -> (&str, Option<u16>) {
+    match host.rsplit_once(':') {
+        Some((name, port)) if !name.contains(':') || name.ends_with(']') => match port.parse() {
+            Ok(port) => (name, Some(port)),
+            Err(_) => (host, None),
+        },
+        _ => (host, None),
+    }
+}
+
+/// Whether an address is, or lies within, `10.0.0.1` or `10.0.0.0/8`.
+fn within(ip: IpAddr, range: &str) -> bool {
+    let (net, bits) = range.split_once('/').unwrap_or((range, ""));
+    let Ok(net) = net.trim().parse::<IpAddr>() else {
+        return false;
+    };
+    let most: u32 = if net.is_ipv4() { 32 } else { 128 };
+    let bits = if bits.is_empty() {
+        Some(most)
+    } else {
+        bits.trim().parse().ok().filter(|b| *b <= most)
+    };
+    let Some(bits) = bits else { return false };
+    let number = |ip: IpAddr| match ip {
+        IpAddr::V4(ip) => u128::from(ip.to_bits()) << 96,
+        IpAddr::V6(ip) => ip.to_bits(),
+    };
+    let differing = (number(ip) ^ number(net)).checked_shr(128 - bits).unwrap_or(0);
+    ip.is_ipv4() == net.is_ipv4() && differing == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_within_its_ranges() {
+        let ip = |s: &str| s.parse::<IpAddr>().expect("an address");
+        for (a, range, expected) in [
+            ("10.1.2.3", "10.0.0.0/8", true),
+            ("11.1.2.3", "10.0.0.0/8", false),
+            ("10.1.2.3", "10.1.2.3", true),
+            ("10.1.2.4", "10.1.2.3", false),
+            ("10.1.2.4", "0.0.0.0/0", true),
+            ("::1", "0.0.0.0/0", false),
+            ("fe80::1", "fe80::/10", true),
+            ("fe80::1", "::1", false),
+            ("10.1.2.3", "10.0.0.0/99", false),
+            ("10.1.2.3", "nonsense", false),
+        ] {
+            assert_eq!(within(ip(a), range), expected, "{a} {range}");
+        }
+    }
+}

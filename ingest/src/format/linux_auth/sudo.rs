@@ -1,0 +1,213 @@
+//! sudo, as text and as JSON.
+
+use model::Event;
+use serde_json::{Map, Value};
+
+use super::line::Line;
+use crate::builder::EventBuilder;
+use crate::class;
+use crate::command_line::simple_commands;
+use crate::format::Input;
+use crate::syslog;
+
+/// What sudo tells of one run or refusal.
+#[derive(Debug, Default, PartialEq)]
+struct Run<'a> {
+    invoker: &'a str,
+    reason: Option<&'a str>,
+    terminal: &'a str,
+    folder: &'a str,
+    user: &'a str,
+    group: &'a str,
+    environment: &'a str,
+    session: &'a str,
+    command: Option<&'a str>,
+}
+
+pub(super) fn events(line: &Line<'_>) -> Option<Vec<Event>> {
+    let text = line.message.trim_start();
+    let json = text.strip_prefix("@cee:").unwrap_or(text).trim_start();
+    if json.starts_with("{\"sudo\"")
+        && let Ok(Value::Object(object)) = serde_json::from_str(json)
+    {
+        return run_of(&object, |run| events_of(line, run));
+    }
+    let (invoker, rest) = text.split_once(" : ")?;
+    if let Some(rest) = rest.strip_prefix("(command continued) ") {
+        let mut b = process(line, invoker, rest, line.input.record.coordinate.to_string());
+        b.label("sudo.command_continued");
+        return Some(vec![b.finish()]);
+    }
+    let run = parse(invoker.trim(), rest);
+    (run.command.is_some() || !run.user.is_empty()).then(|| events_of(line, &run))
+}
+
+/// A record of sudo's JSON log.
+pub(super) fn json(input: &Input<'_>, object: &Map<String, Value>) -> Option<Vec<Event>> {
+    let (_, fields) = entry(object)?;
+    let mut envelope = syslog::parse("");
+    envelope.host = fields.get("submithost").and_then(Value::as_str).map(Into::into);
+    envelope.tag = Some("sudo".into());
+    let time = ["server_time", "submit_time"]
+        .iter()
+        .find_map(|t| fields.get(*t)?.as_object());
+    if let Some(time) = time {
+        let seconds = time.get("seconds")?.as_i64()?;
+        let nanoseconds = time.get("nanoseconds").and_then(Value::as_u64).unwrap_or(0);
+        envelope.time_text = Some(format!("{seconds}.{nanoseconds:09}").into());
+    }
+    let line = Line::new(input, &envelope);
+    run_of(object, |run| events_of(&line, run))
+}
+
+/// `accept`, `reject`, `alert` or `exit`, and its fields.
+fn entry(object: &Map<String, Value>) -> Option<(&str, &Map<String, Value>)> {
+    let (kind, fields) = object.get("sudo")?.as_object()?.iter().next()?;
+    Some((kind, fields.as_object()?))
+}
+
+fn run_of(object: &Map<String, Value>, then: impl FnOnce(&Run<'_>) -> Vec<Event>) -> Option<Vec<Event>> {
+    let (kind, fields) = entry(object)?;
+    let text = |name: &str| fields.get(name).and_then(Value::as_str).unwrap_or("");
+    let arguments: Vec<&str> = fields
+        .get("runargv")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .collect();
+    // The arguments as the shell would have to be given them.
+    let mut command = text("command").to_owned();
+    for argument in arguments.iter().skip(1) {
+        command.push(' ');
+        let plain =
+            !argument.is_empty() && !argument.contains(|c: char| c.is_whitespace() || "'\"\\$`;|&<>()#*?".contains(c));
+        match plain {
+            true => command.push_str(argument),
+            false => command.extend(["'", &argument.replace('\'', "'\\''"), "'"]),
+        }
+    }
+    let run = Run {
+        invoker: text("submituser"),
+        reason: match kind {
+            "accept" | "exit" => None,
+            _ => Some(text("reason")).filter(|r| !r.is_empty()).or(Some(kind)),
+        },
+        terminal: text("ttyname"),
+        folder: text("submitcwd"),
+        user: text("runuser"),
+        group: text("rungroup"),
+        command: Some(command.as_str()).filter(|c| !c.is_empty()),
+        ..Run::default()
+    };
+    (!run.invoker.is_empty()).then(|| then(&run))
+}
+
+/// Keys are read from the left; everything after the first `COMMAND=` is the command, even if it holds ` ; USER=`.
+fn parse<'a>(invoker: &'a str, text: &'a str) -> Run<'a> {
+    let mut run = Run {
+        invoker,
+        ..Run::default()
+    };
+    let mut rest = text;
+    loop {
+        if let Some(command) = rest.strip_prefix("COMMAND=") {
+            run.command = Some(command);
+            return run;
+        }
+        let (part, after) = rest.split_once(" ; ").unwrap_or((rest, ""));
+        match part.split_once('=') {
+            Some(("TTY", v)) => run.terminal = v,
+            Some(("PWD" | "CWD", v)) => run.folder = v,
+            Some(("USER", v)) => run.user = v,
+            Some(("GROUP", v)) => run.group = v,
+            Some(("TSID", v)) => run.session = v,
+            Some(("ENV", v)) => run.environment = v,
+            Some((key, _)) if !key.is_empty() && key.bytes().all(|b| b.is_ascii_uppercase()) => {}
+            _ if run.reason.is_none() && !part.is_empty() => run.reason = Some(part),
+            _ => {}
+        }
+        if after.is_empty() {
+            return run;
+        }
+        rest = after;
+    }
+}
+
+fn events_of(line: &Line<'_>, run: &Run<'_>) -> Vec<Event> {
+    // Refused by the policy, not for a wrong password.
+    let denied = run.reason.is_some_and(|r| {
+        r.contains("not allowed") || r.contains("NOT in sudoers") || r.contains("NOT authorized") || r == "reject"
+    });
+    let finish = |mut b: EventBuilder<'_>| {
+        b.success(run.reason.is_none()).set_some("status_detail", run.reason);
+        b.set("actor.user.name", run.invoker)
+            .set("actor.session.terminal", run.terminal);
+        b.unmapped("environment", run.environment)
+            .unmapped("group", run.group)
+            .unmapped("tsid", run.session);
+        if denied {
+            b.control(2, 2);
+        }
+        b.finish()
+    };
+    let user = if run.user.is_empty() { "root" } else { run.user };
+    let mut switch = line.authentication(7, run.reason.is_none(), user);
+    switch
+        .set("account_switch_type_id", 1)
+        .set("account_switch_type", "Substitute User")
+        .set("is_remote", false);
+    switch
+        .unmapped("command", run.command.unwrap_or(""))
+        .unmapped("working_directory", run.folder);
+    let mut events = vec![finish(switch)];
+    if let Some(command) = run.command
+        && line.host().is_some()
+    {
+        let mut b = process(line, run.invoker, command, line.input.record.coordinate.to_string());
+        b.set("process.user.name", user)
+            .set("process.working_directory", run.folder);
+        b.commands(simple_commands(command));
+        let mut native = line.native();
+        let program = command.split(' ').next().unwrap_or("");
+        for (name, value) in [
+            ("CommandLine", command),
+            ("Image", program),
+            ("User", user),
+            ("ParentImage", "/usr/bin/sudo"),
+            ("CurrentDirectory", run.folder),
+        ] {
+            if !value.is_empty() {
+                native.insert(name.to_owned(), value.into());
+            }
+        }
+        b.native(native);
+        events.push(finish(b));
+    }
+    events
+}
+
+/// The command as a process; its uid is the record's, since sudo tells no process id.
+fn process<'a>(line: &Line<'a>, invoker: &str, command: &str, uid: String) -> EventBuilder<'a> {
+    let mut b = line.event(&class::PROCESS_ACTIVITY, 1);
+    let program = command.split(' ').next().unwrap_or("");
+    let name = program.rsplit('/').next().unwrap_or(program);
+    b.set("process.uid", uid)
+        .set("process.cmd_line", command)
+        .set("process.name", name);
+    if program.starts_with('/') {
+        b.set("process.file.path", program)
+            .set("process.file.name", if name.is_empty() { program } else { name });
+        b.set("process.file.type_id", 1)
+            .set("process.file.type", "Regular File");
+    }
+    b.set(
+        "actor.user.name",
+        if invoker.trim().is_empty() { "-" } else { invoker.trim() },
+    );
+    line.acting_process(&mut b);
+    if line.host().is_none() {
+        b.set("device.name", "-").set("device.type_id", 0);
+    }
+    b
+}

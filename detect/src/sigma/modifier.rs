@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ipnet::IpNet;
-use regex::RegexBuilder;
+use regex::Regex;
 
 use super::{Compare, End, Item, Match, Number, Part, Pattern, TimePart, address};
 use crate::Problem;
@@ -286,7 +286,9 @@ fn matches(m: &Modifiers, keyword: bool, value: &Node, placeholders: &Placeholde
         Some(ValueKind::Re) => {
             let text = value.scalar().ok_or(Wrong::Shape("a regular expression"))?;
             let [i, multi, s] = m.flags;
-            let built = RegexBuilder::new(&text).case_insensitive(i).multi_line(multi).dot_matches_new_line(s).build();
+            // As inline flags, so that the expression's text is all of it.
+            let flags: String = [(i, 'i'), (multi, 'm'), (s, 's')].iter().filter(|(on, _)| *on).map(|(_, c)| c).collect();
+            let built = if flags.is_empty() { Regex::new(&text) } else { Regex::new(&format!("(?{flags}){text}")) };
             built.map(|r| Match::Regex(r).into()).map_err(|e| {
                 // Its last line says what is wrong; those before draw the place.
                 let reason = e.to_string();

@@ -35,8 +35,10 @@ pub struct EventBuilder<'a> {
     unmapped: Map<String, Value>,
     unmapped_keys: usize,
     labels: Vec<Cow<'static, str>>,
+    profiles: Vec<&'static str>,
     native: Map<String, Value>,
     system: Option<Arc<str>>,
+    configured_system: Option<&'a Arc<str>>,
     commands: Vec<String>,
     logsource: LogSource,
 }
@@ -63,8 +65,10 @@ impl<'a> EventBuilder<'a> {
             unmapped: Map::new(),
             unmapped_keys: 0,
             labels: input.flags.iter().map(|f| Cow::Borrowed(*f)).collect(),
+            profiles: Vec::new(),
             native: Map::new(),
             system: input.settings.system.clone(),
+            configured_system: input.settings.system.as_ref(),
             commands: Vec::new(),
             logsource: LogSource::default(),
         };
@@ -274,9 +278,12 @@ impl<'a> EventBuilder<'a> {
         self
     }
 
-    /// The account register's system (`docket.system`).
+    /// The account register's system (`docket.system`), unless the source's settings name one: those win, so that a
+    /// source cannot speak of another one's accounts.
     pub fn system(&mut self, system: &str) -> &mut Self {
-        self.system = (!system.is_empty()).then(|| Arc::from(system));
+        if self.configured_system.is_none() {
+            self.system = (!system.is_empty()).then(|| Arc::from(system));
+        }
         self
     }
 
@@ -295,6 +302,18 @@ impl<'a> EventBuilder<'a> {
     /// Sigma's labels, ready made.
     pub fn set_logsource(&mut self, logsource: LogSource) -> &mut Self {
         self.logsource = logsource;
+        self
+    }
+
+    /// The class's uid.
+    #[must_use]
+    pub fn class_uid(&self) -> u32 {
+        self.class.uid
+    }
+
+    /// Declares a profile that the builder cannot tell from the event's own fields.
+    pub fn profile(&mut self, profile: &'static str) -> &mut Self {
+        self.profiles.push(profile);
         self
     }
 
@@ -358,7 +377,7 @@ impl<'a> EventBuilder<'a> {
             event.insert("unmapped".into(), Value::Object(self.unmapped));
         }
 
-        let mut profiles = Vec::new();
+        let mut profiles = std::mem::take(&mut self.profiles);
         if event.contains_key("action_id") || event.contains_key("disposition_id") {
             profiles.push("security_control");
         }

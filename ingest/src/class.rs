@@ -18,6 +18,12 @@ pub struct Class {
 }
 
 impl Class {
+    /// Whether it has `src_endpoint`.
+    #[must_use]
+    pub fn has_source(&self) -> bool {
+        self.category_uid >= 3 && self.uid != APPLICATION_LIFECYCLE.uid || self.uid == EVENT_LOG_ACTIVITY.uid
+    }
+
     /// The caption of an activity; `Unknown` of one that the class does not have.
     #[must_use]
     pub fn activity_name(&self, activity: u8) -> &'static str {

@@ -1,21 +1,651 @@
-//! To be written.
+//! The application audit event: our contract with internal web systems: who, when, where from, what, on what, with what
+//! result, on which ticket.
+//!
+//! | action | OCSF |
+//! |---|---|
+//! | `login`, `login_failed`, `logout` | Authentication 3002.1, .1, .2: the account is `user` |
+//! | `grant`, `revoke` | User Access 3005.1, .2: `user` gets or loses `privileges` |
+//! | `reset_password` | Account Change 3001.4: on `user` |
+//! | `config_change` | Entity Management 3004.3: `entity` |
+//! | `create` `view` `unmask` `update` `batch_update` `delete` `query` `import` `export` `download` `share` | Web Resources 6001.1 .2 .2 .3 .3 .4 .5 .6 .7 .7 .8 |
+//! | `print` `approve` `reject` `impersonate` `override` and any other | Web Resources 6001.99, `activity_name` the action |
+//!
+//! Where policy authors find the fields, in every class: `actor.user.{name,uid,full_name,org.name,groups.name}` (account,
+//! employee id, name, department, role; on 3002 `user.…`), `src_endpoint.{ip,port,uid}`, `http_request.{uid,user_agent}`,
+//! `actor.session.uid`, `metadata.{correlation_uid,product.name,product.feature.name}` (trace, system, module),
+//! `status_id`, `status_code` (error_code), `status_detail` (reason), and under `unmapped`: `action` (in the contract's words),
+//! `ticket_id`, `ticket_type`, `ticket` (whole), `object_type`, `object_id`, `count`, `level`, `personal`, `fields`, `rows`, `bytes`,
+//! `masked`, `on_behalf_of`, `file_name`, `file_sha256`, `sign`. On 6001 the objects are `web_resources.{type,uid,name}`;
+//! `before` and `after` are the `data` of `web_resources` and `web_resources_result`. Fields that the contract does not know are
+//! kept in `unmapped` under their own names.
+//!
+//! Log source: product `webaudit`, service the system. `docket.system` is the record's `system`.
+//!
+//! What the contract demands and a record lacks is a label: `missing:actor.account`, `missing:time`, … Names and values
+//! that senders use instead (`user`, `src_ip`, 用户, `成功`, 0 and 1) are read; the tables are at the end of this file.
+
+use std::borrow::Cow;
 
 use model::Event;
+use serde_json::{Map, Value, json};
 
+use crate::builder::EventBuilder;
+use crate::class::{self, Class};
+use crate::fields::{Fields, scalar};
 use crate::format::{Format, Input, Match, Quarantine};
 
-/// To be written.
+/// The application audit event.
 pub static FORMAT: Format = Format {
     name: "web_audit",
-    aliases: &["webaudit"],
+    aliases: &["webaudit", "web-audit", "web"],
     matches,
     normalize,
 };
 
-fn matches(_: &Input<'_>) -> Option<Match> {
-    None
+/// Objects of one event that are named one by one.
+const IDS_MAX: usize = 100;
+
+fn matches(input: &Input<'_>) -> Option<Match> {
+    if !input.text.trim_start().starts_with('{') {
+        return None;
+    }
+    let object = input.object().ok()?;
+    let has = |names: &[&str]| names.iter().any(|n| object.contains_key(*n));
+    let action = has(ACTION);
+    if action && object.contains_key("event_id") && object.contains_key("actor") {
+        return Some(Match {
+            score: 90,
+            reason: "the keys event_id, actor and action",
+        });
+    }
+    (action && (has(ACCOUNT) || has(SYSTEM)) && (has(TIME) || has(OBJECT))).then_some(Match {
+        score: 60,
+        reason: "an action, who did it and when",
+    })
 }
 
-fn normalize(_: &mut Input<'_>) -> Result<Vec<Event>, Quarantine> {
-    Err(Quarantine("unknown_format"))
+fn normalize(input: &mut Input<'_>) -> Result<Vec<Event>, Quarantine> {
+    let object = input.take_object()?;
+    let fields = Fields(&object);
+    let action = Action::read(fields);
+    let result = outcome(fields);
+    let (class, activity) = action.class();
+    let system = fields.first(SYSTEM);
+    let product = system.clone().unwrap_or_else(|| Cow::Borrowed(&*input.record.source));
+    let mut b = EventBuilder::new(
+        input,
+        class,
+        activity,
+        "",
+        if product.is_empty() { "unknown" } else { &product },
+    );
+    b.logsource("webaudit", "", &product).system(&product);
+    b.metadata("product.feature.name", fields.first(MODULE).unwrap_or_default());
+    missing(&mut b, "system", system.is_some());
+
+    let id = fields.first(EVENT_ID);
+    missing(&mut b, "event_id", id.is_some());
+    b.original_uid(&id.unwrap_or_default());
+    let timed = TIME.iter().filter_map(|n| fields.value(n)).any(|v| b.time_of(input, v));
+    missing(&mut b, "time", timed);
+
+    let who = if class.uid == class::AUTHENTICATION.uid {
+        "user"
+    } else {
+        "actor.user"
+    };
+    actor(&mut b, fields, who);
+    source(&mut b, input, fields);
+    b.set_some(
+        "actor.session.uid",
+        fields.first(&["session_id", "sessionId", "会话"]).as_deref(),
+    );
+    b.set_some(
+        "http_request.uid",
+        fields.first(&["request_id", "requestId"]).as_deref(),
+    );
+    b.set_some(
+        "metadata.correlation_uid",
+        fields.first(&["trace_id", "traceId"]).as_deref(),
+    );
+
+    missing(&mut b, "action", !action.name.is_empty());
+    if activity == 99 {
+        b.set(
+            "activity_name",
+            if action.name.is_empty() { "Other" } else { &*action.name },
+        );
+    }
+    b.unmapped("action", &*action.name);
+    if let Some(original) = action.original {
+        b.unmapped("action_original", &*original);
+    }
+    status(&mut b, &action.name, result);
+    b.set_some(
+        "status_code",
+        fields.first(&["error_code", "errorCode", "错误码"]).as_deref(),
+    );
+    b.set_some("status_detail", fields.first(&["reason", "error", "原因"]).as_deref());
+
+    let target = Target::read(fields);
+    missing(&mut b, "object.type", target.kind.is_some());
+    match class.uid {
+        3001 => target_user(&mut b, &target, fields),
+        3002 => {
+            b.set("service.name", if product.is_empty() { "unknown" } else { &*product })
+                .set("is_remote", true);
+        }
+        3004 => target_entity(&mut b, &target, fields),
+        3005 => target_privileges(&mut b, &target, fields),
+        _ => target_resources(&mut b, &target, fields),
+    }
+    particulars(&mut b, fields, &target);
+    for (name, value) in &object {
+        if !READ.contains(&name.as_str()) && !NAMES.iter().any(|names| names.contains(&name.as_str())) {
+            b.unmapped(name, value.clone());
+        }
+    }
+    b.native(object);
+    Ok(vec![b.finish()])
 }
+
+fn missing(b: &mut EventBuilder<'_>, name: &str, there: bool) {
+    if !there {
+        b.label(format!("missing:{name}"));
+    }
+}
+
+/// What was done, in the contract's words where they can be told.
+struct Action<'a> {
+    name: Cow<'a, str>,
+    original: Option<Cow<'a, str>>,
+}
+
+impl<'a> Action<'a> {
+    fn read(fields: Fields<'a>) -> Action<'a> {
+        let Some(written) = fields.first(ACTION) else {
+            return Action {
+                name: Cow::Borrowed(""),
+                original: None,
+            };
+        };
+        let lower = written.trim().to_lowercase();
+        let known = |text: &str| {
+            ACTIONS
+                .iter()
+                .find(|(name, others, ..)| *name == text || others.contains(&text))
+                .map(|(name, ..)| *name)
+        };
+        // `customer.export`: the last word is the verb.
+        let last = lower.rsplit(['.', ':', '/']).next().unwrap_or(&lower);
+        match known(&lower).or_else(|| known(last)) {
+            Some(name) if name == &*written => Action {
+                name: written,
+                original: None,
+            },
+            Some(name) => Action {
+                name: Cow::Borrowed(name),
+                original: Some(written),
+            },
+            None => Action {
+                name: written,
+                original: None,
+            },
+        }
+    }
+
+    fn class(&self) -> (&'static Class, u8) {
+        match ACTIONS.iter().find(|(name, ..)| *name == &*self.name) {
+            Some((.., class, activity)) => (class, *activity),
+            None if self.name.is_empty() => (&class::WEB_RESOURCES_ACTIVITY, 0),
+            None => (&class::WEB_RESOURCES_ACTIVITY, 99),
+        }
+    }
+}
+
+fn actor(b: &mut EventBuilder<'_>, fields: Fields<'_>, path: &str) {
+    let account = ACCOUNT.iter().find_map(|name| {
+        Some(match fields.value(name)? {
+            Value::Object(actor) => Fields(actor)
+                .first(&["account", "username", "user_name", "login", "name", "id"])?
+                .into_owned(),
+            Value::Array(several) => {
+                b.label("actor.several");
+                several.iter().find_map(scalar)?.into_owned()
+            }
+            plain => scalar(plain)?.into_owned(),
+        })
+    });
+    let account = account.filter(|a| !a.trim().is_empty());
+    missing(b, "actor.account", account.is_some());
+    let put = |b: &mut EventBuilder<'_>, name: &str, values: &[&str]| {
+        if let Some(value) = fields.first(values) {
+            b.set(&format!("{path}.{name}"), &*value);
+        }
+    };
+    if let Some(account) = &account {
+        b.set(&format!("{path}.name"), account.as_str());
+    }
+    put(
+        b,
+        "uid",
+        &["actor.employee_id", "employee_id", "user.employee_id", "工号"],
+    );
+    put(b, "full_name", &["actor.name", "姓名"]);
+    put(b, "org.name", &["actor.dept", "dept", "部门"]);
+    let roles: Vec<Value> = match fields.value("actor.role") {
+        Some(Value::Array(roles)) => roles.iter().filter_map(scalar).map(|r| json!({"name": r})).collect(),
+        Some(role) => scalar(role).map(|r| json!({"name": r})).into_iter().collect(),
+        None => Vec::new(),
+    };
+    b.set(&format!("{path}.groups"), roles);
+    // The schema demands somebody here, and a user has a name or a uid.
+    if path == "user" && !b.has("user.name") && !b.has("user.uid") {
+        b.set("user.name", "unknown");
+    } else if b.has(path) && !b.has(&format!("{path}.name")) && !b.has(&format!("{path}.uid")) {
+        b.set(&format!("{path}.name"), "unknown");
+    }
+    if let Some(value) = fields.first(&["actor.on_behalf_of", "on_behalf_of"]) {
+        b.unmapped("on_behalf_of", &*value);
+    }
+}
+
+/// The address; of a list (a proxy's `X-Forwarded-For`) the right-most one that is no trusted proxy, because what is
+/// further left is what the client said.
+fn source(b: &mut EventBuilder<'_>, input: &Input<'_>, fields: Fields<'_>) {
+    let values = SOURCE.iter().find_map(|name| match fields.value(name)? {
+        Value::Array(items) => Some(items.iter().filter_map(scalar).map(Cow::into_owned).collect::<Vec<_>>()),
+        plain => Some(scalar(plain)?.split(',').map(|t| t.trim().to_owned()).collect()),
+    });
+    let values: Vec<String> = values
+        .unwrap_or_default()
+        .into_iter()
+        .filter(|v| !v.is_empty())
+        .collect();
+    let trusted = |text: &str| input.settings.trusted_proxies.iter().any(|p| p == text);
+    let chosen = values.iter().rev().find(|v| !trusted(v)).or(values.first());
+    let found = chosen.is_some_and(|v| b.ip("src_endpoint.ip", v));
+    missing(b, "source.ip", found);
+    if values.len() > 1 {
+        b.label("ip.list").unmapped("source_ips", values);
+    }
+    if let Some(port) = fields.int("source.port").and_then(|p| u16::try_from(p).ok()) {
+        b.set("src_endpoint.port", port);
+    }
+    b.set_some(
+        "src_endpoint.uid",
+        fields.first(&["source.device_id", "device_id"]).as_deref(),
+    );
+    b.set_some(
+        "http_request.user_agent",
+        fields.first(&["source.user_agent", "user_agent", "ua"]).as_deref(),
+    );
+    // An endpoint with a port alone is none.
+    if b.has("src_endpoint") && !b.has("src_endpoint.ip") && !b.has("src_endpoint.uid") {
+        b.set("src_endpoint.name", "unknown");
+    }
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Outcome {
+    Success,
+    Failure,
+    Denied,
+    Partial,
+    Unknown,
+    Missing,
+}
+
+fn outcome(fields: Fields<'_>) -> Outcome {
+    let Some(text) = fields.first(RESULT) else {
+        return Outcome::Missing;
+    };
+    match text.trim().to_lowercase().as_str() {
+        "success" | "succeeded" | "successful" | "ok" | "true" | "1" | "成功" => Outcome::Success,
+        "failure" | "failed" | "fail" | "error" | "false" | "0" | "失败" => Outcome::Failure,
+        "denied" | "deny" | "rejected" | "forbidden" | "拒绝" => Outcome::Denied,
+        "partial" | "部分成功" => Outcome::Partial,
+        _ => Outcome::Unknown,
+    }
+}
+
+fn status(b: &mut EventBuilder<'_>, action: &str, outcome: Outcome) {
+    missing(b, "result", outcome != Outcome::Missing);
+    match outcome {
+        _ if action == "login_failed" => drop(b.success(false)),
+        Outcome::Success => drop(b.success(true)),
+        Outcome::Failure => drop(b.success(false)),
+        Outcome::Denied => drop(b.success(false).control(2, 2)),
+        Outcome::Partial => drop(b.set("status_id", 99).set("status", "partial")),
+        Outcome::Unknown => drop(b.set("status_id", 0).label("result.unknown")),
+        Outcome::Missing => {}
+    }
+}
+
+/// What it was done on.
+struct Target<'a> {
+    kind: Option<Cow<'a, str>>,
+    id: Option<Cow<'a, str>>,
+    name: Option<Cow<'a, str>>,
+    ids: Vec<Cow<'a, str>>,
+}
+
+impl<'a> Target<'a> {
+    fn read(fields: Fields<'a>) -> Target<'a> {
+        let ids = match fields.value("object.ids") {
+            Some(Value::Array(ids)) => ids.iter().take(IDS_MAX).filter_map(scalar).collect(),
+            _ => Vec::new(),
+        };
+        Target {
+            kind: fields.first(&["object.type", "object_type", "对象类型"]),
+            id: fields.first(&["object.id", "object_id", "对象ID", "对象编号"]),
+            // Where the object is a plain text, that is its name.
+            name: fields.first(&["object.name", "object_name", "object", "对象"]),
+            ids,
+        }
+    }
+
+    fn label(&self) -> &str {
+        self.name
+            .as_deref()
+            .or(self.id.as_deref())
+            .or(self.kind.as_deref())
+            .unwrap_or("unknown")
+    }
+}
+
+fn target_user(b: &mut EventBuilder<'_>, target: &Target<'_>, fields: Fields<'_>) {
+    let name = fields
+        .first(&["object.account", "target.account"])
+        .or(target.id.clone())
+        .or(target.name.clone());
+    b.set("user.name", name.as_deref().unwrap_or("unknown"));
+    b.set_some("user.full_name", target.name.as_deref().filter(|_| target.id.is_some()));
+}
+
+fn target_entity(b: &mut EventBuilder<'_>, target: &Target<'_>, fields: Fields<'_>) {
+    b.set_some("entity.type", target.kind.as_deref());
+    b.set_some("entity.uid", target.id.as_deref());
+    b.set("entity.name", target.label());
+    b.set_some("entity.data", fields.value("before").cloned());
+    if let Some(after) = fields.value("after") {
+        b.set("entity_result.name", target.label())
+            .set("entity_result.data", after.clone());
+    }
+}
+
+/// Who gets what: the object is the account and `after` (or `before`, of a revocation) says the role; or the object is the
+/// role, and they say the account.
+fn target_privileges(b: &mut EventBuilder<'_>, target: &Target<'_>, fields: Fields<'_>) {
+    let account = target.kind.as_deref().is_none_or(|k| {
+        matches!(
+            k.to_lowercase().as_str(),
+            "user" | "account" | "person" | "employee" | "用户" | "账号"
+        )
+    });
+    let said = |names: &[&str]| {
+        ["after", "before", "object", "target"].iter().find_map(|part| {
+            let part = fields.object(part)?;
+            names.iter().find_map(|n| match part.value(n)? {
+                Value::Array(items) => Some(items.iter().filter_map(scalar).map(Cow::into_owned).collect::<Vec<_>>()),
+                plain => Some(vec![scalar(plain)?.into_owned()]),
+            })
+        })
+    };
+    let roles = said(&[
+        "roles",
+        "role",
+        "privileges",
+        "privilege",
+        "permissions",
+        "permission",
+        "权限",
+        "角色",
+    ]);
+    let (user, privileges) = if account {
+        (target.id.clone().or(target.name.clone()).map(Cow::into_owned), roles)
+    } else {
+        let users = said(&["account", "user", "username", "users", "用户"]).and_then(|u| u.into_iter().next());
+        (
+            users,
+            roles.or_else(|| Some(vec![target.id.as_deref().unwrap_or(target.label()).to_owned()])),
+        )
+    };
+    b.set("user.name", user.unwrap_or_else(|| "unknown".to_owned()));
+    b.set(
+        "privileges",
+        privileges
+            .filter(|p| !p.is_empty())
+            .unwrap_or_else(|| vec!["unknown".to_owned()]),
+    );
+    for part in ["before", "after"] {
+        if let Some(value) = fields.value(part) {
+            b.unmapped(part, value.clone());
+        }
+    }
+}
+
+fn target_resources(b: &mut EventBuilder<'_>, target: &Target<'_>, fields: Fields<'_>) {
+    let mut first = Map::new();
+    let mut put = |name: &str, value: Option<Value>| value.map(|v| first.insert(name.to_owned(), v));
+    put("type", target.kind.as_deref().map(Value::from));
+    put("uid", target.id.as_deref().map(Value::from));
+    put("name", target.name.as_deref().map(Value::from));
+    if target.id.is_none() && target.name.is_none() {
+        put("name", Some(target.label().into()));
+    }
+    let classification = classification(fields);
+    if let Some(classification) = &classification {
+        put("data_classifications", Some(json!([classification])));
+        b.profile("data_classification");
+    }
+    put("data", fields.value("before").cloned());
+    if let Some(after) = fields.value("after") {
+        let mut result = first.clone();
+        result.shift_remove("data_classifications");
+        result.insert("data".to_owned(), after.clone());
+        b.set("web_resources_result", json!([result]));
+    }
+    let mut resources = vec![Value::Object(first)];
+    for id in target.ids.iter().filter(|id| Some(&***id) != target.id.as_deref()) {
+        let mut resource = Map::new();
+        if let Some(kind) = target.kind.as_deref() {
+            resource.insert("type".to_owned(), kind.into());
+        }
+        resource.insert("uid".to_owned(), (&**id).into());
+        resources.push(Value::Object(resource));
+    }
+    b.set("web_resources", resources);
+}
+
+/// Levels L1 to L4 as OCSF's confidentiality 1 to 4, personal data as its category 1.
+fn classification(fields: Fields<'_>) -> Option<Value> {
+    let level = match fields.text("object.level")?.trim() {
+        "L1" => 1,
+        "L2" => 2,
+        "L3" => 3,
+        "L4" => 4,
+        _ => 0,
+    };
+    let personal = matches!(fields.text("object.personal").as_deref(), Some("general" | "sensitive"));
+    Some(if personal {
+        json!({"category_id": 1, "confidentiality_id": level})
+    } else {
+        json!({"confidentiality_id": level})
+    })
+}
+
+/// What has no OCSF home, under stable names.
+fn particulars(b: &mut EventBuilder<'_>, fields: Fields<'_>, target: &Target<'_>) {
+    b.unmapped("object_type", target.kind.as_deref())
+        .unmapped("object_id", target.id.as_deref());
+    for (name, paths) in [
+        ("count", &["object.count", "count"][..]),
+        ("level", &["object.level", "level"]),
+        ("personal", &["object.personal"]),
+        ("fields", &["object.fields", "fields"]),
+        ("rows", &["rows", "行数"]),
+        ("bytes", &["bytes"]),
+        ("masked", &["masked"]),
+        ("file_name", &["file.name"]),
+        ("file_sha256", &["file.sha256"]),
+        ("sign", &["sign"]),
+        ("ticket_type", &["ticket.type"]),
+    ] {
+        if let Some(value) = paths.iter().find_map(|p| fields.value(p)) {
+            b.unmapped(name, value.clone());
+        }
+    }
+    if let Some(id) = fields.first(&["ticket.id", "ticket_id", "ticket", "工单", "工单号"]) {
+        b.ticket(&id);
+    }
+    if let Some(ticket @ Value::Object(_)) = fields.value("ticket") {
+        b.unmapped("ticket", ticket.clone());
+    }
+}
+
+const EVENT_ID: &[&str] = &["event_id", "eventId", "id", "事件ID", "事件编号"];
+const TIME: &[&str] = &["time", "timestamp", "@timestamp", "datetime", "时间", "操作时间"];
+const SYSTEM: &[&str] = &["system", "app", "系统"];
+const MODULE: &[&str] = &["module", "模块"];
+const ACCOUNT: &[&str] = &[
+    "actor",
+    "user",
+    "username",
+    "account",
+    "operator",
+    "用户",
+    "账号",
+    "操作人",
+    "用户名",
+];
+const SOURCE: &[&str] = &[
+    "source.ip",
+    "src_ip",
+    "source_ip",
+    "client_ip",
+    "ip",
+    "来源IP",
+    "来源ip",
+    "源IP",
+];
+const ACTION: &[&str] = &["action", "操作", "动作", "操作类型"];
+const OBJECT: &[&str] = &["object", "对象"];
+const RESULT: &[&str] = &["result", "结果", "outcome", "操作结果"];
+const NAMES: &[&[&str]] = &[EVENT_ID, TIME, SYSTEM, MODULE, ACCOUNT, SOURCE, ACTION, RESULT];
+/// Fields that are read whole above; others are kept in `unmapped`.
+const READ: &[&str] = &[
+    "actor",
+    "source",
+    "session_id",
+    "request_id",
+    "trace_id",
+    "object",
+    "error_code",
+    "reason",
+    "before",
+    "after",
+    "ticket",
+    "masked",
+    "bytes",
+    "rows",
+    "file",
+    "sign",
+    "employee_id",
+    "dept",
+    "user_agent",
+    "on_behalf_of",
+];
+
+type Known = (&'static str, &'static [&'static str], &'static Class, u8);
+/// The contract's actions, what senders write instead, class and activity.
+static ACTIONS: &[Known] = &[
+    (
+        "login",
+        &["logon", "sign_in", "signin", "登录", "登陆"],
+        &class::AUTHENTICATION,
+        1,
+    ),
+    (
+        "login_failed",
+        &["login_failure", "logon_failed", "登录失败"],
+        &class::AUTHENTICATION,
+        1,
+    ),
+    (
+        "logout",
+        &["logoff", "sign_out", "signout", "登出", "退出", "注销"],
+        &class::AUTHENTICATION,
+        2,
+    ),
+    (
+        "query",
+        &["search", "list", "查询", "搜索"],
+        &class::WEB_RESOURCES_ACTIVITY,
+        5,
+    ),
+    (
+        "view",
+        &["read", "get", "detail", "查看", "浏览"],
+        &class::WEB_RESOURCES_ACTIVITY,
+        2,
+    ),
+    (
+        "unmask",
+        &["reveal", "脱敏查看", "查看明文"],
+        &class::WEB_RESOURCES_ACTIVITY,
+        2,
+    ),
+    ("export", &["导出"], &class::WEB_RESOURCES_ACTIVITY, 7),
+    ("download", &["下载"], &class::WEB_RESOURCES_ACTIVITY, 7),
+    ("print", &["打印"], &class::WEB_RESOURCES_ACTIVITY, 99),
+    (
+        "create",
+        &["add", "insert", "新增", "创建", "添加"],
+        &class::WEB_RESOURCES_ACTIVITY,
+        1,
+    ),
+    (
+        "update",
+        &["modify", "edit", "修改", "更新", "编辑"],
+        &class::WEB_RESOURCES_ACTIVITY,
+        3,
+    ),
+    ("delete", &["remove", "删除"], &class::WEB_RESOURCES_ACTIVITY, 4),
+    (
+        "batch_update",
+        &["批量修改", "批量更新"],
+        &class::WEB_RESOURCES_ACTIVITY,
+        3,
+    ),
+    ("import", &["upload", "导入", "上传"], &class::WEB_RESOURCES_ACTIVITY, 6),
+    (
+        "approve",
+        &["审批通过", "批准", "同意"],
+        &class::WEB_RESOURCES_ACTIVITY,
+        99,
+    ),
+    ("reject", &["驳回", "拒绝"], &class::WEB_RESOURCES_ACTIVITY, 99),
+    ("grant", &["authorize", "授权"], &class::USER_ACCESS, 1),
+    ("revoke", &["撤销授权", "回收权限", "取消授权"], &class::USER_ACCESS, 2),
+    (
+        "reset_password",
+        &["password_reset", "重置密码"],
+        &class::ACCOUNT_CHANGE,
+        4,
+    ),
+    (
+        "impersonate",
+        &["代操作", "模拟登录"],
+        &class::WEB_RESOURCES_ACTIVITY,
+        99,
+    ),
+    ("override", &[], &class::WEB_RESOURCES_ACTIVITY, 99),
+    (
+        "config_change",
+        &["config", "configure", "配置变更", "修改配置"],
+        &class::ENTITY_MANAGEMENT,
+        3,
+    ),
+    ("share", &["分享", "共享"], &class::WEB_RESOURCES_ACTIVITY, 8),
+];

@@ -212,7 +212,8 @@ impl Default for Fields {
 /// The tokenizers that the schema names.
 #[must_use]
 pub fn tokenizers() -> TokenizerManager {
-    let manager = TokenizerManager::new();
+    // Tantivy looks up `default` even for fields that are no text.
+    let manager = TokenizerManager::default();
     manager.register(WORDS, TextAnalyzer::from(Words));
     manager.register(WHOLE, TextAnalyzer::from(Whole));
     manager

@@ -23,6 +23,7 @@ pub mod field;
 mod parse;
 mod pattern;
 pub(crate) mod plan;
+mod steady;
 mod value;
 
 pub use ast::{Query, Test};

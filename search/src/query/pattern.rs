@@ -40,11 +40,16 @@ impl TextPattern {
             let alone = |p: Option<&Glob>| matches!(p, Some(Glob::Char(c)) if stands_alone(*c));
             match part {
                 Glob::Many => {
-                    if alone(i.checked_sub(1).and_then(|i| pattern.get(i))) || alone(pattern.get(i + 1)) {
+                    let before = i.checked_sub(1).and_then(|i| pattern.get(i));
+                    let after = pattern.get(i + 1);
+                    if !alone(before) {
+                        run.push(Glob::Many);
+                    }
+                    if alone(before) || alone(after) {
                         builder.run(&mut run);
                         builder.cut();
                     }
-                    if !alone(i.checked_sub(1).and_then(|i| pattern.get(i))) || !alone(pattern.get(i + 1)) {
+                    if alone(before) && !alone(after) {
                         run.push(Glob::Many);
                     }
                 }

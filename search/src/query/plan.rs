@@ -12,6 +12,7 @@ use tantivy::schema::{Field, IndexRecordOption};
 use super::ast::{Leaf, Node, Target, Test};
 use super::error::shown;
 use super::field::{ALL_TEXTS, Kind};
+use super::steady::Steady;
 use super::{Phrase, Piece, Problem, QueryError, TextPattern};
 use crate::document::Uid;
 use crate::keyword::{Glob, folded, regex};
@@ -114,10 +115,14 @@ pub(crate) fn and(mut items: Vec<(Occur, Boxed)>) -> Boxed {
     if items.iter().all(|(occur, _)| *occur == Occur::MustNot) {
         items.push((Occur::Must, Box::new(AllQuery)));
     }
-    match items.len() {
-        1 => items.remove(0).1,
-        _ => Box::new(BooleanQuery::new(items)),
+    if items.len() == 1 {
+        return items.remove(0).1;
     }
+    let steady = |(occur, query): (Occur, Boxed)| match occur == Occur::MustNot && !query.is::<TermQuery>() {
+        true => (occur, Box::new(Steady(query)) as Boxed),
+        false => (occur, query),
+    };
+    Box::new(BooleanQuery::new(items.into_iter().map(steady).collect()))
 }
 
 fn or(mut items: Vec<Boxed>) -> Boxed {

@@ -1,0 +1,149 @@
+//! Whatever happens between commits, a replay makes the index whole, and holds nothing twice.
+
+mod support;
+
+use model::LedgerIndex;
+use search::{Error, IndexWriter, NoText, Query, Request, Searcher, Total};
+use support::{add, batches, mask, open, records};
+
+fn uids(searcher: &Searcher) -> Vec<String> {
+    let request = Request {
+        limit: 100_000,
+        ..Request::new(Query::all())
+    };
+    let mut uids: Vec<String> = searcher
+        .search(&request, &NoText)
+        .unwrap()
+        .hits
+        .into_iter()
+        .map(|h| h.uid)
+        .collect();
+    uids.sort();
+    uids
+}
+
+fn expected(to: u64) -> Vec<String> {
+    let mut uids: Vec<String> = records(0, to).iter().map(|p| p.event.uid.to_string()).collect();
+    uids.sort();
+    uids
+}
+
+#[test]
+fn what_was_not_committed_is_replayed_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut done = 0;
+    for step in 0..12u64 {
+        let mut writer = open(dir.path());
+        assert_eq!(writer.position(), LedgerIndex(done), "step {step}");
+        // Replay from before the position, as when another stage lags behind.
+        let from = done.saturating_sub(7);
+        let to = done + 11 + step;
+        let new = add(&mut writer, from, to);
+        assert_eq!(new, records(done, to).len() as u64);
+        if step % 3 == 2 {
+            // Killed: added, never committed.
+            drop(writer);
+            continue;
+        }
+        assert_eq!(writer.commit().unwrap(), LedgerIndex(to));
+        done = to;
+        // More that is lost.
+        add(&mut writer, to, to + 5);
+        assert_eq!(uids(&writer.searcher()), expected(done));
+        drop(writer);
+    }
+    let searcher = Searcher::open(dir.path()).unwrap();
+    assert_eq!(searcher.position(), LedgerIndex(done));
+    assert_eq!(uids(&searcher), expected(done));
+}
+
+#[test]
+fn events_past_the_position_are_not_doubled_by_a_replay() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut writer = open(dir.path());
+    // Record 10 is being joined; 11 to 19 came meanwhile.
+    writer.add(&batches(&records(0, 10)), LedgerIndex(10)).unwrap();
+    writer.add(&batches(&records(11, 20)), LedgerIndex(10)).unwrap();
+    assert_eq!(writer.commit().unwrap(), LedgerIndex(10));
+    drop(writer);
+    let mut writer = open(dir.path());
+    assert_eq!(writer.position(), LedgerIndex(10));
+    writer.add(&batches(&records(11, 20)), LedgerIndex(10)).unwrap();
+    writer.add(&batches(&records(10, 11)), LedgerIndex(20)).unwrap();
+    assert_eq!(writer.add(&batches(&records(0, 20)), LedgerIndex(20)).unwrap(), 0);
+    assert_eq!(writer.commit().unwrap(), LedgerIndex(20));
+    assert_eq!(uids(&writer.searcher()), expected(20));
+}
+
+#[test]
+fn an_empty_index_knows_that_it_is_at_the_beginning() {
+    let dir = tempfile::tempdir().unwrap();
+    drop(open(dir.path()));
+    let mut writer = open(dir.path());
+    assert_eq!(writer.position(), LedgerIndex(0));
+    writer.add(&[], LedgerIndex(4)).unwrap();
+    assert_eq!(writer.position(), LedgerIndex(4));
+    assert_eq!(writer.committed(), LedgerIndex(0));
+    assert_eq!(writer.commit().unwrap(), LedgerIndex(4));
+    let answer = writer.searcher().search(&Request::new(Query::all()), &NoText).unwrap();
+    assert_eq!(
+        (answer.hits.len(), answer.total, answer.searched.up_to),
+        (0, Total::Exact(0), LedgerIndex(4))
+    );
+}
+
+#[test]
+fn a_second_writer_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let _writer = open(dir.path());
+    assert!(matches!(
+        IndexWriter::open(dir.path(), Default::default(), mask),
+        Err(Error::Busy { .. })
+    ));
+}
+
+/// Each file of the index in turn, cut, altered, removed.
+#[test]
+fn a_damaged_index_says_that_it_can_be_rebuilt() {
+    let whole = tempfile::tempdir().unwrap();
+    let mut writer = open(whole.path());
+    add(&mut writer, 0, 50);
+    writer.commit().unwrap();
+    writer.close().unwrap();
+    let names: Vec<_> = std::fs::read_dir(whole.path())
+        .unwrap()
+        .map(|e| e.unwrap().file_name())
+        .collect();
+    let names: Vec<_> = names
+        .into_iter()
+        .filter(|n| !n.to_string_lossy().starts_with('.'))
+        .collect();
+    assert!(names.len() > 3);
+    for damaged in &names {
+        for how in ["cut", "altered", "removed"] {
+            let dir = tempfile::tempdir().unwrap();
+            for entry in std::fs::read_dir(whole.path()).unwrap() {
+                let entry = entry.unwrap();
+                std::fs::copy(entry.path(), dir.path().join(entry.file_name())).unwrap();
+            }
+            let path = dir.path().join(damaged);
+            let mut bytes = std::fs::read(&path).unwrap();
+            match how {
+                "cut" => bytes.truncate(bytes.len() / 2),
+                _ => {
+                    let middle = bytes.len() / 3;
+                    bytes[middle] ^= 0x55;
+                }
+            }
+            match how {
+                "removed" => std::fs::remove_file(&path).unwrap(),
+                _ => std::fs::write(&path, bytes).unwrap(),
+            }
+            match IndexWriter::open(dir.path(), Default::default(), mask) {
+                Err(Error::Rebuild { .. }) => {}
+                Err(other) => panic!("{damaged:?} {how}: {other}"),
+                Ok(_) => panic!("{damaged:?} {how}: opened"),
+            }
+        }
+    }
+}

@@ -341,7 +341,10 @@ mod tests {
     }
 
     fn texts(frames: &[Frame]) -> Vec<String> {
-        frames.iter().map(|f| f.payload.escape_ascii().to_string()).collect()
+        frames
+            .iter()
+            .map(|f| String::from_utf8_lossy(&f.payload).into_owned())
+            .collect()
     }
 
     /// Whole and byte by byte.
@@ -349,12 +352,18 @@ mod tests {
         let whole = decode(&[stream]);
         assert_eq!(texts(&whole.0), wanted, "{}", stream.escape_ascii());
         let bytes: Vec<&[u8]> = stream.chunks(1).collect();
-        assert_eq!(
-            texts(&decode(&bytes).0),
-            wanted,
-            "byte by byte: {}",
-            stream.escape_ascii()
-        );
+        // What comes after the framing was lost is not taken: the connection is closed.
+        if !matches!(
+            whole.1,
+            Some(FramingError::NotAMessage { .. } | FramingError::CountTooLarge { .. })
+        ) {
+            assert_eq!(
+                texts(&decode(&bytes).0),
+                wanted,
+                "byte by byte: {}",
+                stream.escape_ascii()
+            );
+        }
         whole.1
     }
 
@@ -365,8 +374,8 @@ mod tests {
             (b"\n\r\n\n", &[]),
             (b"<1>a\n<1>b\r\n<1>c", &["<1>a", "<1>b", "<1>c"]),
             (b"<14>j: {}\0<14>j: []\0", &["<14>j: {}", "<14>j: []"]),
-            (b"<1>a\n<1>b\0c\n\0d\n", &["<1>a", "<1>b\\x00c", "\\x00d"]),
-            (b"a\rb\r\rc\r\r\nd\r", &["a\\rb\\r\\rc\\r", "d\\r"]),
+            (b"<1>a\n<1>b\0c\n\0d\n", &["<1>a", "<1>b\0c", "\0d"]),
+            (b"a\rb\r\rc\r\r\nd\r", &["a\rb\r\rc\r", "d\r"]),
             (
                 b"2026-11-22T02:41:34 h x\n10.0.0.1 - - x\n12 monkeys\n7",
                 &["2026-11-22T02:41:34 h x", "10.0.0.1 - - x", "12 monkeys", "7"],
@@ -380,10 +389,7 @@ mod tests {
 
     #[test]
     fn a_count_ends_a_message() {
-        assert_eq!(
-            check(b"4 <1>a6 <1>b\nc5 <1>\0d", &["<1>a", "<1>b\\nc", "<1>\\x00d"]),
-            None
-        );
+        assert_eq!(check(b"4 <1>a6 <1>b\nc5 <1>\0d", &["<1>a", "<1>b\nc", "<1>\0d"]), None);
         assert_eq!(check(b"4 <1>a\n4 <1>b\r\n\0" as &[u8], &["<1>a", "<1>b"]), None);
         assert_eq!(
             check(b"7 {\"a\":1}1 x<1>line\n2 yz", &["{\"a\":1}", "x", "<1>line", "yz"]),
@@ -394,9 +400,11 @@ mod tests {
     #[test]
     fn a_wrong_count_breaks_the_connection_and_loses_no_byte() {
         let short = check(b"4 <1>a3 <1>b5 <1>cd", &["<1>a", "<1>", "b5 <1>cd"]);
-        assert!(
-            matches!(short, Some(FramingError::NotAMessage { ref found }) if found.starts_with("b5 <1>cd") || found == "b"),
-            "{short:?}"
+        assert_eq!(
+            short,
+            Some(FramingError::NotAMessage {
+                found: "b5 <1>cd".into()
+            })
         );
         let cut = check(b"4 <1>a999 <1>b", &["<1>a", "<1>b"]);
         assert_eq!(
@@ -406,12 +414,12 @@ mod tests {
                 received: 4
             })
         );
-        let long = check(b"4 <1>a10 <1>b4 <1>c", &["<1>a", "<1>b4 <1>c"]);
+        let long = check(b"4 <1>a12 <1>b4 <1>c", &["<1>a", "<1>b4 <1>c"]);
         assert_eq!(
             long,
             Some(FramingError::Cut {
-                announced: 10,
-                received: 9
+                announced: 12,
+                received: 10
             })
         );
         let huge = decode(&[b"4 <1>a1025 <1>b"]);
@@ -470,10 +478,13 @@ mod tests {
             ("", &[][..]),
             ("\n\r\n", &[]),
             ("a\nb\r\n\nc", &["a", "b", "c"]),
-            ("a\rb\r\r\n c \r", &["a\\rb\\r", " c \\r"]),
+            ("a\rb\r\r\n c \r", &["a\rb\r", " c \r"]),
         ] {
             let records = lines(&Bytes::from_static(body.as_bytes()));
-            let records: Vec<String> = records.iter().map(|r| r.escape_ascii().to_string()).collect();
+            let records: Vec<String> = records
+                .iter()
+                .map(|r| String::from_utf8_lossy(r).into_owned())
+                .collect();
             assert_eq!(records, wanted, "{body:?}");
         }
     }

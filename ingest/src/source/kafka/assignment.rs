@@ -123,7 +123,6 @@ impl Assignment {
         let names: Vec<String> = present.keys().cloned().collect();
         let ids = topic_id::fetch(consumer.client(), &names, ANSWER_MS_MAX).unwrap_or_else(|error| {
             tracing::debug!(%error, "The broker gives no topic ids.");
-            refreshed.complete = false;
             Default::default()
         });
         for (name, topic) in &mut self.topics {

@@ -1,5 +1,6 @@
 //! What the listeners and the API share.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex};
 
@@ -42,6 +43,8 @@ pub struct Shared {
     pub ready: AtomicBool,
     /// Shows the metrics.
     pub metrics: metrics_exporter_prometheus::PrometheusHandle,
+    /// Records that embedded sources had in the ledger at the start.
+    pub embedded: BTreeMap<String, i64>,
     /// Bytes of one record that are kept.
     pub record_bytes_max: usize,
 }

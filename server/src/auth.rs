@@ -147,7 +147,7 @@ fn hash(token: &str) -> String {
 }
 
 /// Replaces a file by a whole new one, readable by its owner alone.
-fn write_whole(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+pub fn write_whole(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     use std::io::Write as _;
     use std::os::unix::fs::OpenOptionsExt as _;
     let new = path.with_extension("new");

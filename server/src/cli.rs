@@ -10,6 +10,7 @@ use crate::exit;
 mod alert;
 mod client;
 mod demo;
+mod demo_texts;
 mod detect;
 mod normalize;
 mod output;

@@ -12,6 +12,7 @@ mod exit;
 mod gateway;
 mod kafka;
 mod listen;
+mod offline;
 mod pipeline;
 mod policies;
 mod reference;

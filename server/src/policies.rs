@@ -1,7 +1,9 @@
 //! The policies that the server runs: those in the binary, and the operator's files.
 
-use detect::policy::Loaded;
+use detect::policy::{Loaded, SourceFile};
+use detect::sigma::Placeholders;
 use include_dir::{Dir, include_dir};
+use sha2::{Digest as _, Sha256};
 
 use crate::config::PolicySource;
 
@@ -9,39 +11,39 @@ use crate::config::PolicySource;
 static BUILT_IN: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../policies");
 
 /// Files of policies, ready to run.
-pub fn texts(sources: &[PolicySource]) -> anyhow::Result<Vec<(String, String)>> {
-    let mut texts = Vec::new();
+pub fn files(sources: &[PolicySource]) -> anyhow::Result<Vec<SourceFile>> {
+    let mut files = Vec::new();
     for source in sources {
         match source {
-            PolicySource::BuiltIn => built_in(&BUILT_IN, &mut texts),
-            PolicySource::Path(path) => detect_files(path, &mut texts)?,
+            PolicySource::BuiltIn => built_in(&BUILT_IN, &mut files),
+            PolicySource::Path(path) => read(path, &mut files)?,
         }
     }
-    Ok(texts)
+    Ok(files)
 }
 
 /// Loads them. A broken policy is reported and the others run.
 pub fn load(sources: &[PolicySource]) -> anyhow::Result<Loaded> {
-    let loaded = detect::policy::load(&texts(sources)?);
+    let loaded = detect::policy::load(&files(sources)?, &Placeholders::default());
     for error in &loaded.errors {
         tracing::error!(%error, "Policy not loaded.");
     }
     Ok(loaded)
 }
 
-fn built_in(dir: &Dir<'_>, texts: &mut Vec<(String, String)>) {
+fn built_in(dir: &Dir<'_>, files: &mut Vec<SourceFile>) {
     for file in dir.files() {
         let name = file.path().display().to_string();
-        if is_policy(&name)
+        if SourceFile::is_policy(&name)
             && let Some(text) = file.contents_utf8()
         {
-            texts.push((format!("built-in/{name}"), text.to_owned()));
+            files.push(SourceFile::new(&format!("built-in/{name}"), text));
         }
     }
-    dir.dirs().for_each(|d| built_in(d, texts));
+    dir.dirs().for_each(|d| built_in(d, files));
 }
 
-fn detect_files(path: &std::path::Path, texts: &mut Vec<(String, String)>) -> anyhow::Result<()> {
+fn read(path: &std::path::Path, files: &mut Vec<SourceFile>) -> anyhow::Result<()> {
     use anyhow::Context as _;
     if path.is_dir() {
         let mut entries: Vec<_> = std::fs::read_dir(path)
@@ -49,13 +51,19 @@ fn detect_files(path: &std::path::Path, texts: &mut Vec<(String, String)>) -> an
             .filter_map(|e| Some(e.ok()?.path()))
             .collect();
         entries.sort();
-        return entries.iter().filter(|p| p.is_dir() || is_policy(&p.to_string_lossy())).try_for_each(|p| detect_files(p, texts));
+        return entries.iter().filter(|p| p.is_dir() || SourceFile::is_policy(&p.to_string_lossy())).try_for_each(|p| read(p, files));
     }
     let text = std::fs::read(path).with_context(|| path.display().to_string())?;
-    texts.push((path.display().to_string(), String::from_utf8_lossy(&text).into_owned()));
+    files.push(SourceFile::new(&path.display().to_string(), String::from_utf8_lossy(&text)));
     Ok(())
 }
 
-fn is_policy(name: &str) -> bool {
-    (name.ends_with(".yml") || name.ends_with(".yaml")) && !name.contains(".test.y")
+/// One hash over all the policies that run, for the ledger.
+pub fn version(loaded: &Loaded) -> String {
+    let mut all = Sha256::new();
+    for policy in loaded.policies.all() {
+        all.update(policy.reference.id.as_bytes());
+        all.update(policy.reference.version.as_bytes());
+    }
+    hex::encode(all.finalize())
 }

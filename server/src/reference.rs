@@ -1,5 +1,6 @@
 //! Reads reference tables from a folder: one file a table, named after it, JSON or CSV.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::Context as _;
@@ -36,4 +37,9 @@ pub fn load(dir: Option<&Path>) -> anyhow::Result<Tables> {
         tables.load(name, &bytes).map_err(|e| wrong(format!("{shown}: {e}")))?;
     }
     Ok(tables)
+}
+
+/// Each table's version, by name, for the ledger.
+pub fn versions(tables: &Tables) -> BTreeMap<String, String> {
+    tables.iter().map(|t| (t.name().to_owned(), t.version().to_owned())).collect()
 }

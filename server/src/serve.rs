@@ -11,6 +11,7 @@ use alert::{Channel, Courier, Retry, Store};
 use anyhow::Context as _;
 use detect::engine::Detector;
 use detect::reference::Tables;
+use ingest::dedup::Dedup;
 use model::{LedgerIndex, Millis, StateStore as _};
 use serde_json::json;
 use tokio::sync::{Notify, mpsc, watch};
@@ -56,20 +57,25 @@ impl Server {
         create_private(data)?;
         let opened = Spine::open(&data.join("ledger"), &config.origin, clock.clone())?;
         let Opened { spine, thread: ledger, reader, positions, engine_time, size } = opened;
+        let embedded = positions
+            .iter()
+            .filter_map(|((topic, _), next)| Some((topic.strip_prefix("local.")?.to_owned(), *next)))
+            .collect();
         let (failed_tx, failed) = mpsc::unbounded_channel();
         let (stop, stopping) = watch::channel(false);
 
         let loaded = policies::load(&config.policies)?;
         let tables = reference::load(config.reference.as_deref())?;
-        let (policies_hash, tables_hash) = (loaded.version(), tables.version());
+        let (policies_hash, tables_hash) = (policies::version(&loaded), reference::versions(&tables));
         let webhooks = webhooks(config)?;
         let alerts_path = data.join(alert::FILE_NAME);
         let store = Store::open(&alerts_path)?.with_channels(webhooks.iter().map(|w| w.name().to_owned()));
         let (judged, state) = store.load()?;
         let accounts = Arc::new(Mutex::new(Accounts::load(&state)));
-        let dedup = ingest::dedup::Dedup::load(&state)?;
+        let mut dedup = Dedup::default();
+        dedup.load(&state);
         let detector = Detector::new(loaded.policies, tables, state, judged)?;
-        let writer = search::IndexWriter::open(&data.join("index"), ingest::mask::mask)?;
+        let writer = search::IndexWriter::open(&data.join("index"), search::Budgets::default(), ingest::mask::mask)?;
         let searcher = writer.searcher();
         for (stage, position) in [("the alerts", judged), ("the index", writer.position())] {
             not_ahead(stage, position, size)?;
@@ -115,7 +121,7 @@ impl Server {
         let running = line.start(failed_tx.clone())?;
         let (gate, consumer) = match &config.kafka {
             None => (Gate::Ledger(spine.clone()), None),
-            Some(settings) => kafka::start(settings, config, spine.clone(), positions, clock.clone(), failed_tx.clone())?,
+            Some(settings) => kafka::start(settings, config, spine.clone(), positions, clock.clone(), failed_tx.clone(), stopping.clone())?,
         };
         let app = App(Arc::new(Shared {
             clock: clock.clone(),
@@ -131,6 +137,7 @@ impl Server {
             searchable,
             ready: AtomicBool::new(false),
             metrics,
+            embedded,
             record_bytes_max: config.record_bytes_max,
         }));
         let couriers = webhooks
@@ -154,6 +161,14 @@ impl Server {
         Ok(Server { app, tables: tables_tx, stop, listeners, couriers, consumer, running, ledger, failed })
     }
 
+    /// Returns when everything in the ledger is judged and searchable.
+    pub async fn settled(&self) {
+        let durable = *self.app.spine.durable().borrow();
+        while self.app.progress.position() < durable || self.app.searchable.load(Ordering::Relaxed) < durable.0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
     /// Returns when a part has failed, with why.
     pub async fn failure(&mut self) -> anyhow::Error {
         self.failed.recv().await.unwrap_or_else(|| anyhow::anyhow!("the line has ended"))
@@ -167,7 +182,7 @@ impl Server {
         self.app.ready.store(false, Ordering::Relaxed);
         self.stop.send_replace(true);
         if let Some(consumer) = self.consumer {
-            tokio::task::spawn_blocking(move || consumer.stop()).await?;
+            consumer.stop().await;
         }
         for listener in self.listeners {
             let _ = listener.await;

@@ -61,6 +61,9 @@ pub enum Refused {
     /// The disk said no.
     #[error("the ledger cannot be written: {0}")]
     Ledger(String),
+    /// Kafka did not take it.
+    #[error("Kafka did not take the record: {0}")]
+    Kafka(String),
     /// The server is stopping.
     #[error("the server is stopping")]
     Stopping,

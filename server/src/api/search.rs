@@ -1,5 +1,7 @@
 //! `GET /api/v1/search`: the query language over the index; each hit is shown from the ledger.
 
+use std::error::Error;
+
 use axum::Json;
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
@@ -45,15 +47,11 @@ pub async fn search(
 }
 
 fn answer(app: &App, request: &search::Request) -> Result<Value, ApiError> {
-    let verify = |index: LedgerIndex| -> Option<String> {
-        let entry = app.reader.entry(index).ok()?;
-        let text = String::from_utf8_lossy(&entry.record.payload);
-        Some(ingest::mask::mask(&text).into_owned())
+    let raw = |index: LedgerIndex, uid: &str| -> Result<Option<String>, Box<dyn Error + Send + Sync>> {
+        let event = records::event(app, index, uid)?;
+        Ok(event["raw_data"].as_str().map(str::to_owned))
     };
-    let answer = app.searcher.search(request, &verify).map_err(|error| match error {
-        search::SearchError::Query(e) => ApiError::bad_request(e.to_string()),
-        other => ApiError::internal(other),
-    })?;
+    let answer = app.searcher.search(request, &raw).map_err(refusal)?;
     let hits: Result<Vec<Value>, ledger::Error> = answer
         .hits
         .iter()
@@ -67,11 +65,12 @@ fn answer(app: &App, request: &search::Request) -> Result<Value, ApiError> {
         ApiError::new(status, format!("a hit could not be read from the ledger: {e}"))
     })?;
     Ok(json!({
-        "total": answer.total,
+        "total": total(answer.total),
+        "total_is_exact": matches!(answer.total, search::Total::Exact(_)),
         "hits": hits,
-        "next": answer.next,
+        "next": answer.next.map(|c| c.to_string()),
         "searched": {
-            "records": answer.searched.records,
+            "events": answer.searched.events,
             "up_to": answer.searched.up_to,
             "from": request.from.map(|t| t.to_string()),
             "to": request.to.map(|t| t.to_string()),
@@ -92,14 +91,27 @@ impl Asked {
             Some(other) => return Err(ApiError::bad_request(format!("sort `{other}`: give newest or oldest"))),
         };
         let after = self.after.as_deref().map(str::parse).transpose();
-        Ok(search::Request {
-            query: self.q.clone(),
-            from: time(&self.from)?,
-            to: time(&self.to)?,
-            sort,
-            limit,
-            after: after.map_err(|_| ApiError::bad_request("after: give the `next` of the page before".to_owned()))?,
-        })
+        let mut request = search::Request::new(search::Query::parse(&self.q, Some(now)).map_err(|e| refusal(e.into()))?);
+        request.from = time(&self.from)?;
+        request.to = time(&self.to)?;
+        request.sort = sort;
+        request.limit = limit;
+        request.after = after.map_err(refusal)?;
+        Ok(request)
+    }
+}
+
+fn total(total: search::Total) -> u64 {
+    match total {
+        search::Total::Exact(n) | search::Total::AtMost(n) => n,
+    }
+}
+
+/// What the asker can mend is their error, the rest is ours.
+fn refusal(error: search::Error) -> ApiError {
+    match error {
+        search::Error::Query(_) | search::Error::Cursor { .. } => ApiError::bad_request(error.to_string()),
+        other => ApiError::internal(other),
     }
 }
 

@@ -157,8 +157,8 @@ fn print(alert: &Value) -> std::io::Result<()> {
     for e in f["evidence"].as_array().into_iter().flatten() {
         line("Evidence", format!("{}/{}/{}", text(&e["topic"]), e["partition"], e["offset"]))?;
     }
-    for h in alert["history"].as_array().into_iter().flatten() {
-        let said = [time(&h["at"]), text(&h["what"]), text(&h["who"]), text(&h["comment"])];
+    for h in alert["events"].as_array().into_iter().flatten() {
+        let said = [time(&h["at"]), text(&h["action"]), text(&h["who"]), text(&h["comment"])];
         line("History", said.into_iter().filter(|s| !s.is_empty()).collect::<Vec<_>>().join("  "))?;
     }
     Ok(())

@@ -73,8 +73,8 @@ async fn show(client: &Client, args: &Args) -> anyhow::Result<ExitCode> {
         if done {
             let searched = &answer["searched"];
             eprintln!(
-                "{shown} of {} hits, in {} records up to ledger position {}",
-                answer["total"], searched["records"], searched["up_to"]
+                "{shown} of {} hits, in {} events up to ledger position {}",
+                answer["total"], searched["events"], searched["up_to"]
             );
             if let Some(next) = after.filter(|_| !args.all && output == Output::Table) {
                 eprintln!("next page: --after {next}");

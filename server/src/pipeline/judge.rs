@@ -94,7 +94,7 @@ impl Judge {
             accounts.add(&group.accounts);
             delta.put.extend(accounts.rows(&group.accounts));
         }
-        let committed = self.store.commit(&delta, &output.findings, self.clock.now())?;
+        let committed = self.store.commit(std::slice::from_ref(&delta), &output.findings, self.clock.now())?;
         for id in &committed.raised {
             metrics::counter!("docket_alerts_raised_total").increment(1);
             tracing::info!(alert = %id, "Alert raised.");

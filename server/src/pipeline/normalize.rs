@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 
-use ingest::{Dedup, Normalizer, batches};
+use ingest::Normalizer;
+use ingest::batcher::batches;
+use ingest::dedup::Dedup;
 use ledger::Reader;
 use model::{Entry, LedgerIndex, Wanted};
 use tokio::sync::watch;

@@ -1,0 +1,66 @@
+//! `docket detect`
+
+use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use model::{FindingStatus, Millis};
+
+use super::normalize::{Input, settings};
+use crate::config::PolicySource;
+use crate::exit::{FOUND, USAGE, failure};
+use crate::offline::Offline;
+use crate::{policies, reference};
+
+/// Judge records from files, as the server would have
+///
+/// Prints findings as OCSF, one a line, each in its final revision. Exit code 1 when there are any.
+#[derive(clap::Args)]
+#[command(after_help = "Examples:\n  \
+    docket detect --policies policies --reference reference --format kcat capture.ndjson.zst\n  \
+    docket detect --policies my-rule.yml --format json events.ndjson\n  \
+    kcat -C -J -e -b broker:9092 -t audit.linux | docket detect --policies policies --format kcat -")]
+pub struct Args {
+    /// Policy file or folder; several are allowed (default: those in the binary)
+    #[arg(long, value_name = "FILE|DIR")]
+    policies: Vec<PathBuf>,
+    /// Folder of reference tables, one JSON or CSV file a table
+    #[arg(long, value_name = "DIR")]
+    reference: Option<PathBuf>,
+    /// Judge deadlines up to this time (default: when the last record was received)
+    #[arg(long, value_name = "TIME")]
+    until: Option<String>,
+    #[command(flatten)]
+    input: Input,
+}
+
+/// Runs it.
+pub fn run(args: Args) -> anyhow::Result<ExitCode> {
+    super::serve::log(false, "off");
+    let until = args.until.as_deref().map(Millis::parse).transpose().map_err(|e| failure(USAGE, format!("--until: {e}")))?;
+    let mut sources: Vec<_> = args.policies.into_iter().map(PolicySource::Path).collect();
+    if sources.is_empty() {
+        sources.push(PolicySource::BuiltIn);
+    }
+    let loaded = policies::load(&sources)?;
+    for error in &loaded.errors {
+        eprintln!("{error}");
+    }
+    let tables = reference::load(args.reference.as_deref())?;
+    let sources = BTreeMap::new();
+    let mut line = Offline::new(loaded.policies, tables, settings(&args.input, &sources)?, !args.input.is_json())?;
+    args.input.records(&mut |record| {
+        line.push(record);
+        Ok(())
+    })?;
+    let (findings, _) = line.finish(until);
+    let mut out = std::io::BufWriter::new(std::io::stdout().lock());
+    let mut found = false;
+    for finding in findings.iter().filter(|f| !f.labels.iter().any(|l| l == "superseded")) {
+        found |= finding.status != FindingStatus::Resolved;
+        writeln!(out, "{}", finding.to_ocsf())?;
+    }
+    out.flush()?;
+    Ok(if found { ExitCode::from(FOUND) } else { ExitCode::SUCCESS })
+}

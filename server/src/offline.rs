@@ -1,0 +1,118 @@
+//! The line without a server: records through normalizer, duplicate check and detector, in memory.
+//!
+//! `docket detect` and `docket policy test` judge with it, by the same code as the server.
+
+use std::collections::BTreeMap;
+
+use detect::engine::Detector;
+use detect::policy::Policies;
+use detect::reference::Tables;
+use ingest::dedup::Dedup;
+use ingest::{Normalizer, Settings, batcher};
+use model::{Finding, LedgerIndex, Millis, RawRecord, Wanted};
+
+/// Records judged at once; findings do not depend on it.
+const GROUP: usize = 4096;
+
+/// What became of the records.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Records read.
+    pub records: u64,
+    /// Events made of them.
+    pub events: u64,
+    /// Records that no format understood.
+    pub quarantined: u64,
+    /// Records that came before.
+    pub deduplicated: u64,
+}
+
+/// The line, in memory.
+pub struct Offline {
+    normalizer: Normalizer,
+    dedup: Option<Dedup>,
+    detector: Detector,
+    wanted: Wanted,
+    waiting: Vec<RawRecord>,
+    next: LedgerIndex,
+    findings: BTreeMap<String, Finding>,
+    order: Vec<String>,
+    /// What became of the records.
+    pub counts: Counts,
+}
+
+impl Offline {
+    /// A line of these policies and tables. Without `deduplicate` each record counts.
+    ///
+    /// # Errors
+    /// The policies cannot run.
+    pub fn new(policies: Policies, tables: Tables, settings: Settings, deduplicate: bool) -> anyhow::Result<Offline> {
+        let detector = Detector::new(policies, tables, Vec::new(), LedgerIndex(0))?;
+        let wanted = detector.wanted();
+        Ok(Offline {
+            normalizer: Normalizer::new(settings),
+            dedup: deduplicate.then(Dedup::default),
+            detector,
+            wanted,
+            waiting: Vec::new(),
+            next: LedgerIndex(0),
+            findings: BTreeMap::new(),
+            order: Vec::new(),
+            counts: Counts::default(),
+        })
+    }
+
+    /// Takes a record, in order of arrival.
+    pub fn push(&mut self, record: RawRecord) {
+        self.waiting.push(record);
+        if self.waiting.len() >= GROUP {
+            self.judge();
+        }
+    }
+
+    /// Judges what is left, then every deadline up to `until`, and returns the final revisions in the order in
+    /// which the findings were first made.
+    pub fn finish(mut self, until: Option<Millis>) -> (Vec<Finding>, Counts) {
+        self.judge();
+        if let Some(until) = until {
+            let output = self.detector.advance(until);
+            self.keep(output.findings);
+        }
+        let Offline { order, mut findings, counts, .. } = self;
+        (order.into_iter().filter_map(|uid| findings.remove(&uid)).collect(), counts)
+    }
+
+    fn judge(&mut self) {
+        let mut span = Vec::with_capacity(self.waiting.len());
+        let mut events = Vec::with_capacity(self.waiting.len());
+        for record in std::mem::take(&mut self.waiting) {
+            let index = self.next;
+            self.next = index.next();
+            self.counts.records += 1;
+            span.push((index, record.received_at));
+            let normalized = self.normalizer.normalize(&record);
+            let seen = match (&mut self.dedup, normalized.dedup) {
+                (Some(dedup), Some(key)) => dedup.check(index, record.received_at, key).is_some(),
+                _ => false,
+            };
+            if seen {
+                self.counts.deduplicated += 1;
+                continue;
+            }
+            self.counts.quarantined += u64::from(normalized.quarantined.is_some());
+            self.counts.events += normalized.events.len() as u64;
+            events.extend(normalized.events.into_iter().map(|e| (index, record.received_at, record.source.clone(), e)));
+        }
+        let output = self.detector.process(&span, &batcher::batches(&events, &self.wanted));
+        self.keep(output.findings);
+    }
+
+    fn keep(&mut self, findings: Vec<Finding>) {
+        for finding in findings {
+            if !self.findings.contains_key(&finding.uid) {
+                self.order.push(finding.uid.clone());
+            }
+            self.findings.insert(finding.uid.clone(), finding);
+        }
+    }
+}

@@ -1,1 +1,319 @@
-//! The detector: correlations, subjects, timers, absence, state, findings.
+//! The detector: joins, correlations, absences, findings; stateful, in event time.
+//!
+//! Columns are evaluated first; then every step that touches state is taken in ledger order, record by record,
+//! and within a record by event uid, then by rule. Before each record engine time (the greatest `received_at` so
+//! far) moves on, and what is due fires. So results do not depend on how records were cut into batches.
+//!
+//! A finding is a function of the set of what belongs to it: a match that comes late changes the set, and what
+//! the change touches is computed again. A finding is written as it stands at the end of a call.
+//! A match is *late* when its record was received more than `wait` after it happened.
+
+mod absence;
+mod bucket;
+mod fact;
+mod finding;
+mod flow;
+mod found;
+mod load;
+mod plan;
+mod references;
+mod rows;
+mod state;
+mod subject;
+mod timer;
+mod view;
+mod window;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use model::{Batch, Delta, Finding, FindingStatus, LedgerIndex, Millis, StateKey, StateValue, Wanted};
+use serde::{Deserialize, Serialize};
+
+use self::bucket::{Bucket, BucketId};
+use self::fact::Fact;
+use self::plan::Plan;
+use self::state::{Changes, Kind};
+use self::timer::Timers;
+use crate::policy::{Policies, PolicyIndex};
+use crate::reference::{Aliases, Found, Gap, Tables};
+use crate::{Hit, RuleSet};
+
+/// The state cannot be read. Nothing may be judged; the operator has to restore it, or drop it and replay.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the detector's state under key {key} is not readable; drop the detector's state and replay the ledger")]
+pub struct StateError {
+    /// The key, hexadecimal.
+    pub key: String,
+}
+
+/// What a call of [`Detector::process`] found, and how the state changed.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Output {
+    /// New findings and new revisions of old ones, the last of each uid the one that
+    /// stands.
+    pub findings: Vec<Finding>,
+    /// What to write together with the findings.
+    pub delta: Delta,
+}
+
+/// Engine time, as the state has it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Clock {
+    /// The first record's `received_at`; deadlines up to it are not judged.
+    first: Option<Millis>,
+    /// The greatest `received_at` so far.
+    now: Option<Millis>,
+}
+
+/// The detector.
+pub struct Detector {
+    policies: Arc<Policies>,
+    rules: Arc<RuleSet>,
+    plan: Plan,
+    wanted: Wanted,
+    tables: Tables,
+    position: LedgerIndex,
+    clock: Clock,
+    timers: Timers,
+    subjects: BTreeMap<PolicyIndex, subject::Subjects>,
+    rows: rows::EventTableRows,
+    windows: HashMap<(PolicyIndex, Arc<str>), window::Group>,
+    absences: BTreeMap<PolicyIndex, absence::Expectations>,
+    buckets: HashMap<BucketId, Bucket>,
+    /// Where the event of a rule, or an expectation, is a member.
+    event_bucket: HashMap<(PolicyIndex, Arc<str>), BucketId>,
+    /// At start: expectations that were settled before, and what events had opened.
+    settled: HashMap<(PolicyIndex, Arc<str>), absence::Settled>,
+    opened: Vec<(PolicyIndex, Arc<Fact>, Arc<Found>)>,
+    /// Buckets that changed since the last flush, in the order in which they first did.
+    dirty: Vec<BucketId>,
+    is_dirty: BTreeSet<BucketId>,
+    /// Revisions since the last flush.
+    ready: Vec<Finding>,
+    changes: Changes,
+    gaps: BTreeMap<(PolicyIndex, Gap), u64>,
+    no_aliases: Aliases,
+}
+
+impl Detector {
+    /// A detector that goes on from `state`, which was written up to `position`. Rows of policies that are not in
+    /// the set any more are dropped with the first delta.
+    ///
+    /// # Errors
+    /// The operator's: the state is broken.
+    pub fn new(
+        policies: Arc<Policies>,
+        rules: Arc<RuleSet>,
+        tables: Tables,
+        state: Vec<(StateKey, StateValue)>,
+        position: LedgerIndex,
+    ) -> Result<Detector, StateError> {
+        let plan = Plan::new(&policies);
+        let mut wanted = rules.wanted().clone();
+        wanted.extend(plan.wanted());
+        let mut detector = Detector {
+            policies,
+            rules,
+            plan,
+            wanted,
+            tables,
+            position,
+            clock: Clock::default(),
+            timers: Timers::default(),
+            subjects: BTreeMap::new(),
+            rows: BTreeMap::new(),
+            windows: HashMap::new(),
+            absences: BTreeMap::new(),
+            buckets: HashMap::new(),
+            event_bucket: HashMap::new(),
+            settled: HashMap::new(),
+            opened: Vec::new(),
+            dirty: Vec::new(),
+            is_dirty: BTreeSet::new(),
+            ready: Vec::new(),
+            changes: Changes::default(),
+            gaps: BTreeMap::new(),
+            no_aliases: Aliases::new(),
+        };
+        detector.load(state)?;
+        Ok(detector)
+    }
+
+    /// The columns that batches must have: what rules, joins, correlations, keys, messages and actors read.
+    #[must_use]
+    pub fn wanted(&self) -> &Wanted {
+        &self.wanted
+    }
+
+    /// The index of the next leaf that it has to handle.
+    #[must_use]
+    pub fn position(&self) -> LedgerIndex {
+        self.position
+    }
+
+    /// The greatest `received_at` so far.
+    #[must_use]
+    pub fn engine_time(&self) -> Option<Millis> {
+        self.clock.now
+    }
+
+    /// Policies that cannot run, because they take events of each other in a circle.
+    #[must_use]
+    pub fn circular(&self) -> Vec<PolicyIndex> {
+        self.policies
+            .iter()
+            .map(|(i, _)| i)
+            .filter(|i| self.plan.node(*i).circular)
+            .collect()
+    }
+
+    /// How often a policy could not be judged, and for want of what; since the detector was made.
+    #[must_use]
+    pub fn gaps(&self) -> &BTreeMap<(PolicyIndex, Gap), u64> {
+        &self.gaps
+    }
+
+    /// Handles a span of the ledger: every record of it in order, also those without events, and the events of its
+    /// batches. Records before [`Detector::position`] are left out: they were handled before.
+    pub fn process(&mut self, span: &[(LedgerIndex, Millis)], batches: &[Batch]) -> Output {
+        let hits = batches
+            .iter()
+            .map(|batch| self.rules.evaluate(batch))
+            .collect::<Vec<Vec<Hit>>>();
+        self.process_hits(span, batches, &hits)
+    }
+
+    /// As [`Detector::process`], with the hits of each batch given.
+    fn process_hits(&mut self, span: &[(LedgerIndex, Millis)], batches: &[Batch], hits: &[Vec<Hit>]) -> Output {
+        let mut steps: Vec<(LedgerIndex, Arc<str>, PolicyIndex, usize, u32)> = Vec::new();
+        for (n, (batch, hits)) in batches.iter().zip(hits).enumerate() {
+            for hit in hits {
+                let Some(row) = batch.rows.get(hit.row as usize) else {
+                    continue;
+                };
+                if row.index >= self.position {
+                    steps.push((row.index, row.uid.clone(), hit.rule, n, hit.row));
+                }
+            }
+        }
+        steps.sort();
+        steps.dedup();
+        // Events whose record the span leaves out move engine time all the same.
+        let mut records: BTreeMap<LedgerIndex, Millis> = BTreeMap::new();
+        records.extend(
+            steps
+                .iter()
+                .map(|(index, _, _, n, row)| (*index, batches[*n].rows[*row as usize].received_at)),
+        );
+        records.extend(span.iter().copied().filter(|(index, _)| *index >= self.position));
+        let mut steps = steps.into_iter().peekable();
+        for (index, received_at) in records {
+            self.tick(received_at);
+            while let Some((_, _, rule, n, row)) = steps.next_if(|s| s.0 == index) {
+                if let Some(captured) = self.plan.captured.get(&rule) {
+                    let fact = Arc::new(captured.read(&batches[n], row as usize));
+                    self.hit(rule, fact);
+                }
+            }
+            self.position = index.next();
+        }
+        self.flush()
+    }
+
+    /// The engine time at which something is due next.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Millis> {
+        self.timers.next_deadline()
+    }
+
+    /// Moves engine time on without a record and judges what is due: for the end of a file (`--until`).
+    pub fn advance(&mut self, engine_time: Millis) -> Output {
+        self.tick(engine_time);
+        self.flush()
+    }
+
+    /// Puts other reference tables in place. What was judged stays; what is judged from now on reads them. Absences
+    /// that a table opens are opened and closed accordingly, with the next call's output.
+    pub fn set_tables(&mut self, tables: Tables) {
+        self.tables = tables;
+        self.open_tables();
+    }
+
+    /// Engine time moves on to `to` where that is later; what is due by then fires, in order.
+    fn tick(&mut self, to: Millis) {
+        let to = self.clock.now.map_or(to, |now| now.max(to));
+        let before = self.clock;
+        self.clock.first.get_or_insert(to);
+        while let Some((at, due)) = self.timers.pop_until(to) {
+            // What was due earlier (tables were changed) fires now.
+            self.clock.now = Some(self.clock.now.map_or(at, |now| now.max(at)));
+            self.due(due);
+        }
+        self.clock.now = Some(to);
+        if self.clock != before {
+            self.changes
+                .put(state::key(Kind::Time, plan::StateId(0), &[]), &self.clock);
+        }
+    }
+
+    /// Writes out what changed.
+    fn flush(&mut self) -> Output {
+        for id in std::mem::take(&mut self.dirty) {
+            self.settle(&id);
+        }
+        let (put, delete) = self.changes.take();
+        Output {
+            findings: std::mem::take(&mut self.ready),
+            delta: Delta {
+                position: self.position,
+                put,
+                delete,
+            },
+        }
+    }
+
+    /// Reports a bucket that changed.
+    fn settle(&mut self, id: &BucketId) {
+        if self.is_dirty.remove(id) {
+            let revision = self.report(id);
+            self.ready.extend(revision);
+        }
+    }
+
+    /// The new revision of a bucket's finding, where it has changed.
+    fn report(&mut self, id: &BucketId) -> Option<Finding> {
+        let bucket = self.buckets.get(id)?;
+        let finding = match self.finding(id, bucket) {
+            Some(finding) => finding,
+            None => {
+                let mut lost = bucket.lost.as_deref()?.clone();
+                lost.status = FindingStatus::Resolved;
+                lost
+            }
+        };
+        if !self.plan.node(id.0).withdrawable {
+            return Some(finding);
+        }
+        let bucket = self.buckets.get_mut(id)?;
+        if bucket.reported.as_deref() == Some(&finding) {
+            return None;
+        }
+        bucket.reported = Some(Box::new(finding.clone()));
+        let row = load::ReportedRow::of(id, bucket, &finding);
+        let key = state::key(Kind::Finding, self.plan.node(id.0).state, &[id.1.as_bytes()]);
+        self.changes.put(key, &row);
+        Some(finding)
+    }
+
+    fn mark(&mut self, id: &BucketId) {
+        if self.is_dirty.insert(id.clone()) {
+            self.dirty.push(id.clone());
+        }
+    }
+
+    /// The moment until which what a fact gave rise to is kept, `more` after its lateness.
+    fn kept_until(&self, fact: &Fact, lateness_ms: i64, more_ms: i64) -> Millis {
+        fact.settled(lateness_ms).plus_ms(lateness_ms).plus_ms(more_ms)
+    }
+}

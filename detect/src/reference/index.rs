@@ -42,7 +42,9 @@ impl Index {
                 .iter()
                 .map(|column| {
                     let mut cells = BTreeSet::new();
-                    each_value(row, column, &mut |v| drop(cells.insert(lower(&scalar(v)))));
+                    each_value(row, column, &mut |v| {
+                        cells.insert(lower(&scalar(v)));
+                    });
                     cells.into_iter().collect()
                 })
                 .collect();

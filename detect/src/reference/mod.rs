@@ -16,6 +16,6 @@ pub use condition::{Aliases, Bound, EventValues, Item, Items, Scope, holds, reso
 pub use identity::person_of;
 pub use index::Index;
 pub(crate) use index::{combinations, key};
+pub(crate) use lookup::reference_rows;
 pub use lookup::{EventRow, EventTables, Found, Gap, Lookups, NoEventTables, Verdict};
-pub(crate) use lookup::{claim_key, key_values, reference_rows};
 pub use table::{Fault, Table, TableError, Tables};

@@ -1,0 +1,268 @@
+//! Expectations: what opened them, until when, and what satisfied them.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use model::Millis;
+use serde::{Deserialize, Serialize};
+
+use super::fact::{Fact, Order};
+use crate::policy::{Absence, Expect, Lookup, Value};
+use crate::reference::{
+    Aliases, Found, Gap, Scope, Tables, combinations, key, key_texts, reference_rows, resolve_moment,
+};
+
+/// Combinations of rows that one absence may open.
+const OPEN_MAX: usize = 1_000_000;
+/// The earliest moment of what is expected, before `by`, where the policy does not say.
+const FROM_DEFAULT_MS: i64 = 24 * 3_600_000;
+
+/// What is expected, once.
+#[derive(Debug)]
+pub(super) struct Expectation {
+    pub from: Millis,
+    pub by: Millis,
+    /// For each matching field, the values that it may equal, in lower case.
+    pub values: Vec<Vec<String>>,
+    /// The event that opened it; none where rows did.
+    pub fact: Option<Arc<Fact>>,
+    pub found: Found,
+    pub settled: Settled,
+}
+
+/// How far the judgement of an expectation is, as the state has it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Settled {
+    pub id: Arc<str>,
+    /// Uids of expected events that came in time.
+    pub satisfied: BTreeSet<Arc<str>>,
+    /// Its deadline and the wait are over.
+    pub judged: bool,
+    /// Its deadline cannot be judged: it was before the ledger, or too long ago when it was first seen.
+    pub void: bool,
+}
+
+impl Expectation {
+    /// Whether it is a violation as of now.
+    pub fn is_missing(&self) -> bool {
+        self.settled.judged && !self.settled.void && self.settled.satisfied.is_empty()
+    }
+}
+
+/// An expected event, as the state has it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Expected {
+    pub uid: Arc<str>,
+    pub time: Millis,
+    pub expires: Millis,
+    /// For each matching field, its values, in lower case.
+    pub values: Vec<Vec<String>>,
+}
+
+/// The expectations of one absence, and the events that were expected.
+#[derive(Debug, Default)]
+pub(super) struct Expectations {
+    by_id: BTreeMap<Arc<str>, Expectation>,
+    by_key: HashMap<String, BTreeSet<Arc<str>>>,
+    expected: BTreeMap<Order, Expected>,
+    expected_by_key: HashMap<String, BTreeSet<Order>>,
+}
+
+fn keys(values: &[Vec<String>]) -> Vec<String> {
+    let mut keys = Vec::new();
+    combinations(values, &mut |values| keys.push(key(values.iter().copied())));
+    keys
+}
+
+impl Expectations {
+    pub fn get(&self, id: &str) -> Option<&Expectation> {
+        self.by_id.get(id)
+    }
+
+    pub fn get_mut(&mut self, id: &str) -> Option<&mut Expectation> {
+        self.by_id.get_mut(id)
+    }
+
+    pub fn ids(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.by_id.keys()
+    }
+
+    /// Opens an expectation; events that came before it may satisfy it at once.
+    pub fn open(&mut self, mut expectation: Expectation) {
+        let id = expectation.settled.id.clone();
+        for key in keys(&expectation.values) {
+            for order in self.expected_by_key.get(&key).into_iter().flatten() {
+                if expectation.from <= order.0 && order.0 <= expectation.by {
+                    expectation.settled.satisfied.insert(order.1.clone());
+                }
+            }
+            self.by_key.entry(key).or_default().insert(id.clone());
+        }
+        self.by_id.insert(id, expectation);
+    }
+
+    /// Closes an expectation.
+    pub fn close(&mut self, id: &str) -> Option<Expectation> {
+        let expectation = self.by_id.remove(id)?;
+        for key in keys(&expectation.values) {
+            if let Some(ids) = self.by_key.get_mut(&key) {
+                ids.remove(id);
+                if ids.is_empty() {
+                    self.by_key.remove(&key);
+                }
+            }
+        }
+        Some(expectation)
+    }
+
+    /// Adds an expected event. The expectations that it satisfies.
+    pub fn expect(&mut self, event: Expected) -> BTreeSet<Arc<str>> {
+        let order = (event.time, event.uid.clone());
+        let mut satisfied = BTreeSet::new();
+        for key in keys(&event.values) {
+            for id in self.by_key.get(&key).into_iter().flatten() {
+                let Some(e) = self.by_id.get_mut(id) else { continue };
+                if e.from <= event.time && event.time <= e.by {
+                    e.settled.satisfied.insert(event.uid.clone());
+                    satisfied.insert(id.clone());
+                }
+            }
+            self.expected_by_key.entry(key).or_default().insert(order.clone());
+        }
+        self.expected.insert(order, event);
+        satisfied
+    }
+
+    /// Takes an expected event out, because its rule does not fire for it any more. The expectations that it
+    /// satisfied.
+    pub fn unexpect(&mut self, order: &Order) -> BTreeSet<Arc<str>> {
+        let Some(event) = self.forget(order) else {
+            return BTreeSet::new();
+        };
+        let mut unsatisfied = BTreeSet::new();
+        for key in keys(&event.values) {
+            for id in self.by_key.get(&key).into_iter().flatten() {
+                if self
+                    .by_id
+                    .get_mut(id)
+                    .is_some_and(|e| e.settled.satisfied.remove(&event.uid))
+                {
+                    unsatisfied.insert(id.clone());
+                }
+            }
+        }
+        unsatisfied
+    }
+
+    /// Forgets an expected event; what it satisfied stays so.
+    pub fn forget(&mut self, order: &Order) -> Option<Expected> {
+        let event = self.expected.remove(order)?;
+        for key in keys(&event.values) {
+            if let Some(orders) = self.expected_by_key.get_mut(&key) {
+                orders.remove(order);
+                if orders.is_empty() {
+                    self.expected_by_key.remove(&key);
+                }
+            }
+        }
+        Some(event)
+    }
+}
+
+/// The span of an expectation in this scope; `None` where the deadline has no value.
+pub(super) fn span(absence: &Absence, scope: &Scope<'_>) -> Option<(Millis, Millis)> {
+    let by = resolve_moment(&absence.by, scope)?;
+    let from = match &absence.from {
+        Some(from) => resolve_moment(from, scope)?,
+        None => by.plus_ms(-FROM_DEFAULT_MS),
+    };
+    Some((from, by))
+}
+
+/// The values that each matching field may equal.
+pub(super) fn matching(absence: &Absence, scope: &Scope<'_>) -> Vec<Vec<String>> {
+    absence
+        .matching
+        .iter()
+        .map(|(_, value): &(_, Value)| key_texts(value, scope))
+        .collect()
+}
+
+fn rows_only<'a>(aliases: &'a Aliases, tables: &'a Tables) -> Scope<'a> {
+    Scope {
+        event: None,
+        aliases,
+        row: None,
+        count: None,
+        zone: tables.zone(),
+    }
+}
+
+/// Every combination of rows that `lookups` joins.
+pub(super) fn each(
+    absence: &Absence,
+    lookups: &[Lookup],
+    tables: &Tables,
+    gap: &mut dyn FnMut(Gap),
+    open: &mut dyn FnMut(Found, Millis, Millis, Vec<Vec<String>>),
+) {
+    let mut left = OPEN_MAX;
+    join(absence, lookups, tables, &Found::default(), &mut left, gap, open);
+}
+
+fn join(
+    absence: &Absence,
+    lookups: &[Lookup],
+    tables: &Tables,
+    found: &Found,
+    left: &mut usize,
+    gap: &mut dyn FnMut(Gap),
+    open: &mut dyn FnMut(Found, Millis, Millis, Vec<Vec<String>>),
+) {
+    let Some((lookup, rest)) = lookups.split_first() else {
+        let scope = rows_only(&found.aliases, tables);
+        if let (Some((from, by)), true) = (span(absence, &scope), *left > 0) {
+            *left -= 1;
+            open(found.clone(), from, by, matching(absence, &scope));
+        }
+        return;
+    };
+    if *left == 0 {
+        return;
+    }
+    let here = rows_only(&found.aliases, tables);
+    // Rows are valid at the deadline; the first table's own row usually gives it, so that is asked row by row.
+    let moment = lookup.at.as_ref().unwrap_or(&absence.by);
+    let at = |aliases: &Aliases| resolve_moment(moment, &rows_only(aliases, tables));
+    let known = at(&found.aliases);
+    let picked = match reference_rows(tables, lookup, known, &here) {
+        Ok(picked) => Some(picked),
+        Err(missing) => {
+            gap(missing);
+            None
+        }
+    };
+    let bind = |table: &crate::reference::Table, row: usize| {
+        let mut next = found.clone();
+        if let Some(alias) = &lookup.alias {
+            next.aliases.insert(alias.clone(), table.rows()[row].clone());
+        }
+        next.rows.push(table.cite(row));
+        next
+    };
+    match (lookup.expect, picked) {
+        (Expect::None, Some((_, rows))) if rows.is_empty() => join(absence, rest, tables, found, left, gap, open),
+        (Expect::None, _) | (Expect::Some, None) => {}
+        (Expect::Any, None) => join(absence, rest, tables, found, left, gap, open),
+        (Expect::Any, Some((_, rows))) if rows.is_empty() => join(absence, rest, tables, found, left, gap, open),
+        (Expect::Some | Expect::Any, Some((table, rows))) => {
+            for row in rows {
+                let next = bind(&table, row);
+                let valid = known.is_some() || at(&next.aliases).is_none_or(|at| table.valid(row, at));
+                if valid {
+                    join(absence, rest, tables, &next, left, gap, open);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! An event as the engine keeps it: its place, its times, and the values that somebody downstream reads.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use model::{Batch, Coordinate, Field, LedgerIndex, Millis, Namespace};
+use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
+
+use super::plan::StateId;
+use crate::policy::EventField;
+use crate::reference::EventValues;
+
+/// Values of one field of one event; those beyond are left out.
+const VALUES_MAX: usize = 1_000;
+
+/// The fields that are kept of a rule's events, in order, and the columns where they are read.
+#[derive(Debug)]
+pub(super) struct Captured {
+    /// The rule, as the state names it.
+    pub rule: StateId,
+    /// Which names the rule uses.
+    namespace: Namespace,
+    fields: Vec<EventField>,
+    columns: Vec<SmallVec<[Field; 2]>>,
+}
+
+impl Captured {
+    pub fn new(rule: StateId, namespace: Namespace, fields: impl IntoIterator<Item = EventField>) -> Captured {
+        let mut fields: Vec<EventField> = fields.into_iter().collect();
+        fields.sort();
+        fields.dedup();
+        let columns = fields.iter().map(EventField::columns).collect();
+        Captured {
+            rule,
+            namespace,
+            fields,
+            columns,
+        }
+    }
+
+    pub fn columns(&self) -> impl Iterator<Item = &Field> {
+        self.columns.iter().flatten()
+    }
+
+    /// The fact of a row of a batch.
+    pub fn read(self: &Arc<Captured>, batch: &Batch, row: usize) -> Fact {
+        let place = &batch.rows[row];
+        let read = |columns: &SmallVec<[Field; 2]>| {
+            let mut values: Values = Values::new();
+            for column in columns.iter().filter_map(|f| batch.column(f)) {
+                column.for_each(row, |v| {
+                    if values.len() < VALUES_MAX {
+                        values.push(v.into());
+                    }
+                });
+                if !values.is_empty() {
+                    break;
+                }
+            }
+            values
+        };
+        Fact {
+            captured: self.clone(),
+            uid: place.uid.clone(),
+            index: place.index,
+            time: place.time,
+            received_at: place.received_at,
+            values: self.columns.iter().map(read).collect(),
+        }
+    }
+}
+
+type Values = SmallVec<[Arc<str>; 1]>;
+
+/// An event, as far as it is needed.
+#[derive(Debug)]
+pub(super) struct Fact {
+    captured: Arc<Captured>,
+    pub uid: Arc<str>,
+    pub index: LedgerIndex,
+    pub time: Millis,
+    pub received_at: Millis,
+    values: Vec<Values>,
+}
+
+impl PartialEq for Fact {
+    fn eq(&self, other: &Fact) -> bool {
+        self.uid == other.uid && self.values == other.values
+    }
+}
+
+/// Facts in the order of their events, whatever the order of arrival.
+pub(super) type Order = (Millis, Arc<str>);
+
+impl Fact {
+    pub fn order(&self) -> Order {
+        (self.time, self.uid.clone())
+    }
+
+    /// The record's id. Every uid is a record id, but for a hostile or broken batch, which yields none.
+    pub fn record(&self) -> Option<Coordinate> {
+        self.uid.parse().ok()
+    }
+
+    /// Which names its rule uses.
+    pub fn namespace(&self) -> Namespace {
+        self.captured.namespace
+    }
+
+    /// When it counts as having been: its time, or when it was received where that is later; an event from
+    /// further in the future than the lateness counts as of its receipt plus that, lest it is kept for ever.
+    pub fn settled(&self, lateness_ms: i64) -> Millis {
+        self.time
+            .max(self.received_at)
+            .min(self.received_at.plus_ms(lateness_ms))
+    }
+
+    pub fn write(&self) -> FactRow {
+        FactRow {
+            rule: self.captured.rule,
+            uid: self.uid.clone(),
+            index: self.index,
+            time: self.time,
+            received_at: self.received_at,
+            values: self.values.iter().map(|v| v.to_vec()).collect(),
+        }
+    }
+}
+
+impl EventValues for Fact {
+    fn time(&self) -> Millis {
+        self.time
+    }
+    fn received_at(&self) -> Millis {
+        self.received_at
+    }
+    fn values(&self, field: &EventField) -> &[Arc<str>] {
+        match self.captured.fields.binary_search(field) {
+            Ok(i) => self.values.get(i).map_or(&[], |v| v.as_slice()),
+            Err(_) => &[],
+        }
+    }
+}
+
+/// A fact as the state has it.
+#[derive(Serialize, Deserialize)]
+pub(super) struct FactRow {
+    rule: StateId,
+    uid: Arc<str>,
+    index: LedgerIndex,
+    time: Millis,
+    received_at: Millis,
+    values: Vec<Vec<Arc<str>>>,
+}
+
+impl FactRow {
+    /// `None` where its rule is not in the set of policies any more, or is another version.
+    pub fn read(self, captured: &BTreeMap<StateId, Arc<Captured>>) -> Option<Arc<Fact>> {
+        let captured = captured.get(&self.rule)?.clone();
+        Some(Arc::new(Fact {
+            captured,
+            uid: self.uid,
+            index: self.index,
+            time: self.time,
+            received_at: self.received_at,
+            values: self.values.into_iter().map(SmallVec::from_vec).collect(),
+        }))
+    }
+}

@@ -1,0 +1,374 @@
+//! A finding as a pure function of what belongs to it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use jiff::tz::TimeZone;
+use model::{Coordinate, Finding, FindingKind, FindingStatus, Millis, ReferenceRow, Severity};
+
+use super::Detector;
+use super::bucket::{Bucket, BucketId, Member};
+use super::fact::{Fact, Order};
+use super::plan::default_fields;
+use super::view::View;
+use crate::policy::{Body, Correlation, MessagePart, Policy, PolicyIndex, Reference};
+use crate::reference::{Aliases, EventValues, Item, Scope, holds, person_of, resolve};
+use crate::sigma::{Number, lower};
+
+/// Values that one place of a message names, characters of a message, and reference rows that a finding cites.
+const MESSAGE_VALUES_MAX: usize = 20;
+const MESSAGE_CHARS_MAX: usize = 2_000;
+const ROWS_MAX: usize = 1_000;
+/// Correlations of correlations that evidence is gathered through.
+const CHAIN_MAX: usize = 16;
+
+/// The name of the label of a finding whose completing event came later than `wait` after it happened.
+const LATE: &str = "late";
+
+/// What a finding is made of, gathered.
+#[derive(Default)]
+struct Gathered {
+    evidence: BTreeSet<Coordinate>,
+    rows: Vec<ReferenceRow>,
+    seen_rows: BTreeSet<String>,
+    first: Option<Millis>,
+    last: Option<Millis>,
+}
+
+impl Gathered {
+    fn time(&mut self, time: Millis) {
+        self.first = Some(self.first.map_or(time, |t| t.min(time)));
+        self.last = Some(self.last.map_or(time, |t| t.max(time)));
+    }
+
+    fn fact(&mut self, fact: &Fact) {
+        self.time(fact.time);
+        self.evidence.extend(fact.record());
+    }
+
+    fn rows(&mut self, rows: &[ReferenceRow]) {
+        for row in rows {
+            if self.rows.len() < ROWS_MAX
+                && self
+                    .seen_rows
+                    .insert(format!("{}\n{}\n{}", row.table, row.version, row.row))
+            {
+                self.rows.push(row.clone());
+            }
+        }
+    }
+}
+
+/// The event and the rows of one member, as its policy names them.
+struct Telling<'a> {
+    event: Option<Box<dyn EventValues + 'a>>,
+    aliases: &'a Aliases,
+    fact: Option<&'a Fact>,
+}
+
+impl Detector {
+    /// The finding of a bucket; `None` where it has no member.
+    pub(super) fn finding(&self, id: &BucketId, bucket: &Bucket) -> Option<Finding> {
+        let policy = self.policies.get(id.0);
+        let (first, _) = bucket.members.first_key_value()?;
+        let mut gathered = Gathered::default();
+        let mut count = None;
+        let mut severity = None;
+        for (order, member) in &bucket.members {
+            match member {
+                Member::Event(fact, found) => {
+                    gathered.fact(fact);
+                    gathered.evidence.extend(found.records.iter().cloned());
+                    gathered.rows(&found.rows);
+                }
+                Member::Window(group) => count = count.max(self.counted(id.0, group, order)),
+                Member::Missing(expectation) => {
+                    gathered.time(order.0);
+                    if let Some(e) = self.absences.get(&id.0).and_then(|a| a.get(expectation)) {
+                        gathered.evidence.extend(e.fact.iter().filter_map(|f| f.record()));
+                        gathered.evidence.extend(e.found.records.iter().cloned());
+                        gathered.rows(&e.found.rows);
+                    }
+                }
+            }
+            // Without raises the base stands for all.
+            if severity.is_none() || !policy.severity.is_empty() {
+                severity = severity.max(self.severity(policy, id.0, order, member));
+            }
+        }
+        if let Body::Correlation(correlation) = &policy.body {
+            self.gather_windows(id.0, correlation, bucket, &mut gathered);
+        }
+        let telling = self.telling(id.0, first, &bucket.members[first])?;
+        let scope = self.scope(&telling, count);
+        let account = self.actor(policy, &scope);
+        let (person, row) = self.person(policy, &scope, account.as_deref(), first.0);
+        gathered.rows(row.as_slice());
+        let late = telling.fact.is_some_and(|f| f.received_at - f.time > policy.wait_ms);
+        Some(Finding {
+            uid: id.1.to_string(),
+            policy: policy.reference.clone(),
+            kind: policy.kind,
+            severity: severity.unwrap_or(Severity::Medium),
+            status: FindingStatus::New,
+            clauses: policy.clauses.clone(),
+            controls: policy.controls.clone(),
+            tags: policy.tags.clone(),
+            time: first.0,
+            first_seen: gathered.first.unwrap_or(first.0),
+            last_seen: gathered.last.unwrap_or(first.0),
+            account,
+            person,
+            group: bucket.group.clone(),
+            evidence: gathered.evidence.into_iter().collect(),
+            message: self.message(policy, &scope),
+            rows: gathered.rows,
+            labels: if late && policy.kind == FindingKind::Detection {
+                vec![LATE.to_owned()]
+            } else {
+                vec![]
+            },
+        })
+    }
+
+    fn counted(&self, policy: PolicyIndex, group: &Arc<str>, order: &Order) -> Option<Number> {
+        let Body::Correlation(correlation) = &self.policies.get(policy).body else {
+            return None;
+        };
+        self.windows
+            .get(&(policy, group.clone()))?
+            .counted_at(correlation, order)
+    }
+
+    fn scope<'a>(&'a self, telling: &'a Telling<'a>, count: Option<Number>) -> Scope<'a> {
+        let event = telling.event.as_deref();
+        Scope {
+            event,
+            aliases: telling.aliases,
+            row: None,
+            count,
+            zone: self.tables.zone(),
+        }
+    }
+
+    fn telling<'a>(&'a self, policy: PolicyIndex, order: &Order, member: &'a Member) -> Option<Telling<'a>> {
+        Some(match member {
+            Member::Event(fact, found) => Telling {
+                event: Some(Box::new(Named(fact))),
+                aliases: &found.aliases,
+                fact: Some(fact),
+            },
+            Member::Window(group) => {
+                let entry = self.windows.get(&(policy, group.clone()))?.get(order)?;
+                let Body::Correlation(correlation) = &self.policies.get(policy).body else {
+                    return None;
+                };
+                let feeder = *entry.feeders.first()?;
+                let view = View {
+                    fact: &entry.fact,
+                    correlation,
+                    feeder,
+                };
+                Telling {
+                    event: Some(Box::new(view)),
+                    aliases: &self.no_aliases,
+                    fact: Some(&entry.fact),
+                }
+            }
+            Member::Missing(expectation) => {
+                let e = self.absences.get(&policy)?.get(expectation)?;
+                let event = e.fact.as_deref().map(|f| Box::new(Named(f)) as Box<dyn EventValues>);
+                Telling {
+                    event,
+                    aliases: &e.found.aliases,
+                    fact: None,
+                }
+            }
+        })
+    }
+
+    fn severity(&self, policy: &Policy, index: PolicyIndex, order: &Order, member: &Member) -> Option<Severity> {
+        let base = policy.level.unwrap_or(Severity::Medium);
+        if policy.severity.is_empty() {
+            return Some(base);
+        }
+        let telling = self.telling(index, order, member)?;
+        let count = match member {
+            Member::Window(group) => self.counted(index, group, order),
+            _ => None,
+        };
+        let scope = self.scope(&telling, count);
+        let raised = policy.severity.iter().rev().find(|raise| holds(&raise.when, &scope));
+        Some(raised.map_or(base, |raise| raise.level))
+    }
+
+    /// Every event of the windows that end with the members; windows that overlap are walked once.
+    fn gather_windows(&self, policy: PolicyIndex, c: &Correlation, bucket: &Bucket, gathered: &mut Gathered) {
+        let mut ends: BTreeMap<&Arc<str>, Vec<Millis>> = BTreeMap::new();
+        for (order, member) in &bucket.members {
+            if let Member::Window(group) = member {
+                ends.entry(group).or_default().push(order.0);
+            }
+        }
+        for (group, ends) in ends {
+            self.gather_group(policy, c, group, &ends, gathered, CHAIN_MAX);
+        }
+    }
+
+    fn gather_group(
+        &self,
+        policy: PolicyIndex,
+        c: &Correlation,
+        group: &Arc<str>,
+        ends: &[Millis],
+        gathered: &mut Gathered,
+        depth: usize,
+    ) {
+        let Some(entries) = self.windows.get(&(policy, group.clone())) else {
+            return;
+        };
+        let mut after = Millis(i64::MIN);
+        let mut chained: BTreeMap<(PolicyIndex, Arc<str>), Vec<Millis>> = BTreeMap::new();
+        for end in ends {
+            for entry in entries.between_times(after.max(end.plus_ms(-c.timespan_ms)), *end) {
+                gathered.fact(&entry.fact);
+                gathered.evidence.extend(entry.records.iter().cloned());
+                gathered.rows(&entry.rows);
+                if let Some(origin) = &entry.origin {
+                    chained.entry(origin.clone()).or_default().push(entry.fact.time);
+                }
+            }
+            after = *end;
+        }
+        for ((policy, group), ends) in chained {
+            if let (Body::Correlation(c), true) = (&self.policies.get(policy).body, depth > 0) {
+                self.gather_group(policy, c, &group, &ends, gathered, depth - 1);
+            }
+        }
+    }
+
+    fn actor(&self, policy: &Policy, scope: &Scope<'_>) -> Option<String> {
+        if !policy.actor.is_empty() {
+            return first_text(&policy.actor, scope);
+        }
+        let [actor, user, ..] = default_fields();
+        let event = scope.event?;
+        let values = [event.values(&actor), event.values(&user)];
+        values
+            .into_iter()
+            .flatten()
+            .find(|v| !v.is_empty())
+            .map(ToString::to_string)
+    }
+
+    /// The person: as the policy says, else the owner of the actor's account in the event's system, else the
+    /// employee id that the event gives for the actor (where the roster knows it).
+    fn person(
+        &self,
+        policy: &Policy,
+        scope: &Scope<'_>,
+        account: Option<&str>,
+        at: Millis,
+    ) -> (Option<String>, Option<ReferenceRow>) {
+        if let Some(person) = first_text(&policy.person, scope) {
+            return (Some(person), None);
+        }
+        let (Some(event), Some(account)) = (scope.event, account) else {
+            return (None, None);
+        };
+        let [actor, _, system, uid] = default_fields();
+        if let Some(system) = event.values(&system).first() {
+            if let Some((person, row)) = person_of(&self.tables, system, account, at) {
+                return (Some(person), Some(row));
+            }
+        }
+        // `actor.user.uid` may as well be a number of the host's, so that only the roster can tell.
+        let own = event.values(&actor).first().is_some_and(|a| lower(a) == lower(account));
+        let uid = event.values(&uid).first().filter(|_| own);
+        let known = |uid: &&Arc<str>| {
+            let roster = self.tables.get("hr_roster")?.index(&["employee_id".into()]);
+            let (rows, _) = roster.rows(&[vec![lower(uid)]]);
+            rows.first().copied()
+        };
+        (uid.filter(|uid| known(uid).is_some()).map(ToString::to_string), None)
+    }
+
+    fn message(&self, policy: &Policy, scope: &Scope<'_>) -> String {
+        let Some(message) = &policy.message else {
+            return policy.reference.title.clone();
+        };
+        let mut out = String::new();
+        for part in &message.0 {
+            match part {
+                MessagePart::Text(text) => out.push_str(text),
+                MessagePart::Value { reference, default } => {
+                    let mut texts: Vec<String> = Vec::new();
+                    for item in resolve(reference, scope) {
+                        let text = told(&item, scope.zone);
+                        if !text.is_empty() && !texts.contains(&text) {
+                            texts.push(text);
+                        }
+                        if texts.len() > MESSAGE_VALUES_MAX {
+                            texts[MESSAGE_VALUES_MAX] = "…".to_owned();
+                            break;
+                        }
+                    }
+                    match (texts.as_slice(), default) {
+                        ([], Some(default)) => out.push_str(default),
+                        ([], None) => out.push('-'),
+                        (texts, _) => out.push_str(&texts.join(", ")),
+                    }
+                }
+            }
+        }
+        match out.char_indices().nth(MESSAGE_CHARS_MAX) {
+            Some((end, _)) => format!("{}…", &out[..end]),
+            None => out,
+        }
+    }
+}
+
+/// A fact under its own rule's names.
+struct Named<'a>(&'a Fact);
+
+impl EventValues for Named<'_> {
+    fn time(&self) -> Millis {
+        self.0.time
+    }
+    fn received_at(&self) -> Millis {
+        self.0.received_at
+    }
+    fn values(&self, field: &crate::policy::EventField) -> &[Arc<str>] {
+        let values = self.0.values(field);
+        if !values.is_empty() || field.namespace == self.0.namespace() {
+            return values;
+        }
+        self.0.values(&crate::policy::EventField {
+            namespace: self.0.namespace(),
+            path: field.path.clone(),
+        })
+    }
+}
+
+fn first_text(references: &[Reference], scope: &Scope<'_>) -> Option<String> {
+    references.iter().find_map(|reference| {
+        let items = resolve(reference, scope);
+        items
+            .iter()
+            .map(|i| i.text().into_owned())
+            .find(|text| !text.is_empty())
+    })
+}
+
+/// A value as people read it: a moment in the operator's zone.
+fn told(item: &Item<'_>, zone: &TimeZone) -> String {
+    let Item::Time(time) = item else {
+        return item.text().into_owned();
+    };
+    match jiff::Timestamp::from_millisecond(time.0) {
+        Ok(t) if (Millis::MIN..=Millis::MAX).contains(time) => {
+            t.to_zoned(zone.clone()).strftime("%Y-%m-%dT%H:%M:%S%:z").to_string()
+        }
+        _ => time.to_string(),
+    }
+}

@@ -1,0 +1,258 @@
+//! How policies feed each other, and what has to be kept of their events.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use model::{Namespace, Wanted};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::fact::Captured;
+use super::references::each_reference;
+use crate::policy::{Body, EventField, Expect, Lookup, Opens, Policies, Policy, PolicyIndex, Root};
+
+/// A policy in one version, as the state names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub(super) struct StateId(pub u64);
+
+/// Default of `wait`, milliseconds: a policy with another value asks for its joins to be judged later.
+const WAIT_DEFAULT_MS: i64 = 60_000;
+
+/// What takes the events of a policy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Consumer {
+    /// A correlation, as its feeder of this index.
+    Correlation(PolicyIndex, usize),
+    /// An absence, as what it expects: index into `expect`.
+    Expected(PolicyIndex),
+    /// An absence, as what opens it.
+    After(PolicyIndex),
+}
+
+/// What the engine knows of one policy.
+#[derive(Debug)]
+pub(super) struct Node {
+    pub state: StateId,
+    /// Who takes its events, in policy order.
+    pub consumers: Vec<Consumer>,
+    /// Its joins are judged again when rows come in, or are judged later.
+    pub deferred: bool,
+    /// `wait` was given: a join that expects no row is judged later, also with a reference table.
+    pub waits: bool,
+    /// A finding of it may turn out not to hold.
+    pub withdrawable: bool,
+    /// Lookups of other rules that read the table this rule keeps: rule, step, key columns.
+    pub readers: Vec<(PolicyIndex, usize, Vec<Arc<str>>)>,
+    /// It takes part in a circle, and cannot run.
+    pub circular: bool,
+}
+
+/// The graph of the policies.
+#[derive(Debug)]
+pub(super) struct Plan {
+    pub nodes: Vec<Node>,
+    /// What is kept of the events of each rule.
+    pub captured: BTreeMap<PolicyIndex, Arc<Captured>>,
+    pub by_state: BTreeMap<StateId, PolicyIndex>,
+    pub captured_by_state: BTreeMap<StateId, Arc<Captured>>,
+}
+
+/// Fields that tell who did it, where a policy does not say.
+pub(super) fn default_fields() -> [EventField; 4] {
+    ["actor.user.name", "user.name", "docket.system", "actor.user.uid"].map(|p| EventField::new(Namespace::Ocsf, p))
+}
+
+impl Plan {
+    pub fn new(policies: &Policies) -> Plan {
+        let (order, circular) = order(policies);
+        let mut nodes: Vec<Node> = policies
+            .iter()
+            .map(|(i, p)| Node {
+                state: StateId(0),
+                consumers: Vec::new(),
+                deferred: deferred(p),
+                waits: p.wait_ms != WAIT_DEFAULT_MS,
+                withdrawable: false,
+                readers: Vec::new(),
+                circular: circular.contains(&i),
+            })
+            .collect();
+        for i in &order {
+            let policy = policies.get(*i);
+            let sources = sources(policy);
+            let upstream: Vec<StateId> = sources.iter().map(|s| nodes[s.0 as usize].state).collect();
+            let node = &mut nodes[i.0 as usize];
+            node.state = state_id(policy, &upstream);
+            let negative = match &policy.body {
+                Body::Rule(_) => node.deferred,
+                Body::Correlation(c) => !super::window::is_monotone(c),
+                Body::Absence(_) => true,
+            };
+            let withdrawable = negative || sources.iter().any(|s| nodes[s.0 as usize].withdrawable);
+            nodes[i.0 as usize].withdrawable = withdrawable;
+            for (source, consumer) in consumes(*i, policy) {
+                nodes[source.0 as usize].consumers.push(consumer);
+            }
+            for (step, lookup) in policy.rule().map_or(&[][..], |r| &r.lookups).iter().enumerate() {
+                if let Some(table) = lookup.event_table {
+                    let columns = lookup.key.iter().map(|(c, _)| c.clone()).collect();
+                    nodes[table.0 as usize].readers.push((*i, step, columns));
+                }
+            }
+        }
+        nodes.iter_mut().for_each(|n| n.consumers.sort());
+        let captured = captured(policies, &nodes, &order);
+        Plan {
+            by_state: policies.iter().map(|(i, _)| (nodes[i.0 as usize].state, i)).collect(),
+            captured_by_state: captured.values().map(|c| (c.rule, c.clone())).collect(),
+            captured,
+            nodes,
+        }
+    }
+
+    pub fn node(&self, policy: PolicyIndex) -> &Node {
+        &self.nodes[policy.0 as usize]
+    }
+
+    /// Columns of all facts.
+    pub fn wanted(&self) -> Wanted {
+        self.captured.values().flat_map(|c| c.columns().cloned()).collect()
+    }
+}
+
+/// Two documents may be the same to the letter; the loader refuses that, and here the later one wins.
+fn state_id(policy: &Policy, upstream: &[StateId]) -> StateId {
+    let mut hash = Sha256::new();
+    for part in [&policy.reference.id, &policy.reference.version] {
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part);
+    }
+    upstream.iter().for_each(|s| hash.update(s.0.to_be_bytes()));
+    let digest = hash.finalize();
+    StateId(u64::from_be_bytes(
+        digest[..8].try_into().expect("SHA-256 has 32 bytes"),
+    ))
+}
+
+fn deferred(policy: &Policy) -> bool {
+    let none = |l: &Lookup| l.expect == Expect::None && policy.wait_ms != WAIT_DEFAULT_MS;
+    policy
+        .rule()
+        .is_some_and(|r| r.lookups.iter().any(|l| l.event_table.is_some() || none(l)))
+}
+
+/// The policies whose events `policy` takes, once each.
+fn sources(policy: &Policy) -> BTreeSet<PolicyIndex> {
+    let tables = |lookups: &[Lookup]| lookups.iter().filter_map(|l| l.event_table).collect::<Vec<_>>();
+    match &policy.body {
+        Body::Rule(rule) => tables(&rule.lookups).into_iter().collect(),
+        Body::Correlation(c) => c.feeders.iter().map(|f| f.policy).collect(),
+        Body::Absence(a) => {
+            let opens = match &a.opens {
+                Opens::Each(lookups) => tables(lookups),
+                Opens::After(policy) => vec![*policy],
+            };
+            a.expect.iter().map(|(_, p)| *p).chain(opens).collect()
+        }
+    }
+}
+
+fn consumes(i: PolicyIndex, policy: &Policy) -> Vec<(PolicyIndex, Consumer)> {
+    match &policy.body {
+        Body::Rule(_) => vec![],
+        Body::Correlation(c) => c
+            .feeders
+            .iter()
+            .enumerate()
+            .map(|(n, f)| (f.policy, Consumer::Correlation(i, n)))
+            .collect(),
+        Body::Absence(a) => {
+            let expected: BTreeSet<PolicyIndex> = a.expect.iter().map(|(_, p)| *p).collect();
+            let mut out: Vec<_> = expected.into_iter().map(|p| (p, Consumer::Expected(i))).collect();
+            if let Opens::After(after) = &a.opens {
+                out.push((*after, Consumer::After(i)));
+            }
+            out
+        }
+    }
+}
+
+/// The policies so that each stands after those it takes events of; and those of circles, which stand nowhere.
+fn order(policies: &Policies) -> (Vec<PolicyIndex>, BTreeSet<PolicyIndex>) {
+    let mut waiting: BTreeMap<PolicyIndex, BTreeSet<PolicyIndex>> =
+        policies.iter().map(|(i, p)| (i, sources(p))).collect();
+    let mut takers: BTreeMap<PolicyIndex, Vec<PolicyIndex>> = BTreeMap::new();
+    for (i, sources) in &waiting {
+        sources.iter().for_each(|s| takers.entry(*s).or_default().push(*i));
+    }
+    let mut ready: BTreeSet<PolicyIndex> = waiting.iter().filter(|(_, s)| s.is_empty()).map(|(i, _)| *i).collect();
+    let mut order = Vec::new();
+    while let Some(i) = ready.pop_first() {
+        order.push(i);
+        waiting.remove(&i);
+        for taker in takers.get(&i).into_iter().flatten() {
+            if let Some(sources) = waiting.get_mut(taker) {
+                sources.remove(&i);
+                if sources.is_empty() {
+                    ready.insert(*taker);
+                }
+            }
+        }
+    }
+    (order, waiting.into_keys().collect())
+}
+
+/// What has to be kept of each rule's events: what it reads itself, and what all that take its events read.
+fn captured(policies: &Policies, nodes: &[Node], order: &[PolicyIndex]) -> BTreeMap<PolicyIndex, Arc<Captured>> {
+    let mut needs: BTreeMap<PolicyIndex, BTreeSet<EventField>> = BTreeMap::new();
+    for i in order.iter().rev() {
+        let policy = policies.get(*i);
+        let mut need: BTreeSet<EventField> = default_fields().into();
+        each_reference(policy, &mut |reference| {
+            if let Root::Event(field) = &reference.root {
+                need.insert(field.clone());
+            }
+        });
+        for consumer in &nodes[i.0 as usize].consumers {
+            match consumer {
+                Consumer::Correlation(c, feeder) => {
+                    need.extend(needs.get(c).into_iter().flatten().cloned());
+                    if let Body::Correlation(correlation) = &policies.get(*c).body {
+                        let feeder = &correlation.feeders[*feeder];
+                        need.extend(
+                            feeder
+                                .group_by
+                                .iter()
+                                .chain(&feeder.fields)
+                                .chain(feeder.aliases.values())
+                                .cloned(),
+                        );
+                    }
+                }
+                Consumer::Expected(a) => {
+                    if let Body::Absence(absence) = &policies.get(*a).body {
+                        need.extend(absence.matching.iter().map(|(field, _)| field.clone()));
+                    }
+                }
+                Consumer::After(a) => need.extend(needs.get(a).into_iter().flatten().cloned()),
+            }
+        }
+        needs.insert(*i, need);
+    }
+    let rules = order.iter().filter_map(|i| Some((*i, policies.get(*i).rule()?)));
+    rules
+        .map(|(i, rule)| {
+            let need = needs.remove(&i).unwrap_or_default();
+            // A correlation names fields as its first rule does; the others have them in their own names.
+            let own: Vec<EventField> = need.iter().map(|f| EventField::new(rule.namespace, &f.path)).collect();
+            (
+                i,
+                Arc::new(Captured::new(
+                    nodes[i.0 as usize].state,
+                    rule.namespace,
+                    need.into_iter().chain(own),
+                )),
+            )
+        })
+        .collect()
+}

@@ -1,0 +1,162 @@
+//! Tables kept from events.
+//!
+//! Rows of the same key are one row: the earliest event's value of each column, else a later one's.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use model::{Coordinate, Millis};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value as Json};
+
+use super::fact::Order;
+use crate::policy::PolicyIndex;
+use crate::reference::{EventRow, combinations, each_value, key, scalar};
+use crate::sigma::lower;
+
+/// One event's columns.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct RowEvent {
+    pub uid: Arc<str>,
+    pub time: Millis,
+    pub record: Coordinate,
+    pub expires: Millis,
+    /// Names the row; the uid where the table has no key.
+    pub id: Arc<str>,
+    pub columns: Map<String, Json>,
+}
+
+impl RowEvent {
+    pub fn order(&self) -> Order {
+        (self.time, self.uid.clone())
+    }
+}
+
+/// The rows of one table.
+#[derive(Debug, Default)]
+pub(super) struct Table {
+    events: BTreeMap<Order, RowEvent>,
+    by_id: HashMap<Arc<str>, BTreeSet<Order>>,
+    rows: BTreeMap<Arc<str>, EventRow>,
+    indexes: Vec<(Vec<Arc<str>>, HashMap<String, BTreeSet<Arc<str>>>)>,
+}
+
+impl Table {
+    /// A table that is asked by these sets of columns.
+    pub fn new(asked: impl Iterator<Item = Vec<Arc<str>>>) -> Table {
+        let asked: BTreeSet<Vec<Arc<str>>> = asked.collect();
+        Table {
+            indexes: asked.into_iter().map(|columns| (columns, HashMap::new())).collect(),
+            ..Table::default()
+        }
+    }
+
+    pub fn get(&self, order: &Order) -> Option<&RowEvent> {
+        self.events.get(order)
+    }
+
+    /// Adds an event. The row before and after.
+    pub fn insert(&mut self, event: RowEvent) -> (Option<EventRow>, Option<EventRow>) {
+        let id = event.id.clone();
+        self.by_id.entry(id.clone()).or_default().insert(event.order());
+        self.events.insert(event.order(), event);
+        self.refresh(&id)
+    }
+
+    /// Takes an event out. The row before and after.
+    pub fn remove(&mut self, order: &Order) -> (Option<EventRow>, Option<EventRow>) {
+        let Some(event) = self.events.remove(order) else {
+            return (None, None);
+        };
+        if let Some(orders) = self.by_id.get_mut(&event.id) {
+            orders.remove(order);
+            if orders.is_empty() {
+                self.by_id.remove(&event.id);
+            }
+        }
+        self.refresh(&event.id)
+    }
+
+    fn refresh(&mut self, id: &Arc<str>) -> (Option<EventRow>, Option<EventRow>) {
+        let after = self.merge(id);
+        let before = match after.clone() {
+            Some(row) => self.rows.insert(id.clone(), row),
+            None => self.rows.remove(id),
+        };
+        if before == after {
+            return (before, after);
+        }
+        for (columns, index) in &mut self.indexes {
+            for key in before.iter().flat_map(|row| row_keys(row, columns)) {
+                if let Some(ids) = index.get_mut(&key) {
+                    ids.remove(id);
+                    if ids.is_empty() {
+                        index.remove(&key);
+                    }
+                }
+            }
+            for key in after.iter().flat_map(|row| row_keys(row, columns)) {
+                index.entry(key).or_default().insert(id.clone());
+            }
+        }
+        (before, after)
+    }
+
+    fn merge(&self, id: &Arc<str>) -> Option<EventRow> {
+        let mut events = self.by_id.get(id)?.iter().filter_map(|order| self.events.get(order));
+        let first = events.next()?;
+        let mut columns = first.columns.clone();
+        for event in events {
+            for (name, value) in &event.columns {
+                if columns.get(name).is_none_or(Json::is_null) {
+                    columns.insert(name.clone(), value.clone());
+                }
+            }
+        }
+        columns.insert("time".into(), first.time.0.into());
+        columns.insert("record".into(), first.record.to_string().into());
+        Some(EventRow {
+            row: Arc::new(Json::Object(columns)),
+            record: first.record.clone(),
+            time: first.time,
+            id: id.clone(),
+        })
+    }
+
+    /// The rows whose `columns` equal one of `values` each, oldest first.
+    pub fn rows(&self, columns: &[Arc<str>], values: &[Vec<String>]) -> Vec<EventRow> {
+        let mut found = BTreeMap::new();
+        let mut add = |row: &EventRow| drop(found.insert((row.time, row.id.clone()), row.clone()));
+        match self.indexes.iter().find(|(c, _)| c == columns) {
+            Some((columns, index)) if !columns.is_empty() => combinations(values, &mut |values| {
+                let ids = index.get(&key(values.iter().copied()));
+                ids.into_iter()
+                    .flatten()
+                    .filter_map(|id| self.rows.get(id))
+                    .for_each(&mut add);
+            }),
+            _ => self.rows.values().for_each(&mut add),
+        }
+        found.into_values().collect()
+    }
+}
+
+/// The keys under which a row is found by `columns`.
+pub(super) fn row_keys(row: &EventRow, columns: &[Arc<str>]) -> Vec<String> {
+    let cells: Vec<Vec<String>> = columns
+        .iter()
+        .map(|column| {
+            let mut cells = BTreeSet::new();
+            each_value(&row.row, column, &mut |v| {
+                cells.insert(lower(&scalar(v)));
+            });
+            cells.into_iter().collect()
+        })
+        .collect();
+    let mut keys = Vec::new();
+    combinations(&cells, &mut |cells| keys.push(key(cells.iter().copied())));
+    keys
+}
+
+/// All tables kept from events.
+pub(super) type EventTableRows = BTreeMap<PolicyIndex, Table>;

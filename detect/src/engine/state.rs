@@ -1,0 +1,115 @@
+//! The engine's state as keys and values.
+//!
+//! ```text
+//! key    0  1  kind: B member of a bucket, S subject, W window entry, R row of an event table, F finding that
+//!              was reported, O opened expectation, X expected event, A settled expectation, E engine time
+//!        1  8  the policy: SHA-256 of its id and version, and of those it depends on
+//!        9 16  SHA-256 of what names the item within the policy
+//! value  0  1  format version; this file writes 1
+//!        1     JSON
+//! ```
+//! A row of a policy that is not there any more, or in another version, is dropped when the state is read.
+
+use std::collections::BTreeMap;
+
+use model::{StateKey, StateValue};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use sha2::{Digest, Sha256};
+
+use super::plan::StateId;
+
+const VERSION: u8 = 1;
+
+/// What a row of the state is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum Kind {
+    Member = b'B',
+    Subject = b'S',
+    Window = b'W',
+    Row = b'R',
+    Finding = b'F',
+    Opened = b'O',
+    Expected = b'X',
+    Settled = b'A',
+    Time = b'E',
+}
+
+impl Kind {
+    const ALL: [Kind; 9] = [
+        Kind::Member,
+        Kind::Subject,
+        Kind::Window,
+        Kind::Row,
+        Kind::Finding,
+        Kind::Opened,
+        Kind::Expected,
+        Kind::Settled,
+        Kind::Time,
+    ];
+
+    /// `None` for keys that are not the engine's.
+    pub fn of(key: &[u8]) -> Option<Kind> {
+        Kind::ALL.into_iter().find(|k| key.first() == Some(&(*k as u8)))
+    }
+}
+
+/// The key of an item of a policy.
+pub(super) fn key(kind: Kind, policy: StateId, parts: &[&[u8]]) -> StateKey {
+    let mut key = Vec::with_capacity(25);
+    key.push(kind as u8);
+    key.extend(policy.0.to_be_bytes());
+    let mut hash = Sha256::new();
+    for part in parts {
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part);
+    }
+    key.extend(&hash.finalize()[..16]);
+    key
+}
+
+/// The policy of a key.
+pub(super) fn policy_of(key: &[u8]) -> Option<StateId> {
+    Some(StateId(u64::from_be_bytes(key.get(1..9)?.try_into().ok()?)))
+}
+
+/// Reads a value; `None` where it was written by another version, or is broken.
+pub(super) fn read<T: DeserializeOwned>(value: &[u8]) -> Option<T> {
+    let (version, json) = value.split_first()?;
+    if *version != VERSION {
+        return None;
+    }
+    serde_json::from_slice(json).ok()
+}
+
+/// What changed since the last delta: the last word for each key.
+#[derive(Debug, Default)]
+pub(super) struct Changes {
+    rows: BTreeMap<StateKey, Option<StateValue>>,
+}
+
+impl Changes {
+    pub fn put(&mut self, key: StateKey, value: &impl Serialize) {
+        let mut bytes = vec![VERSION];
+        // The engine's own types: maps have text keys, and nothing refuses to be written.
+        serde_json::to_writer(&mut bytes, value).expect("the engine's state is always JSON");
+        self.rows.insert(key, Some(bytes));
+    }
+
+    pub fn delete(&mut self, key: StateKey) {
+        self.rows.insert(key, None);
+    }
+
+    /// Takes what changed, keys in order.
+    pub fn take(&mut self) -> (Vec<(StateKey, StateValue)>, Vec<StateKey>) {
+        let (mut put, mut delete) = (Vec::new(), Vec::new());
+        for (key, value) in std::mem::take(&mut self.rows) {
+            match value {
+                Some(value) => put.push((key, value)),
+                None => delete.push(key),
+            }
+        }
+        (put, delete)
+    }
+}

@@ -1,0 +1,306 @@
+//! Events whose rule joins a table kept from events (or waits before it is judged): they are judged again
+//! whenever such a row comes, changes or goes, and when the wait is over.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use model::Millis;
+use serde::{Deserialize, Serialize};
+
+use super::fact::{Fact, FactRow};
+use super::found::FoundRow;
+use super::rows::EventTableRows;
+use crate::policy::{Lookup, PolicyIndex};
+use crate::reference::{EventRow, EventTables, Found, Gap, Lookups, Tables, Verdict, combinations, key};
+
+/// An event that may be judged again.
+#[derive(Debug)]
+pub(super) struct Subject {
+    pub fact: Arc<Fact>,
+    /// What its joins found, where all hold.
+    pub found: Option<Arc<Found>>,
+    /// What its consumers were told.
+    pub told: Option<Arc<Found>>,
+    /// Questions to event tables on which the verdict rests: step and key.
+    asked: BTreeSet<(usize, String)>,
+    /// With `claim`: the rows that satisfy a step, and the group that contends for them.
+    wanted: BTreeMap<(usize, String), Vec<EventRow>>,
+}
+
+/// A subject as the state has it.
+#[derive(Serialize, Deserialize)]
+pub(super) struct SubjectRow {
+    pub fact: FactRow,
+    pub told: Option<FoundRow>,
+}
+
+/// The subjects of one rule.
+#[derive(Debug, Default)]
+pub(super) struct Subjects {
+    by_uid: BTreeMap<Arc<str>, Subject>,
+    /// Subjects by what they asked: step and key.
+    by_question: HashMap<(usize, String), BTreeSet<Arc<str>>>,
+    /// Who contends for rows, and who has which: by step and key.
+    claims: HashMap<(usize, String), Claim>,
+}
+
+#[derive(Debug, Default)]
+struct Claim {
+    wanted: BTreeMap<Arc<str>, (Millis, Vec<EventRow>)>,
+    assigned: BTreeMap<Arc<str>, EventRow>,
+}
+
+/// What a judgement changed for the consumers of a rule.
+#[derive(Debug)]
+pub(super) struct Retold {
+    pub fact: Arc<Fact>,
+    pub before: Option<Arc<Found>>,
+    pub after: Option<Arc<Found>>,
+}
+
+/// What judging needs beside the subjects.
+pub(super) struct Judge<'a> {
+    pub lookups: &'a [Lookup],
+    pub tables: &'a Tables,
+    pub rows: &'a EventTableRows,
+    /// The wait of an event is over.
+    pub ready: &'a dyn Fn(&Fact) -> bool,
+    /// Nothing fires before its wait is over.
+    pub waits: bool,
+}
+
+impl Subjects {
+    pub fn get(&self, uid: &str) -> Option<&Subject> {
+        self.by_uid.get(uid)
+    }
+
+    /// Adds an event; it is not judged yet.
+    pub fn insert(&mut self, fact: Arc<Fact>, told: Option<Arc<Found>>) {
+        let subject = Subject {
+            fact: fact.clone(),
+            found: told.clone(),
+            told,
+            asked: BTreeSet::new(),
+            wanted: BTreeMap::new(),
+        };
+        self.by_uid.entry(fact.uid.clone()).or_insert(subject);
+    }
+
+    /// Forgets an event without judging the others again.
+    pub fn expire(&mut self, uid: &str) {
+        let Some(subject) = self.by_uid.remove(uid) else { return };
+        for question in &subject.asked {
+            if let Some(askers) = self.by_question.get_mut(question) {
+                askers.remove(uid);
+                if askers.is_empty() {
+                    self.by_question.remove(question);
+                }
+            }
+        }
+        for group in subject.wanted.keys() {
+            if let Some(claim) = self.claims.get_mut(group) {
+                claim.wanted.remove(uid);
+                claim.assigned.remove(uid);
+                if claim.wanted.is_empty() {
+                    self.claims.remove(group);
+                }
+            }
+        }
+    }
+
+    /// The subjects that asked `step` with one of `keys`.
+    pub fn asked(&self, step: usize, keys: &[String]) -> BTreeSet<Arc<str>> {
+        let mut out = BTreeSet::new();
+        for key in keys {
+            out.extend(
+                self.by_question
+                    .get(&(step, key.clone()))
+                    .into_iter()
+                    .flatten()
+                    .cloned(),
+            );
+        }
+        out
+    }
+
+    /// Judges the subjects again, and those whose claims that changes; tells what changed for consumers, by uid.
+    pub fn judge(&mut self, uids: BTreeSet<Arc<str>>, judge: &Judge<'_>, gaps: &mut dyn FnMut(Gap)) -> Vec<Retold> {
+        let mut touched = BTreeSet::new();
+        let mut queue = uids;
+        // A claim at one step changes later steps only, so that this ends; the bound is for the case of an error.
+        for _ in 0..=2 * judge.lookups.len() + 1 {
+            if queue.is_empty() {
+                break;
+            }
+            let mut contended = BTreeSet::new();
+            for uid in &queue {
+                self.judge_one(uid, judge, &mut contended, gaps);
+            }
+            touched.append(&mut queue);
+            for group in contended {
+                queue.extend(self.assign(&group));
+            }
+        }
+        touched.iter().filter_map(|uid| self.tell(uid, judge)).collect()
+    }
+
+    /// Links a subject that was judged before to what it asks, without judging it.
+    pub fn relink(&mut self, uids: BTreeSet<Arc<str>>, judge: &Judge<'_>) {
+        let mut queue = uids;
+        for _ in 0..=2 * judge.lookups.len() + 1 {
+            let mut contended = BTreeSet::new();
+            for uid in &queue {
+                self.judge_one(uid, judge, &mut contended, &mut |_| {});
+            }
+            queue.clear();
+            for group in contended {
+                queue.extend(self.assign(&group));
+            }
+            if queue.is_empty() {
+                break;
+            }
+        }
+    }
+
+    fn judge_one(
+        &mut self,
+        uid: &Arc<str>,
+        judge: &Judge<'_>,
+        contended: &mut BTreeSet<(usize, String)>,
+        gaps: &mut dyn FnMut(Gap),
+    ) {
+        let Some(subject) = self.by_uid.get(uid) else { return };
+        let asking = Asking {
+            subjects: self,
+            uid,
+            rows: judge.rows,
+            wanted: RefCell::default(),
+        };
+        let mut asked = BTreeSet::new();
+        let lookups = Lookups {
+            lookups: judge.lookups,
+            tables: judge.tables,
+            events: &asking,
+        };
+        let verdict = lookups.judge(&*subject.fact, &mut |step, values| {
+            combinations(values, &mut |values| {
+                asked.insert((step, key(values.iter().copied())));
+            });
+        });
+        let wanted = asking.wanted.into_inner();
+        let found = match verdict {
+            Verdict::Fires(found) => Some(Arc::new(found)),
+            Verdict::DoesNotFire => None,
+            Verdict::NotJudged(gap) => {
+                gaps(gap);
+                None
+            }
+        };
+        let Some(subject) = self.by_uid.get_mut(uid) else {
+            return;
+        };
+        subject.found = found;
+        let time = subject.fact.time;
+        let old_asked = std::mem::replace(&mut subject.asked, asked.clone());
+        let old_wanted = std::mem::replace(&mut subject.wanted, wanted.clone());
+        for question in old_asked.difference(&asked) {
+            if let Some(askers) = self.by_question.get_mut(question) {
+                askers.remove(uid);
+            }
+        }
+        for question in asked.difference(&old_asked) {
+            self.by_question
+                .entry(question.clone())
+                .or_default()
+                .insert(uid.clone());
+        }
+        for (group, _) in old_wanted.iter().filter(|(group, _)| !wanted.contains_key(*group)) {
+            if let Some(claim) = self.claims.get_mut(group) {
+                claim.wanted.remove(uid);
+                contended.insert(group.clone());
+            }
+        }
+        for (group, rows) in wanted {
+            if old_wanted.get(&group) != Some(&rows) {
+                let claim = self.claims.entry(group.clone()).or_default();
+                claim.wanted.insert(uid.clone(), (time, rows));
+                contended.insert(group);
+            }
+        }
+    }
+
+    /// Gives the rows of a group to those who want them: of all pairs the nearest in time first. Those whose row
+    /// changed.
+    fn assign(&mut self, group: &(usize, String)) -> BTreeSet<Arc<str>> {
+        let Some(claim) = self.claims.get_mut(group) else {
+            return BTreeSet::new();
+        };
+        let mut pairs: Vec<(i64, Millis, &Arc<str>, &EventRow)> = claim
+            .wanted
+            .iter()
+            .flat_map(|(uid, (time, rows))| {
+                rows.iter()
+                    .map(move |row| ((row.time - *time).saturating_abs(), *time, uid, row))
+            })
+            .collect();
+        pairs.sort_by(|a, b| (a.0, a.1, a.2, a.3.time, &a.3.id).cmp(&(b.0, b.1, b.2, b.3.time, &b.3.id)));
+        let mut taken = BTreeSet::new();
+        let mut assigned: BTreeMap<Arc<str>, EventRow> = BTreeMap::new();
+        for (_, _, uid, row) in pairs {
+            if !assigned.contains_key(uid) && taken.insert(&row.id) {
+                assigned.insert(uid.clone(), row.clone());
+            }
+        }
+        let all: BTreeSet<&Arc<str>> = assigned.keys().chain(claim.assigned.keys()).collect();
+        let changed = all
+            .into_iter()
+            .filter(|uid| assigned.get(*uid) != claim.assigned.get(*uid))
+            .cloned()
+            .collect();
+        claim.assigned = assigned;
+        changed
+    }
+
+    fn tell(&mut self, uid: &Arc<str>, judge: &Judge<'_>) -> Option<Retold> {
+        let subject = self.by_uid.get_mut(uid)?;
+        let after = subject
+            .found
+            .clone()
+            .filter(|f| !(f.negative || judge.waits) || (judge.ready)(&subject.fact));
+        if after == subject.told {
+            return None;
+        }
+        let before = std::mem::replace(&mut subject.told, after.clone());
+        Some(Retold {
+            fact: subject.fact.clone(),
+            before,
+            after,
+        })
+    }
+}
+
+/// The event tables as one subject sees them.
+struct Asking<'a> {
+    subjects: &'a Subjects,
+    uid: &'a Arc<str>,
+    rows: &'a EventTableRows,
+    wanted: RefCell<BTreeMap<(usize, String), Vec<EventRow>>>,
+}
+
+impl EventTables for Asking<'_> {
+    fn rows(&self, table: PolicyIndex, columns: &[Arc<str>], values: &[Vec<String>]) -> Vec<EventRow> {
+        self.rows
+            .get(&table)
+            .map(|t| t.rows(columns, values))
+            .unwrap_or_default()
+    }
+
+    fn claim(&self, step: usize, key: &str, rows: Vec<EventRow>) -> Option<EventRow> {
+        let group = (step, key.to_owned());
+        let assigned = self.subjects.claims.get(&group).and_then(|c| c.assigned.get(self.uid));
+        let own = assigned.filter(|a| rows.iter().any(|r| r.id == a.id)).cloned();
+        self.wanted.borrow_mut().insert(group, rows);
+        own
+    }
+}

@@ -162,7 +162,9 @@ pub(crate) mod tests {
             if group.len() == 256 {
                 by_groups.push_node(8, root_of(group));
             } else {
-                group.iter().for_each(|l| drop(by_groups.push(*l)));
+                for leaf in group {
+                    by_groups.push(*leaf);
+                }
             }
         }
         assert_eq!(by_groups, edge);

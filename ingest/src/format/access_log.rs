@@ -6,7 +6,7 @@ use model::Event;
 
 use crate::format::http::Request;
 use crate::format::{Format, Input, Match, Quarantine, error_log};
-use crate::time_text;
+use crate::{syslog, time_text};
 
 /// Access logs of nginx and Apache.
 pub static FORMAT: Format = Format {
@@ -27,10 +27,17 @@ fn normalize(input: &mut Input<'_>) -> Result<Vec<Event>, Quarantine> {
     read(input)
 }
 
-/// A line of a web server's access or error log.
+/// A line of a web server's access or error log, perhaps behind a syslog header.
 pub(crate) fn read(input: &Input<'_>) -> Result<Vec<Event>, Quarantine> {
-    event(input, &input.text, None)
-        .or_else(|| error_log::event(input, &input.text, None))
+    let envelope;
+    let (text, device) = if input.text.starts_with('<') {
+        envelope = syslog::parse(&input.text);
+        (&*envelope.message, envelope.host.as_deref())
+    } else {
+        (&*input.text, None)
+    };
+    event(input, text, device)
+        .or_else(|| error_log::event(input, text, device))
         .map(|e| vec![e])
         .ok_or(Quarantine("access_log_unreadable"))
 }

@@ -89,7 +89,6 @@ impl Request<'_> {
         );
         if let Some(status) = self.status {
             b.set("http_response.code", status)
-                .set("http_status", status)
                 .set("status_code", status.to_string());
             b.success(status < 400);
             b.set_some("http_response.length", self.bytes);

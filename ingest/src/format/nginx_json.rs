@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use crate::fields::scalar;
 use crate::format::http::Request;
 use crate::format::{Format, Input, Match, Quarantine, access_log};
-use crate::time_text;
+use crate::{syslog, time_text};
 
 /// JSON access logs of nginx; a source of this name may send its text logs too.
 pub static FORMAT: Format = Format {
@@ -51,9 +51,22 @@ fn matches(input: &Input<'_>) -> Option<Match> {
 }
 
 fn normalize(input: &mut Input<'_>) -> Result<Vec<Event>, Quarantine> {
+    if input.text.starts_with('<') {
+        // nginx' own syslog: `<190>Mar  1 10:00:00 web-1 nginx: {…}`
+        let text = input.text.clone();
+        let envelope = syslog::parse(&text);
+        if envelope.message.starts_with('{') {
+            return object(&mut Input::of_text(input, &envelope.message), envelope.host.as_deref());
+        }
+    }
     if !input.text.starts_with('{') {
         return access_log::read(input);
     }
+    object(input, None)
+}
+
+/// A request as JSON; `device` is the machine that a syslog header named.
+pub(crate) fn object(input: &mut Input<'_>, device: Option<&str>) -> Result<Vec<Event>, Quarantine> {
     let mut object = input.take_object()?;
     let mut take = |names: &[&str]| take(&mut object, names);
     let time_text = take(TIME);
@@ -80,6 +93,7 @@ fn normalize(input: &mut Input<'_>) -> Result<Vec<Event>, Quarantine> {
         host: take(HOST).into(),
         uid: take(UID).into(),
         scheme: take(SCHEME).into(),
+        device,
         ..Request::default()
     };
     let line = take(REQUEST);

@@ -4,7 +4,7 @@ use model::Event;
 
 use crate::class;
 use crate::format::linux_auth::{self, line::Line};
-use crate::format::{Format, Input, Match, Quarantine, access_log, error_log};
+use crate::format::{Format, Input, Match, Quarantine, access_log, error_log, nginx_json};
 use crate::syslog::{self, Envelope};
 
 /// Syslog of any program.
@@ -69,6 +69,9 @@ fn flagged<'a>(input: &'a Input<'_>, flag: &'static str) -> Input<'a> {
 /// nginx and Apache over syslog.
 fn web(line: &Line<'_>) -> Option<Vec<Event>> {
     matches!(line.program, "nginx" | "httpd" | "apache2" | "apache" | "haproxy").then_some(())?;
+    if line.message.starts_with('{') {
+        return nginx_json::object(&mut Input::of_text(line.input, line.message), line.host()).ok();
+    }
     access_log::event(line.input, line.message, line.host())
         .or_else(|| error_log::event(line.input, line.message, line.host()))
         .map(|e| vec![e])

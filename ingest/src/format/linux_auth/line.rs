@@ -78,7 +78,7 @@ impl<'a> Line<'a> {
         for flag in &e.flags {
             b.label(*flag);
         }
-        if imitates_line(self.message) {
+        if imitates_line(self.message) || self.imitates_sshd() {
             b.label("log_injection");
         }
         if let Some(host) = self.host() {
@@ -102,6 +102,14 @@ impl<'a> Line<'a> {
         let (category, service) = self.logsource(class);
         b.logsource("linux", category, service);
         b
+    }
+
+    /// Another program's line that holds `sshd[7]: Accepted`: whoever searches for that would take it for a logon.
+    fn imitates_sshd(&self) -> bool {
+        const VERDICTS: [&str; 2] = ["]: Accepted ", "]: Failed "];
+        !self.program.starts_with("sshd")
+            && self.message.contains("sshd[")
+            && VERDICTS.iter().any(|v| self.message.contains(v))
     }
 
     /// The source's own names.
@@ -188,7 +196,12 @@ impl<'a> Peer<'a> {
     pub(crate) fn read(text: &'a str, names: bool) -> Option<(Peer<'a>, &'a str)> {
         let end = text.find([' ', ',']).unwrap_or(text.len());
         let (word, mut rest) = text.split_at(end);
-        let word = word.trim_end_matches([':', '.', ',']);
+        // `Received disconnect from 10.0.0.1: 11: …`; `::` is an address itself.
+        let word = if address(word).0.is_some() {
+            word
+        } else {
+            word.trim_end_matches([':', '.', ','])
+        };
         let is_name = names
             && word.len() <= 253
             && word.contains(|c: char| c.is_ascii_alphanumeric())

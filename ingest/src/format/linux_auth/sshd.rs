@@ -153,6 +153,10 @@ fn known(user: &str) -> (&str, bool) {
 
 /// Lines of a connection.
 fn connection<'a>(line: &Line<'a>, text: &str) -> Option<EventBuilder<'a>> {
+    let text = text
+        .strip_prefix("error: ")
+        .or_else(|| text.strip_prefix("fatal: "))
+        .unwrap_or(text);
     let after = |prefix: &str| text.strip_prefix(prefix);
     if let Some(rest) = after("Starting session: ") {
         let (what, rest) = rest.split_once(" for ")?;
@@ -164,6 +168,22 @@ fn connection<'a>(line: &Line<'a>, text: &str) -> Option<EventBuilder<'a>> {
             .set("actor.session.is_remote", true);
         b.unmapped("session", what);
         b.set_some("unmapped.channel", rest.trim().strip_prefix("id "));
+        return Some(b);
+    }
+    if let Some(rest) = after("Close session: user ") {
+        let (user, peer, rest) = last_from(rest, false)?;
+        let mut b = ssh(line, CLOSE, Some(peer))?;
+        b.set("actor.user.name", user).label(DETAIL);
+        b.set_some("unmapped.channel", rest.trim().strip_prefix("id "));
+        return Some(b);
+    }
+    if let Some(reason) = after("Disconnecting: ") {
+        let mut b = ssh(line, REFUSE, None)?;
+        b.success(false).set("status_detail", reason);
+        b.set_some(
+            "actor.user.name",
+            reason.split_once(" failures for ").map(|(_, user)| user),
+        );
         return Some(b);
     }
     if let Some(rest) = after("Received disconnect from ") {

@@ -1,5 +1,7 @@
 //! The Kafka source and producer against a real broker, which `DOCKET_KAFKA` names (`cargo xtask test` starts one).
 
+#![expect(clippy::unwrap_used, reason = "in a test it is the failure")]
+
 use std::collections::{BTreeMap, HashMap};
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, Ordering};

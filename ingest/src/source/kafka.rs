@@ -16,7 +16,7 @@ mod topic_id;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-pub use consumer::{Delivery, Gap, KafkaHandle, KafkaSource, Start};
+pub use consumer::{Delivery, Gap, KafkaHandle, KafkaSource, Positions, Start};
 pub use epoch::{EpochReason, TopicEpoch};
 pub use health::{Health, PartitionHealth};
 pub use producer::{Ack, Delivered, KafkaProducer, ProduceError, ProducerSettings};

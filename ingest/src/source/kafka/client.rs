@@ -18,7 +18,15 @@ pub fn config(
     ours: &[(&str, &str)],
 ) -> Result<ClientConfig, KafkaError> {
     let mut config = ClientConfig::new();
-    config.set("client.id", "docket");
+    // What the operator may choose otherwise. librdkafka waits up to 10 s before it tries a broker again: too long for
+    // alerts that are due within seconds.
+    for (option, value) in [
+        ("client.id", "docket"),
+        ("reconnect.backoff.max.ms", "1000"),
+        ("socket.keepalive.enable", "true"),
+    ] {
+        config.set(option, value);
+    }
     for (option, value) in options {
         let reserved =
             ours.iter().any(|(o, _)| o == option) || ["bootstrap.servers", "metadata.broker.list"].contains(&&**option);

@@ -24,11 +24,14 @@ const POLL_MS: i64 = 100;
 /// When the broker did not answer, it is asked again after this.
 const RETRY_MS: i64 = 1000;
 
+/// Answers with the offset to read next of a topic's partition.
+pub type Positions = Box<dyn Fn(&str, i32) -> Option<i64> + Send>;
+
 /// What the ledger says of where to begin.
 pub struct Start {
     /// The offset to read next, by the topic's name in record ids (`audit.linux@2`) and partition. A partition of
     /// which it says `None` starts at its first record.
-    pub position: Box<dyn Fn(&str, i32) -> Option<i64> + Send>,
+    pub position: Positions,
     /// The last epoch of each topic that was handed over before. Without them a topic that was deleted and created
     /// again while nobody looked is found out only where it holds fewer records than were read.
     pub epochs: Vec<TopicEpoch>,

@@ -29,7 +29,12 @@ impl RuleSet {
         for (id, rows) in gated.chain(group.ungated.iter().map(|id| (*id, &all))) {
             let rule = &self.rules[id as usize];
             let rows = run.judge(&rule.program, rows);
-            rows.for_each(|row| hits.push(Hit { row: row as u32, rule: rule.policy }));
+            rows.for_each(|row| {
+                hits.push(Hit {
+                    row: row as u32,
+                    rule: rule.policy,
+                })
+            });
         }
         hits.sort_unstable();
         hits
@@ -120,7 +125,11 @@ impl<'r> Run<'r> {
     fn columns(&mut self, field: FieldId) -> SmallVec<[&'r Column; 2]> {
         let (set, batch) = (self.set, self.batch);
         let found = self.columns[field as usize].get_or_insert_with(|| {
-            set.predicates.fields[field as usize].columns().iter().filter_map(|f| batch.column(f)).collect()
+            set.predicates.fields[field as usize]
+                .columns()
+                .iter()
+                .filter_map(|f| batch.column(f))
+                .collect()
         });
         found.clone()
     }
@@ -142,7 +151,10 @@ impl<'r> Run<'r> {
                 entry.0.iter_mut().zip(&bits.0).for_each(|(a, b)| *a |= b);
             }
             // An index finds all rows of a predicate, so there is nothing more to learn of it.
-            self.memos.push(Memo { known: Bits::full(rows), holds: bits });
+            self.memos.push(Memo {
+                known: Bits::full(rows),
+                holds: bits,
+            });
             self.slots[predicate as usize] = self.memos.len() as u32;
         }
         candidates
@@ -276,7 +288,10 @@ impl<'r> Run<'r> {
         let slot = match self.slots[id as usize] {
             0 => {
                 let none = Bits::none(self.batch.rows.len());
-                self.memos.push(Memo { known: none.clone(), holds: none });
+                self.memos.push(Memo {
+                    known: none.clone(),
+                    holds: none,
+                });
                 self.slots[id as usize] = self.memos.len() as u32;
                 self.memos.len() - 1
             }

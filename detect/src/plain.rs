@@ -34,7 +34,11 @@ pub fn is_match(rule: &Rule, event: &dyn Fields) -> bool {
 }
 
 fn set(set: &DetectionSet, namespace: Namespace, event: &dyn Fields) -> bool {
-    let holds: Vec<bool> = set.detections.iter().map(|(_, d)| detection(d, namespace, event)).collect();
+    let holds: Vec<bool> = set
+        .detections
+        .iter()
+        .map(|(_, d)| detection(d, namespace, event))
+        .collect();
     expr(&set.condition, &holds)
 }
 

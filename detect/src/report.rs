@@ -16,17 +16,26 @@ pub(crate) struct Report {
 impl Report {
     /// Nothing wrong so far.
     pub fn new(file: Arc<str>) -> Report {
-        Report { file, errors: Vec::new() }
+        Report {
+            file,
+            errors: Vec::new(),
+        }
     }
 
     /// Something is wrong at a node.
     pub fn at(&mut self, node: &Node, problem: Problem) {
-        self.errors.push(PolicyError { place: node.place(&self.file), problem });
+        self.errors.push(PolicyError {
+            place: node.place(&self.file),
+            problem,
+        });
     }
 
     /// Something is wrong at a key.
     pub fn at_key(&mut self, key: &Key, problem: Problem) {
-        self.errors.push(PolicyError { place: key.place(&self.file), problem });
+        self.errors.push(PolicyError {
+            place: key.place(&self.file),
+            problem,
+        });
     }
 
     /// Whether anything is wrong that keeps the policy from loading.
@@ -36,7 +45,11 @@ impl Report {
 
     /// A value of the wrong shape.
     pub fn shape(&mut self, node: &Node, key: &str, allowed: &str) {
-        let problem = Problem::Shape { key: key.to_owned(), given: node.describe(), allowed: allowed.to_owned() };
+        let problem = Problem::Shape {
+            key: key.to_owned(),
+            given: node.describe(),
+            allowed: allowed.to_owned(),
+        };
         self.at(node, problem);
     }
 
@@ -89,28 +102,45 @@ impl Report {
 impl Key {
     /// Where it is.
     pub fn place(&self, file: &Arc<str>) -> Place {
-        Place { file: file.clone(), line: self.line, column: self.column }
+        Place {
+            file: file.clone(),
+            line: self.line,
+            column: self.column,
+        }
     }
 }
 
 /// An unknown word, with the nearest right one.
 pub(crate) fn unknown(what: &str, given: &str, allowed: &[&str]) -> Problem {
     let nearest = nearest(given, allowed.iter().copied());
-    Problem::Unknown { what: what.to_owned(), given: given.to_owned(), nearest }
+    Problem::Unknown {
+        what: what.to_owned(),
+        given: given.to_owned(),
+        nearest,
+    }
 }
 
 /// The word that `given` most likely stands for: at most a third of its letters (and at least one) wrong.
 pub(crate) fn nearest<'a>(given: &str, words: impl Iterator<Item = &'a str>) -> Option<String> {
     // A longer text is no typing error, and would cost its square.
     const LETTERS_MAX: usize = 60;
-    let given: Vec<char> = given.chars().take(LETTERS_MAX + 1).map(crate::sigma::lower_char).collect();
+    let given: Vec<char> = given
+        .chars()
+        .take(LETTERS_MAX + 1)
+        .map(crate::sigma::lower_char)
+        .collect();
     if given.len() > LETTERS_MAX {
         return None;
     }
     let allowed = (given.len() / 3).max(1);
     words
         .filter(|w| w.len() <= 2 * LETTERS_MAX)
-        .map(|w| (distance(&given, &w.chars().map(crate::sigma::lower_char).collect::<Vec<_>>()), w))
+        .map(|w| {
+            (
+                distance(&given, &w.chars().map(crate::sigma::lower_char).collect::<Vec<_>>()),
+                w,
+            )
+        })
         .filter(|(d, _)| *d <= allowed)
         .min()
         .map(|(_, w)| w.to_owned())
@@ -118,7 +148,11 @@ pub(crate) fn nearest<'a>(given: &str, words: impl Iterator<Item = &'a str>) -> 
 
 /// Edits (insert, remove, replace, swap of neighbours) from one word to the other.
 fn distance(a: &[char], b: &[char]) -> usize {
-    let mut rows = [vec![0; b.len() + 1], (0..=b.len()).collect::<Vec<_>>(), vec![0; b.len() + 1]];
+    let mut rows = [
+        vec![0; b.len() + 1],
+        (0..=b.len()).collect::<Vec<_>>(),
+        vec![0; b.len() + 1],
+    ];
     for i in 1..=a.len() {
         rows[2][0] = i;
         for j in 1..=b.len() {
@@ -139,7 +173,15 @@ mod tests {
 
     #[test]
     fn a_slip_of_the_finger_finds_the_word() {
-        let words = ["lookup", "calendar", "dedup", "severity", "message", "account_change", "any"];
+        let words = [
+            "lookup",
+            "calendar",
+            "dedup",
+            "severity",
+            "message",
+            "account_change",
+            "any",
+        ];
         for (given, word) in [
             ("lookups", Some("lookup")),
             ("calender", Some("calendar")),

@@ -39,9 +39,9 @@ pub(crate) fn documents(text: &str) -> Vec<Document<'_>> {
         if parts {
             push(text, start, at, start_line, &mut out);
             // What stands behind `--- ` belongs to the document.
-            let behind = if bare.starts_with("--- ") && !bare[4..].trim_start().starts_with('#') { 4 } else { l.len() };
-            start = at + behind;
-            start_line = if behind == 4 { line } else { line + 1 };
+            let content = bare.starts_with("--- ") && !bare[4..].trim_start().starts_with('#');
+            start = at + if content { 4 } else { l.len() };
+            start_line = if content { line } else { line + 1 };
         }
         at += l.len();
         line += 1;
@@ -52,11 +52,21 @@ pub(crate) fn documents(text: &str) -> Vec<Document<'_>> {
 
 fn push<'t>(text: &'t str, start: usize, end: usize, line: u32, out: &mut Vec<Document<'t>>) {
     let document = &text[start..end];
-    if document.lines().any(|l| !l.trim().is_empty() && !l.trim_start().starts_with('#') && !l.starts_with('%')) {
+    if document
+        .lines()
+        .any(|l| !l.trim().is_empty() && !l.trim_start().starts_with('#') && !l.starts_with('%'))
+    {
         // Blank lines before it are kept out of the text and so out of the version.
-        let skipped: usize = document.split_inclusive('\n').take_while(|l| l.trim().is_empty()).map(str::len).sum();
+        let skipped: usize = document
+            .split_inclusive('\n')
+            .take_while(|l| l.trim().is_empty())
+            .map(str::len)
+            .sum();
         let lines = document[..skipped].matches('\n').count() as u32;
-        out.push(Document { text: document[skipped..].trim_end(), line_offset: line + lines });
+        out.push(Document {
+            text: document[skipped..].trim_end(),
+            line_offset: line + lines,
+        });
     }
 }
 
@@ -102,7 +112,11 @@ pub(crate) struct Key {
 impl Node {
     /// Where it is.
     pub fn place(&self, file: &Arc<str>) -> Place {
-        Place { file: file.clone(), line: self.line, column: self.column }
+        Place {
+            file: file.clone(),
+            line: self.line,
+            column: self.column,
+        }
     }
 
     /// The value of a key of a mapping.
@@ -153,21 +167,42 @@ impl Node {
 /// Reads one document.
 pub(crate) fn parse(document: &Document<'_>, file: &Arc<str>) -> Result<Node, PolicyError> {
     if document.text.len() > FILE_BYTES_MAX {
-        let problem = Problem::TooMuch { what: "bytes in one document", given: document.text.len(), limit: FILE_BYTES_MAX };
-        let place = Place { file: file.clone(), line: document.line_offset + 1, column: 1 };
+        let problem = Problem::TooMuch {
+            what: "bytes in one document",
+            given: document.text.len(),
+            limit: FILE_BYTES_MAX,
+        };
+        let place = Place {
+            file: file.clone(),
+            line: document.line_offset + 1,
+            column: 1,
+        };
         return Err(PolicyError { place, problem });
     }
-    let mut reader = Reader { file, line_offset: document.line_offset, stack: vec![], anchors: HashMap::new(), nodes: 0, root: None };
+    let mut reader = Reader {
+        file,
+        line_offset: document.line_offset,
+        stack: vec![],
+        anchors: HashMap::new(),
+        nodes: 0,
+        root: None,
+    };
     for event in Parser::new_from_str(document.text) {
         match event {
             Ok((event, span)) => reader.event(event, span)?,
             Err(e) => {
                 let place = reader.place(e.marker().line(), e.marker().col());
-                return Err(PolicyError { place, problem: Problem::Yaml(e.info().to_owned()) });
+                return Err(PolicyError {
+                    place,
+                    problem: Problem::Yaml(e.info().to_owned()),
+                });
             }
         }
     }
-    reader.root.take().ok_or_else(|| reader.error(1, 0, Problem::Yaml("the document is empty".to_owned())))
+    reader
+        .root
+        .take()
+        .ok_or_else(|| reader.error(1, 0, Problem::Yaml("the document is empty".to_owned())))
 }
 
 /// A collection that is not closed yet.
@@ -189,22 +224,40 @@ struct Reader<'f> {
 
 impl Reader<'_> {
     fn place(&self, line: usize, column: usize) -> Place {
-        let line = u32::try_from(line).unwrap_or(u32::MAX).max(1).saturating_add(self.line_offset);
-        Place { file: self.file.clone(), line, column: u32::try_from(column).unwrap_or(u32::MAX).saturating_add(1) }
+        let line = u32::try_from(line)
+            .unwrap_or(u32::MAX)
+            .max(1)
+            .saturating_add(self.line_offset);
+        Place {
+            file: self.file.clone(),
+            line,
+            column: u32::try_from(column).unwrap_or(u32::MAX).saturating_add(1),
+        }
     }
 
     fn error(&self, line: usize, column: usize, problem: Problem) -> PolicyError {
-        PolicyError { place: self.place(line, column), problem }
+        PolicyError {
+            place: self.place(line, column),
+            problem,
+        }
     }
 
     fn event(&mut self, event: Event<'_>, span: Span) -> Result<(), PolicyError> {
         let (line, column) = (span.start.line(), span.start.col());
         let at = self.place(line, column);
-        let node = |kind| Node { line: at.line, column: at.column, kind };
+        let node = |kind| Node {
+            line: at.line,
+            column: at.column,
+            kind,
+        };
         match event {
             Event::Scalar(text, style, anchor, tag) => {
                 let forced = tag.is_some_and(|t| t.suffix == "str");
-                let kind = if style == ScalarStyle::Plain && !forced { plain(&text) } else { Kind::Text(text.into_owned()) };
+                let kind = if style == ScalarStyle::Plain && !forced {
+                    plain(&text)
+                } else {
+                    Kind::Text(text.into_owned())
+                };
                 self.put(node(kind), anchor, 1)
             }
             Event::SequenceStart(anchor, _) => self.open(node(Kind::List(Vec::new())), anchor),
@@ -227,7 +280,11 @@ impl Reader<'_> {
     }
 
     fn too_deep(&self, line: usize, column: usize) -> PolicyError {
-        let problem = Problem::TooMuch { what: "levels of nesting", given: DEPTH_MAX + 1, limit: DEPTH_MAX };
+        let problem = Problem::TooMuch {
+            what: "levels of nesting",
+            given: DEPTH_MAX + 1,
+            limit: DEPTH_MAX,
+        };
         self.error(line, column, problem)
     }
 
@@ -235,16 +292,33 @@ impl Reader<'_> {
         if self.stack.len() >= DEPTH_MAX {
             return Err(self.too_deep((node.line - self.line_offset) as usize, node.column as usize - 1));
         }
-        self.stack.push(Open { node, anchor, key: None });
+        self.stack.push(Open {
+            node,
+            anchor,
+            key: None,
+        });
         Ok(())
     }
 
     fn put(&mut self, node: Node, anchor: usize, size: usize) -> Result<(), PolicyError> {
-        let place = Place { file: self.file.clone(), line: node.line, column: node.column };
-        let fail = |problem| Err(PolicyError { place: place.clone(), problem });
+        let place = Place {
+            file: self.file.clone(),
+            line: node.line,
+            column: node.column,
+        };
+        let fail = |problem| {
+            Err(PolicyError {
+                place: place.clone(),
+                problem,
+            })
+        };
         self.nodes += size;
         if self.nodes > NODES_MAX {
-            return fail(Problem::TooMuch { what: "nodes in one document", given: self.nodes, limit: NODES_MAX });
+            return fail(Problem::TooMuch {
+                what: "nodes in one document",
+                given: self.nodes,
+                limit: NODES_MAX,
+            });
         }
         if anchor > 0 {
             self.anchors.insert(anchor, (node.clone(), count(&node)));
@@ -264,10 +338,22 @@ impl Reader<'_> {
                         _ => return fail(Problem::Yaml("a key has to be text".to_owned())),
                     };
                     if let Some((first, _)) = items.iter().find(|(k, _)| k.text == text) {
-                        let first = Place { file: self.file.clone(), line: first.line, column: first.column };
-                        return fail(Problem::Duplicate { what: "the key", given: text, first });
+                        let first = Place {
+                            file: self.file.clone(),
+                            line: first.line,
+                            column: first.column,
+                        };
+                        return fail(Problem::Duplicate {
+                            what: "the key",
+                            given: text,
+                            first,
+                        });
                     }
-                    open.key = Some(Key { text, line: node.line, column: node.column });
+                    open.key = Some(Key {
+                        text,
+                        line: node.line,
+                        column: node.column,
+                    });
                 }
             },
             _ => {}
@@ -300,8 +386,15 @@ fn plain(text: &str) -> Kind {
         "false" | "False" | "FALSE" => return Kind::Bool(false),
         _ => {}
     }
-    let radix = |prefix: &str, radix| i128::from_str_radix(text.strip_prefix(prefix)?, radix).ok().map(Number::Int);
-    match Number::parse(text).or_else(|| radix("0x", 16)).or_else(|| radix("0o", 8)) {
+    let radix = |prefix: &str, radix| {
+        i128::from_str_radix(text.strip_prefix(prefix)?, radix)
+            .ok()
+            .map(Number::Int)
+    };
+    match Number::parse(text)
+        .or_else(|| radix("0x", 16))
+        .or_else(|| radix("0o", 8))
+    {
         Some(number) => Kind::Number(number, text.to_owned()),
         None => Kind::Text(text.to_owned()),
     }
@@ -313,7 +406,7 @@ mod tests {
 
     #[test]
     fn documents_are_parted_and_keep_their_lines() {
-        let text = "---\n\na: 1\n---\n# only a comment\n---\nb: [x\n--- # three\nc: 3\n";
+        let text = "---\n\na: 1\n---\n# only a comment\n---\nb: ]\n--- # three\nc: 3\n";
         let file = Arc::from("f.yml");
         let docs = documents(text);
         let read: Vec<_> = docs.iter().map(|d| (d.text, parse(d, &file))).collect();
@@ -333,7 +426,15 @@ mod tests {
         }
         let deep = "[".repeat(100_000);
         let deep_block: String = (0..200).map(|i| format!("{}a:\n", " ".repeat(i))).collect();
-        for text in [bomb.as_str(), deep.as_str(), deep_block.as_str(), "a: 1\na: 2", "? [a]\n: b", "*x", "a: \"\\q\""] {
+        for text in [
+            bomb.as_str(),
+            deep.as_str(),
+            deep_block.as_str(),
+            "a: 1\na: 2",
+            "? [a]\n: b",
+            "*x",
+            "a: \"\\q\"",
+        ] {
             for d in documents(text) {
                 assert!(parse(&d, &file).is_err(), "{}", &text[..text.len().min(40)]);
             }

@@ -14,7 +14,10 @@ fn rules() -> Option<Vec<SourceFile>> {
         return None;
     };
     let mut tar = Vec::new();
-    zstd::Decoder::new(packed.as_slice()).unwrap().read_to_end(&mut tar).unwrap();
+    zstd::Decoder::new(packed.as_slice())
+        .unwrap()
+        .read_to_end(&mut tar)
+        .unwrap();
     let mut files = Vec::new();
     let (mut at, mut long_name) = (0, None);
     // Tar: headers of 512 bytes, name at 0, size in octal at 124, kind at 156 (`0` file, `L` a long name for the next).
@@ -47,7 +50,11 @@ fn every_sigmahq_rule_compiles() {
     let loaded = load(&files, &Default::default());
     let read = start.elapsed();
     let (set, errors) = RuleSet::compile(&loaded.policies);
-    println!("{} policies, read in {read:?}, compiled in {:?}", loaded.policies.all().len(), start.elapsed() - read);
+    println!(
+        "{} policies, read in {read:?}, compiled in {:?}",
+        loaded.policies.all().len(),
+        start.elapsed() - read
+    );
     let wrong: Vec<_> = loaded.errors.iter().chain(&errors).filter(|e| !e.is_lint()).collect();
     for e in &wrong {
         println!("{e}");

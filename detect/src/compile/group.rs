@@ -46,7 +46,10 @@ impl Group {
         }
         let mut by_field: BTreeMap<FieldId, Vec<PredicateId>> = BTreeMap::new();
         for id in gates.keys() {
-            by_field.entry(predicates.all[*id as usize].field).or_default().push(*id);
+            by_field
+                .entry(predicates.all[*id as usize].field)
+                .or_default()
+                .push(*id);
         }
         let indexes = by_field
             .into_iter()
@@ -55,7 +58,11 @@ impl Group {
                 Index::new(field, &ids, predicates)
             })
             .collect();
-        Group { ungated, gates, indexes }
+        Group {
+            ungated,
+            gates,
+            indexes,
+        }
     }
 }
 
@@ -75,6 +82,12 @@ impl Index {
         // Fails beyond 2^31 states only; rule files are bounded far below that.
         let automaton = (!literals.is_empty())
             .then(|| AhoCorasick::new(literals.keys()).expect("the literals of a rule set fit one automaton"));
-        Index { field, automaton, literals: literals.into_values().collect(), exact, numbers }
+        Index {
+            field,
+            automaton,
+            literals: literals.into_values().collect(),
+            exact,
+            numbers,
+        }
     }
 }

@@ -76,23 +76,50 @@ impl RuleSet {
             let Some(rule) = policy.rule() else { continue };
             let given = size(&rule.sigma);
             if given > PREDICATES_MAX {
-                let problem = Problem::TooMuch { what: "values in one rule", given, limit: PREDICATES_MAX };
-                errors.push(PolicyError { place: policy.place.clone(), problem });
+                let problem = Problem::TooMuch {
+                    what: "values in one rule",
+                    given,
+                    limit: PREDICATES_MAX,
+                };
+                errors.push(PolicyError {
+                    place: policy.place.clone(),
+                    problem,
+                });
                 continue;
             }
             let program = Program::of(&rule.sigma, &mut predicates);
             let gate = program.gate(&predicates);
             let source = &rule.sigma.logsource;
-            labels.extend([&source.product, &source.category, &source.service].into_iter().flatten().map(|l| l.to_ascii_lowercase()));
+            labels.extend(
+                [&source.product, &source.category, &source.service]
+                    .into_iter()
+                    .flatten()
+                    .map(|l| l.to_ascii_lowercase()),
+            );
             classes.extend(rule.sigma.class_uid());
-            rules.push(CompiledRule { policy: index, sigma: rule.sigma.clone(), program, gate });
+            rules.push(CompiledRule {
+                policy: index,
+                sigma: rule.sigma.clone(),
+                program,
+                gate,
+            });
         }
         let mut wanted = policies.wanted();
         if policies.all().iter().any(|p| p.reports) {
             // Whose finding it is, where the policy does not say.
             wanted.extend(ACCOUNT_FIELDS.iter().map(|p| Field::ocsf(p)));
         }
-        (RuleSet { rules, predicates, wanted, labels, classes, groups: Mutex::default() }, errors)
+        (
+            RuleSet {
+                rules,
+                predicates,
+                wanted,
+                labels,
+                classes,
+                groups: Mutex::default(),
+            },
+            errors,
+        )
     }
 
     /// The columns that batches must have: those that the rules read, all that their joins, correlations,
@@ -122,8 +149,11 @@ impl RuleSet {
                 Arc::from(if self.labels.contains(&l) { l.as_str() } else { "" })
             })
         };
-        let source =
-            LogSource { product: label(&source.product), category: label(&source.category), service: label(&source.service) };
+        let source = LogSource {
+            product: label(&source.product),
+            category: label(&source.category),
+            service: label(&source.service),
+        };
         let key: GroupKey = (source, self.classes.contains(&class_uid).then_some(class_uid));
         // A thread that panicked while it held the lock left a map of whole groups.
         let mut groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
@@ -132,8 +162,9 @@ impl RuleSet {
         }
         // No class has this number, as no rule names the one at hand.
         let class = key.1.unwrap_or(u32::MAX);
-        let members: Vec<RuleId> =
-            (0..self.rules.len() as RuleId).filter(|i| self.rules[*i as usize].sigma.is_for(&key.0, class)).collect();
+        let members: Vec<RuleId> = (0..self.rules.len() as RuleId)
+            .filter(|i| self.rules[*i as usize].sigma.is_for(&key.0, class))
+            .collect();
         let group = Arc::new(Group::new(&members, &self.rules, &self.predicates));
         if groups.len() >= GROUPS_MAX {
             groups.clear();
@@ -153,7 +184,13 @@ impl fmt::Debug for RuleSet {
 }
 
 /// Accounts of an event.
-const ACCOUNT_FIELDS: &[&str] = &["docket.system", "actor.user.name", "actor.user.uid", "user.name", "user.uid"];
+const ACCOUNT_FIELDS: &[&str] = &[
+    "docket.system",
+    "actor.user.name",
+    "actor.user.uid",
+    "user.name",
+    "user.uid",
+];
 
 fn size(rule: &sigma::Rule) -> usize {
     let mut size = 0;

@@ -80,7 +80,12 @@ impl Predicates {
             _ => None,
         };
         let predicate = self.all.len() as PredicateId;
-        self.all.push(Predicate { field: id, matcher: matcher.clone(), other, key: key_of(matcher) });
+        self.all.push(Predicate {
+            field: id,
+            matcher: matcher.clone(),
+            other,
+            key: key_of(matcher),
+        });
         self.ids.insert(key, predicate);
         predicate
     }
@@ -115,7 +120,10 @@ fn key_of(matcher: &Match) -> Option<Key> {
     match matcher {
         Match::Pattern { pattern, cased } => {
             if let Some(text) = pattern.as_literal() {
-                return Some(Key::Exact { text: lower(text), cased: *cased });
+                return Some(Key::Exact {
+                    text: lower(text),
+                    cased: *cased,
+                });
             }
             let text = required::of_pattern(pattern)?;
             let check = match (pattern.parts(), cased) {
@@ -127,10 +135,16 @@ fn key_of(matcher: &Match) -> Option<Key> {
             Some(Key::Literal { text, check })
         }
         Match::Number(n) => Some(Key::Number(*n)),
-        Match::Bool(b) => Some(Key::Exact { text: b.to_string(), cased: false }),
+        Match::Bool(b) => Some(Key::Exact {
+            text: b.to_string(),
+            cased: false,
+        }),
         Match::Regex(regex) => {
             let text = required::of_regex(regex.as_str())?;
-            Some(Key::Literal { text, check: Check::Whole })
+            Some(Key::Literal {
+                text,
+                check: Check::Whole,
+            })
         }
         _ => None,
     }

@@ -22,7 +22,11 @@ impl Program {
         let namespace = rule.namespace();
         let mut sets = vec![set(&rule.detection, namespace, predicates)];
         sets.extend(rule.filters.iter().map(|f| set(f, namespace, predicates)));
-        let mut program = if sets.len() == 1 { sets.swap_remove(0) } else { Program::All(sets) };
+        let mut program = if sets.len() == 1 {
+            sets.swap_remove(0)
+        } else {
+            Program::All(sets)
+        };
         program.sort(predicates);
         program
     }
@@ -81,8 +85,11 @@ impl Program {
 }
 
 fn set(set: &DetectionSet, namespace: Namespace, predicates: &mut Predicates) -> Program {
-    let detections: Vec<Program> =
-        set.detections.iter().map(|(_, d)| detection(d, namespace, predicates)).collect();
+    let detections: Vec<Program> = set
+        .detections
+        .iter()
+        .map(|(_, d)| detection(d, namespace, predicates))
+        .collect();
     expr(&set.condition, &detections)
 }
 
@@ -111,9 +118,15 @@ fn item(item: &Item, namespace: Namespace, predicates: &mut Predicates) -> Progr
         .groups
         .iter()
         .map(|group| {
-            let mut any: Vec<Program> =
-                group.iter().map(|m| Program::Predicate(predicates.intern(&field, m))).collect();
-            if any.len() == 1 { any.swap_remove(0) } else { Program::Any(any) }
+            let mut any: Vec<Program> = group
+                .iter()
+                .map(|m| Program::Predicate(predicates.intern(&field, m)))
+                .collect();
+            if any.len() == 1 {
+                any.swap_remove(0)
+            } else {
+                Program::Any(any)
+            }
         })
         .collect();
     let program = match groups.len() {
@@ -121,5 +134,9 @@ fn item(item: &Item, namespace: Namespace, predicates: &mut Predicates) -> Progr
         _ if item.all => Program::All(groups),
         _ => Program::Any(groups),
     };
-    if item.negated { Program::Not(Box::new(program)) } else { program }
+    if item.negated {
+        Program::Not(Box::new(program))
+    } else {
+        program
+    }
 }

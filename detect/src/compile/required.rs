@@ -30,7 +30,9 @@ pub(super) fn of_regex(expression: &str) -> Option<String> {
 fn longest(literals: impl Iterator<Item = String>) -> Option<String> {
     // Of several equally long ones the first, so that the choice is the same on every run.
     let chars = |l: &String| l.chars().count();
-    literals.filter(|l| chars(l) >= CHARS_MIN).reduce(|a, b| if chars(&b) > chars(&a) { b } else { a })
+    literals
+        .filter(|l| chars(l) >= CHARS_MIN)
+        .reduce(|a, b| if chars(&b) > chars(&a) { b } else { a })
 }
 
 /// Runs of characters that every match contains, one behind the other.
@@ -82,7 +84,12 @@ impl Runs {
 fn one_letter(class: &Class) -> Option<char> {
     const CHARS_MAX: usize = 8;
     let chars: Vec<char> = match class {
-        Class::Unicode(class) => class.ranges().iter().flat_map(|r| r.start()..=r.end()).take(CHARS_MAX + 1).collect(),
+        Class::Unicode(class) => class
+            .ranges()
+            .iter()
+            .flat_map(|r| r.start()..=r.end())
+            .take(CHARS_MAX + 1)
+            .collect(),
         Class::Bytes(_) => return None,
     };
     let first = lower_char(*chars.first()?);

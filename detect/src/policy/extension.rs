@@ -5,9 +5,7 @@ use std::collections::BTreeMap;
 use model::{Clause, FindingKind, Severity};
 
 use super::read::{Scope, condition, duration, duration_or_zero, message, reference, references, value};
-use super::{
-    Calendar, Condition, Dedup, EventTable, Expect, Lookup, Message, Reference, SeverityRaise, Value,
-};
+use super::{Calendar, Condition, Dedup, EventTable, Expect, Lookup, Message, Reference, SeverityRaise, Value};
 use crate::Problem;
 use crate::report::{Report, nearest, unknown};
 use crate::yaml::Node;
@@ -47,8 +45,17 @@ const LEVELS: &[(&str, Severity)] = &[
 const FRAMEWORKS: &[&str] = &["iso", "nist", "pci", "mlps"];
 /// `specs/README.md`: the reference tables that the specifications use.
 const TABLES: &[&str] = &[
-    "account_registry", "approvals", "asset_register", "change_calendar", "command_catalogue", "data_catalogue",
-    "hr_roster", "network_zones", "role_matrix", "source_register", "work_calendar",
+    "account_registry",
+    "approvals",
+    "asset_register",
+    "change_calendar",
+    "command_catalogue",
+    "data_catalogue",
+    "hr_roster",
+    "network_zones",
+    "role_matrix",
+    "source_register",
+    "work_calendar",
 ];
 
 /// Reports keys under `docket:` that do not belong there.
@@ -66,7 +73,13 @@ pub(crate) fn check_keys(report: &mut Report, node: &Node, kind: DocumentKind) {
             report.at_key(key, unknown("key of docket", name, KEYS));
         } else if misplaced {
             let reason = format!("does not go with {}", kind.noun());
-            report.at_key(key, Problem::Value { key: name.to_owned(), reason });
+            report.at_key(
+                key,
+                Problem::Value {
+                    key: name.to_owned(),
+                    reason,
+                },
+            );
         }
     }
 }
@@ -132,7 +145,10 @@ fn clauses(report: &mut Report, node: &Node) -> Vec<Clause> {
             .split_once('-')
             .is_some_and(|(a, b)| a.bytes().all(|c| c.is_ascii_uppercase()) && b.bytes().all(|c| c.is_ascii_digit()));
         if !formed {
-            report.at(node, Problem::Lint(format!("the clause `{text}` does not look like `AU-10`")));
+            report.at(
+                node,
+                Problem::Lint(format!("the clause `{text}` does not look like `AU-10`")),
+            );
         }
     }
     clauses
@@ -157,13 +173,25 @@ fn dedup(report: &mut Report, node: &Node, scope: &Scope) -> Option<Dedup> {
     if !report.keys(node, "dedup", &["by", "window"]) {
         return None;
     }
-    let by = node.get("by").map(|n| references(report, n, "dedup.by", scope)).unwrap_or_default();
+    let by = node
+        .get("by")
+        .map(|n| references(report, n, "dedup.by", scope))
+        .unwrap_or_default();
     let Some(window) = node.get("window") else {
         let why = "findings of one key are one within it (`1h`)".to_owned();
-        report.at(node, Problem::Missing { key: "dedup.window".to_owned(), why });
+        report.at(
+            node,
+            Problem::Missing {
+                key: "dedup.window".to_owned(),
+                why,
+            },
+        );
         return None;
     };
-    Some(Dedup { by, window_ms: duration(report, window, "dedup.window")? })
+    Some(Dedup {
+        by,
+        window_ms: duration(report, window, "dedup.window")?,
+    })
 }
 
 fn severity(report: &mut Report, node: &Node, scope: &Scope) -> Vec<SeverityRaise> {
@@ -179,9 +207,19 @@ fn severity(report: &mut Report, node: &Node, scope: &Scope) -> Vec<SeverityRais
                 out.extend(level.zip(when).map(|(level, when)| SeverityRaise { level, when }));
             }
             (level, _) => {
-                let key = if level.is_some() { "severity.when" } else { "severity.level" };
+                let key = if level.is_some() {
+                    "severity.when"
+                } else {
+                    "severity.level"
+                };
                 let why = "a raise has a level and says when".to_owned();
-                report.at(n, Problem::Missing { key: key.to_owned(), why });
+                report.at(
+                    n,
+                    Problem::Missing {
+                        key: key.to_owned(),
+                        why,
+                    },
+                );
             }
         }
     }
@@ -219,7 +257,13 @@ pub(crate) fn lookups(report: &mut Report, node: &Node, key: &str, scope: &mut S
         }
         let Some(table) = n.get("table").and_then(|t| report.text(t, "table")) else {
             let why = "a lookup reads one".to_owned();
-            report.at(n, Problem::Missing { key: "table".to_owned(), why });
+            report.at(
+                n,
+                Problem::Missing {
+                    key: "table".to_owned(),
+                    why,
+                },
+            );
             continue;
         };
         let alias = n.get("as").and_then(|a| report.text(a, "as"));
@@ -229,9 +273,19 @@ pub(crate) fn lookups(report: &mut Report, node: &Node, key: &str, scope: &mut S
                 let allowed = "a word without dots and blanks, and not `event`, `row` or `count`";
                 report.shape(at, "as", allowed);
             } else if scope.aliases.iter().any(|a| **a == **alias) {
-                let first = out.iter().find(|l| l.alias.as_deref() == Some(alias.as_str())).map(|l| l.place.clone());
+                let first = out
+                    .iter()
+                    .find(|l| l.alias.as_deref() == Some(alias.as_str()))
+                    .map(|l| l.place.clone());
                 let first = first.unwrap_or_else(|| n.place(&report.file));
-                report.at(at, Problem::Duplicate { what: "the alias", given: alias.clone(), first });
+                report.at(
+                    at,
+                    Problem::Duplicate {
+                        what: "the alias",
+                        given: alias.clone(),
+                        first,
+                    },
+                );
             }
         }
         let expect = match n.get("expect").map(|e| (e, e.scalar())) {
@@ -262,7 +316,10 @@ pub(crate) fn lookups(report: &mut Report, node: &Node, key: &str, scope: &mut S
         out.push(Lookup {
             event_table: None,
             key: n.get("key").map(|k| key_columns(report, k, scope)).unwrap_or_default(),
-            condition: n.get("where").and_then(|w| condition(report, w, "where", &row)).unwrap_or(Condition::ALWAYS),
+            condition: n
+                .get("where")
+                .and_then(|w| condition(report, w, "where", &row))
+                .unwrap_or(Condition::ALWAYS),
             expect,
             at: n.get("at").and_then(|a| reference(report, a, "at", scope)),
             claim,
@@ -282,8 +339,14 @@ pub(crate) fn check_table(report: &mut Report, lookup: &Lookup, event_tables: &[
         return;
     }
     if let Some(near) = nearest(&lookup.table, known()) {
-        let problem = Problem::Lint(format!("no table is known as `{}`; did you mean `{near}`?", lookup.table));
-        report.errors.push(crate::PolicyError { place: lookup.place.clone(), problem });
+        let problem = Problem::Lint(format!(
+            "no table is known as `{}`; did you mean `{near}`?",
+            lookup.table
+        ));
+        report.errors.push(crate::PolicyError {
+            place: lookup.place.clone(),
+            problem,
+        });
     }
 }
 
@@ -296,7 +359,13 @@ fn key_columns(report: &mut Report, node: &Node, scope: &Scope) -> Vec<(std::syn
     for (key, node) in items {
         if key.text.contains('|') {
             let reason = "a key picks rows by equality; put tests under `where`".to_owned();
-            report.at_key(key, Problem::Value { key: key.text.clone(), reason });
+            report.at_key(
+                key,
+                Problem::Value {
+                    key: key.text.clone(),
+                    reason,
+                },
+            );
             continue;
         }
         out.extend(value(report, node, &key.text, scope).map(|v| (key.text.as_str().into(), v)));
@@ -311,26 +380,54 @@ pub(crate) fn event_table(report: &mut Report, node: &Node, scope: &Scope) -> Op
     }
     let Some(columns) = node.get("columns").and_then(Node::map) else {
         let why = "a row has them: `columns: {uid: $event.session.uid}`".to_owned();
-        report.at(node, Problem::Missing { key: "table.columns".to_owned(), why });
+        report.at(
+            node,
+            Problem::Missing {
+                key: "table.columns".to_owned(),
+                why,
+            },
+        );
         return None;
     };
     let mut read: Vec<(std::sync::Arc<str>, Reference)> = Vec::new();
     for (key, node) in columns {
         if ["time", "record"].contains(&key.text.as_str()) {
             let reason = "every row has `time` and `record` of its own".to_owned();
-            report.at_key(key, Problem::Value { key: key.text.clone(), reason });
+            report.at_key(
+                key,
+                Problem::Value {
+                    key: key.text.clone(),
+                    reason,
+                },
+            );
         }
         read.extend(reference(report, node, &key.text, scope).map(|r| (key.text.as_str().into(), r)));
     }
     let mut key = Vec::new();
     for n in node.get("key").map(Node::one_or_many).unwrap_or_default() {
-        let Some(name) = report.text(n, "table.key") else { continue };
+        let Some(name) = report.text(n, "table.key") else {
+            continue;
+        };
         if !columns.iter().any(|(k, _)| k.text == name) {
             let nearest = nearest(&name, columns.iter().map(|(k, _)| k.text.as_str()));
-            report.at(n, Problem::Dangling { what: "column of the table", given: name.clone(), nearest });
+            report.at(
+                n,
+                Problem::Dangling {
+                    what: "column of the table",
+                    given: name.clone(),
+                    nearest,
+                },
+            );
         }
         key.push(name.into());
     }
-    let keep_ms = node.get("keep").and_then(|n| duration(report, n, "keep")).unwrap_or(86_400_000);
-    Some(EventTable { key, columns: read, keep_ms })
+    let keep_ms = node
+        .get("keep")
+        .and_then(|n| duration(report, n, "keep"))
+        .unwrap_or(86_400_000);
+    Some(EventTable {
+        key,
+        columns: read,
+        keep_ms,
+    })
 }

@@ -27,15 +27,35 @@ pub(crate) fn bind_tables(report: &mut Report, lookups: &mut [Lookup], directory
         extension::check_table(report, lookup, &tables);
         if lookup.claim && lookup.event_table.is_none() {
             let reason = "only rows of a table kept from events can be claimed".to_owned();
-            let problem = Problem::Value { key: "claim".to_owned(), reason };
-            report.errors.push(crate::PolicyError { place: lookup.place.clone(), problem });
+            let problem = Problem::Value {
+                key: "claim".to_owned(),
+                reason,
+            };
+            report.errors.push(crate::PolicyError {
+                place: lookup.place.clone(),
+                problem,
+            });
         }
     }
 }
 
-const CORRELATION_KEYS: &[&str] = &["type", "rules", "group-by", "timespan", "condition", "aliases", "generate"];
+const CORRELATION_KEYS: &[&str] = &[
+    "type",
+    "rules",
+    "group-by",
+    "timespan",
+    "condition",
+    "aliases",
+    "generate",
+];
 const TYPES: &[&str] = &[
-    "event_count", "value_count", "temporal", "temporal_ordered", "value_sum", "value_avg", "value_percentile",
+    "event_count",
+    "value_count",
+    "temporal",
+    "temporal_ordered",
+    "value_sum",
+    "value_avg",
+    "value_percentile",
     "value_median",
 ];
 
@@ -51,7 +71,13 @@ pub(crate) fn correlation(
         return None;
     }
     let missing = |report: &mut Report, key: &str, why: &str| {
-        report.at(node, Problem::Missing { key: format!("correlation.{key}"), why: why.to_owned() });
+        report.at(
+            node,
+            Problem::Missing {
+                key: format!("correlation.{key}"),
+                why: why.to_owned(),
+            },
+        );
     };
     let mut feeders = Vec::new();
     for n in node.get("rules").map(Node::one_or_many).unwrap_or_default() {
@@ -71,11 +97,18 @@ pub(crate) fn correlation(
         missing(report, "rules", "it names the rules whose events it takes");
     }
     if feeders.len() > FEEDERS_MAX {
-        let problem = Problem::TooMuch { what: "rules in one correlation", given: feeders.len(), limit: FEEDERS_MAX };
+        let problem = Problem::TooMuch {
+            what: "rules in one correlation",
+            given: feeders.len(),
+            limit: FEEDERS_MAX,
+        };
         report.at(node, problem);
         return None;
     }
-    let group_by = node.get("group-by").map(|n| report.texts(n, "group-by")).unwrap_or_default();
+    let group_by = node
+        .get("group-by")
+        .map(|n| report.texts(n, "group-by"))
+        .unwrap_or_default();
     let timespan_ms = match node.get("timespan") {
         Some(n) => read::duration(report, n, "timespan"),
         None => {
@@ -96,19 +129,36 @@ pub(crate) fn correlation(
         CorrelationCondition::Compare { fields, .. } => fields.as_slice(),
         _ => &[],
     };
-    let mut scope = Scope { count: true, ..Scope::default() };
+    let mut scope = Scope {
+        count: true,
+        ..Scope::default()
+    };
     for feeder in &mut feeders {
         let namespace = directory.namespace(feeder.policy);
         scope.event.get_or_insert(namespace);
         let field = |name: &String| {
-            feeder.aliases.get(name).cloned().unwrap_or_else(|| EventField::new(namespace, name))
+            feeder
+                .aliases
+                .get(name)
+                .cloned()
+                .unwrap_or_else(|| EventField::new(namespace, name))
         };
         feeder.group_by = group_by.iter().map(field).collect();
         feeder.fields = counted.iter().map(field).collect();
         fields.extend(feeder.group_by.iter().chain(&feeder.fields).cloned());
     }
     let timespan_ms = timespan_ms?;
-    Some((Body::Correlation(Correlation { kind, feeders, group_by, timespan_ms, condition, generate }), scope))
+    Some((
+        Body::Correlation(Correlation {
+            kind,
+            feeders,
+            group_by,
+            timespan_ms,
+            condition,
+            generate,
+        }),
+        scope,
+    ))
 }
 
 fn aliases(report: &mut Report, node: &Node, directory: &Directory, feeders: &mut [Feeder]) {
@@ -134,7 +184,13 @@ fn aliases(report: &mut Report, node: &Node, directory: &Directory, feeders: &mu
         }
         for feeder in feeders.iter().filter(|f| !f.aliases.contains_key(&alias.text)) {
             let reason = format!("it names no field for the rule `{}`", feeder.name);
-            report.at_key(alias, Problem::Value { key: alias.text.clone(), reason });
+            report.at_key(
+                alias,
+                Problem::Value {
+                    key: alias.text.clone(),
+                    reason,
+                },
+            );
         }
     }
 }
@@ -152,7 +208,13 @@ fn kind_and_condition(
         None if temporal => CorrelationCondition::AllRules,
         None => {
             let why = "it says when the count makes a match (`{gte: 10}`)".to_owned();
-            report.at(node, Problem::Missing { key: "correlation.condition".to_owned(), why });
+            report.at(
+                node,
+                Problem::Missing {
+                    key: "correlation.condition".to_owned(),
+                    why,
+                },
+            );
             return None;
         }
         Some(n) => match &n.kind {
@@ -172,7 +234,13 @@ fn kind_and_condition(
     let percentile = condition.and_then(|c| c.get("percentile"));
     if percentile.is_some() && type_text != "value_percentile" {
         let reason = "goes with `value_percentile` only".to_owned();
-        report.at(node, Problem::Value { key: "percentile".to_owned(), reason });
+        report.at(
+            node,
+            Problem::Value {
+                key: "percentile".to_owned(),
+                reason,
+            },
+        );
     }
     let kind = match type_text {
         "event_count" => CorrelationKind::EventCount,
@@ -202,7 +270,13 @@ fn kind_and_condition(
     };
     if type_text.starts_with("value_") && !has_field {
         let why = format!("`{type_text}` counts the values of one");
-        report.at(condition.unwrap_or(node), Problem::Missing { key: "condition.field".to_owned(), why });
+        report.at(
+            condition.unwrap_or(node),
+            Problem::Missing {
+                key: "condition.field".to_owned(),
+                why,
+            },
+        );
     }
     Some((kind, parsed))
 }
@@ -231,7 +305,13 @@ fn compare(report: &mut Report, node: &Node) -> Option<CorrelationCondition> {
     }
     if compare.is_empty() {
         let why = "it is what the count is compared with".to_owned();
-        report.at(node, Problem::Missing { key: "condition.gte".to_owned(), why });
+        report.at(
+            node,
+            Problem::Missing {
+                key: "condition.gte".to_owned(),
+                why,
+            },
+        );
         return None;
     }
     Some(CorrelationCondition::Compare { fields, compare })
@@ -249,11 +329,18 @@ fn expression(report: &mut Report, node: &Node, text: &str, feeders: &[Feeder]) 
             Ast::All(asts) => Expression::All(many(asts)?),
             Ast::Any(asts) => Expression::Any(many(asts)?),
             Ast::Not(inner) => Expression::Not(Box::new(resolve(inner, feeders)?)),
-            Ast::Name(name) => {
-                Expression::Fired(feeders.iter().position(|f| f.name == *name).ok_or_else(|| dangling(name))?)
-            }
+            Ast::Name(name) => Expression::Fired(
+                feeders
+                    .iter()
+                    .position(|f| f.name == *name)
+                    .ok_or_else(|| dangling(name))?,
+            ),
             Ast::Of(quantity, pattern) => {
-                let glob = Pattern::parse(if pattern.eq_ignore_ascii_case("them") { "*" } else { pattern });
+                let glob = Pattern::parse(if pattern.eq_ignore_ascii_case("them") {
+                    "*"
+                } else {
+                    pattern
+                });
                 let which: Vec<Expression> = (0..feeders.len())
                     .filter(|i| glob.is_match(&feeders[*i].name, true))
                     .map(Expression::Fired)
@@ -264,14 +351,23 @@ fn expression(report: &mut Report, node: &Node, text: &str, feeders: &[Feeder]) 
                     Some(1) => Expression::Any(which),
                     Some(n) => {
                         let reason = format!("`{n} of` does not go with rules; write `1 of` or `all of`");
-                        return Err(Problem::Condition { given: pattern.clone(), reason });
+                        return Err(Problem::Condition {
+                            given: pattern.clone(),
+                            reason,
+                        });
                     }
                 }
             }
         })
     }
-    let wrong = |reason| Problem::Condition { given: text.to_owned(), reason };
-    match parse_condition(text).map_err(wrong).and_then(|ast| resolve(&ast, feeders)) {
+    let wrong = |reason| Problem::Condition {
+        given: text.to_owned(),
+        reason,
+    };
+    match parse_condition(text)
+        .map_err(wrong)
+        .and_then(|ast| resolve(&ast, feeders))
+    {
         Ok(expression) => Some(CorrelationCondition::Expression(expression)),
         Err(problem) => {
             report.at(node, problem);
@@ -291,7 +387,13 @@ pub(crate) fn absence(
         return None;
     }
     let missing = |report: &mut Report, key: &str, why: &str| {
-        report.at(node, Problem::Missing { key: format!("absence.{key}"), why: why.to_owned() });
+        report.at(
+            node,
+            Problem::Missing {
+                key: format!("absence.{key}"),
+                why: why.to_owned(),
+            },
+        );
     };
     let mut scope = Scope::default();
     let opens = match (node.get("each"), node.get("after")) {
@@ -317,7 +419,11 @@ pub(crate) fn absence(
             }
         }
         _ => {
-            missing(report, "each", "an expectation is opened by the rows of `each` or by the events of `after`");
+            missing(
+                report,
+                "each",
+                "an expectation is opened by the rows of `each` or by the events of `after`",
+            );
             None
         }
     };
@@ -335,7 +441,11 @@ pub(crate) fn absence(
         }
     }
     if node.get("expect").is_none() {
-        missing(report, "expect", "it names the rule whose events satisfy the expectation");
+        missing(
+            report,
+            "expect",
+            "it names the rule whose events satisfy the expectation",
+        );
     }
     let mut matching = Vec::new();
     if let Some(n) = node.get("match") {
@@ -351,7 +461,16 @@ pub(crate) fn absence(
             None => report.shape(n, "match", "a map of field to value"),
         }
     }
-    Some((Body::Absence(Absence { opens: opens?, from, by: by?, expect, matching }), scope))
+    Some((
+        Body::Absence(Absence {
+            opens: opens?,
+            from,
+            by: by?,
+            expect,
+            matching,
+        }),
+        scope,
+    ))
 }
 
 /// Adds every field of events that the policy refers to.
@@ -370,11 +489,17 @@ pub(crate) fn collect_fields(policy: &mut Policy, directory: &Directory) {
                 reference(r);
             }
         }
-        policy.severity.iter().for_each(|s| of_condition(&s.when, &mut reference));
+        policy
+            .severity
+            .iter()
+            .for_each(|s| of_condition(&s.when, &mut reference));
         match &policy.body {
             Body::Rule(rule) => {
                 rule.lookups.iter().for_each(|l| of_lookup(l, &mut reference));
-                rule.table.iter().flat_map(|t| &t.columns).for_each(|(_, r)| reference(r));
+                rule.table
+                    .iter()
+                    .flat_map(|t| &t.columns)
+                    .for_each(|(_, r)| reference(r));
             }
             Body::Absence(absence) => {
                 if let Opens::Each(lookups) = &absence.opens {
@@ -388,10 +513,16 @@ pub(crate) fn collect_fields(policy: &mut Policy, directory: &Directory) {
     }
     if let Body::Correlation(correlation) = &policy.body {
         // `$event` is the completing event, which may be of any of the rules, each with its own names.
-        let namespaces: BTreeSet<Namespace> =
-            correlation.feeders.iter().map(|f| directory.namespace(f.policy)).collect();
+        let namespaces: BTreeSet<Namespace> = correlation
+            .feeders
+            .iter()
+            .map(|f| directory.namespace(f.policy))
+            .collect();
         let read: Vec<EventField> = out.iter().cloned().collect();
-        out.extend(read.iter().flat_map(|f| namespaces.iter().map(|n| EventField::new(*n, &f.path))));
+        out.extend(
+            read.iter()
+                .flat_map(|f| namespaces.iter().map(|n| EventField::new(*n, &f.path))),
+        );
     }
     policy.fields.extend(out);
 }
@@ -414,8 +545,16 @@ fn of_condition(condition: &Condition, each: &mut dyn FnMut(&Reference)) {
             each(reference);
         }
         match &test.op {
-            Op::Equals(vs) | Op::Contains(vs) | Op::StartsWith(vs) | Op::EndsWith(vs) | Op::Lt(vs) | Op::Lte(vs)
-            | Op::Gt(vs) | Op::Gte(vs) | Op::Covers(vs) | Op::Cidr(vs) => vs.iter().for_each(|v| of_value(v, each)),
+            Op::Equals(vs)
+            | Op::Contains(vs)
+            | Op::StartsWith(vs)
+            | Op::EndsWith(vs)
+            | Op::Lt(vs)
+            | Op::Lte(vs)
+            | Op::Gt(vs)
+            | Op::Gte(vs)
+            | Op::Covers(vs)
+            | Op::Cidr(vs) => vs.iter().for_each(|v| of_value(v, each)),
             Op::Re(_) | Op::Exists(_) | Op::Has(_) => {}
         }
     });
@@ -446,7 +585,9 @@ pub(crate) fn drop_broken(policies: &mut [Option<Policy>], drafts: &mut [Draft])
     loop {
         let mut grown = false;
         for i in 0..policies.len() {
-            let Some(policy) = policies[i].as_ref().filter(|_| !runs[i]) else { continue };
+            let Some(policy) = policies[i].as_ref().filter(|_| !runs[i]) else {
+                continue;
+            };
             if needs(policy).iter().all(|n| runs[n.0 as usize]) {
                 runs[i] = true;
                 grown = true;
@@ -457,9 +598,13 @@ pub(crate) fn drop_broken(policies: &mut [Option<Policy>], drafts: &mut [Draft])
         }
     }
     for i in 0..policies.len() {
-        let Some(policy) = policies[i].as_ref().filter(|_| !runs[i]) else { continue };
+        let Some(policy) = policies[i].as_ref().filter(|_| !runs[i]) else {
+            continue;
+        };
         let lacking = needs(policy).into_iter().find(|n| !runs[n.0 as usize]);
-        let name = lacking.map(|n| drafts[n.0 as usize].handle().to_owned()).unwrap_or_default();
+        let name = lacking
+            .map(|n| drafts[n.0 as usize].handle().to_owned())
+            .unwrap_or_default();
         let node = drafts[i].node.clone();
         drafts[i].report.at(&node, Problem::Broken { name });
     }
@@ -500,7 +645,12 @@ pub(crate) fn compact(policies: Vec<Option<Policy>>) -> Vec<Policy> {
     let renumber = |index: &mut PolicyIndex| *index = renumbered[index.0 as usize];
     let mut out: Vec<Policy> = policies.into_iter().flatten().collect();
     for policy in &mut out {
-        let tables = |lookups: &mut [Lookup]| lookups.iter_mut().filter_map(|l| l.event_table.as_mut()).for_each(renumber);
+        let tables = |lookups: &mut [Lookup]| {
+            lookups
+                .iter_mut()
+                .filter_map(|l| l.event_table.as_mut())
+                .for_each(renumber)
+        };
         match &mut policy.body {
             Body::Rule(rule) => tables(&mut rule.lookups),
             Body::Correlation(c) => c.feeders.iter_mut().for_each(|f| renumber(&mut f.policy)),

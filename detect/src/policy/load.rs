@@ -27,7 +27,10 @@ impl SourceFile {
     /// A file of a name and a content.
     #[must_use]
     pub fn new(name: &str, text: impl Into<String>) -> SourceFile {
-        SourceFile { name: name.into(), text: text.into() }
+        SourceFile {
+            name: name.into(),
+            text: text.into(),
+        }
     }
 
     /// Whether a file of this name holds policies: `*.yml` and `*.yaml`, but not `*.test.yml`.
@@ -84,7 +87,12 @@ pub fn load(files: &[SourceFile], placeholders: &Placeholders) -> Loaded {
             continue;
         }
         for rule in rules {
-            if let Some(Policy { body: Body::Rule(rule), fields, .. }) = &mut policies[rule.0 as usize] {
+            if let Some(Policy {
+                body: Body::Rule(rule),
+                fields,
+                ..
+            }) = &mut policies[rule.0 as usize]
+            {
                 let sigma = Arc::make_mut(&mut rule.sigma);
                 sigma.filters.push(set.clone());
                 let namespace = rule.namespace;
@@ -98,7 +106,12 @@ pub fn load(files: &[SourceFile], placeholders: &Placeholders) -> Loaded {
     link::set_reports(&mut policies);
     errors.extend(drafts.into_iter().flat_map(|d| d.report.errors));
     errors.sort_by(|a, b| a.place.cmp(&b.place));
-    Loaded { policies: Policies { all: link::compact(policies) }, errors }
+    Loaded {
+        policies: Policies {
+            all: link::compact(policies),
+        },
+        errors,
+    }
 }
 
 /// A document whose head is read.
@@ -130,7 +143,11 @@ fn draft(node: Node, text: &str, file: &Arc<str>) -> Draft {
     if node.map().is_none() {
         report.shape(&node, "policy", "a map with `title`, `logsource`, `detection` …");
     }
-    let mut read = |key: &str| node.get(key).and_then(|n| report.text(n, key)).filter(|t| !t.is_empty());
+    let mut read = |key: &str| {
+        node.get(key)
+            .and_then(|n| report.text(n, key))
+            .filter(|t| !t.is_empty())
+    };
     let (title, id, name) = (read("title"), read("id"), read("name"));
     let docket = node.get("docket");
     let kind = if node.map().is_none() {
@@ -146,10 +163,24 @@ fn draft(node: Node, text: &str, file: &Arc<str>) -> Draft {
     };
     if title.is_none() && kind.is_some() {
         let why = "it says what a match means".to_owned();
-        report.at(&node, Problem::Missing { key: "title".to_owned(), why });
+        report.at(
+            &node,
+            Problem::Missing {
+                key: "title".to_owned(),
+                why,
+            },
+        );
     }
     let title = title.unwrap_or_default();
-    Draft { node, version, report, kind, title, id, name }
+    Draft {
+        node,
+        version,
+        report,
+        kind,
+        title,
+        id,
+        name,
+    }
 }
 
 /// The later of two documents with one id or name is broken.
@@ -165,7 +196,14 @@ fn report_duplicates(drafts: &mut [Draft]) {
                 Some(first) => {
                     let key = if what == "the id" { "id" } else { "name" };
                     let at = draft.node.get(key).unwrap_or(&draft.node).clone();
-                    draft.report.at(&at, Problem::Duplicate { what, given: word, first: first.clone() });
+                    draft.report.at(
+                        &at,
+                        Problem::Duplicate {
+                            what,
+                            given: word,
+                            first: first.clone(),
+                        },
+                    );
                 }
                 None => {
                     seen.insert(word, draft.place());
@@ -193,12 +231,20 @@ struct Entry {
 
 impl Directory {
     fn new(drafts: &[Draft]) -> Directory {
-        let mut directory = Directory { by_name: HashMap::new(), entries: Vec::new(), tables: Vec::new() };
+        let mut directory = Directory {
+            by_name: HashMap::new(),
+            entries: Vec::new(),
+            tables: Vec::new(),
+        };
         for (i, draft) in drafts.iter().enumerate() {
             for word in draft.id.iter().chain(&draft.name) {
                 directory.by_name.entry(word.clone()).or_insert(i);
             }
-            let product = draft.node.get("logsource").and_then(|l| l.get("product")).and_then(Node::scalar);
+            let product = draft
+                .node
+                .get("logsource")
+                .and_then(|l| l.get("product"))
+                .and_then(Node::scalar);
             let ocsf = product.is_some_and(|p| p.eq_ignore_ascii_case("ocsf"));
             let rules = draft.node.get("correlation").and_then(|c| c.get("rules"));
             let table = draft.node.get("docket").is_some_and(|d| d.get("table").is_some());
@@ -208,7 +254,12 @@ impl Directory {
             directory.entries.push(Entry {
                 kind: draft.kind,
                 namespace: if ocsf { Namespace::Ocsf } else { Namespace::Native },
-                rules: rules.map(Node::one_or_many).unwrap_or_default().iter().filter_map(|n| Some(n.scalar()?.into_owned())).collect(),
+                rules: rules
+                    .map(Node::one_or_many)
+                    .unwrap_or_default()
+                    .iter()
+                    .filter_map(|n| Some(n.scalar()?.into_owned()))
+                    .collect(),
                 table,
             });
         }
@@ -247,14 +298,38 @@ impl Directory {
     pub fn dangling(&self, given: &str) -> Problem {
         let mut names: Vec<&str> = self.by_name.keys().map(String::as_str).collect();
         names.sort_unstable();
-        Problem::Dangling { what: "rule", given: given.to_owned(), nearest: nearest(given, names.into_iter()) }
+        Problem::Dangling {
+            what: "rule",
+            given: given.to_owned(),
+            nearest: nearest(given, names.into_iter()),
+        }
     }
 }
 
 const TOP_KEYS: &[&str] = &[
-    "title", "id", "name", "taxonomy", "related", "status", "description", "license", "author", "references", "date",
-    "modified", "logsource", "detection", "fields", "falsepositives", "level", "tags", "scope", "correlation", "filter",
-    "generate", "docket",
+    "title",
+    "id",
+    "name",
+    "taxonomy",
+    "related",
+    "status",
+    "description",
+    "license",
+    "author",
+    "references",
+    "date",
+    "modified",
+    "logsource",
+    "detection",
+    "fields",
+    "falsepositives",
+    "level",
+    "tags",
+    "scope",
+    "correlation",
+    "filter",
+    "generate",
+    "docket",
 ];
 const STATUSES: &[&str] = &["stable", "test", "experimental", "deprecated", "unsupported"];
 
@@ -270,7 +345,13 @@ fn policy(
         if !TOP_KEYS.contains(&key.text.as_str())
             && let Some(nearest) = nearest(&key.text, TOP_KEYS.iter().copied())
         {
-            report.at_key(key, Problem::UnknownSigmaKey { given: key.text.clone(), nearest });
+            report.at_key(
+                key,
+                Problem::UnknownSigmaKey {
+                    given: key.text.clone(),
+                    nearest,
+                },
+            );
         }
     }
     let mut texts = |key: &str| node.get(key).map(|n| report.texts(n, key)).unwrap_or_default();
@@ -278,7 +359,13 @@ fn policy(
     let status = node.get("status").and_then(|n| {
         let status = report.text(n, "status")?;
         if !STATUSES.contains(&status.as_str()) {
-            report.at(n, Problem::Lint(format!("the status `{status}` is none of Sigma's: {}", STATUSES.join(", "))));
+            report.at(
+                n,
+                Problem::Lint(format!(
+                    "the status `{status}` is none of Sigma's: {}",
+                    STATUSES.join(", ")
+                )),
+            );
         }
         Some(status)
     });
@@ -295,24 +382,58 @@ fn policy(
         DocumentKind::Filter => return None,
     };
     let common = docket.map(|d| extension::common(report, d, &scope)).unwrap_or_default();
-    let Common { clauses, controls, kind: finding_kind, silent, actor, person, dedup, severity, message, .. } = common;
-    let default_kind = if kind == DocumentKind::Absence { FindingKind::Compliance } else { FindingKind::Detection };
+    let Common {
+        clauses,
+        controls,
+        kind: finding_kind,
+        silent,
+        actor,
+        person,
+        dedup,
+        severity,
+        message,
+        ..
+    } = common;
+    let default_kind = if kind == DocumentKind::Absence {
+        FindingKind::Compliance
+    } else {
+        FindingKind::Detection
+    };
     let dedup = dedup.or_else(|| match &body {
         Body::Correlation(c) => {
             let by = c.feeders.first().map(|f| f.group_by.as_slice()).unwrap_or_default();
-            let by = by.iter().map(|f| Reference { root: Root::Event(f.clone()), offset_ms: 0 }).collect();
-            Some(Dedup { by, window_ms: c.timespan_ms })
+            let by = by
+                .iter()
+                .map(|f| Reference {
+                    root: Root::Event(f.clone()),
+                    offset_ms: 0,
+                })
+                .collect();
+            Some(Dedup {
+                by,
+                window_ms: c.timespan_ms,
+            })
         }
         _ => None,
     });
     let is_table = matches!(&body, Body::Rule(Rule { table: Some(_), .. }));
     if is_table && draft.name.is_none() {
         let why = "a table is called as its rule".to_owned();
-        report.at(node, Problem::Missing { key: "name".to_owned(), why });
+        report.at(
+            node,
+            Problem::Missing {
+                key: "name".to_owned(),
+                why,
+            },
+        );
     }
     let mut policy = Policy {
         reference: PolicyRef {
-            id: draft.id.clone().or_else(|| draft.name.clone()).unwrap_or_else(|| draft.title.clone()),
+            id: draft
+                .id
+                .clone()
+                .or_else(|| draft.name.clone())
+                .unwrap_or_else(|| draft.title.clone()),
             title: draft.title.clone(),
             version: draft.version.clone(),
         },
@@ -352,7 +473,13 @@ fn rule(
         Some(n) => sigma::logsource(report, n),
         None => {
             let why = why("it says which events the rule is for");
-            report.at(node, Problem::Missing { key: "logsource".to_owned(), why });
+            report.at(
+                node,
+                Problem::Missing {
+                    key: "logsource".to_owned(),
+                    why,
+                },
+            );
             model::LogSource::default()
         }
     };
@@ -360,18 +487,35 @@ fn rule(
         Some(n) => sigma::detection_set(report, n, "detection", placeholders),
         None => {
             let why = why("a policy has a `detection`, a `correlation`, a `filter` or a `docket.absence`");
-            report.at(node, Problem::Missing { key: "detection".to_owned(), why });
+            report.at(
+                node,
+                Problem::Missing {
+                    key: "detection".to_owned(),
+                    why,
+                },
+            );
             None
         }
     };
     // What stands under `docket:` is read even so, to report all there is at once.
-    let sigma = detection.map(|detection| sigma::Rule { logsource: logsource.clone(), detection, filters: Vec::new() });
-    let ocsf = logsource.product.as_deref().is_some_and(|p| p.eq_ignore_ascii_case("ocsf"));
+    let sigma = detection.map(|detection| sigma::Rule {
+        logsource: logsource.clone(),
+        detection,
+        filters: Vec::new(),
+    });
+    let ocsf = logsource
+        .product
+        .as_deref()
+        .is_some_and(|p| p.eq_ignore_ascii_case("ocsf"));
     let namespace = if ocsf { Namespace::Ocsf } else { Namespace::Native };
-    let mut scope = Scope { event: Some(namespace), ..Scope::default() };
+    let mut scope = Scope {
+        event: Some(namespace),
+        ..Scope::default()
+    };
     let get = |key: &str| node.get("docket").and_then(|d| d.get(key));
-    let mut lookups =
-        get("lookup").map(|n| extension::lookups(report, n, "lookup", &mut scope)).unwrap_or_default();
+    let mut lookups = get("lookup")
+        .map(|n| extension::lookups(report, n, "lookup", &mut scope))
+        .unwrap_or_default();
     link::bind_tables(report, &mut lookups, directory);
     let calendar = get("calendar").and_then(|n| extension::calendar(report, n));
     let table = get("table").and_then(|n| extension::event_table(report, n, &scope));
@@ -379,7 +523,16 @@ fn rule(
     sigma.for_each_field(|f| {
         fields.insert(EventField::new(namespace, f));
     });
-    Some((Body::Rule(Rule { sigma: Arc::new(sigma), namespace, lookups, calendar, table }), scope))
+    Some((
+        Body::Rule(Rule {
+            sigma: Arc::new(sigma),
+            namespace,
+            lookups,
+            calendar,
+            table,
+        }),
+        scope,
+    ))
 }
 
 /// A Sigma filter: a condition more for the rules that it names.
@@ -397,7 +550,13 @@ fn filter(
     let set = sigma::detection_set(report, filter, "filter", placeholders)?;
     let Some(rules) = filter.get("rules") else {
         let why = "it names the rules that the filter is for".to_owned();
-        report.at(filter, Problem::Missing { key: "filter.rules".to_owned(), why });
+        report.at(
+            filter,
+            Problem::Missing {
+                key: "filter.rules".to_owned(),
+                why,
+            },
+        );
         return None;
     };
     let mut targets = Vec::new();

@@ -28,12 +28,27 @@ pub(crate) struct Scope {
 impl Scope {
     /// The same, with a row at hand.
     pub fn with_row(&self) -> Scope {
-        Scope { row: true, ..self.clone() }
+        Scope {
+            row: true,
+            ..self.clone()
+        }
     }
 }
 
 const TEST_MODIFIERS: &[&str] = &[
-    "contains", "startswith", "endswith", "re", "lt", "lte", "gt", "gte", "exists", "covers", "cidr", "has", "distinct",
+    "contains",
+    "startswith",
+    "endswith",
+    "re",
+    "lt",
+    "lte",
+    "gt",
+    "gte",
+    "exists",
+    "covers",
+    "cidr",
+    "has",
+    "distinct",
 ];
 
 /// `15m` in milliseconds; `None` where it is no duration.
@@ -61,7 +76,11 @@ pub(crate) fn duration_ms(text: &str) -> Option<i64> {
 pub(crate) fn duration(report: &mut Report, node: &Node, key: &str) -> Option<i64> {
     let ms = node.scalar().and_then(|t| duration_ms(&t));
     if ms.is_none_or(|ms| ms == 0) {
-        report.shape(node, key, "a duration above 0: a number and ms, s, m, h, d or w (`15m`)");
+        report.shape(
+            node,
+            key,
+            "a duration above 0: a number and ms, s, m, h, d or w (`15m`)",
+        );
         return None;
     }
     ms
@@ -78,7 +97,10 @@ pub(crate) fn duration_or_zero(report: &mut Report, node: &Node, key: &str) -> O
 
 /// Reads what stands behind the `$`: `event.user.name`, `event.time + 2h`.
 pub(crate) fn reference_text(text: &str, scope: &Scope) -> Result<Reference, Problem> {
-    let wrong = |reason: &str| Problem::Value { key: format!("${text}"), reason: reason.to_owned() };
+    let wrong = |reason: &str| Problem::Value {
+        key: format!("${text}"),
+        reason: reason.to_owned(),
+    };
     let (path, offset_ms) = match (text.rsplit_once(" + "), text.rsplit_once(" - ")) {
         (Some((path, d)), None) => (path, duration_ms(d)),
         (None, Some((path, d))) => (path, duration_ms(d).map(|ms| -ms)),
@@ -88,10 +110,15 @@ pub(crate) fn reference_text(text: &str, scope: &Scope) -> Result<Reference, Pro
     let offset_ms = offset_ms.ok_or_else(|| wrong("what is added or taken off has to be a duration (`2h`)"))?;
     let path = path.trim();
     if path == "count" && scope.count {
-        return Ok(Reference { root: Root::Count, offset_ms: 0 });
+        return Ok(Reference {
+            root: Root::Count,
+            offset_ms: 0,
+        });
     }
     let Some((root, column)) = path.split_once('.').filter(|(r, c)| !r.is_empty() && !c.is_empty()) else {
-        return Err(wrong("a reference is `$event.<field>`, `$row.<column>` or `$<alias>.<column>`"));
+        return Err(wrong(
+            "a reference is `$event.<field>`, `$row.<column>` or `$<alias>.<column>`",
+        ));
     };
     let root = match root {
         "event" => match (scope.event, column) {
@@ -103,11 +130,18 @@ pub(crate) fn reference_text(text: &str, scope: &Scope) -> Result<Reference, Pro
         "row" if scope.row => Root::Row { column: column.into() },
         "row" => return Err(wrong("there is no row here; it is for `where`")),
         alias => match scope.aliases.iter().find(|a| &***a == alias) {
-            Some(alias) => Root::Alias { alias: alias.clone(), column: column.into() },
+            Some(alias) => Root::Alias {
+                alias: alias.clone(),
+                column: column.into(),
+            },
             None => {
                 let known = scope.aliases.iter().map(|a| &**a).chain(scope.event.map(|_| "event"));
                 let nearest = nearest(alias, known.chain(scope.row.then_some("row")));
-                return Err(Problem::Dangling { what: "alias of an earlier lookup", given: alias.to_owned(), nearest });
+                return Err(Problem::Dangling {
+                    what: "alias of an earlier lookup",
+                    given: alias.to_owned(),
+                    nearest,
+                });
             }
         },
     };
@@ -117,7 +151,11 @@ pub(crate) fn reference_text(text: &str, scope: &Scope) -> Result<Reference, Pro
 /// Reads `$…`; anything else is reported.
 pub(crate) fn reference(report: &mut Report, node: &Node, key: &str, scope: &Scope) -> Option<Reference> {
     let text = node.scalar().unwrap_or_default();
-    match text.strip_prefix('$').filter(|t| !t.starts_with('$')).map(|t| reference_text(t, scope)) {
+    match text
+        .strip_prefix('$')
+        .filter(|t| !t.starts_with('$'))
+        .map(|t| reference_text(t, scope))
+    {
         Some(Ok(reference)) => Some(reference),
         Some(Err(problem)) => {
             report.at(node, problem);
@@ -132,7 +170,10 @@ pub(crate) fn reference(report: &mut Report, node: &Node, key: &str, scope: &Sco
 
 /// One reference or a list of them.
 pub(crate) fn references(report: &mut Report, node: &Node, key: &str, scope: &Scope) -> Vec<Reference> {
-    node.one_or_many().iter().filter_map(|n| reference(report, n, key, scope)).collect()
+    node.one_or_many()
+        .iter()
+        .filter_map(|n| reference(report, n, key, scope))
+        .collect()
 }
 
 /// Reads a value: a reference or a literal.
@@ -147,7 +188,10 @@ pub(crate) fn value(report: &mut Report, node: &Node, key: &str, scope: &Scope) 
             }
             stripped => {
                 let raw = stripped.unwrap_or(text).to_owned();
-                Literal::Text { pattern: Pattern::parse(&raw), raw }
+                Literal::Text {
+                    pattern: Pattern::parse(&raw),
+                    raw,
+                }
             }
         },
         Kind::List(_) | Kind::Map(_) => {
@@ -166,12 +210,20 @@ pub(crate) fn condition(report: &mut Report, node: &Node, key: &str, scope: &Sco
     };
     let read: Vec<Option<Condition>> = items.iter().map(|(k, v)| item(report, k, v, scope)).collect();
     let mut all = read.into_iter().collect::<Option<Vec<_>>>()?;
-    Some(if all.len() == 1 { all.swap_remove(0) } else { Condition::All(all) })
+    Some(if all.len() == 1 {
+        all.swap_remove(0)
+    } else {
+        Condition::All(all)
+    })
 }
 
 fn item(report: &mut Report, key: &Key, node: &Node, scope: &Scope) -> Option<Condition> {
     let mut maps = |report: &mut Report| {
-        let maps: Vec<_> = node.one_or_many().iter().map(|n| condition(report, n, &key.text, scope)).collect();
+        let maps: Vec<_> = node
+            .one_or_many()
+            .iter()
+            .map(|n| condition(report, n, &key.text, scope))
+            .collect();
         if maps.is_empty() {
             report.shape(node, &key.text, "a map or a list of maps");
             return None;
@@ -195,12 +247,24 @@ fn item(report: &mut Report, key: &Key, node: &Node, scope: &Scope) -> Option<Co
             }
         },
         None if name.is_empty() => {
-            report.at_key(key, Problem::Missing { key: "column".to_owned(), why: "a test looks at one".to_owned() });
+            report.at_key(
+                key,
+                Problem::Missing {
+                    key: "column".to_owned(),
+                    why: "a test looks at one".to_owned(),
+                },
+            );
             return None;
         }
         None if !scope.row => {
             let reason = "there is no row here; a key has to be a reference (`$event.user.name`)".to_owned();
-            report.at_key(key, Problem::Value { key: name.to_owned(), reason });
+            report.at_key(
+                key,
+                Problem::Value {
+                    key: name.to_owned(),
+                    reason,
+                },
+            );
             return None;
         }
         None => Subject::Column(name.into()),
@@ -211,7 +275,13 @@ fn item(report: &mut Report, key: &Key, node: &Node, scope: &Scope) -> Option<Co
             (Some("has"), "distinct") => "is not there yet".to_owned(),
             _ => "is a second modifier; a test takes one".to_owned(),
         };
-        report.at_key(key, Problem::Modifier { given: second.to_owned(), reason });
+        report.at_key(
+            key,
+            Problem::Modifier {
+                given: second.to_owned(),
+                reason,
+            },
+        );
         return None;
     }
     let op = op(report, key, modifier, node, scope)?;
@@ -224,7 +294,11 @@ fn op(report: &mut Report, key: &Key, modifier: Option<&str>, node: &Node, scope
         Some("exists") => Op::Exists(report.bool(node, name)?),
         Some("has") => {
             let row = scope.with_row();
-            let maps: Vec<_> = node.one_or_many().iter().map(|n| condition(report, n, name, &row)).collect();
+            let maps: Vec<_> = node
+                .one_or_many()
+                .iter()
+                .map(|n| condition(report, n, name, &row))
+                .collect();
             if maps.is_empty() {
                 report.shape(node, name, "a list of maps");
                 return None;
@@ -248,7 +322,13 @@ fn op(report: &mut Report, key: &Key, modifier: Option<&str>, node: &Node, scope
         }
         Some("distinct") => {
             let reason = "goes behind `has`, and is not there yet".to_owned();
-            report.at_key(key, Problem::Modifier { given: "distinct".to_owned(), reason });
+            report.at_key(
+                key,
+                Problem::Modifier {
+                    given: "distinct".to_owned(),
+                    reason,
+                },
+            );
             return None;
         }
         None => Op::Equals(values(report, name, node, scope, &|_| true, "")?),
@@ -328,7 +408,10 @@ fn is_ordered(literal: &Literal) -> bool {
 /// Reads `{reference|default}` in a text; `{{` and `}}` stand for braces.
 pub(crate) fn message(report: &mut Report, node: &Node, scope: &Scope) -> Option<Message> {
     let text = report.text(node, "message")?;
-    let wrong = |reason: &str| Problem::Value { key: "message".to_owned(), reason: reason.to_owned() };
+    let wrong = |reason: &str| Problem::Value {
+        key: "message".to_owned(),
+        reason: reason.to_owned(),
+    };
     let mut parts = Vec::new();
     let mut plain = String::new();
     let mut rest = text.as_str();
@@ -395,18 +478,34 @@ mod tests {
 
     #[test]
     fn references_read_back_or_say_why_not() {
-        let scope =
-            Scope { event: Some(Namespace::Ocsf), aliases: vec!["account".into()], row: false, count: false };
+        let scope = Scope {
+            event: Some(Namespace::Ocsf),
+            aliases: vec!["account".into()],
+            row: false,
+            count: false,
+        };
         for (text, expected) in [
             ("event.user.name", "event.user.name"),
             ("event.time + 2h", "event.time + 7200000ms"),
             ("event.time - 60s", "event.time - 60000ms"),
             ("account.owner-id", "account.owner-id"),
-            ("acount.owner", "there is no alias of an earlier lookup `acount`; did you mean `account`?"),
-            ("evnt.user", "there is no alias of an earlier lookup `evnt`; did you mean `event`?"),
+            (
+                "acount.owner",
+                "there is no alias of an earlier lookup `acount`; did you mean `account`?",
+            ),
+            (
+                "evnt.user",
+                "there is no alias of an earlier lookup `evnt`; did you mean `event`?",
+            ),
             ("row.x", "`$row.x`: there is no row here; it is for `where`"),
-            ("account", "`$account`: a reference is `$event.<field>`, `$row.<column>` or `$<alias>.<column>`"),
-            ("event.time + x", "`$event.time + x`: what is added or taken off has to be a duration (`2h`)"),
+            (
+                "account",
+                "`$account`: a reference is `$event.<field>`, `$row.<column>` or `$<alias>.<column>`",
+            ),
+            (
+                "event.time + x",
+                "`$event.time + x`: what is added or taken off has to be a duration (`2h`)",
+            ),
         ] {
             let read = reference_text(text, &scope).map_or_else(|e| e.to_string(), |r| r.to_string());
             assert_eq!(read, expected, "{text}");

@@ -5,7 +5,10 @@ use crate::report::nearest;
 /// The `class_uid` of a class name (`authentication`); without regard to case.
 #[must_use]
 pub fn ocsf_class_uid(name: &str) -> Option<u32> {
-    CLASSES.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, uid)| *uid)
+    CLASSES
+        .iter()
+        .find(|(n, _)| n.eq_ignore_ascii_case(name))
+        .map(|(_, uid)| *uid)
 }
 
 /// The class name nearest to `given`.

@@ -72,7 +72,11 @@ impl<'t> Parser<'t> {
         while self.take("or") {
             parts.push(self.all(depth)?);
         }
-        Ok(if parts.len() == 1 { parts.swap_remove(0) } else { Ast::Any(parts) })
+        Ok(if parts.len() == 1 {
+            parts.swap_remove(0)
+        } else {
+            Ast::Any(parts)
+        })
     }
 
     fn all(&mut self, depth: usize) -> Result<Ast, String> {
@@ -80,7 +84,11 @@ impl<'t> Parser<'t> {
         while self.take("and") {
             parts.push(self.not(depth)?);
         }
-        Ok(if parts.len() == 1 { parts.swap_remove(0) } else { Ast::All(parts) })
+        Ok(if parts.len() == 1 {
+            parts.swap_remove(0)
+        } else {
+            Ast::All(parts)
+        })
     }
 
     fn not(&mut self, depth: usize) -> Result<Ast, String> {
@@ -92,9 +100,15 @@ impl<'t> Parser<'t> {
         }
         if self.take("(") {
             let inner = self.any(depth + 1)?;
-            return if self.take(")") { Ok(inner) } else { Err("a `(` without its `)`".to_owned()) };
+            return if self.take(")") {
+                Ok(inner)
+            } else {
+                Err("a `(` without its `)`".to_owned())
+            };
         }
-        let Some(name) = self.peek() else { return Err("it ends where a name was expected".to_owned()) };
+        let Some(name) = self.peek() else {
+            return Err("it ends where a name was expected".to_owned());
+        };
         self.at += 1;
         if self.peek().is_some_and(|t| t.eq_ignore_ascii_case("of")) {
             let quantity = match name.to_ascii_lowercase().as_str() {
@@ -102,7 +116,11 @@ impl<'t> Parser<'t> {
                 "any" => Some(1),
                 number => match number.parse() {
                     Ok(n) if n > 0 => Some(n),
-                    _ => return Err(format!("`{name} of` has to be `1 of`, `any of`, `all of` or a number above 0")),
+                    _ => {
+                        return Err(format!(
+                            "`{name} of` has to be `1 of`, `any of`, `all of` or a number above 0"
+                        ));
+                    }
                 },
             };
             self.at += 1;
@@ -132,7 +150,10 @@ mod tests {
             ("a", "Name(a)"),
             ("a or b and not c", "Any([Name(a), All([Name(b), Not(Name(c))])])"),
             ("(a or b)and c", "All([Any([Name(a), Name(b)]), Name(c)])"),
-            ("1 of sel* AND NOT all OF them", "All([Of(Some(1), sel*), Not(Of(None, them))])"),
+            (
+                "1 of sel* AND NOT all OF them",
+                "All([Of(Some(1), sel*), Not(Of(None, them))])",
+            ),
             ("any of x_*", "Of(Some(1), x_*)"),
             ("not not a", "Not(Not(Name(a)))"),
             ("", "error: it ends where a name was expected"),
@@ -141,7 +162,10 @@ mod tests {
             ("a)", "error: a `)` without its `(`"),
             ("a b", "error: `b` stands where `and`, `or` or the end was expected"),
             ("or a", "error: `or` stands where a name was expected"),
-            ("0 of a", "error: `0 of` has to be `1 of`, `any of`, `all of` or a number above 0"),
+            (
+                "0 of a",
+                "error: `0 of` has to be `1 of`, `any of`, `all of` or a number above 0",
+            ),
             ("sel*", "error: `sel*` is a pattern; write `1 of sel*` or `all of sel*`"),
         ] {
             assert_eq!(show(text), expected, "{text}");

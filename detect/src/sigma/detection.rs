@@ -26,13 +26,25 @@ pub(crate) fn logsource(report: &mut Report, node: &Node) -> LogSource {
     let (product, category, service) = (label("product"), label("category"), label("service"));
     if product.is_empty() && category.is_empty() && service.is_empty() {
         let why = "a log source has at least one of product, category, service".to_owned();
-        report.at(node, Problem::Missing { key: "product".to_owned(), why });
+        report.at(
+            node,
+            Problem::Missing {
+                key: "product".to_owned(),
+                why,
+            },
+        );
     }
     for (key, _) in node.map().unwrap_or_default() {
         if !["product", "category", "service", "definition"].contains(&key.text.as_str())
             && let Some(nearest) = nearest(&key.text, ["product", "category", "service", "definition"].into_iter())
         {
-            report.at_key(key, Problem::UnknownSigmaKey { given: key.text.clone(), nearest });
+            report.at_key(
+                key,
+                Problem::UnknownSigmaKey {
+                    given: key.text.clone(),
+                    nearest,
+                },
+            );
         }
     }
     if product.eq_ignore_ascii_case("ocsf") {
@@ -41,10 +53,20 @@ pub(crate) fn logsource(report: &mut Report, node: &Node) -> LogSource {
             && let Some(at) = node.get("category")
         {
             let nearest = nearest_class(&category);
-            report.at(at, Problem::Unknown { what: "OCSF class".to_owned(), given: category.clone(), nearest });
+            report.at(
+                at,
+                Problem::Unknown {
+                    what: "OCSF class".to_owned(),
+                    given: category.clone(),
+                    nearest,
+                },
+            );
         }
         if let Some(at) = node.get("service") {
-            report.at(at, Problem::Lint("`service` says nothing with `product: ocsf`".to_owned()));
+            report.at(
+                at,
+                Problem::Lint("`service` says nothing with `product: ocsf`".to_owned()),
+            );
         }
     }
     LogSource::new(&product, &category, &service)
@@ -75,7 +97,13 @@ pub(crate) fn detection_set(
     }
     let Some(condition) = node.get("condition") else {
         let why = "it says when the detections make a match".to_owned();
-        report.at(node, Problem::Missing { key: format!("{key}.condition"), why });
+        report.at(
+            node,
+            Problem::Missing {
+                key: format!("{key}.condition"),
+                why,
+            },
+        );
         return None;
     };
     if !fine {
@@ -87,14 +115,23 @@ pub(crate) fn detection_set(
     }
     if detections.is_empty() {
         let why = "a condition without detections matches nothing".to_owned();
-        report.at(node, Problem::Missing { key: format!("{key}.selection"), why });
+        report.at(
+            node,
+            Problem::Missing {
+                key: format!("{key}.selection"),
+                why,
+            },
+        );
         return None;
     }
     let mut used = vec![false; detections.len()];
     let mut any = Vec::new();
     for c in condition.one_or_many() {
         let text = report.text(c, "condition")?;
-        let wrong = |reason| Problem::Condition { given: text.clone(), reason };
+        let wrong = |reason| Problem::Condition {
+            given: text.clone(),
+            reason,
+        };
         match parse_condition(&text) {
             Ok(ast) => match resolve(&ast, &detections, &mut used) {
                 Ok(e) => any.push(e),
@@ -109,8 +146,17 @@ pub(crate) fn detection_set(
             }
         }
     }
-    for (name, _) in names.iter().zip(&used).filter(|(n, used)| !**used && !n.text.starts_with('_')) {
-        report.at_key(name, Problem::UnusedDetection { name: name.text.clone() });
+    for (name, _) in names
+        .iter()
+        .zip(&used)
+        .filter(|(n, used)| !**used && !n.text.starts_with('_'))
+    {
+        report.at_key(
+            name,
+            Problem::UnusedDetection {
+                name: name.text.clone(),
+            },
+        );
     }
     let condition = match any.len() {
         0 => {
@@ -125,7 +171,11 @@ pub(crate) fn detection_set(
 
 /// A map (all items hold), a list of maps or keywords (one holds), or a keyword.
 fn detection(report: &mut Report, name: &str, node: &Node, placeholders: &Placeholders) -> Option<Detection> {
-    let keyword = |node: &Node| Key { text: String::new(), line: node.line, column: node.column };
+    let keyword = |node: &Node| Key {
+        text: String::new(),
+        line: node.line,
+        column: node.column,
+    };
     match &node.kind {
         Kind::Map(items) if !items.is_empty() => {
             let read: Vec<Option<Detection>> = items
@@ -133,7 +183,11 @@ fn detection(report: &mut Report, name: &str, node: &Node, placeholders: &Placeh
                 .map(|(k, v)| modifier::item(report, k, v, placeholders).map(Detection::Item))
                 .collect();
             let mut all = read.into_iter().collect::<Option<Vec<_>>>()?;
-            Some(if all.len() == 1 { all.swap_remove(0) } else { Detection::All(all) })
+            Some(if all.len() == 1 {
+                all.swap_remove(0)
+            } else {
+                Detection::All(all)
+            })
         }
         Kind::List(items) if !items.is_empty() => {
             if items.iter().all(|n| n.scalar().is_some()) {
@@ -167,20 +221,33 @@ fn resolve(ast: &Ast, detections: &[(Arc<str>, Detection)], used: &mut [bool]) -
         given: given.to_owned(),
         nearest: nearest(given, detections.iter().map(|(n, _)| &**n)),
     };
-    let mut many = |asts: &[Ast]| asts.iter().map(|a| resolve(a, detections, used)).collect::<Result<Vec<_>, _>>();
+    let mut many = |asts: &[Ast]| {
+        asts.iter()
+            .map(|a| resolve(a, detections, used))
+            .collect::<Result<Vec<_>, _>>()
+    };
     Ok(match ast {
         Ast::All(asts) => Expr::All(many(asts)?),
         Ast::Any(asts) => Expr::Any(many(asts)?),
         Ast::Not(inner) => Expr::Not(Box::new(resolve(inner, detections, used)?)),
         Ast::Name(name) => {
-            let index = detections.iter().position(|(n, _)| **n == **name).ok_or_else(|| dangling(name))?;
+            let index = detections
+                .iter()
+                .position(|(n, _)| **n == **name)
+                .ok_or_else(|| dangling(name))?;
             used[index] = true;
             Expr::Detection(index)
         }
         Ast::Of(quantity, pattern) => {
             let them = pattern.eq_ignore_ascii_case("them");
             let glob = Pattern::parse(pattern);
-            let named = |name: &str| if them { !name.starts_with('_') } else { glob.is_match(name, true) };
+            let named = |name: &str| {
+                if them {
+                    !name.starts_with('_')
+                } else {
+                    glob.is_match(name, true)
+                }
+            };
             let which: Vec<usize> = (0..detections.len()).filter(|i| named(&detections[*i].0)).collect();
             if which.is_empty() {
                 return Err(dangling(pattern));

@@ -137,9 +137,11 @@ impl Match {
             Match::Regex(regex) => regex.is_match(value),
             Match::Cidr(net) => address(value).is_some_and(|a| net.contains(&a)),
             Match::Compare(compare, n) => Number::parse(value).is_some_and(|v| compare.holds(v, *n)),
-            Match::TimePart { part, compare, value: n } => {
-                civil(value).is_some_and(|t| compare.holds(Number::Int(part.of(t)), *n))
-            }
+            Match::TimePart {
+                part,
+                compare,
+                value: n,
+            } => civil(value).is_some_and(|t| compare.holds(Number::Int(part.of(t)), *n)),
             Match::Null | Match::Exists(_) | Match::FieldRef { .. } => false,
         }
     }
@@ -192,7 +194,12 @@ pub fn address(text: &str) -> Option<IpAddr> {
 fn civil(text: &str) -> Option<DateTime> {
     let text = text.trim();
     if let Ok(ms) = text.parse::<i64>() {
-        return Some(jiff::Timestamp::from_millisecond(ms).ok()?.to_zoned(jiff::tz::TimeZone::UTC).datetime());
+        return Some(
+            jiff::Timestamp::from_millisecond(ms)
+                .ok()?
+                .to_zoned(jiff::tz::TimeZone::UTC)
+                .datetime(),
+        );
     }
     // Jiff's civil parser reads `2026-03-02T09:00:00+08:00` as nine o'clock, and refuses `Z`.
     text.trim_end_matches(['Z', 'z']).parse::<DateTime>().ok()

@@ -22,9 +22,37 @@ const ALTERNATIVES_MAX: usize = 10_000;
 
 /// All modifiers, for suggestions.
 const MODIFIERS: &[&str] = &[
-    "all", "base64", "base64offset", "cased", "cidr", "contains", "day", "endswith", "exists", "expand", "fieldref",
-    "gt", "gte", "hour", "i", "lt", "lte", "m", "minute", "month", "neq", "re", "s", "startswith", "utf16", "utf16be",
-    "utf16le", "week", "wide", "windash", "year",
+    "all",
+    "base64",
+    "base64offset",
+    "cased",
+    "cidr",
+    "contains",
+    "day",
+    "endswith",
+    "exists",
+    "expand",
+    "fieldref",
+    "gt",
+    "gte",
+    "hour",
+    "i",
+    "lt",
+    "lte",
+    "m",
+    "minute",
+    "month",
+    "neq",
+    "re",
+    "s",
+    "startswith",
+    "utf16",
+    "utf16be",
+    "utf16le",
+    "week",
+    "wide",
+    "windash",
+    "year",
 ];
 
 /// The modifiers of an item, read.
@@ -74,7 +102,14 @@ pub(crate) fn item(report: &mut Report, key: &Key, value: &Node, placeholders: &
         return None;
     }
     if values.len() > VALUES_MAX {
-        report.at_key(key, Problem::TooMuch { what: "values in one item", given: values.len(), limit: VALUES_MAX });
+        report.at_key(
+            key,
+            Problem::TooMuch {
+                what: "values in one item",
+                given: values.len(),
+                limit: VALUES_MAX,
+            },
+        );
         return None;
     }
     let before = report.errors.len();
@@ -84,7 +119,10 @@ pub(crate) fn item(report: &mut Report, key: &Key, value: &Node, placeholders: &
             let result = matches(&modifiers, field.is_none(), v, placeholders);
             let missing = result.as_ref().map_or(&[][..], |r| &r.missing);
             for name in missing {
-                report.at(v, Problem::Lint(format!("the placeholder `%{name}%` has no values; it matches nothing")));
+                report.at(
+                    v,
+                    Problem::Lint(format!("the placeholder `%{name}%` has no values; it matches nothing")),
+                );
             }
             match result {
                 Ok(r) => Some(r.matches),
@@ -170,12 +208,24 @@ fn modifiers<'t>(report: &mut Report, key: &Key, words: impl Iterator<Item = &'t
             }
         };
         if let Some(reason) = problem {
-            report.at_key(key, Problem::Modifier { given: word.to_owned(), reason });
+            report.at_key(
+                key,
+                Problem::Modifier {
+                    given: word.to_owned(),
+                    reason,
+                },
+            );
             fine = false;
         }
     }
     if let Some((given, reason)) = out.clash() {
-        report.at_key(key, Problem::Modifier { given: given.to_owned(), reason: reason.to_owned() });
+        report.at_key(
+            key,
+            Problem::Modifier {
+                given: given.to_owned(),
+                reason: reason.to_owned(),
+            },
+        );
         fine = false;
     }
     fine.then_some(out)
@@ -193,14 +243,20 @@ impl Modifiers {
     }
 
     fn set_part(&mut self, part: TimePart) -> Option<String> {
-        self.part.replace(part).is_some().then(|| "is the second part of a time".to_owned())
+        self.part
+            .replace(part)
+            .is_some()
+            .then(|| "is the second part of a time".to_owned())
     }
 
     fn encode(&mut self, encoding: Encoding) -> Option<String> {
         if self.end.is_some() {
             return Some("has to stand before `contains`, `startswith` and `endswith`".to_owned());
         }
-        let done = self.encodings.iter().any(|e| matches!(e, Encoding::Base64 | Encoding::Base64Offset));
+        let done = self
+            .encodings
+            .iter()
+            .any(|e| matches!(e, Encoding::Base64 | Encoding::Base64Offset));
         self.encodings.push(encoding);
         done.then(|| "stands behind `base64`, which is text already".to_owned())
     }
@@ -226,7 +282,10 @@ impl Modifiers {
         {
             return Some(("minute … year", "go with `lt`, `lte`, `gt`, `gte`, `neq` only"));
         }
-        let base64 = self.encodings.iter().any(|e| matches!(e, Encoding::Base64 | Encoding::Base64Offset));
+        let base64 = self
+            .encodings
+            .iter()
+            .any(|e| matches!(e, Encoding::Base64 | Encoding::Base64Offset));
         (self.windash && base64).then_some(("windash", "does not go with an encoding"))
     }
 }
@@ -259,7 +318,10 @@ enum Wrong {
 
 impl From<Match> for Matches {
     fn from(m: Match) -> Matches {
-        Matches { matches: vec![m], missing: Vec::new() }
+        Matches {
+            matches: vec![m],
+            missing: Vec::new(),
+        }
     }
 }
 
@@ -275,7 +337,12 @@ fn matches(m: &Modifiers, keyword: bool, value: &Node, placeholders: &Placeholde
             Some(ValueKind::Compare(compare)) => compare,
             _ => Compare::Eq,
         };
-        return Ok(Match::TimePart { part, compare, value: number(value)? }.into());
+        return Ok(Match::TimePart {
+            part,
+            compare,
+            value: number(value)?,
+        }
+        .into());
     }
     match m.kind {
         Some(ValueKind::Compare(compare)) => Ok(Match::Compare(compare, number(value)?).into()),
@@ -287,24 +354,49 @@ fn matches(m: &Modifiers, keyword: bool, value: &Node, placeholders: &Placeholde
             let text = value.scalar().ok_or(Wrong::Shape("a regular expression"))?;
             let [i, multi, s] = m.flags;
             // As inline flags, so that the expression's text is all of it.
-            let flags: String = [(i, 'i'), (multi, 'm'), (s, 's')].iter().filter(|(on, _)| *on).map(|(_, c)| c).collect();
-            let built = if flags.is_empty() { Regex::new(&text) } else { Regex::new(&format!("(?{flags}){text}")) };
+            let flags: String = [(i, 'i'), (multi, 'm'), (s, 's')]
+                .iter()
+                .filter(|(on, _)| *on)
+                .map(|(_, c)| c)
+                .collect();
+            let built = if flags.is_empty() {
+                Regex::new(&text)
+            } else {
+                Regex::new(&format!("(?{flags}){text}"))
+            };
             built.map(|r| Match::Regex(r).into()).map_err(|e| {
                 // Its last line says what is wrong; those before draw the place.
                 let reason = e.to_string();
-                let reason = reason.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
-                Wrong::Problem(Problem::Regex { given: text.into_owned(), reason })
+                let reason = reason
+                    .lines()
+                    .last()
+                    .unwrap_or_default()
+                    .trim_start_matches("error: ")
+                    .to_owned();
+                Wrong::Problem(Problem::Regex {
+                    given: text.into_owned(),
+                    reason,
+                })
             })
         }
         Some(ValueKind::Cidr) => {
             let text = value.scalar().ok_or(Wrong::Shape("a CIDR"))?;
             let net = text.parse::<IpNet>().ok().or_else(|| address(&text).map(IpNet::from));
-            net.map(|n| Match::Cidr(n).into()).ok_or(Wrong::Shape("a CIDR (10.0.0.0/8) or an address"))
+            net.map(|n| Match::Cidr(n).into())
+                .ok_or(Wrong::Shape("a CIDR (10.0.0.0/8) or an address"))
         }
         Some(ValueKind::FieldRef) => {
-            let field = value.scalar().filter(|t| !t.is_empty()).ok_or(Wrong::Shape("a field's name"))?;
+            let field = value
+                .scalar()
+                .filter(|t| !t.is_empty())
+                .ok_or(Wrong::Shape("a field's name"))?;
             let end = m.end.unwrap_or(End::Whole);
-            Ok(Match::FieldRef { field: (*field).into(), end, cased: m.cased }.into())
+            Ok(Match::FieldRef {
+                field: (*field).into(),
+                end,
+                cased: m.cased,
+            }
+            .into())
         }
         None => text(m, keyword, value, placeholders),
     }
@@ -319,7 +411,10 @@ fn text(m: &Modifiers, keyword: bool, value: &Node, placeholders: &Placeholders)
             let mut out = Matches::from(Match::Number(*n));
             if Number::parse(raw).is_none() {
                 // `0x1f`: YAML's 31, but logs write it as the rule does.
-                out.matches.push(Match::Pattern { pattern: Pattern::literal(raw), cased: m.cased });
+                out.matches.push(Match::Pattern {
+                    pattern: Pattern::literal(raw),
+                    cased: m.cased,
+                });
             }
             return Ok(out);
         }
@@ -329,8 +424,11 @@ fn text(m: &Modifiers, keyword: bool, value: &Node, placeholders: &Placeholders)
         _ => value.scalar().ok_or(Wrong::Shape("text"))?,
     };
     let mut missing = Vec::new();
-    let mut patterns =
-        if m.expand { expand(&raw, placeholders, &mut missing)? } else { vec![Pattern::parse(&raw)] };
+    let mut patterns = if m.expand {
+        expand(&raw, placeholders, &mut missing)?
+    } else {
+        vec![Pattern::parse(&raw)]
+    };
     if m.windash {
         patterns.iter_mut().for_each(Pattern::dashes);
     }
@@ -350,7 +448,10 @@ fn text(m: &Modifiers, keyword: bool, value: &Node, placeholders: &Placeholders)
             End::Ends => p.any_before(),
             End::Contains => p.any_before().any_after(),
         })
-        .map(|pattern| Match::Pattern { pattern, cased: m.cased })
+        .map(|pattern| Match::Pattern {
+            pattern,
+            cased: m.cased,
+        })
         .collect();
     Ok(Matches { matches, missing })
 }
@@ -367,7 +468,8 @@ fn expand(raw: &str, placeholders: &Placeholders, missing: &mut Vec<String>) -> 
             _ => (rest, None, ""),
         };
         let literal = Pattern::parse(before);
-        out.iter_mut().for_each(|p| literal.parts().iter().for_each(|part| p.push(part.clone())));
+        out.iter_mut()
+            .for_each(|p| literal.parts().iter().for_each(|part| p.push(part.clone())));
         let Some(name) = name else { return Ok(out) };
         let values = placeholders.get(name).map_or(&[][..], Vec::as_slice);
         if values.is_empty() {
@@ -377,7 +479,11 @@ fn expand(raw: &str, placeholders: &Placeholders, missing: &mut Vec<String>) -> 
         let given = out.len().saturating_mul(values.len());
         if given > ALTERNATIVES_MAX {
             let what = "values behind one placeholder";
-            return Err(Wrong::Problem(Problem::TooMuch { what, given, limit: ALTERNATIVES_MAX }));
+            return Err(Wrong::Problem(Problem::TooMuch {
+                what,
+                given,
+                limit: ALTERNATIVES_MAX,
+            }));
         }
         out = out
             .iter()
@@ -405,9 +511,10 @@ fn encode(encodings: &[Encoding], pattern: &Pattern, out: &mut Vec<Pattern>) -> 
         bytes = match encoding {
             Encoding::Utf16Le => utf16(&bytes).iter().flat_map(|u| u.to_le_bytes()).collect(),
             Encoding::Utf16Be => utf16(&bytes).iter().flat_map(|u| u.to_be_bytes()).collect(),
-            Encoding::Utf16 => {
-                [0xff, 0xfe].into_iter().chain(utf16(&bytes).iter().flat_map(|u| u.to_le_bytes())).collect()
-            }
+            Encoding::Utf16 => [0xff, 0xfe]
+                .into_iter()
+                .chain(utf16(&bytes).iter().flat_map(|u| u.to_le_bytes()))
+                .collect(),
             Encoding::Base64 => STANDARD.encode(&bytes).into_bytes(),
             Encoding::Base64Offset => {
                 // The value at each offset from a multiple of three bytes; what its neighbours decide is cut off.
@@ -428,7 +535,10 @@ fn encode(encodings: &[Encoding], pattern: &Pattern, out: &mut Vec<Pattern>) -> 
         Ok(text) => out.push(Pattern::literal(&text)),
         Err(_) => {
             let reason = "is no text after `utf16`; put `base64` or `base64offset` behind it".to_owned();
-            return Err(Wrong::Problem(Problem::Value { key: text.to_owned(), reason }));
+            return Err(Wrong::Problem(Problem::Value {
+                key: text.to_owned(),
+                reason,
+            }));
         }
     }
     Ok(())
@@ -447,8 +557,13 @@ mod tests {
             for before in 0..6 {
                 for after in 0..4 {
                     let text = STANDARD.encode(format!("{}{secret}{}", "x".repeat(before), "~".repeat(after)));
-                    let found = patterns.iter().any(|p| text.contains(p.as_literal().expect("a literal")));
-                    assert!(found || len < 2, "{secret} behind {before}, before {after}: {text} {patterns:?}");
+                    let found = patterns
+                        .iter()
+                        .any(|p| text.contains(p.as_literal().expect("a literal")));
+                    assert!(
+                        found || len < 2,
+                        "{secret} behind {before}, before {after}: {text} {patterns:?}"
+                    );
                 }
             }
         }

@@ -141,8 +141,13 @@ impl Pattern {
             let mut before = None;
             let mut chars = text.chars().peekable();
             while let Some(c) = chars.next() {
-                let option = matches!(c, '-' | '/') && !before.is_some_and(word) && chars.peek().copied().is_some_and(word);
-                if option { self.push(Part::Dash) } else { self.push_char(c) }
+                let option =
+                    matches!(c, '-' | '/') && !before.is_some_and(word) && chars.peek().copied().is_some_and(word);
+                if option {
+                    self.push(Part::Dash)
+                } else {
+                    self.push_char(c)
+                }
                 before = Some(c);
             }
         }
@@ -201,14 +206,18 @@ fn strip_prefix_uncased<'t>(text: &'t str, prefix: &str) -> Option<&'t str> {
 }
 
 /// One character's lower case, where that is one character; else itself. Character by character, so that
-/// a pattern's and a text's lower case agree wherever they are cut. Final sigma counts as sigma.
+/// a pattern's and a text's lower case agree wherever they are cut. Final sigma counts as sigma,
+/// long s as s.
 #[must_use]
 pub fn lower_char(c: char) -> char {
     if c.is_ascii() {
         return c.to_ascii_lowercase();
     }
-    if c == 'ς' {
-        return 'σ';
+    match c {
+        'ς' => return 'σ',
+        // As regular expressions have it.
+        'ſ' => return 's',
+        _ => {}
     }
     let mut lower = c.to_lowercase();
     match (lower.next(), lower.next()) {
@@ -241,7 +250,7 @@ mod tests {
             (r"a\b", r"a\b", true),
             (r"a\\b", r"a\b", true),
             (r"a\\\*b", r"a\*b", true),
-            (r"C:\Windows\*", r"c:\windows\*", true),
+            (r"C:\Windows\*", r"c:\windows*", true),
             (r"C:\Windows\*", r"c:\windows\x", false),
             (r"C:\Windows\\*", r"c:\windows\x", true),
             ("", "", true),

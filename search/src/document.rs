@@ -45,10 +45,12 @@ impl Documents {
         }
     }
 
-    pub(crate) fn document(&self, batch: &Batch, row: usize) -> TantivyDocument {
+    /// The document, and the bytes of text in it.
+    pub(crate) fn document(&self, batch: &Batch, row: usize) -> (TantivyDocument, usize) {
         let f = &self.fields;
         let place = &batch.rows[row];
         let mut doc = TantivyDocument::default();
+        let mut bytes = 0;
         doc.add_i64(f.time, place.time.0);
         doc.add_i64(f.received, place.received_at.0);
         doc.add_u64(f.index, place.index.0);
@@ -97,6 +99,7 @@ impl Documents {
             let mut any = false;
             each(batch, row, columns, |v| {
                 any = true;
+                bytes += v.len();
                 doc.add_text(*field, (self.mask)(v));
             });
             if any {
@@ -104,10 +107,12 @@ impl Documents {
             }
         }
         if let Some(raw) = batch.column(&self.raw).and_then(|c| c.first(row)) {
+            bytes += raw.len();
             doc.add_text(f.raw, (self.mask)(raw));
             doc.add_text(f.has, "raw");
         }
         if let Some(json) = batch.column(&self.unmapped).and_then(|c| c.first(row)) {
+            bytes += json.len();
             unmapped::values(json, |path, value| {
                 let value = (self.mask)(value);
                 doc.add_text(f.unmapped, unmapped::term(path, &value));
@@ -116,7 +121,7 @@ impl Documents {
                 }
             });
         }
-        doc
+        (doc, bytes)
     }
 
     fn status<'a>(&self, batch: &'a Batch, row: usize) -> Option<Cow<'a, str>> {

@@ -69,7 +69,19 @@ pub enum Error {
     },
     /// Tantivy refused.
     #[error("index: {0}")]
-    Tantivy(#[from] tantivy::TantivyError),
+    Tantivy(tantivy::TantivyError),
+    /// A pattern beside other words stands for too many different ones. The query's author's: more letters.
+    #[error("a pattern beside other words matches too many different words; give more of its letters")]
+    TooManyWords,
+}
+
+impl From<tantivy::TantivyError> for Error {
+    fn from(error: tantivy::TantivyError) -> Error {
+        match &error {
+            tantivy::TantivyError::InvalidArgument(text) if text.contains("max expansions") => Error::TooManyWords,
+            _ => Error::Tantivy(error),
+        }
+    }
 }
 
 impl From<std::io::Error> for Error {

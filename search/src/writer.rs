@@ -42,7 +42,13 @@ pub struct IndexWriter {
     /// The position of the last commit.
     committed: LedgerIndex,
     searcher: Searcher,
+    /// Bytes of text added since the last commit.
+    waiting_bytes: usize,
 }
+
+/// Bytes of text that may wait in Tantivy's queue, which is bounded by a number of documents only. Above it the
+/// writer commits of itself, position and all.
+const WAITING_BYTES_MAX: usize = 128 << 20;
 
 impl IndexWriter {
     /// Opens the index in `dir` for writing; makes it where there is none. What was not committed is gone, and
@@ -80,6 +86,7 @@ impl IndexWriter {
             documents,
             payload,
             searcher,
+            waiting_bytes: 0,
         })
     }
 
@@ -109,10 +116,13 @@ impl IndexWriter {
                 if self.payload.holds(place.index, event) {
                     continue;
                 }
-                self.writer.add_document(self.documents.document(batch, row))?;
+                let (document, bytes) = self.documents.document(batch, row);
+                self.writer.add_document(document)?;
                 added += 1;
-                if place.index >= up_to {
-                    self.payload.ahead.insert((place.index.0, event));
+                self.payload.ahead.insert((place.index.0, event));
+                self.waiting_bytes = self.waiting_bytes.saturating_add(bytes);
+                if self.waiting_bytes > WAITING_BYTES_MAX {
+                    self.commit()?;
                 }
             }
         }
@@ -128,6 +138,7 @@ impl IndexWriter {
         let mut commit = self.writer.prepare_commit()?;
         commit.set_payload(&self.payload.text());
         commit.commit()?;
+        self.waiting_bytes = 0;
         self.committed = self.payload.position;
         self.searcher.reload()?;
         Ok(self.committed)

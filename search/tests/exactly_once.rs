@@ -147,3 +147,28 @@ fn a_damaged_index_says_that_it_can_be_rebuilt() {
         }
     }
 }
+
+/// Every commit makes a segment, and merging keeps up with them.
+#[test]
+fn many_commits_leave_few_segments() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut writer = open(dir.path());
+    for n in 0..80 {
+        add(&mut writer, n * 3, n * 3 + 3);
+        writer.commit().unwrap();
+    }
+    assert_eq!(uids(&writer.searcher()), expected(240));
+    writer.close().unwrap();
+    let mut writer = open(dir.path());
+    add(&mut writer, 240, 243);
+    writer.commit().unwrap();
+    assert_eq!(uids(&writer.searcher()), expected(243));
+    writer.close().unwrap();
+    let is_segment = |e: &std::fs::DirEntry| e.path().extension().is_some_and(|e| e == "idx");
+    let segments = std::fs::read_dir(dir.path())
+        .unwrap()
+        .map(Result::unwrap)
+        .filter(is_segment)
+        .count();
+    assert!(segments < 20, "{segments}");
+}

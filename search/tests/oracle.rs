@@ -198,7 +198,7 @@ fn text(rng: &mut Rng, quoted: bool) -> String {
                 }
                 false => text,
             };
-            if !units(&piece).is_empty() {
+            if !units(&piece.replace('*', " ")).is_empty() {
                 return piece;
             }
         }
@@ -225,7 +225,7 @@ fn text(rng: &mut Rng, quoted: bool) -> String {
             .into(),
         _ => loop {
             let word = rng.pick(WORDS);
-            if !units(word).is_empty() {
+            if !units(&word.replace('*', " ")).is_empty() {
                 return word.into();
             }
         },
@@ -237,13 +237,14 @@ fn text(rng: &mut Rng, quoted: bool) -> String {
 fn values(p: &Placed, paths: &[&str]) -> Vec<String> {
     let mut out = Vec::new();
     for path in paths {
-        let mut value = Some(&Value::Object(p.event.ocsf.clone()).clone()).cloned();
-        for part in path.split('.') {
-            value = value.and_then(|v| v.get(part).cloned());
+        let mut parts = path.split('.');
+        let mut value = parts.next().and_then(|p0| p.event.ocsf.get(p0));
+        for part in parts {
+            value = value.and_then(|v| v.get(part));
         }
         match value {
             None | Some(Value::Null) => {}
-            Some(Value::String(s)) => out.push(s),
+            Some(Value::String(s)) => out.push(s.clone()),
             Some(other) => out.push(other.to_string()),
         }
     }
@@ -310,7 +311,7 @@ fn units(text: &str) -> Vec<Unit> {
 
 /// Whether the text holds the words in a row; with `wild`, `*` has its meaning.
 fn holds(text: &str, words: &str, wild: bool) -> bool {
-    let text = units(text);
+    let text = units(&text.replace('*', " "));
     if wild && words.contains('*') {
         // Beside Chinese a `*` divides.
         let mut spaced = String::new();

@@ -44,7 +44,11 @@ impl DocSet for SteadyScorer {
     }
 
     fn seek(&mut self, target: DocId) -> DocId {
-        if self.0.doc() >= target { self.0.doc() } else { self.0.seek(target) }
+        if self.0.doc() >= target {
+            self.0.doc()
+        } else {
+            self.0.seek(target)
+        }
     }
 
     fn doc(&self) -> DocId {

@@ -1,0 +1,553 @@
+//! The detector from policies as written to findings.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use detect::engine::Detector;
+use detect::policy::{Policies, load_text};
+use detect::reference::Tables;
+use detect::RuleSet;
+use model::{Batch, Delta, Event, Finding, FindingStatus, LedgerIndex, LogSource, Millis, StateKey, StateValue};
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+const MINUTE: i64 = 60_000;
+const HOUR: i64 = 60 * MINUTE;
+/// 2026-05-04T02:00:00Z, a Monday, 10:00 in Shanghai; on no bucket's edge but the hour's.
+const START: i64 = 1_777_860_000_000;
+
+/// A record as tests write it: minutes after [`START`] at which it happened and was received, and its event.
+#[derive(Clone, Debug)]
+struct Rec {
+    time: Millis,
+    received_at: Millis,
+    uid: String,
+    event: Option<Value>,
+}
+
+fn rec(n: usize, minute: f64, received: f64, event: Value) -> Rec {
+    let at = |m: f64| Millis(START + (m * MINUTE as f64) as i64);
+    Rec { time: at(minute), received_at: at(received), uid: format!("t/0/{n}"), event: Some(event) }
+}
+
+/// Records that were received two seconds after they happened.
+fn recs(events: &[(f64, Value)]) -> Vec<Rec> {
+    events.iter().enumerate().map(|(n, (minute, e))| rec(n, *minute, minute + 2.0 / 60.0, e.clone())).collect()
+}
+
+fn tick(received: f64) -> Rec {
+    Rec { event: None, ..rec(999_999, received, received, json!({})) }
+}
+
+struct Site {
+    policies: Arc<Policies>,
+    rules: Arc<RuleSet>,
+    tables: Tables,
+}
+
+fn site(policies: &str, tables: Value) -> Site {
+    let loaded = load_text(policies);
+    assert!(loaded.errors.iter().all(|e| e.is_lint()), "{:?}", loaded.errors);
+    let (rules, errors) = RuleSet::compile(&loaded.policies);
+    assert!(errors.is_empty(), "{errors:?}");
+    let mut all = Tables::default();
+    for (name, rows) in tables.as_object().unwrap() {
+        all.load(name, rows.to_string().as_bytes()).unwrap();
+    }
+    Site { policies: Arc::new(loaded.policies), rules: Arc::new(rules), tables: all }
+}
+
+type Store = BTreeMap<StateKey, StateValue>;
+
+fn apply(store: &mut Store, delta: &Delta) {
+    delta.delete.iter().for_each(|k| drop(store.remove(k)));
+    store.extend(delta.put.iter().cloned());
+}
+
+fn event(r: &Rec, fields: &Value) -> Event {
+    let class_uid = fields.get("class_uid").and_then(Value::as_u64).unwrap_or(3002) as u32;
+    Event {
+        uid: r.uid.as_str().into(),
+        class_uid,
+        time: r.time,
+        ocsf: fields.as_object().unwrap().clone(),
+        native: serde_json::Map::new(),
+        system: fields.get("system").and_then(Value::as_str).map(str::to_owned).map(Into::into),
+        commands: vec![],
+        logsource: LogSource::new("linux", "", "sshd"),
+    }
+}
+
+fn batches(detector: &Detector, first: u64, records: &[Rec]) -> Vec<Batch> {
+    let events: Vec<(LedgerIndex, Millis, Event)> = (first..)
+        .zip(records)
+        .filter_map(|(i, r)| Some((LedgerIndex(i), r.received_at, event(r, r.event.as_ref()?))))
+        .collect();
+    let mut by_class: BTreeMap<u32, Vec<(LedgerIndex, Millis, &Event)>> = BTreeMap::new();
+    for (i, at, e) in &events {
+        by_class.entry(e.class_uid).or_default().push((*i, *at, e));
+    }
+    let source: Arc<str> = "linux".into();
+    by_class.values().map(|events| Batch::build(&source, events, detector.wanted())).collect()
+}
+
+/// Runs the records, cut after each of `cuts`; at each cut the detector is made anew from its state where `restart`
+/// says so. All revisions in order, and the state at the end.
+fn run(site: &Site, records: &[Rec], cuts: &[usize], restart: bool) -> (Vec<Finding>, Store) {
+    let make = |store: &Store, position| {
+        let state = store.clone().into_iter().collect();
+        Detector::new(site.policies.clone(), site.rules.clone(), site.tables.clone(), state, position).unwrap()
+    };
+    let (mut store, mut findings) = (Store::new(), Vec::new());
+    let mut detector = make(&store, LedgerIndex(0));
+    let mut ends: Vec<usize> = cuts.iter().copied().filter(|c| *c < records.len()).collect();
+    ends.push(records.len());
+    ends.sort_unstable();
+    let mut start = 0;
+    for end in ends {
+        let part = &records[start..end];
+        let span: Vec<(LedgerIndex, Millis)> =
+            (start as u64..).zip(part).map(|(i, r)| (LedgerIndex(i), r.received_at)).collect();
+        let output = detector.process(&span, &batches(&detector, start as u64, part));
+        apply(&mut store, &output.delta);
+        assert_eq!(output.delta.position, LedgerIndex(end as u64));
+        findings.extend(output.findings);
+        start = end;
+        if restart {
+            detector = make(&store, LedgerIndex(end as u64));
+        }
+    }
+    (findings, store)
+}
+
+/// The revision of each finding that stands.
+fn last(findings: Vec<Finding>) -> BTreeMap<String, Finding> {
+    findings.into_iter().map(|f| (f.uid.clone(), f)).collect()
+}
+
+/// The findings that hold at the end, one a line: time in minutes, severity, account, evidence, message.
+fn told(site: &Site, records: &[Rec]) -> Vec<String> {
+    let mut standing: Vec<Finding> = last(run(site, records, &[], false).0).into_values().collect();
+    standing.retain(|f| f.status != FindingStatus::Resolved);
+    standing.sort_by(|a, b| (a.time, &a.message).cmp(&(b.time, &b.message)));
+    standing.iter().map(line).collect()
+}
+
+fn line(f: &Finding) -> String {
+    let evidence: Vec<String> = f.evidence.iter().map(|c| c.offset.to_string()).collect();
+    let labels = if f.labels.is_empty() { String::new() } else { format!(" {:?}", f.labels) };
+    format!(
+        "{} {} {} [{}] {}{labels}",
+        (f.time.0 - START) / MINUTE,
+        f.severity.name(),
+        f.account.as_deref().unwrap_or("-"),
+        evidence.join(" "),
+        f.message
+    )
+}
+
+fn logon(user: &str, ok: bool, ip: &str) -> Value {
+    json!({"class_uid": 3002, "activity_id": 1, "status_id": if ok { 1 } else { 2 }, "user": {"name": user},
+           "src_endpoint": {"ip": ip}, "device": {"hostname": "web-1", "ip": "10.20.0.1"}, "system": "host:web-1"})
+}
+
+fn session(uid: &str, minute_open: bool, person: &str) -> Value {
+    json!({"class_uid": 4007, "activity_id": if minute_open { 1 } else { 2 }, "actor": {"user": {"name": person}},
+           "metadata": {"correlation_uid": uid, "product": {"name": "JumpServer"}},
+           "dst_endpoint": {"ip": "10.20.0.1"}, "user": {"name": "root"}})
+}
+
+const RULES: &str = r#"
+title: Failed logon
+name: failed
+logsource: {product: ocsf, category: authentication}
+detection: {s: {activity_id: 1, status_id: 2}, condition: s}
+---
+title: Logon
+name: ok
+logsource: {product: ocsf, category: authentication}
+detection: {s: {activity_id: 1, status_id: 1}, condition: s}
+---
+title: Many failures
+name: many
+correlation: {type: event_count, rules: [failed], group-by: [user.name], timespan: 15m, condition: {gte: 3}}
+level: medium
+docket:
+  clauses: [AU-09]
+  dedup: {by: [$event.user.name], window: 1h}
+  actor: [$event.user.name]
+  message: "{count} failures of {event.user.name}"
+---
+title: Spraying
+name: spray
+correlation: {type: value_count, rules: [failed], group-by: [src_endpoint.ip], timespan: 15m, condition: {field: user.name, gte: 3}}
+level: high
+docket:
+  clauses: [AU-09]
+  actor: [$event.nothing]
+  message: "{count} accounts from {event.src_endpoint.ip}"
+---
+title: Failure, then success
+name: guessed
+correlation: {type: temporal_ordered, rules: [failed, ok], group-by: [user.name], timespan: 15m}
+level: high
+docket: {clauses: [AU-09], actor: [$event.user.name], message: "{event.user.name} got in"}
+---
+title: Unregistered account
+id: 11111111-1111-4111-8111-111111111111
+logsource: {product: ocsf, category: authentication}
+detection: {s: {status_id: 1}, condition: s}
+level: medium
+docket:
+  clauses: [AU-02]
+  lookup:
+    - {table: account_registry, key: {system: $event.docket.system, account: $event.user.name}, where: {state: active}, expect: none}
+    - {table: network_zones, as: zone, where: {cidr|covers: $event.src_endpoint.ip}, expect: any}
+  severity: [{level: critical, when: {"$event.user.name": root}}]
+  message: "{event.user.name} from {zone.zone|nowhere}"
+---
+title: Sessions
+name: sessions
+logsource: {product: ocsf, category: ssh_activity}
+detection: {s: {metadata.product.name: JumpServer}, condition: s}
+docket:
+  table:
+    key: [uid]
+    columns: {uid: $event.metadata.correlation_uid, address: $event.dst_endpoint.ip, account: $event.user.name, person: $event.actor.user.name}
+    keep: 24h
+---
+title: Not by the bastion
+name: direct
+logsource: {product: ocsf, category: authentication}
+detection: {s: {status_id: 1, user.name: root}, condition: s}
+level: high
+docket:
+  clauses: [AU-10]
+  lookup:
+    - table: sessions
+      key: {address: $event.device.ip, account: $event.user.name}
+      where: {time|gte: $event.time - 60s, time|lte: $event.time + 5s}
+      expect: none
+      claim: one
+  dedup: {by: [$event.user.name], window: 1h}
+  message: "no session"
+---
+title: By the bastion
+name: through
+logsource: {product: ocsf, category: authentication}
+detection: {s: {status_id: 1, user.name: root}, condition: s}
+level: informational
+docket:
+  clauses: [AU-99]
+  lookup:
+    - table: sessions
+      as: session
+      key: {address: $event.device.ip, account: $event.user.name}
+      where: {time|gte: $event.time - 60s, time|lte: $event.time + 5s}
+      claim: one
+  actor: [$session.person]
+  message: "session {session.uid}"
+---
+title: Session not closed
+name: open
+logsource: {product: ocsf, category: ssh_activity}
+detection: {s: {activity_id: 1}, condition: s}
+---
+title: Session closed
+name: close
+logsource: {product: ocsf, category: ssh_activity}
+detection: {s: {activity_id: 2}, condition: s}
+---
+title: A session stays open
+name: stays_open
+docket:
+  absence: {after: open, from: $event.time, by: $event.time + 30m, expect: close, match: {metadata.correlation_uid: $event.metadata.correlation_uid}}
+  clauses: [AU-22]
+  kind: compliance
+  actor: [$event.actor.user.name]
+  message: "{event.metadata.correlation_uid} is open"
+level: low
+---
+title: Disabled
+name: disabled
+logsource: {product: ocsf, category: account_change}
+detection: {s: {activity_id: 5}, condition: s}
+---
+title: Leaver
+name: leaver
+docket:
+  absence:
+    each:
+      - {table: hr_roster, as: leaver, where: {end_at|exists: true}}
+      - {table: account_registry, as: account, key: {owner_employee_id: $leaver.employee_id}, where: {state: active}}
+    from: $leaver.end_at - 7d
+    by: $leaver.end_at + 1h
+    expect: disabled
+    match: {user.name: $account.account}
+  clauses: [AU-04]
+  kind: compliance
+  dedup: {by: [$leaver.employee_id], window: 24h}
+  actor: [$account.account]
+  person: [$leaver.employee_id]
+  message: "{account.account} of {leaver.name}"
+level: high
+"#;
+
+fn tables() -> Value {
+    json!({
+        "account_registry": [
+            {"system": "host:*", "account": "li", "owner_employee_id": "E1", "state": "active"},
+            {"system": "host:*", "account": "root", "owner_employee_id": "E1", "state": "active"},
+            {"system": "crm", "account": "wu", "owner_employee_id": "E2", "state": "active"},
+        ],
+        "hr_roster": [
+            {"employee_id": "E1", "name": "Li", "end_at": null},
+            {"employee_id": "E2", "name": "Wu", "end_at": "2026-05-04T03:00:00Z"},
+        ],
+        "network_zones": [{"cidr": "10.8.0.0/16", "zone": "office"}],
+    })
+}
+
+/// The policies of RULES whose clauses are among `clauses`, the others' findings left out.
+fn only(site: &Site, records: &[Rec], clause: &str) -> Vec<String> {
+    let mut standing: Vec<Finding> = last(run(site, records, &[], false).0).into_values().collect();
+    standing.retain(|f| f.status != FindingStatus::Resolved && f.clauses.iter().any(|c| c == clause));
+    standing.sort_by(|a, b| (a.time, &a.message).cmp(&(b.time, &b.message)));
+    standing.iter().map(line).collect()
+}
+
+#[test]
+fn a_lookup_decides_and_tells() {
+    let site = site(RULES, tables());
+    let records = recs(&[
+        (0.0, logon("eve", true, "10.8.0.9")),
+        (1.0, logon("li", true, "10.8.0.9")),
+        (2.0, logon("Eve2", true, "192.168.0.1")),
+    ]);
+    assert_eq!(only(&site, &records, "AU-02"), ["0 Medium eve [0] eve from office", "2 Medium Eve2 [2] Eve2 from nowhere"]);
+    let all = last(run(&site, &records, &[], false).0);
+    let eve = all.values().find(|f| f.message.starts_with("eve")).unwrap();
+    assert_eq!(eve.rows.len(), 1, "the zone is cited");
+    assert_eq!(eve.person, None);
+}
+
+#[test]
+fn failures_are_counted_in_event_time() {
+    let site = site(RULES, tables());
+    let fail = |user| logon(user, false, "10.9.9.9");
+    let in_order = recs(&[(0.0, fail("li")), (5.0, fail("li")), (14.0, fail("li")), (40.0, fail("li"))]);
+    assert_eq!(only(&site, &in_order, "AU-09"), ["14 Medium li [0 1 2] 3 failures of li"]);
+    // The window is open at its start: 15 minutes to the millisecond are too long.
+    let edge = recs(&[(0.0, fail("li")), (5.0, fail("li")), (15.0, fail("li"))]);
+    assert!(only(&site, &edge, "AU-09").is_empty());
+    // One that comes an hour late completes it, and is marked so.
+    let mut late = recs(&[(0.0, fail("li")), (5.0, fail("li"))]);
+    late.push(rec(2, 4.0, 70.0, fail("li")));
+    late.push(rec(3, 6.0, 71.0, fail("li")));
+    assert_eq!(only(&site, &late, "AU-09"), ["5 Medium li [0 1 2 3] 4 failures of li"]);
+    let mut late = recs(&[(0.0, fail("li")), (5.0, fail("li"))]);
+    late.push(rec(2, 6.0, 70.0, fail("li")));
+    assert_eq!(only(&site, &late, "AU-09"), ["6 Medium li [0 1 2] 3 failures of li [\"late\"]"]);
+}
+
+#[test]
+fn distinct_values_and_sequences() {
+    let site = site(RULES, tables());
+    let fail = |user| logon(user, false, "10.9.9.9");
+    let spray = recs(&[(0.0, fail("a")), (1.0, fail("b")), (2.0, fail("a")), (3.0, fail("c"))]);
+    assert_eq!(only(&site, &spray, "AU-09"), ["3 High - [0 1 2 3] 3 accounts from 10.9.9.9"]);
+    let guessed = recs(&[(0.0, logon("x", true, "1.1.1.1")), (1.0, fail("x")), (2.0, logon("x", true, "1.1.1.1"))]);
+    assert_eq!(only(&site, &guessed, "AU-09"), ["2 High x [0 1 2] x got in"]);
+    let not = recs(&[(0.0, logon("x", true, "1.1.1.1")), (1.0, fail("x")), (17.0, logon("x", true, "1.1.1.1"))]);
+    assert!(only(&site, &not, "AU-09").is_empty());
+}
+
+#[test]
+fn a_session_explains_one_logon_the_nearest() {
+    let site = site(RULES, tables());
+    let root = || logon("root", true, "10.30.0.5");
+    // Two logons, one session: it explains the nearer one; nothing is said before the wait is over.
+    let mut records = recs(&[(0.0, root()), (0.5, session("s1", true, "li")), (0.6, root())]);
+    assert!(only(&site, &records, "AU-10").is_empty());
+    records.push(tick(3.0));
+    assert_eq!(only(&site, &records, "AU-10"), ["0 High root [0] no session"]);
+    assert_eq!(only(&site, &records, "AU-99"), ["0 Informational li [1 2] session s1"]);
+    // A session that comes an hour late refutes it.
+    records.push(Rec { uid: "t/0/7".into(), ..rec(7, -0.1, 60.0, session("s0", true, "wu")) });
+    assert!(only(&site, &records, "AU-10").is_empty());
+    let revisions = run(&site, &records, &[4], false).0;
+    let of = |clause: &str| revisions.iter().filter(|f| f.clauses[0] == clause).map(|f| f.status).collect::<Vec<_>>();
+    assert_eq!(of("AU-10"), [FindingStatus::New, FindingStatus::Resolved]);
+    assert_eq!(only(&site, &records, "AU-99").len(), 2);
+}
+
+#[test]
+fn what_is_missing_by_a_deadline() {
+    let site = site(RULES, tables());
+    let mut records = recs(&[(0.0, session("s1", true, "li")), (1.0, session("s2", true, "wu")), (9.0, session("s2", false, "wu"))]);
+    records.push(tick(30.5));
+    assert!(only(&site, &records, "AU-22").is_empty(), "the wait is not over");
+    records.push(tick(31.0));
+    assert_eq!(only(&site, &records, "AU-22"), ["30 Low li [0] s1 is open"]);
+    records.push(rec(5, 29.0, 90.0, session("s1", false, "li")));
+    assert!(only(&site, &records, "AU-22").is_empty(), "a late end resolves it");
+}
+
+#[test]
+fn a_leaver_whose_account_stays() {
+    let site = site(RULES, tables());
+    let disable = |user: &str| json!({"class_uid": 3001, "activity_id": 5, "user": {"name": user}});
+    let idle = vec![tick(0.0), tick(120.9)];
+    assert!(only(&site, &idle, "AU-04").is_empty());
+    let idle = vec![tick(0.0), tick(121.0)];
+    assert_eq!(only(&site, &idle, "AU-04"), ["120 High wu [] wu of Wu"]);
+    let finding = last(run(&site, &idle, &[], false).0).into_values().next().unwrap();
+    assert_eq!((finding.person.as_deref(), finding.rows.len()), (Some("E2"), 2));
+    let mut done = vec![tick(0.0), rec(1, 60.0, 60.1, disable("Wu")), tick(121.0)];
+    assert!(only(&site, &done, "AU-04").is_empty());
+    // After the deadline it does not count.
+    done[1] = rec(1, 120.1, 120.2, disable("Wu"));
+    assert_eq!(only(&site, &done, "AU-04").len(), 1);
+    // A ledger that begins after the deadline says nothing of it.
+    assert!(only(&site, &[tick(120.0), tick(300.0)], "AU-04").is_empty());
+}
+
+#[test]
+fn a_table_that_is_swapped_opens_and_closes_absences() {
+    let site = site(RULES, tables());
+    let make = || Detector::new(site.policies.clone(), site.rules.clone(), site.tables.clone(), vec![], LedgerIndex(0)).unwrap();
+    let mut detector = make();
+    detector.process(&[(LedgerIndex(0), Millis(START))], &[]);
+    let out = detector.advance(Millis(START + 3 * HOUR));
+    assert_eq!(out.findings.len(), 1);
+    assert_eq!(detector.next_deadline(), None);
+    let mut stays = site.tables.clone();
+    stays.load("hr_roster", br#"[{"employee_id": "E2", "name": "Wu"}]"#).unwrap();
+    detector.set_tables(stays);
+    let out = detector.advance(Millis(START + 3 * HOUR));
+    assert_eq!(out.findings.iter().map(|f| f.status).collect::<Vec<_>>(), [FindingStatus::Resolved]);
+    let mut detector = make();
+    detector.process(&[(LedgerIndex(0), Millis(START))], &[]);
+    assert_eq!(detector.next_deadline(), Some(Millis(START + 121 * MINUTE)));
+}
+
+#[test]
+fn a_gap_is_counted_and_does_not_fire() {
+    let site = site(RULES, json!({}));
+    let mut detector =
+        Detector::new(site.policies.clone(), site.rules.clone(), site.tables.clone(), vec![], LedgerIndex(0)).unwrap();
+    let records = recs(&[(0.0, logon("eve", true, "10.8.0.9"))]);
+    let out = detector.process(&[(LedgerIndex(0), records[0].received_at)], &batches(&detector, 0, &records));
+    assert!(out.findings.is_empty());
+    assert!(detector.gaps().keys().any(|(_, gap)| format!("{gap:?}") == "Table(\"account_registry\")"));
+}
+
+#[test]
+fn all_state_is_dropped_in_the_end() {
+    let site = site(RULES, tables());
+    let mut records = random_day(&[(0, 3, 0), (1, 3, 0), (2, 3, 0), (3, 3, 5), (4, 3, 9), (5, 1, 0), (6, 2, 0)]);
+    records.push(tick(60.0 * 24.0 * 9.0));
+    let (_, store) = run(&site, &records, &[], false);
+    let kinds: Vec<u8> = store.keys().map(|k| k[0]).collect();
+    // Engine time, and of the roster's leaver what was settled and reported.
+    assert_eq!(String::from_utf8_lossy(&kinds), "AEF");
+}
+
+/// Records from (kind, minute, delay in minutes).
+fn random_day(steps: &[(u8, u16, u16)]) -> Vec<Rec> {
+    let mut minute = 0.0;
+    let users = ["li", "wu", "root", "eve"];
+    let mut records = Vec::new();
+    for (n, (kind, gap, delay)) in steps.iter().enumerate() {
+        minute += f64::from(*gap) / 2.0;
+        let user = users[usize::from(*kind) / 8 % users.len()];
+        let ip = ["10.9.9.9", "10.8.0.1"][usize::from(*kind) / 64 % 2];
+        let uid = format!("s{}", n % 5);
+        let event = match kind % 8 {
+            0..=2 => logon(user, false, ip),
+            3 => logon(user, true, ip),
+            4 => logon("root", true, ip),
+            5 => session(&uid, true, user),
+            6 => session(&uid, false, user),
+            _ => json!({"class_uid": 3001, "activity_id": 5, "user": {"name": user}}),
+        };
+        records.push(rec(n, minute, minute + f64::from(*delay) / 2.0, event));
+    }
+    records
+}
+
+fn steps() -> impl Strategy<Value = Vec<(u8, u16, u16)>> {
+    prop::collection::vec((any::<u8>(), 0u16..8, prop_oneof![3 => Just(0u16), 1 => 0u16..40]), 1..60)
+}
+
+/// In the order in which they were received; what was received at one moment in the order of `swap`.
+fn arrive(mut records: Vec<Rec>) -> Vec<Rec> {
+    records.sort_by_key(|r| r.received_at);
+    let end = records.last().map_or(0.0, |r| ((r.received_at.0 - START) / MINUTE) as f64);
+    records.push(tick(end + 200.0));
+    records
+}
+
+/// What does not depend on the order of arrival: everything of the findings that stand but the label of lateness.
+fn standing(findings: Vec<Finding>) -> BTreeMap<String, Finding> {
+    let mut all = last(findings);
+    all.retain(|_, f| f.status != FindingStatus::Resolved);
+    all.values_mut().for_each(|f| f.labels.clear());
+    all
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn batches_and_restarts_change_nothing(steps in steps(), cuts in prop::collection::vec(0usize..60, 0..8)) {
+        let site = site(RULES, tables());
+        let records = arrive(random_day(&steps));
+        let (whole, state) = run(&site, &records, &[], false);
+        let (cut, cut_state) = run(&site, &records, &cuts, false);
+        let (restarted, restarted_state) = run(&site, &records, &cuts, true);
+        let whole = last(whole);
+        prop_assert_eq!(&cut, &restarted, "revisions");
+        prop_assert_eq!(&whole, &last(cut));
+        let keys = |s: &Store| s.keys().cloned().collect::<Vec<_>>();
+        prop_assert_eq!(keys(&state), keys(&restarted_state));
+        prop_assert_eq!(cut_state, restarted_state);
+    }
+
+    #[test]
+    fn the_order_of_arrival_changes_nothing(
+        steps in steps(),
+        delays in prop::collection::vec(0u16..300, 60),
+    ) {
+        let site = site(RULES, tables());
+        let one = random_day(&steps);
+        // The same events, each received at another time, within the lateness.
+        let mut other = one.clone();
+        for (r, delay) in other.iter_mut().zip(&delays) {
+            r.received_at = r.time.plus_ms(i64::from(*delay) * MINUTE);
+        }
+        // Engine time begins at the same moment.
+        let run = |records: Vec<Rec>| {
+            let mut records = arrive(records);
+            records.insert(0, tick(0.0));
+            standing(run(&site, &records, &[], false).0)
+        };
+        prop_assert_eq!(run(one), run(other));
+    }
+}
+
+#[test]
+fn hostile_events_do_not_panic() {
+    let site = site(RULES, tables());
+    let mut huge = logon("root", true, "10.8.0.1");
+    huge["user"]["name"] = json!((0..5_000).map(|i| format!("u{i}")).collect::<Vec<_>>());
+    huge["device"]["ip"] = json!((0..5_000).map(|i| format!("10.0.{}.{}", i / 256, i % 256)).collect::<Vec<_>>());
+    let mut records = vec![rec(0, 0.0, 0.0, huge.clone()), rec(1, 0.0, 0.0, json!({})), rec(2, 0.0, 0.0, session("", true, ""))];
+    records[0].time = Millis(i64::MAX);
+    records[2].time = Millis(i64::MIN);
+    records.push(Rec { uid: "no record id".into(), ..rec(3, 1.0, 1.0, huge) });
+    records.push(Rec { received_at: Millis(i64::MAX), ..tick(2.0) });
+    let (_, store) = run(&site, &records, &[1, 2, 3, 4], true);
+    assert!(!store.is_empty());
+    let _ = told(&site, &records);
+}

@@ -184,6 +184,9 @@ mod tests {
             check(&format!("{shell} 'cd /x; rm -rf y'"), &["cd /x", "rm -rf y"]);
         }
         check("su --command='id -u' bob", &["id -u"]);
+        // sudo before 1.9 logs arguments without quotes.
+        check("/bin/sh -c rm -rf /x", &["rm -rf /x"]);
+        check("sh -c 'rm -rf $1' x /data", &["rm -rf $1"]);
     }
 
     #[test]

@@ -579,7 +579,7 @@ fn is_bank_card(digits: &[u8]) -> bool {
             }
         })
         .sum();
-    known && sum % 10 == 0
+    known && sum.is_multiple_of(10)
 }
 
 #[cfg(test)]

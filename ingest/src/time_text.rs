@@ -53,17 +53,17 @@ pub fn parse_any(text: &str, received_at: Millis, zone: &TimeZone) -> Option<Par
     if text.len() > TEXT_BYTES_MAX {
         return None;
     }
-    if first.is_ascii_digit() || first == b'-' || first == b'+' {
-        if let Some(written) = digits_only(text) {
-            return match written {
-                Number::Epoch(time) => Some(ParsedTime {
-                    time,
-                    offset_minutes: None,
-                    flags: TimeFlags::default(),
-                }),
-                Number::Civil(civil) => civil.resolve(received_at, zone),
-            };
-        }
+    if matches!(first, b'0'..=b'9' | b'-' | b'+')
+        && let Some(written) = digits_only(text)
+    {
+        return match written {
+            Number::Epoch(time) => Some(ParsedTime {
+                time,
+                offset_minutes: None,
+                flags: TimeFlags::default(),
+            }),
+            Number::Civil(civil) => civil.resolve(received_at, zone),
+        };
     }
     let mut scan = Scan::new(text);
     let civil = iso(&mut scan).or_else(|| {

@@ -1,6 +1,8 @@
 //! Text formats over whole files: every record gives an event, hardly any is quarantined, and the events pass the
 //! independent checker. The files lie beside the checkout; where they are not, the tests say so and pass.
 
+#![allow(clippy::unwrap_used)]
+
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;

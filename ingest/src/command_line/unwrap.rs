@@ -220,7 +220,7 @@ impl Reader {
         let name = basename(words[0]);
         if SHELLS.contains(&name) {
             if let Some(script) = shell_script(words) {
-                self.script(script, depth + 1);
+                self.script(&script, depth + 1);
             } else {
                 self.itself(words);
             }
@@ -396,8 +396,9 @@ fn script_of(name: &str, words: &[&str]) -> Option<String> {
     }
 }
 
-/// The word after `-c` of a shell.
-fn shell_script<'a>(words: &[&'a str]) -> Option<&'a str> {
+/// The script after `-c` of a shell. Where it is one word and more follow, the quotes were lost on the way (sudo
+/// before 1.9 logs so), and all of them are the script; a shell would take them for its parameters.
+fn shell_script(words: &[&str]) -> Option<String> {
     let mut at = 1;
     let mut given = false;
     while let Some(word) = words.get(at) {
@@ -416,7 +417,13 @@ fn shell_script<'a>(words: &[&'a str]) -> Option<&'a str> {
         }
         at += 1;
     }
-    if given { words.get(at).copied() } else { None }
+    let script = words.get(at).filter(|_| given)?;
+    let is_whole = script.contains(|c: char| c.is_whitespace() || c == '$');
+    Some(if is_whole {
+        (*script).to_owned()
+    } else {
+        words[at..].join(" ")
+    })
 }
 
 /// What `kubectl exec`, `docker exec` and `docker run` run in a container.

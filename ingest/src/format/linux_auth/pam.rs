@@ -10,7 +10,7 @@ use crate::class;
 pub(super) fn event(line: &Line<'_>) -> Option<Event> {
     let text = line.message;
     let tag = line.envelope.tag.as_deref().unwrap_or("");
-    let old = tag.ends_with("(pam_unix)") || tag.ends_with("(pam_unix)") && !text.starts_with("pam_");
+    let old = tag.ends_with("(pam_unix)");
     let (module, service, kind, text) = if old {
         ("pam_unix", line.program, "", text)
     } else {
@@ -55,7 +55,7 @@ impl<'a> Pam<'_, 'a> {
             let f = fields(rest);
             let mut b = self.attempt(false, f.user);
             // The program's own line counts; other programs than these write none.
-            if (self.is_counted_elsewhere() && !self.old) || f.user.is_empty() && !self.old {
+            if !self.old && (self.is_counted_elsewhere() || f.user.is_empty()) {
                 b.label(DETAIL);
             }
             b.set("actor.user.name", f.ruser)
@@ -86,7 +86,7 @@ impl<'a> Pam<'_, 'a> {
             if !by.is_empty() {
                 b.set_some("actor.user.uid", by_uid);
             }
-            if self.is_counted_elsewhere() && !self.old || self.is_service() {
+            if self.is_service() || self.is_counted_elsewhere() && !self.old {
                 b.label(DETAIL);
             }
             return Some(b);

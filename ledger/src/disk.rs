@@ -123,14 +123,14 @@ impl Disk {
         Ok(self.tails[0].first)
     }
 
-    /// Some leaves, in order, from `index` on; none only where there is no such leaf.
-    pub(crate) fn run(&mut self, index: u64) -> Result<Vec<Bytes>, Error> {
+    /// Some leaves, in order, from `index` on, at most `most`; none only where there is no such leaf.
+    pub(crate) fn run(&mut self, index: u64, most: usize) -> Result<Vec<Bytes>, Error> {
         if self.tails.last().is_none_or(|t| index >= t.end()) && index >= self.refresh()? {
             return Ok(Vec::new());
         }
         match self.tails.iter().rfind(|t| t.first <= index) {
-            Some(tail) => tail.run(index),
-            None => self.frame_run(index),
+            Some(tail) => tail.run(index, most.min(RUN_LEAVES_MAX)),
+            None => self.frame_run(index, most),
         }
     }
 
@@ -160,7 +160,7 @@ impl Disk {
         Ok(&mut self.segments[at])
     }
 
-    fn frame_run(&mut self, index: u64) -> Result<Vec<Bytes>, Error> {
+    fn frame_run(&mut self, index: u64, most: usize) -> Result<Vec<Bytes>, Error> {
         let (first, leaves) = &self.frame;
         if !(*first..*first + leaves.len() as u64).contains(&index) {
             let segment = self.segment(index)?;
@@ -169,7 +169,7 @@ impl Disk {
             self.frame = (header.first, leaves);
         }
         let (first, leaves) = &self.frame;
-        Ok(leaves[(index - first) as usize..].to_vec())
+        Ok(leaves[(index - first) as usize..].iter().take(most).cloned().collect())
     }
 }
 
@@ -200,11 +200,11 @@ impl TailView {
         }
     }
 
-    fn run(&self, index: u64) -> Result<Vec<Bytes>, Error> {
+    fn run(&self, index: u64, most: usize) -> Result<Vec<Bytes>, Error> {
         let start = self.starts[(index - self.first) as usize];
         let mut scan = Scan::new(&self.path, &self.file, start, index);
         let (mut leaves, mut bytes) = (Vec::new(), 0);
-        while index + (leaves.len() as u64) < self.end() && leaves.len() < RUN_LEAVES_MAX && bytes < RUN_BYTES_MAX {
+        while index + (leaves.len() as u64) < self.end() && leaves.len() < most && bytes < RUN_BYTES_MAX {
             match scan.step()? {
                 Step::Leaf(_, leaf) => {
                     bytes += leaf.len();

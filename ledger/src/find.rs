@@ -16,7 +16,7 @@ pub(crate) fn find(disk: &mut Disk, wanted: &Coordinate, size: u64) -> Result<Op
     }
     let mut index = unsealed;
     while index < size {
-        let run = disk.run(index)?;
+        let run = disk.run(index, usize::MAX)?;
         if run.is_empty() {
             break;
         }

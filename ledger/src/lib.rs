@@ -20,6 +20,8 @@
 //! frames of leaves that the tail still has, `checkpoints` in a part of a checkpoint. [`Ledger::open`] cuts these,
 //! after the last checkpoint only. Anything else that does not hold is an [`Error::Integrity`].
 
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
 mod bundle;
 mod checkpoint;
 mod disk;

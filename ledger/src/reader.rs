@@ -89,11 +89,11 @@ impl Reader {
         let mut entries = Vec::with_capacity(end.saturating_sub(from.0).min(4096) as usize);
         let (mut index, mut bytes) = (from.0, 0);
         while index < end {
-            let run = self.run(index)?;
+            let run = self.run(index, (end - index) as usize)?;
             if run.is_empty() {
                 return Err(self.missing(index));
             }
-            for leaf in run.into_iter().take((end - index) as usize) {
+            for leaf in run {
                 bytes += leaf.len();
                 if bytes > max_bytes && !entries.is_empty() {
                     return Ok(entries);
@@ -119,7 +119,7 @@ impl Reader {
     /// As [`Reader::entry`].
     pub fn leaf_bytes(&self, index: LedgerIndex) -> Result<Bytes, Error> {
         self.within(index.0.saturating_add(1), index.0)?;
-        self.run(index.0)?
+        self.run(index.0, 1)?
             .into_iter()
             .next()
             .ok_or_else(|| self.missing(index.0))
@@ -224,11 +224,11 @@ impl Reader {
         Ok(ProofBundle::new(&leaf, index, &proof, &checkpoint, self.vkey()?))
     }
 
-    /// Some leaves from `index` on.
-    fn run(&self, index: u64) -> Result<Vec<Bytes>, Error> {
+    /// Some leaves from `index` on, at most `most`.
+    fn run(&self, index: u64, most: usize) -> Result<Vec<Bytes>, Error> {
         match self.recent.as_ref().and_then(|r| r.run(index)) {
-            Some(run) => Ok(run.from(index).collect()),
-            None => self.state().disk.run(index),
+            Some(run) => Ok(run.from(index).take(most).collect()),
+            None => self.state().disk.run(index, most),
         }
     }
 

@@ -290,10 +290,10 @@ impl Segments {
                 Found::Not(what) => break Some(what),
             };
             // Only these can have been torn by a crash: the tail lets go of leaves after an fsync.
-            if header.end() > first {
-                if let Err(what) = header.leaves(&path, &file)? {
-                    break Some(what);
-                }
+            if header.end() > first
+                && let Err(what) = header.leaves(&path, &file)?
+            {
+                break Some(what);
             }
             (at, index) = (header.next_at(), header.end());
             group.merge(&header.positions);

@@ -29,23 +29,24 @@ impl Tree {
     /// The first `need` hashes, or more, of a tile.
     fn tile(&mut self, disk: &mut Disk, level: u32, n: u64, need: usize) -> Result<&[Hash], Error> {
         let mut hashes = self.tiles.remove(&(level, n)).unwrap_or_default();
-        if hashes.len() < need && level > 0 {
-            if let Some(full) = tile::read(disk.dir(), level, n)? {
-                hashes = full;
-            }
+        if hashes.len() < need
+            && level > 0
+            && let Some(full) = tile::read(disk.dir(), level, n)?
+        {
+            hashes = full;
         }
         while hashes.len() < need {
             let next = n * TILE_HASHES + hashes.len() as u64;
             if level == 0 {
-                let leaves = disk.run(next)?;
+                let room = TILE_HASHES as usize - hashes.len();
+                let leaves = disk.run(next, room)?;
                 if leaves.is_empty() {
                     return Err(Error::OutOfRange {
                         given: next,
                         size: next,
                     });
                 }
-                let room = TILE_HASHES as usize - hashes.len();
-                hashes.extend(leaves.iter().take(room).map(|leaf| leaf_hash(leaf)));
+                hashes.extend(leaves.iter().map(|leaf| leaf_hash(leaf)));
             } else if level == 1 && (next + 1) * TILE_HASHES <= disk.unsealed()? {
                 hashes.push(disk.group_root(next * TILE_HASHES)?);
             } else {

@@ -92,7 +92,11 @@ fn a_crash_within_sealing_leaves_every_leaf_once() {
     let segment = files(&after.path().join("segments")).remove(0);
     let len = fs::metadata(&segment).unwrap().len();
     let name = Path::new("segments").join(segment.file_name().unwrap());
-    for cut in (0..100).chain((100..len).step_by(4099)).chain([len - 1, len]) {
+    for cut in (0..100)
+        .step_by(9)
+        .chain((100..len).step_by(9973))
+        .chain([len - 1, len])
+    {
         for zeros in [false, true] {
             let damage = |dir: &Path| match zeros {
                 true => zero_from(&dir.join(&name), cut),

@@ -8,13 +8,14 @@ use super::extension;
 use super::load::{Directory, Draft};
 use super::read::{self, Scope, reference, value};
 use super::{
-    Absence, Body, Compare, Condition, Correlation, CorrelationCondition, CorrelationKind, EventField, Expression,
-    Feeder, Lookup, MessagePart, Op, Opens, Policy, PolicyIndex, Reference, Root, Subject, Value,
+    Absence, Body, Compare, Condition, Correlation, CorrelationCondition, CorrelationKind, EventField, EventTable,
+    Expect, Expression, Feeder, Lookup, MessagePart, Op, Opens, Policy, PolicyIndex, Reference, Root, Subject, Test,
+    Value,
 };
-use crate::Problem;
 use crate::report::{Report, nearest};
 use crate::sigma::{Ast, Number, Pattern, parse_condition};
 use crate::yaml::{Kind, Node};
+use crate::{Place, PolicyError, Problem};
 
 /// Rules that one correlation may name.
 const FEEDERS_MAX: usize = 64;
@@ -31,7 +32,7 @@ pub(crate) fn bind_tables(report: &mut Report, lookups: &mut [Lookup], directory
                 key: "claim".to_owned(),
                 reason,
             };
-            report.errors.push(crate::PolicyError {
+            report.errors.push(PolicyError {
                 place: lookup.place.clone(),
                 problem,
             });
@@ -476,41 +477,11 @@ pub(crate) fn absence(
 /// Adds every field of events that the policy refers to.
 pub(crate) fn collect_fields(policy: &mut Policy, directory: &Directory) {
     let mut out: BTreeSet<EventField> = BTreeSet::new();
-    {
-        let mut reference = |r: &Reference| {
-            if let Root::Event(field) = &r.root {
-                out.insert(field.clone());
-            }
-        };
-        policy.actor.iter().chain(&policy.person).for_each(&mut reference);
-        policy.dedup.iter().flat_map(|d| &d.by).for_each(&mut reference);
-        for part in policy.message.iter().flat_map(|m| &m.0) {
-            if let MessagePart::Value { reference: r, .. } = part {
-                reference(r);
-            }
+    for_each_reference(policy, &mut |r| {
+        if let Root::Event(field) = &r.root {
+            out.insert(field.clone());
         }
-        policy
-            .severity
-            .iter()
-            .for_each(|s| of_condition(&s.when, &mut reference));
-        match &policy.body {
-            Body::Rule(rule) => {
-                rule.lookups.iter().for_each(|l| of_lookup(l, &mut reference));
-                rule.table
-                    .iter()
-                    .flat_map(|t| &t.columns)
-                    .for_each(|(_, r)| reference(r));
-            }
-            Body::Absence(absence) => {
-                if let Opens::Each(lookups) = &absence.opens {
-                    lookups.iter().for_each(|l| of_lookup(l, &mut reference));
-                }
-                absence.from.iter().chain([&absence.by]).for_each(&mut reference);
-                absence.matching.iter().for_each(|(_, v)| of_value(v, &mut reference));
-            }
-            Body::Correlation(_) => {}
-        }
-    }
+    });
     if let Body::Correlation(correlation) = &policy.body {
         // `$event` is the completing event, which may be of any of the rules, each with its own names.
         let namespaces: BTreeSet<Namespace> = correlation
@@ -525,6 +496,108 @@ pub(crate) fn collect_fields(policy: &mut Policy, directory: &Directory) {
         );
     }
     policy.fields.extend(out);
+}
+
+/// The joins of a policy, in order.
+fn lookups(policy: &Policy) -> &[Lookup] {
+    match &policy.body {
+        Body::Rule(rule) => &rule.lookups,
+        Body::Absence(Absence {
+            opens: Opens::Each(lookups),
+            ..
+        }) => lookups,
+        _ => &[],
+    }
+}
+
+fn for_each_reference(policy: &Policy, each: &mut dyn FnMut(&Reference)) {
+    policy.actor.iter().chain(&policy.person).for_each(&mut *each);
+    policy.dedup.iter().flat_map(|d| &d.by).for_each(&mut *each);
+    for part in policy.message.iter().flat_map(|m| &m.0) {
+        if let MessagePart::Value { reference, .. } = part {
+            each(reference);
+        }
+    }
+    policy.severity.iter().for_each(|s| of_condition(&s.when, each));
+    lookups(policy).iter().for_each(|l| of_lookup(l, each));
+    match &policy.body {
+        Body::Rule(rule) => rule.table.iter().flat_map(|t| &t.columns).for_each(|(_, r)| each(r)),
+        Body::Absence(absence) => {
+            absence.from.iter().chain([&absence.by]).for_each(&mut *each);
+            absence.matching.iter().for_each(|(_, v)| of_value(v, each));
+        }
+        Body::Correlation(_) => {}
+    }
+}
+
+/// Reports columns that an event table does not have, and references to rows that a lookup does not bind.
+pub(crate) fn check_columns(policies: &[Option<Policy>], drafts: &mut [Draft]) {
+    for (policy, draft) in policies.iter().zip(drafts) {
+        let Some(policy) = policy else { continue };
+        let mut known: BTreeMap<&str, (&Lookup, Option<&EventTable>)> = BTreeMap::new();
+        for lookup in lookups(policy) {
+            let keeper = lookup.event_table.and_then(|i| policies[i.0 as usize].as_ref());
+            let table = keeper.and_then(Policy::rule).and_then(|r| r.table.as_ref());
+            known.extend(lookup.alias.as_deref().map(|alias| (alias, (lookup, table))));
+            let Some(table) = table else { continue };
+            let mut columns: Vec<&str> = lookup.key.iter().map(|(c, _)| &**c).collect();
+            own_columns(&lookup.condition, &mut columns);
+            for column in columns {
+                draft
+                    .report
+                    .errors
+                    .extend(unknown_column(table, &lookup.table, column, &lookup.place));
+            }
+        }
+        let mut errors = Vec::new();
+        for_each_reference(policy, &mut |r| {
+            let Root::Alias { alias, column } = &r.root else { return };
+            match known.get(&**alias) {
+                Some((lookup, _)) if lookup.expect == Expect::None => {
+                    let lint = format!("`{alias}` is expected to have no row, so `${r}` has no value");
+                    errors.push(PolicyError {
+                        place: lookup.place.clone(),
+                        problem: Problem::Lint(lint),
+                    });
+                }
+                Some((lookup, Some(table))) => {
+                    errors.extend(unknown_column(table, &lookup.table, column, &lookup.place))
+                }
+                _ => {}
+            }
+        });
+        errors.dedup();
+        draft.report.errors.extend(errors);
+    }
+}
+
+fn unknown_column(table: &EventTable, name: &str, column: &str, place: &Place) -> Option<PolicyError> {
+    let mut known = table.columns.iter().map(|(c, _)| &**c).chain(["time", "record"]);
+    let head = column.split('.').next().unwrap_or(column);
+    if known.clone().any(|c| c == column || c == head) {
+        return None;
+    }
+    let problem = Problem::Dangling {
+        what: "column of that event table",
+        given: format!("{name}.{column}"),
+        nearest: nearest(column, &mut known),
+    };
+    Some(PolicyError {
+        place: place.clone(),
+        problem,
+    })
+}
+
+/// The columns of the row itself that a condition tests.
+fn own_columns<'c>(condition: &'c Condition, out: &mut Vec<&'c str>) {
+    match condition {
+        Condition::All(cs) | Condition::Any(cs) | Condition::None(cs) => cs.iter().for_each(|c| own_columns(c, out)),
+        Condition::Test(Test {
+            subject: Subject::Column(column),
+            ..
+        }) => out.push(column),
+        Condition::Test(_) => {}
+    }
 }
 
 fn of_lookup(lookup: &Lookup, each: &mut dyn FnMut(&Reference)) {

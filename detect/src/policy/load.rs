@@ -102,6 +102,12 @@ pub fn load(files: &[SourceFile], placeholders: &Placeholders) -> Loaded {
             }
         }
     }
+    link::check_columns(&policies, &mut drafts);
+    for (policy, draft) in policies.iter_mut().zip(&drafts) {
+        if draft.report.is_broken() {
+            *policy = None;
+        }
+    }
     link::drop_broken(&mut policies, &mut drafts);
     link::set_reports(&mut policies);
     errors.extend(drafts.into_iter().flat_map(|d| d.report.errors));
@@ -416,6 +422,10 @@ fn policy(
         }
         _ => None,
     });
+    if level.is_none() && !clauses.is_empty() && !silent {
+        let lint = "it has clauses and no `level`; its findings are of medium severity".to_owned();
+        report.at(node, Problem::Lint(lint));
+    }
     let is_table = matches!(&body, Body::Rule(Rule { table: Some(_), .. }));
     if is_table && draft.name.is_none() {
         let why = "a table is called as its rule".to_owned();
@@ -438,7 +448,7 @@ fn policy(
             version: draft.version.clone(),
         },
         name: draft.name.as_deref().map(Into::into),
-        place: node.place(&draft.report.file),
+        place: node.place(&report.file),
         description,
         level,
         status,

@@ -260,6 +260,10 @@ mod tests {
             &["mongosh --eval db.dropDatabase()", "sql: db.dropDatabase()"],
         );
         check("mysql db <<E\ndrop table a;\nE", &["mysql db", "sql: drop table a"]);
+        check(
+            "mysql -uoracle -pace -sNe 'drop table a' db",
+            &["mysql -uoracle -pace -sNe drop table a db", "sql: drop table a"],
+        );
         check("DROP TABLE customer;", &["sql: DROP TABLE customer"]);
         check(
             "select *\n  from t; /* a;b */ delete from t",

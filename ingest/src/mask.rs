@@ -205,13 +205,14 @@ static ANCHOR: LazyLock<AhoCorasick> = LazyLock::new(|| {
 
 fn secrets(text: &str, spans: &mut Vec<Range<usize>>) {
     let mut masked_until = 0;
-    // Up to where programs' options were looked at, so that a text of nothing but `mysql` stays linear.
-    let mut options_until = 0;
+    // Up to where each program's options were looked at, so that a text of nothing but `mysql` stays linear.
+    let mut options_until = [0; ANCHORS.len()];
     for found in ANCHOR.find_iter(text) {
         if found.start() < masked_until {
             continue;
         }
         let (anchor, rule) = ANCHORS[found.pattern().as_usize()];
+        let options_until = &mut options_until[found.pattern().as_usize()];
         let end = found.end();
         let span = match rule {
             Rule::Key => key_value(text, found.start(), end),
@@ -220,22 +221,22 @@ fn secrets(text: &str, spans: &mut Vec<Range<usize>>) {
             Rule::Bearer => value(text, end, false).filter(|v| v.len() >= 8),
             Rule::Url => userinfo(text, end),
             Rule::Identified => identified(text, end),
-            Rule::Program { .. } | Rule::Curl | Rule::SqlPlus if end < options_until => None,
+            Rule::Program { .. } | Rule::Curl | Rule::SqlPlus if end < *options_until => None,
             Rule::Program {
                 letter,
                 attached,
                 separate,
             } => {
-                options_until = command_end(text, end);
-                program(text, end..options_until, letter, attached, separate)
+                *options_until = command_end(text, end);
+                program(text, end..*options_until, letter, attached, separate)
             }
             Rule::Curl => {
-                options_until = command_end(text, end);
-                curl(text, end..options_until)
+                *options_until = command_end(text, end);
+                curl(text, end..*options_until)
             }
             Rule::SqlPlus => {
-                options_until = command_end(text, end);
-                sqlplus(text, end..options_until)
+                *options_until = command_end(text, end);
+                sqlplus(text, end..*options_until)
             }
             Rule::Token { more } => {
                 // Case was folded to find it, and matters.
@@ -602,6 +603,7 @@ mod tests {
             ("mysqldump --password=abc db", "mysqldump --password=*** db"),
             ("mysql -u root -p'a b' db", "mysql -u root -p'***' db"),
             ("sshpass -p hunter2 ssh h", "sshpass -p *** ssh h"),
+            ("sshpass -p a mysql -pb x", "sshpass -p *** mysql -p*** x"),
             ("sshpass -phunter2 ssh h", "sshpass -p*** ssh h"),
             ("curl -u bob:s3 https://h/", "curl -u bob:*** https://h/"),
             ("curl --user 'bob:s 3' https://h/", "curl --user 'bob:***' https://h/"),

@@ -371,7 +371,7 @@ fn values<'a>(words: &[&'a str], short: &str, long: &[&str]) -> Vec<&'a str> {
                 && word.len() > 2
             {
                 found.push(&word[2..]);
-            } else if word.len() > 1 && word.ends_with(|c| short.contains(c)) {
+            } else if word.len() > 1 && word.ends_with(|c| short.contains(c)) && is_cluster(word) {
                 i += 1;
                 found.extend(words.get(i));
             }
@@ -379,6 +379,12 @@ fn values<'a>(words: &[&'a str], short: &str, long: &[&str]) -> Vec<&'a str> {
         i += 1;
     }
     found
+}
+
+/// Options without a value before the last letter: `-tAc`, but not the `-pace` of a password.
+fn is_cluster(word: &str) -> bool {
+    let letters = &word[1..word.len() - 1];
+    letters.bytes().all(|b| b"tAqXxwWa1EsNBfrvnCl".contains(&b))
 }
 
 /// The script of programs that take one as a value or as the rest of their words.

@@ -168,3 +168,19 @@ impl FactRow {
         }))
     }
 }
+
+#[cfg(test)]
+impl Fact {
+    /// A fact of one OCSF field `v`, for tests.
+    pub fn of(uid: &str, time: i64, values: &[&str]) -> Arc<Fact> {
+        let captured = Captured::new(StateId(1), Namespace::Ocsf, [EventField::new(Namespace::Ocsf, "v")]);
+        Arc::new(Fact {
+            captured: Arc::new(captured),
+            uid: uid.into(),
+            index: LedgerIndex(0),
+            time: Millis(time),
+            received_at: Millis(time),
+            values: vec![values.iter().map(|v| Arc::from(*v)).collect()],
+        })
+    }
+}

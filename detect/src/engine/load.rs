@@ -17,7 +17,7 @@ use super::state::{self, Kind};
 use super::subject::{Judge, SubjectRow};
 use super::timer::Due;
 use super::window::{self, Entry};
-use super::{Clock, Detector, StateError, flow};
+use super::{Clock, Detector, StateError, correlate};
 use crate::policy::{Body, PolicyIndex};
 use crate::reference::Found;
 
@@ -250,7 +250,7 @@ impl Detector {
         let mut values: Vec<Arc<str>> = row
             .feeders
             .iter()
-            .flat_map(|f| flow::counted_values(c, *f, &fact))
+            .flat_map(|f| correlate::counted_values(c, *f, &fact))
             .collect();
         values.sort();
         values.dedup();
@@ -293,7 +293,6 @@ impl Detector {
                 continue;
             };
             self.open(index, policy, expectation);
-            self.refresh_missing(index, policy, &fact.uid);
         }
     }
 

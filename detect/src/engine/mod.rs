@@ -10,6 +10,10 @@
 
 mod absence;
 mod bucket;
+mod correlate;
+mod due;
+mod event_table;
+mod expect;
 mod fact;
 mod finding;
 mod flow;
@@ -17,6 +21,7 @@ mod found;
 mod load;
 mod plan;
 mod references;
+mod report;
 mod rows;
 mod state;
 mod subject;

@@ -71,7 +71,7 @@ impl Plan {
                 state: StateId(0),
                 consumers: Vec::new(),
                 deferred: deferred(p),
-                waits: p.wait_ms != WAIT_DEFAULT_MS,
+                waits: p.rule().is_some_and(|r| r.lookups.iter().any(|l| waits(p, l))),
                 withdrawable: false,
                 readers: Vec::new(),
                 circular: circular.contains(&i),
@@ -134,11 +134,13 @@ fn state_id(policy: &Policy, upstream: &[StateId]) -> StateId {
     ))
 }
 
+/// Whether a join with a reference table is judged later, because the policy says how long to wait.
+fn waits(policy: &Policy, lookup: &Lookup) -> bool {
+    lookup.expect == Expect::None && lookup.event_table.is_none() && policy.wait_ms != WAIT_DEFAULT_MS
+}
+
 fn deferred(policy: &Policy) -> bool {
-    let none = |l: &Lookup| l.expect == Expect::None && policy.wait_ms != WAIT_DEFAULT_MS;
-    policy
-        .rule()
-        .is_some_and(|r| r.lookups.iter().any(|l| l.event_table.is_some() || none(l)))
+    policy.rule().is_some_and(|r| r.lookups.iter().any(|l| l.event_table.is_some() || waits(policy, l)))
 }
 
 /// The policies whose events `policy` takes, once each.

@@ -41,7 +41,11 @@ fn walk_object<'a>(object: &'a Map<String, Value>, path: &str, depth: usize, fou
 fn elements<'a>(value: &'a Value, depth: usize, found: &mut dyn FnMut(&'a Value)) {
     match value {
         Value::Null => {}
-        Value::Array(items) if depth > 0 => items.iter().for_each(|item| elements(item, depth - 1, found)),
+        Value::Array(items) => {
+            if depth > 0 {
+                items.iter().for_each(|item| elements(item, depth - 1, found));
+            }
+        }
         other => found(other),
     }
 }

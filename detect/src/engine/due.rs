@@ -1,0 +1,135 @@
+//! What happens when something is due.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::Detector;
+use super::bucket::{Bucket, BucketId};
+use super::fact::{Fact, Order};
+use super::state::{Kind, key};
+use super::timer::Due;
+use crate::policy::{Body, Policies, PolicyIndex};
+
+impl Detector {
+    pub(super) fn due(&mut self, due: Due) {
+        let policies = self.policies.clone();
+        match due {
+            Due::Subject(rule, uid) => {
+                if self.subjects.get(&rule).is_some_and(|s| s.get(&uid).is_some()) {
+                    self.judge(rule, [uid].into());
+                }
+            }
+            Due::Window(index, group, order) => {
+                let policy = policies.get(index);
+                let Body::Correlation(c) = &policy.body else { return };
+                let now = self.clock.now;
+                let ready =
+                    |f: &Fact| now.is_some_and(|now| now >= f.settled(policy.lateness_ms).plus_ms(policy.wait_ms));
+                let Some(entries) = self.windows.get_mut(&(index, group.clone())) else {
+                    return;
+                };
+                let changes = entries.judge_one(c, &order, &ready);
+                self.windows_changed(&policies, index, c, &group, changes);
+            }
+            Due::Expectation(index, id) => {
+                let first = self.clock.first;
+                let Some(e) = self.absences.get_mut(&index).and_then(|a| a.get_mut(&id)) else {
+                    return;
+                };
+                if !e.settled.judged {
+                    e.settled.judged = true;
+                    e.settled.void |= first.is_none_or(|first| e.by <= first);
+                    self.write_settled(index, &id);
+                    self.refresh_missing(index, policies.get(index), &id);
+                }
+            }
+            Due::ForgetMember(id, order) => {
+                self.settle(&id);
+                self.changes.delete(self.member_key(&id, &order));
+                if let Some(bucket) = self.buckets.get_mut(&id) {
+                    bucket.members.remove(&order);
+                }
+                if self.event_bucket.get(&(id.0, order.1.clone())) == Some(&id) {
+                    self.event_bucket.remove(&(id.0, order.1.clone()));
+                }
+            }
+            Due::ForgetEntry(index, group, order) => self.forget_entry(&policies, index, &group, &order),
+            Due::ForgetSubject(rule, uid) => {
+                if let Some(subjects) = self.subjects.get_mut(&rule) {
+                    subjects.expire(&uid);
+                }
+                self.changes
+                    .delete(key(Kind::Subject, self.state(rule), &[uid.as_bytes()]));
+            }
+            Due::ForgetRow(rule, order) => {
+                self.table(rule).remove(&order);
+                self.changes.delete(self.row_key(rule, &order));
+            }
+            Due::ForgetOpened(index, id) => {
+                let bucket = self.event_bucket.remove(&(index, id.clone()));
+                if let Some(bucket) = bucket {
+                    self.settle(&bucket);
+                    let by = self.absences.get(&index).and_then(|a| a.get(&id)).map(|e| e.by);
+                    if let (Some(b), Some(by)) = (self.buckets.get_mut(&bucket), by) {
+                        b.members.remove(&(by, id.clone()));
+                        let forgotten = b.members.is_empty();
+                        if forgotten {
+                            self.forget_bucket(&bucket);
+                        }
+                    }
+                }
+                self.close(index, &id);
+            }
+            Due::ForgetExpected(index, order) => {
+                if let Some(absences) = self.absences.get_mut(&index) {
+                    absences.forget(&order);
+                }
+                self.changes.delete(self.expected_key(index, &order));
+            }
+            Due::ForgetBucket(id) => {
+                let now = self.clock.now;
+                let over =
+                    |b: &Bucket| b.members.is_empty() && b.expires.is_none_or(|e| now.is_some_and(|now| e <= now));
+                if self.buckets.get(&id).is_some_and(over) {
+                    self.settle(&id);
+                    self.forget_bucket(&id);
+                }
+            }
+        }
+    }
+
+    pub(super) fn forget_bucket(&mut self, id: &BucketId) {
+        self.buckets.remove(id);
+        if self.plan.node(id.0).withdrawable {
+            self.changes
+                .delete(key(Kind::Finding, self.state(id.0), &[id.1.as_bytes()]));
+        }
+    }
+
+    pub(super) fn forget_entry(&mut self, policies: &Policies, index: PolicyIndex, group: &Arc<str>, order: &Order) {
+        let Body::Correlation(c) = &policies.get(index).body else {
+            return;
+        };
+        // What still has to be told of windows that this event is in is told before it goes.
+        let Some(entries) = self.windows.get(&(index, group.clone())) else {
+            return;
+        };
+        let end = order.0.plus_ms(c.timespan_ms);
+        let affected: BTreeSet<BucketId> = entries
+            .between_times(order.0.plus_ms(-1), end)
+            .filter_map(|e| e.bucket.clone())
+            .collect();
+        let own = entries.get(order).and_then(|e| e.bucket.clone());
+        affected.iter().for_each(|id| self.settle(id));
+        if let Some(bucket) = own.and_then(|id| self.buckets.get_mut(&id)) {
+            bucket.members.remove(order);
+        }
+        if let Some(entries) = self.windows.get_mut(&(index, group.clone())) {
+            entries.expire(c, order);
+            if entries.is_empty() {
+                self.windows.remove(&(index, group.clone()));
+            }
+        }
+        self.changes.delete(self.entry_key(index, group, order));
+    }
+}

@@ -1,0 +1,135 @@
+//! Events become rows of tables; what asked for a row is judged again when it changes.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use serde_json::{Map, Value as Json};
+
+use super::Detector;
+use super::fact::{Fact, Order};
+use super::rows::{RowEvent, row_keys};
+use super::state::{Kind, key};
+use super::timer::Due;
+use crate::policy::{EventTable, Policy, PolicyIndex};
+use crate::reference::{EventRow, Found, resolve};
+use crate::sigma::lower;
+
+impl Detector {
+    pub(super) fn add_row(
+        &mut self,
+        rule: PolicyIndex,
+        policy: &Policy,
+        table: &EventTable,
+        fact: &Arc<Fact>,
+        found: &Found,
+    ) {
+        let Some(record) = fact.record() else { return };
+        let scope = self.scope_of(fact, found);
+        let mut columns = Map::new();
+        for (name, reference) in &table.columns {
+            let mut values: Vec<Json> = resolve(reference, &scope)
+                .iter()
+                .map(|i| Json::String(i.text().into_owned()))
+                .collect();
+            let value = if values.len() > 1 {
+                Json::Array(values)
+            } else {
+                values.pop().unwrap_or(Json::Null)
+            };
+            columns.insert(name.to_string(), value);
+        }
+        let cells: Vec<String> = table
+            .key
+            .iter()
+            .map(|k| columns.get(&**k).map(text).unwrap_or_default())
+            .collect();
+        // An event that lacks the key is a row of its own.
+        let id: Arc<str> = if cells.is_empty() || cells.iter().any(String::is_empty) {
+            format!("#{}", fact.uid).into()
+        } else {
+            crate::reference::key(cells.iter().map(String::as_str)).into()
+        };
+        let readers = &self.plan.node(rule).readers;
+        let lateness = readers
+            .iter()
+            .map(|(r, ..)| self.policies.get(*r).lateness_ms + self.policies.get(*r).wait_ms)
+            .max();
+        // Rows outlive all events that may ask for them.
+        let kept = table
+            .keep_ms
+            .saturating_add(lateness.unwrap_or(0))
+            .saturating_add(policy.wait_ms);
+        let expires = self.kept_until(fact, policy.lateness_ms, kept);
+        let event = RowEvent {
+            uid: fact.uid.clone(),
+            time: fact.time,
+            record,
+            expires,
+            id,
+            columns,
+        };
+        self.changes.put(self.row_key(rule, &event.order()), &event);
+        self.timers.set(expires, Due::ForgetRow(rule, event.order()));
+        let (before, after) = self.table(rule).insert(event);
+        self.row_changed(rule, before, after);
+    }
+
+    pub(super) fn table(&mut self, rule: PolicyIndex) -> &mut super::rows::Table {
+        let asked = self
+            .plan
+            .node(rule)
+            .readers
+            .iter()
+            .map(|(_, _, columns)| columns.clone());
+        self.rows.entry(rule).or_insert_with(|| super::rows::Table::new(asked))
+    }
+
+    pub(super) fn row_key(&self, rule: PolicyIndex, order: &Order) -> Vec<u8> {
+        key(
+            Kind::Row,
+            self.state(rule),
+            &[&order.0.0.to_be_bytes(), order.1.as_bytes()],
+        )
+    }
+
+    pub(super) fn remove_row(&mut self, rule: PolicyIndex, order: &Order) {
+        if self.table(rule).get(order).is_none() {
+            return;
+        }
+        self.changes.delete(self.row_key(rule, order));
+        let (before, after) = self.table(rule).remove(order);
+        self.row_changed(rule, before, after);
+    }
+
+    /// The events that asked for a row that changed are judged again.
+    pub(super) fn row_changed(&mut self, rule: PolicyIndex, before: Option<EventRow>, after: Option<EventRow>) {
+        if before == after {
+            return;
+        }
+        for (reader, step, columns) in self.plan.node(rule).readers.clone() {
+            let mut keys: BTreeSet<String> = BTreeSet::new();
+            keys.extend(
+                [&before, &after]
+                    .into_iter()
+                    .flatten()
+                    .flat_map(|row| row_keys(row, &columns)),
+            );
+            let keys: Vec<String> = keys.into_iter().collect();
+            let Some(subjects) = self.subjects.get(&reader) else {
+                continue;
+            };
+            let asked = subjects.asked(step, &keys);
+            if !asked.is_empty() {
+                self.judge(reader, asked);
+            }
+        }
+    }
+}
+
+fn text(value: &Json) -> String {
+    match value {
+        Json::Null => String::new(),
+        Json::String(text) => lower(text),
+        other => lower(&other.to_string()),
+    }
+}

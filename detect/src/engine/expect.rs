@@ -1,0 +1,260 @@
+//! Expectations are opened, satisfied, closed.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use model::Millis;
+
+use super::Detector;
+use super::absence::{self, Expectation, Expected, Settled};
+use super::bucket::{Member, uid};
+use super::fact::{Fact, Order};
+use super::load::OpenedRow;
+use super::state::{Kind, key};
+use super::timer::Due;
+use crate::policy::{Absence, Body, Opens, Policy, PolicyIndex};
+use crate::reference::{EventValues, Found, Gap, Scope};
+use crate::sigma::lower;
+
+/// How long an expected event is kept beyond its lateness where `from` and `by` are not at a fixed distance.
+const EXPECTED_KEPT_MS: i64 = 7 * 24 * 3_600_000;
+/// An absence that an event opened is kept at most so long after its event, however late its deadline.
+const OPENED_KEPT_MS: i64 = 400 * 24 * 3_600_000;
+
+impl Detector {
+    /// Opens the expectations of all tables anew; those that are there already go on as they are.
+    pub(super) fn open_tables(&mut self) {
+        let policies = self.policies.clone();
+        for (index, policy) in policies.iter() {
+            let Body::Absence(absence) = &policy.body else { continue };
+            let Opens::Each(lookups) = &absence.opens else { continue };
+            if self.plan.node(index).circular {
+                continue;
+            }
+            let (mut opened, mut gaps) = (Vec::new(), Vec::new());
+            absence::each(
+                absence,
+                lookups,
+                &self.tables,
+                &mut |gap| gaps.push(gap),
+                &mut |found, from, by, values| {
+                    opened.push((found, from, by, values));
+                },
+            );
+            gaps.into_iter().for_each(|gap| self.gap(index, gap));
+            let mut gone: BTreeSet<Arc<str>> = self.absences.entry(index).or_default().ids().cloned().collect();
+            for (found, from, by, values) in opened {
+                let scope = Scope {
+                    event: None,
+                    aliases: &found.aliases,
+                    row: None,
+                    count: None,
+                    zone: self.tables.zone(),
+                };
+                let (bucket, _) = self.bucket_of(index, policy, &scope, by, "");
+                let mut parts = vec![bucket.1.to_string(), from.0.to_string(), by.0.to_string()];
+                parts.extend(values.iter().map(|v| v.join("\u{1f}")));
+                let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
+                let id = uid(&policy.reference.id, &parts);
+                gone.remove(&id);
+                let there = self.absences.entry(index).or_default().get_mut(&id);
+                match there {
+                    Some(e) => e.found = found,
+                    None => self.open(
+                        index,
+                        policy,
+                        Expectation {
+                            from,
+                            by,
+                            values,
+                            fact: None,
+                            found,
+                            settled: Settled {
+                                id,
+                                ..Settled::default()
+                            },
+                        },
+                    ),
+                }
+            }
+            gone.iter().for_each(|id| self.close(index, id));
+        }
+    }
+
+    pub(super) fn open_after(&mut self, index: PolicyIndex, policy: &Policy, fact: &Arc<Fact>, found: &Arc<Found>) {
+        let Body::Absence(absence) = &policy.body else { return };
+        let Some(expectation) = self.expectation(absence, fact, found) else {
+            return self.gap(index, Gap::At("absence".into()));
+        };
+        let row = OpenedRow::of(fact, found);
+        self.changes
+            .put(key(Kind::Opened, self.state(index), &[fact.uid.as_bytes()]), &row);
+        self.open(index, policy, expectation);
+    }
+
+    /// What an event opens; `None` where the deadline has no value.
+    pub(super) fn expectation(&self, absence: &Absence, fact: &Arc<Fact>, found: &Found) -> Option<Expectation> {
+        let scope = self.scope_of(fact, found);
+        let (from, by) = absence::span(absence, &scope)?;
+        let values = absence::matching(absence, &scope);
+        let settled = Settled {
+            id: fact.uid.clone(),
+            ..Settled::default()
+        };
+        Some(Expectation {
+            from,
+            by,
+            values,
+            fact: Some(fact.clone()),
+            found: found.clone(),
+            settled,
+        })
+    }
+
+    /// Opens an expectation that is not there yet, or (at start) was there before.
+    pub(super) fn open(&mut self, index: PolicyIndex, policy: &Policy, mut expectation: Expectation) {
+        let (id, by) = (expectation.settled.id.clone(), expectation.by);
+        if let Some(fact) = &expectation.fact {
+            let latest = fact.settled(policy.lateness_ms).plus_ms(OPENED_KEPT_MS);
+            let forget = by.max(fact.settled(policy.lateness_ms)).min(latest);
+            let forget = forget
+                .plus_ms(policy.wait_ms)
+                .plus_ms(policy.lateness_ms)
+                .plus_ms(policy.dedup.as_ref().map_or(0, |d| d.window_ms));
+            self.timers.set(forget, Due::ForgetOpened(index, id.clone()));
+        }
+        if let Some(settled) = self.settled.remove(&(index, id.clone())) {
+            expectation.settled = settled;
+        } else if self.clock.now.is_some_and(|now| by < now.plus_ms(-policy.lateness_ms)) && expectation.fact.is_none()
+        {
+            // What would have satisfied it may have been forgotten long ago.
+            expectation.settled.void = true;
+        }
+        let fresh = expectation.settled
+            == Settled {
+                id: id.clone(),
+                ..Settled::default()
+            };
+        let judged = expectation.settled.judged;
+        self.absences.entry(index).or_default().open(expectation);
+        if !judged {
+            self.timers
+                .set(by.plus_ms(policy.wait_ms), Due::Expectation(index, id.clone()));
+        }
+        let changed = self
+            .absences
+            .get(&index)
+            .and_then(|a| a.get(&id))
+            .is_some_and(|e| e.settled.void || !e.settled.satisfied.is_empty());
+        if fresh && changed {
+            self.write_settled(index, &id);
+        }
+        self.refresh_missing(index, policy, &id);
+    }
+
+    /// An expectation is gone.
+    pub(super) fn close(&mut self, index: PolicyIndex, id: &Arc<str>) {
+        let Some(e) = self.absences.get(&index).and_then(|a| a.get(id)) else {
+            return;
+        };
+        let (missing, order) = (e.is_missing(), (e.by, id.clone()));
+        if missing {
+            if let Some(bucket) = self.event_bucket.remove(&(index, id.clone())) {
+                self.leave(&bucket, &order, false);
+            }
+        }
+        if let Some(absences) = self.absences.get_mut(&index) {
+            absences.close(id);
+        }
+        self.changes
+            .delete(key(Kind::Settled, self.state(index), &[id.as_bytes()]));
+        self.changes
+            .delete(key(Kind::Opened, self.state(index), &[id.as_bytes()]));
+    }
+
+    pub(super) fn write_settled(&mut self, index: PolicyIndex, id: &Arc<str>) {
+        if let Some(e) = self.absences.get(&index).and_then(|a| a.get(id)) {
+            self.changes
+                .put(key(Kind::Settled, self.state(index), &[id.as_bytes()]), &e.settled);
+        }
+    }
+
+    pub(super) fn add_expected(&mut self, index: PolicyIndex, policy: &Policy, fact: &Arc<Fact>) {
+        let Body::Absence(absence) = &policy.body else { return };
+        let mut values: Vec<Vec<String>> = Vec::with_capacity(absence.matching.len());
+        for (field, _) in &absence.matching {
+            values.push(fact.values(field).iter().map(|v| lower(v)).collect());
+        }
+        let span = match (&absence.from, &absence.by) {
+            (None, _) => 24 * 3_600_000,
+            (Some(from), by) if from.root == by.root => by.offset_ms.saturating_sub(from.offset_ms).max(0),
+            _ => EXPECTED_KEPT_MS,
+        };
+        let expires = self.kept_until(fact, policy.lateness_ms, span.saturating_add(policy.wait_ms));
+        let event = Expected {
+            uid: fact.uid.clone(),
+            time: fact.time,
+            expires,
+            values,
+        };
+        let order = fact.order();
+        self.changes.put(self.expected_key(index, &order), &event);
+        self.timers.set(expires, Due::ForgetExpected(index, order));
+        let satisfied = self.absences.entry(index).or_default().expect(event);
+        for id in satisfied {
+            self.write_settled(index, &id);
+            self.refresh_missing(index, policy, &id);
+        }
+    }
+
+    pub(super) fn expected_key(&self, index: PolicyIndex, order: &Order) -> Vec<u8> {
+        key(
+            Kind::Expected,
+            self.state(index),
+            &[&order.0.0.to_be_bytes(), order.1.as_bytes()],
+        )
+    }
+
+    pub(super) fn remove_expected(&mut self, index: PolicyIndex, order: &Order) {
+        let policies = self.policies.clone();
+        self.changes.delete(self.expected_key(index, order));
+        let unsatisfied = self
+            .absences
+            .get_mut(&index)
+            .map(|a| a.unexpect(order))
+            .unwrap_or_default();
+        for id in unsatisfied {
+            self.write_settled(index, &id);
+            self.refresh_missing(index, policies.get(index), &id);
+        }
+    }
+
+    /// Brings the finding of an expectation in line with what is known of it.
+    pub(super) fn refresh_missing(&mut self, index: PolicyIndex, policy: &Policy, id: &Arc<str>) {
+        let Some(e) = self.absences.get(&index).and_then(|a| a.get(id)) else {
+            return;
+        };
+        let order = (e.by, id.clone());
+        let there = self.event_bucket.get(&(index, id.clone())).cloned();
+        match (e.is_missing() && policy.reports, there) {
+            (true, None) => {
+                let event = e.fact.as_deref().map(|f| f as &dyn EventValues);
+                let scope = Scope {
+                    event,
+                    aliases: &e.found.aliases,
+                    row: None,
+                    count: None,
+                    zone: self.tables.zone(),
+                };
+                let (bucket, group) = self.bucket_of(index, policy, &scope, e.by, id);
+                self.event_bucket.insert((index, id.clone()), bucket.clone());
+                self.join(&bucket, group, order, Member::Missing(id.clone()), Millis(i64::MAX));
+            }
+            (false, Some(bucket)) => {
+                self.event_bucket.remove(&(index, id.clone()));
+                self.leave(&bucket, &order, false);
+            }
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! Where matches belong: they join and leave findings.
+
+use std::sync::Arc;
+
+use model::{FindingStatus, Millis};
+
+use super::Detector;
+use super::bucket::{Bucket, BucketId, Member, uid};
+use super::fact::{Fact, Order};
+use super::load::MemberRow;
+use super::plan::StateId;
+use super::state::{Kind, key};
+use super::timer::Due;
+use crate::policy::{Policy, PolicyIndex};
+use crate::reference::{EventValues, Found, Scope, resolve};
+
+impl Detector {
+    /// Where a match belongs: the finding's uid and key.
+    pub(super) fn bucket_of(
+        &self,
+        index: PolicyIndex,
+        policy: &Policy,
+        scope: &Scope<'_>,
+        time: Millis,
+        own: &str,
+    ) -> (BucketId, Vec<(String, String)>) {
+        let Some(dedup) = &policy.dedup else {
+            return ((index, uid(&policy.reference.id, &[own])), Vec::new());
+        };
+        let mut group = Vec::with_capacity(dedup.by.len());
+        for reference in &dedup.by {
+            let texts: Vec<String> = resolve(reference, scope)
+                .iter()
+                .map(|i| i.text().into_owned())
+                .collect();
+            let name = reference.to_string();
+            let name = name.strip_prefix("event.").unwrap_or(&name).to_owned();
+            group.push((name, texts.join(",")));
+        }
+        let window = dedup.window_ms.max(1);
+        let start = time.0.div_euclid(window).saturating_mul(window).to_string();
+        let mut parts: Vec<&str> = group.iter().map(|(_, v)| v.as_str()).collect();
+        parts.push(&start);
+        let uid = uid(&policy.reference.id, &parts);
+        group.retain(|(_, v)| !v.is_empty());
+        ((index, uid), group)
+    }
+
+    pub(super) fn scope_of<'a>(&'a self, fact: &'a Fact, found: &'a Found) -> Scope<'a> {
+        Scope {
+            event: Some(fact as &dyn EventValues),
+            aliases: &found.aliases,
+            row: None,
+            count: None,
+            zone: self.tables.zone(),
+        }
+    }
+
+    pub(super) fn add_event(&mut self, index: PolicyIndex, policy: &Policy, fact: &Arc<Fact>, found: &Arc<Found>) {
+        let (id, group) = self.bucket_of(index, policy, &self.scope_of(fact, found), fact.time, &fact.uid);
+        let member = Member::Event(fact.clone(), found.clone());
+        if policy.dedup.is_none() && !self.plan.node(index).withdrawable {
+            // Nothing will ever change it: no state.
+            let bucket = Bucket {
+                group,
+                members: [(fact.order(), member)].into(),
+                ..Bucket::default()
+            };
+            let finding = self.finding(&id, &bucket);
+            self.ready.extend(finding);
+            return;
+        }
+        let window = policy.dedup.as_ref().map_or(0, |d| d.window_ms);
+        let expires = self.kept_until(fact, policy.lateness_ms, window.saturating_add(policy.wait_ms));
+        let row = MemberRow::of(&id, &group, fact, found, expires);
+        self.changes.put(self.member_key(&id, &fact.order()), &row);
+        self.timers.set(expires, Due::ForgetMember(id.clone(), fact.order()));
+        self.event_bucket.insert((index, fact.uid.clone()), id.clone());
+        self.join(&id, group, fact.order(), member, expires);
+    }
+
+    pub(super) fn move_event(&mut self, index: PolicyIndex, policy: &Policy, fact: &Arc<Fact>, found: &Arc<Found>) {
+        let (id, _) = self.bucket_of(index, policy, &self.scope_of(fact, found), fact.time, &fact.uid);
+        if self.event_bucket.get(&(index, fact.uid.clone())) != Some(&id) {
+            self.remove_event(index, fact);
+        }
+        self.add_event(index, policy, fact, found);
+    }
+
+    pub(super) fn remove_event(&mut self, index: PolicyIndex, fact: &Arc<Fact>) {
+        let Some(id) = self.event_bucket.remove(&(index, fact.uid.clone())) else {
+            return;
+        };
+        self.changes.delete(self.member_key(&id, &fact.order()));
+        self.leave(&id, &fact.order(), false);
+    }
+
+    pub(super) fn member_key(&self, id: &BucketId, order: &Order) -> Vec<u8> {
+        let time = order.0.0.to_be_bytes();
+        key(
+            Kind::Member,
+            self.state(id.0),
+            &[id.1.as_bytes(), &time, order.1.as_bytes()],
+        )
+    }
+
+    pub(super) fn state(&self, policy: PolicyIndex) -> StateId {
+        self.plan.node(policy).state
+    }
+
+    /// A member joins a finding.
+    pub(super) fn join(
+        &mut self,
+        id: &BucketId,
+        group: Vec<(String, String)>,
+        order: Order,
+        member: Member,
+        expires: Millis,
+    ) {
+        let bucket = self.buckets.entry(id.clone()).or_default();
+        bucket.group = group;
+        bucket.members.insert(order, member);
+        if bucket.expires.is_none_or(|e| e < expires) {
+            bucket.expires = Some(expires);
+            self.timers.set(expires, Due::ForgetBucket(id.clone()));
+        }
+        self.mark(id);
+    }
+
+    /// A member leaves a finding. Without members it is resolved; `superseded` where its event is in another bucket
+    /// now.
+    pub(super) fn leave(&mut self, id: &BucketId, order: &Order, superseded: bool) {
+        let Some(bucket) = self.buckets.get(id) else { return };
+        if bucket.members.len() == 1 && bucket.members.contains_key(order) {
+            let lost = self.finding(id, bucket).map(|mut lost| {
+                lost.status = FindingStatus::Resolved;
+                if superseded {
+                    lost.labels.push("superseded".to_owned());
+                }
+                Box::new(lost)
+            });
+            if let Some(bucket) = self.buckets.get_mut(id) {
+                bucket.lost = lost;
+            }
+        }
+        if let Some(bucket) = self.buckets.get_mut(id) {
+            bucket.members.remove(order);
+        }
+        self.mark(id);
+    }
+}

@@ -126,6 +126,7 @@ pub fn regex(pattern: &[Glob]) -> String {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use proptest::prelude::*;

@@ -1,7 +1,7 @@
 //! Answering: a snapshot of the index, and requests against it.
 
 use std::path::Path;
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, Mutex, RwLock};
 
 use model::{LedgerIndex, Millis};
 use tantivy::IndexReader;
@@ -109,6 +109,8 @@ struct Shared {
     hot: Hot,
     reader: IndexReader,
     snapshot: RwLock<Arc<Snapshot>>,
+    /// One reload at a time, so that none replaces a later one's.
+    reloading: Mutex<()>,
 }
 
 /// The segments of one moment: today the hot index's; those of mature splits join them here.
@@ -136,6 +138,7 @@ impl Searcher {
                 hot,
                 reader,
                 snapshot: RwLock::new(Arc::new(snapshot)),
+                reloading: Mutex::new(()),
             }),
         })
     }
@@ -145,6 +148,7 @@ impl Searcher {
     /// # Errors
     /// The disk's.
     pub fn reload(&self) -> Result<()> {
+        let _one = self.shared.reloading.lock().unwrap_or_else(|e| e.into_inner());
         let fresh = Arc::new(Snapshot::load(&self.shared.hot, &self.shared.reader)?);
         *self.shared.snapshot.write().unwrap_or_else(|e| e.into_inner()) = fresh;
         Ok(())
@@ -229,15 +233,16 @@ impl Snapshot {
         // The position and the segments are of one commit where it is the same before and after; a commit between
         // the two reads only makes the stated position too small.
         let mut payload = hot.payload()?;
-        for _ in 0..8 {
+        let mut searcher = reader.searcher();
+        for _ in 0..64 {
             reader.reload()?;
+            searcher = reader.searcher();
             let again = hot.payload()?;
             if again == payload {
                 break;
             }
             payload = again;
         }
-        let searcher = reader.searcher();
         let segments = searcher
             .segment_readers()
             .iter()

@@ -54,10 +54,10 @@ impl Segment {
 
     pub(crate) fn uid(&self, doc: DocId) -> Result<String> {
         let mut partition = String::new();
-        if let Some(column) = &self.partition {
-            if let Some(ord) = column.ords().first(doc) {
-                column.ord_to_str(ord, &mut partition)?;
-            }
+        if let Some(column) = &self.partition
+            && let Some(ord) = column.ords().first(doc)
+        {
+            column.ord_to_str(ord, &mut partition)?;
         }
         Ok(Uid::text(
             &partition,

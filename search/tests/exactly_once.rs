@@ -1,5 +1,7 @@
 //! Whatever happens between commits, a replay makes the index whole, and holds nothing twice.
 
+#![allow(clippy::unwrap_used)]
+
 mod support;
 
 use model::LedgerIndex;
@@ -171,4 +173,38 @@ fn many_commits_leave_few_segments() {
         .filter(is_segment)
         .count();
     assert!(segments < 20, "{segments}");
+}
+
+/// While commits and merges go on, every answer is of one commit: all that its position says, and nothing else.
+#[test]
+fn an_answer_is_of_one_commit() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut writer = open(dir.path());
+    let beside = Searcher::open(dir.path()).unwrap();
+    let shared = writer.searcher();
+    let whole = |searcher: &Searcher| {
+        let request = Request {
+            limit: 100_000,
+            ..Request::new(Query::all())
+        };
+        let answer = searcher.search(&request, &NoText).unwrap();
+        let mut uids: Vec<String> = answer.hits.into_iter().map(|h| h.uid).collect();
+        uids.sort();
+        assert_eq!(uids, expected(answer.searched.up_to.0));
+        answer.searched.up_to
+    };
+    std::thread::scope(|scope| {
+        let readers = [shared, beside].map(|searcher| {
+            scope.spawn(move || {
+                while whole(&searcher) < LedgerIndex(200) {
+                    searcher.reload().unwrap();
+                }
+            })
+        });
+        for n in 0..50 {
+            add(&mut writer, n * 4, n * 4 + 4);
+            writer.commit().unwrap();
+        }
+        readers.into_iter().for_each(|r| r.join().unwrap());
+    });
 }

@@ -1,5 +1,7 @@
 //! Events that mean harm: nothing is lost, nothing panics, what can be found is found.
 
+#![allow(clippy::unwrap_used)]
+
 mod support;
 
 use std::sync::Arc;

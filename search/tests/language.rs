@@ -1,5 +1,7 @@
 //! The query language: what it accepts, what it refuses and where, and that nothing breaks it.
 
+#![allow(clippy::unwrap_used)]
+
 mod support;
 
 use model::Millis;

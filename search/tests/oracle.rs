@@ -1,5 +1,7 @@
 //! Generated queries, answered by the index and by a plain scan that shares no code with it.
 
+#![allow(clippy::unwrap_used)]
+
 mod support;
 
 use std::error::Error as StdError;

@@ -20,6 +20,7 @@ mod ast;
 pub mod class;
 mod error;
 pub mod field;
+mod meaning;
 mod parse;
 mod pattern;
 pub(crate) mod plan;
@@ -28,7 +29,7 @@ mod value;
 
 pub use ast::{Query, Test};
 pub use error::{Problem, QueryError};
-pub(crate) use parse::canonical;
+pub(crate) use meaning::canonical;
 pub use pattern::TextPattern;
 pub(crate) use pattern::{Phrase, Piece};
 

@@ -201,6 +201,7 @@ pub(crate) fn folded(part: Glob) -> Vec<Glob> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

@@ -100,6 +100,7 @@ pub(crate) fn network(text: &str) -> Option<(Ipv6Addr, Ipv6Addr)> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

@@ -378,10 +378,12 @@ fn forwarded_addresses_are_believed_of_trusted_proxies_only() {
 
 #[test]
 fn a_year_is_inferred_in_the_configured_zone() {
-    let mut settings = Settings::default();
-    settings.default = SourceSettings {
-        time_zone: jiff::tz::TimeZone::get("Asia/Shanghai").unwrap(),
-        ..SourceSettings::default()
+    let settings = Settings {
+        default: SourceSettings {
+            time_zone: jiff::tz::TimeZone::get("Asia/Shanghai").unwrap(),
+            ..SourceSettings::default()
+        },
+        ..Settings::default()
     };
     let normalizer = Normalizer::new(settings);
     for (line, expected) in [

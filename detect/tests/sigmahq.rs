@@ -1,10 +1,16 @@
 //! Every rule of the public SigmaHQ repository loads and compiles.
 
+use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::Path;
+use std::sync::Arc;
 
 use detect::RuleSet;
+use detect::plain::{self, BatchRow};
 use detect::policy::{SourceFile, load};
+use detect::sigma::{Match, Part, Rule};
+use model::{Batch, Event, LedgerIndex, LogSource, Millis};
+use serde_json::{Map, Value, json};
 
 /// The rule files of the archive beside the checkout; `None` where it is absent.
 fn rules() -> Option<Vec<SourceFile>> {
@@ -65,4 +71,107 @@ fn every_sigmahq_rule_compiles() {
     assert!(wrong.is_empty());
     assert_eq!(loaded.policies.all().len(), files.len());
     assert!(set.wanted().len() > 300, "{}", set.wanted().len());
+}
+
+/// An event with the values that a rule asks for: the `nth` of each item, in one way or another.
+fn event(rule: &Rule, nth: usize) -> Event {
+    let mut native = Map::new();
+    for (name, detection) in &rule.detection.detections {
+        // Filters are left out, or few events would match; every third event has them, so that some are filtered.
+        if name.starts_with("filter") && nth % 3 != 0 {
+            continue;
+        }
+        detection.for_each_item(&mut |item| {
+            let field = item.field.as_deref().unwrap_or("message").to_owned();
+            let groups = if item.all {
+                &item.groups[..]
+            } else {
+                &item.groups[nth % item.groups.len().max(1)..][..1]
+            };
+            let values: Vec<Value> = groups.iter().flat_map(|g| g.first()).filter_map(value).collect();
+            match values.as_slice() {
+                [] => {}
+                // What has to contain several texts contains them one behind the other.
+                [Value::String(_), _, ..] => {
+                    let text: String = values.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(" ");
+                    native.insert(field, Value::from(text));
+                }
+                [first, ..] => {
+                    native.insert(field, first.clone());
+                }
+            }
+        });
+    }
+    let logsource = rule.logsource.clone();
+    Event {
+        uid: "t/0/0".into(),
+        class_uid: 0,
+        time: Millis(0),
+        ocsf: Map::new(),
+        native,
+        system: None,
+        commands: vec![],
+        logsource,
+    }
+}
+
+fn value(m: &Match) -> Option<Value> {
+    match m {
+        Match::Pattern { pattern, .. } => {
+            let text: String = pattern
+                .parts()
+                .iter()
+                .map(|p| match p {
+                    Part::Literal(text) => text.to_uppercase(),
+                    Part::Any => "x\ny".to_owned(),
+                    Part::One => "z".to_owned(),
+                    Part::Dash => "/".to_owned(),
+                })
+                .collect();
+            Some(Value::from(text))
+        }
+        Match::Number(n) => Some(json!(n.to_string())),
+        Match::Bool(b) => Some(json!(b)),
+        Match::Cidr(net) => Some(json!(net.addr().to_string())),
+        Match::Regex(regex) => Some(Value::from(
+            regex.as_str().replace(['\\', '.', '+', '*', '(', ')', '?'], ""),
+        )),
+        _ => None,
+    }
+}
+
+#[test]
+fn compiled_equals_plain_on_events_made_of_the_rules() {
+    let Some(files) = rules() else { return };
+    let loaded = load(&files, &BTreeMap::new());
+    let (set, _) = RuleSet::compile(&loaded.policies);
+    let mut by_source: BTreeMap<LogSource, Vec<Event>> = BTreeMap::new();
+    for (nth, policy) in loaded.policies.all().iter().enumerate().filter(|(i, _)| i % 29 == 0) {
+        let event = event(&policy.rule().unwrap().sigma, nth);
+        by_source.entry(event.logsource.clone()).or_default().push(event);
+    }
+    let source: Arc<str> = "s".into();
+    let (mut events_seen, mut hits) = (0, 0);
+    for (logsource, events) in &by_source {
+        let rows: Vec<_> = events.iter().map(|e| (LedgerIndex(0), Millis(0), e)).collect();
+        let batch = Batch::build(&source, &rows, set.wanted());
+        let compiled: Vec<(u32, u32)> = set.evaluate(&batch).into_iter().map(|h| (h.row, h.rule.0)).collect();
+        let mut expected = Vec::new();
+        for row in 0..events.len() {
+            for (index, policy) in loaded.policies.iter() {
+                let sigma = &policy.rule().unwrap().sigma;
+                if sigma.is_for(logsource, 0) && plain::is_match(sigma, &BatchRow { batch: &batch, row }) {
+                    expected.push((row as u32, index.0));
+                }
+            }
+        }
+        assert_eq!(compiled, expected, "{logsource:?}");
+        events_seen += events.len();
+        hits += expected.len();
+    }
+    println!("{events_seen} events, {hits} matches");
+    assert!(
+        hits > events_seen / 2,
+        "{hits} matches of {events_seen} events say little"
+    );
 }

@@ -9,7 +9,7 @@ use model::{Millis, StateKey, StateValue};
 use serde::{Deserialize, Serialize};
 
 /// The first byte of the accounts' keys in the state.
-const KIND: u8 = b'C';
+pub const KIND: u8 = b'C';
 
 /// What became of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

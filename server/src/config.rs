@@ -215,9 +215,9 @@ impl File {
         for (id, source) in &self.sources {
             check_source(id)?;
             if let Some(format) = &source.format
-                && !ingest::format::names().contains(&format.as_str())
+                && ingest::format::by_name(format).is_none()
             {
-                anyhow::bail!("[sources.{id}] format `{format}` is not known; give one of: {}", ingest::format::names().join(", "));
+                anyhow::bail!("[sources.{id}] format `{format}` is not known; give one of: {}", format_names());
             }
         }
         if let Some(kafka) = &self.kafka {
@@ -281,7 +281,9 @@ impl Config {
                 known.time_zone = jiff::tz::TimeZone::get(zone).map_err(|_| wrong("timezone", zone))?;
             }
             if let Some(encoding) = &source.encoding {
-                known.encoding = Some(ingest::settings::encoding(encoding).ok_or_else(|| wrong("encoding", encoding))?);
+                known.encoding = Some(
+                    encoding_rs::Encoding::for_label(encoding.as_bytes()).ok_or_else(|| wrong("encoding", encoding))?,
+                );
             }
             known.trusted_proxies.clone_from(&source.trusted_proxies);
             settings.sources.insert(id.as_str().into(), known);
@@ -295,4 +297,10 @@ pub fn check_source(id: &str) -> anyhow::Result<()> {
     let fine = !id.is_empty() && id.len() <= 200 && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
     anyhow::ensure!(fine, "source `{id}`: give 1 to 200 of the characters A-Z a-z 0-9 . _ -");
     Ok(())
+}
+
+/// The log formats' names, for messages.
+pub fn format_names() -> String {
+    let names: Vec<&str> = ingest::format::FORMATS.iter().map(|f| f.name).collect();
+    names.join(", ")
 }

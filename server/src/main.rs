@@ -15,6 +15,7 @@ mod listen;
 mod offline;
 mod pipeline;
 mod policies;
+mod policy_test;
 mod reference;
 mod serve;
 mod spine;

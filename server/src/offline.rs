@@ -5,11 +5,13 @@
 use std::collections::BTreeMap;
 
 use detect::engine::Detector;
-use detect::policy::Policies;
+use detect::policy::Loaded;
 use detect::reference::Tables;
 use ingest::dedup::Dedup;
 use ingest::{Normalizer, Settings, batcher};
 use model::{Finding, LedgerIndex, Millis, RawRecord, Wanted};
+
+use crate::policies;
 
 /// Records judged at once; findings do not depend on it.
 const GROUP: usize = 4096;
@@ -46,9 +48,9 @@ impl Offline {
     ///
     /// # Errors
     /// The policies cannot run.
-    pub fn new(policies: Policies, tables: Tables, settings: Settings, deduplicate: bool) -> anyhow::Result<Offline> {
-        let detector = Detector::new(policies, tables, Vec::new(), LedgerIndex(0))?;
-        let wanted = detector.wanted();
+    pub fn new(loaded: &Loaded, tables: Tables, settings: Settings, deduplicate: bool) -> anyhow::Result<Offline> {
+        let detector = policies::detector(loaded, tables, Vec::new(), LedgerIndex(0))?;
+        let wanted = detector.wanted().clone();
         Ok(Offline {
             normalizer: Normalizer::new(settings),
             dedup: deduplicate.then(Dedup::default),

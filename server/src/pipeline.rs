@@ -64,7 +64,7 @@ pub struct Running {
 impl Line {
     /// The columns that the stages want.
     pub fn wanted(detector: &detect::engine::Detector) -> Wanted {
-        let mut wanted = detector.wanted();
+        let mut wanted = detector.wanted().clone();
         wanted.extend(search::wanted());
         wanted
     }

@@ -1,10 +1,17 @@
 //! The policies that the server runs: those in the binary, and the operator's files.
 
+use std::sync::Arc;
+
+use detect::RuleSet;
+use detect::engine::Detector;
 use detect::policy::{Loaded, SourceFile};
+use detect::reference::Tables;
 use detect::sigma::Placeholders;
 use include_dir::{Dir, include_dir};
+use model::{LedgerIndex, StateKey, StateValue};
 use sha2::{Digest as _, Sha256};
 
+use crate::accounts;
 use crate::config::PolicySource;
 
 /// `policies/` as it was when the binary was built.
@@ -56,6 +63,25 @@ fn read(path: &std::path::Path, files: &mut Vec<SourceFile>) -> anyhow::Result<(
     let text = std::fs::read(path).with_context(|| path.display().to_string())?;
     files.push(SourceFile::new(&path.display().to_string(), String::from_utf8_lossy(&text)));
     Ok(())
+}
+
+/// A detector of loaded policies that goes on from `state`; rows of others (duplicates, accounts) are left alone.
+///
+/// # Errors
+/// The state is broken.
+pub fn detector(
+    loaded: &Loaded,
+    tables: Tables,
+    state: Vec<(StateKey, StateValue)>,
+    position: LedgerIndex,
+) -> anyhow::Result<Detector> {
+    let policies = Arc::new(loaded.policies.clone());
+    let (rules, errors) = RuleSet::compile(&policies);
+    for error in errors {
+        tracing::error!(%error, "Policy not compiled.");
+    }
+    let own = state.into_iter().filter(|(key, _)| !matches!(key.first(), Some(&accounts::KIND | &ingest::dedup::STATE_KIND)));
+    Ok(Detector::new(policies, Arc::new(rules), tables, own.collect(), position)?)
 }
 
 /// One hash over all the policies that run, for the ledger.

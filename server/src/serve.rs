@@ -9,7 +9,6 @@ use std::time::Duration;
 use alert::channels::webhook::{Settings as WebhookSettings, Webhook};
 use alert::{Channel, Courier, Retry, Store};
 use anyhow::Context as _;
-use detect::engine::Detector;
 use detect::reference::Tables;
 use ingest::dedup::Dedup;
 use model::{LedgerIndex, Millis, StateStore as _};
@@ -74,7 +73,7 @@ impl Server {
         let accounts = Arc::new(Mutex::new(Accounts::load(&state)));
         let mut dedup = Dedup::default();
         dedup.load(&state);
-        let detector = Detector::new(loaded.policies, tables, state, judged)?;
+        let detector = policies::detector(&loaded, tables, state, judged)?;
         let writer = search::IndexWriter::open(&data.join("index"), search::Budgets::default(), ingest::mask::mask)?;
         let searcher = writer.searcher();
         for (stage, position) in [("the alerts", judged), ("the index", writer.position())] {

@@ -106,7 +106,7 @@ impl Spine {
     pub fn open(dir: &Path, origin: &str, clock: Clock) -> anyhow::Result<Opened> {
         let ledger = Ledger::open(dir, origin).with_context(|| format!("ledger in {}", dir.display()))?;
         let positions = ledger.positions().into_iter().map(|(topic, partition, next)| ((topic, partition), next)).collect();
-        let reader = Arc::new(ledger.reader()?);
+        let reader = Arc::new(ledger.reader());
         let engine_time = ledger.greatest_received_at();
         let size = ledger.durable();
         let (durable_tx, durable) = watch::channel(size);

@@ -41,7 +41,7 @@ fn show(app: &App, coordinate: &Coordinate) -> Result<Value, ApiError> {
         "raw": String::from_utf8_lossy(&entry.record.payload),
         "raw_base64": BASE64_STANDARD.encode(&entry.record.payload),
         "format": normalized.format,
-        "quarantined": normalized.quarantined,
+        "quarantined": normalized.quarantined.map(|q| q.0),
         "events": normalized.events.iter().map(|e| &e.ocsf).collect::<Vec<_>>(),
         "proof": proof,
     }))

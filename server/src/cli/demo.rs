@@ -192,7 +192,8 @@ async fn watch(app: App, data: PathBuf) {
     let mut told = seen > 0;
     loop {
         tokio::time::sleep(Duration::from_millis(300)).await;
-        for alert in list(&app).into_iter().filter(|a| a.seq > seen).rev() {
+        let shown = seen;
+        for alert in list(&app).into_iter().filter(|a| a.seq > shown).rev() {
             seen = alert.seq;
             texts::alert(&alert, colour);
             if !told {

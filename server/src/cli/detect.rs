@@ -1,6 +1,5 @@
 //! `docket detect`
 
-use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -48,8 +47,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         eprintln!("{error}");
     }
     let tables = reference::load(args.reference.as_deref())?;
-    let sources = BTreeMap::new();
-    let mut line = Offline::new(loaded.policies, tables, settings(&args.input, &sources)?, !args.input.is_json())?;
+    let mut line = Offline::new(&loaded, tables, settings(&args.input)?, !args.input.is_json())?;
     args.input.records(&mut |record| {
         line.push(record);
         Ok(())

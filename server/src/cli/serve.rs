@@ -91,7 +91,7 @@ pub fn config(command: ConfigCommand) -> anyhow::Result<ExitCode> {
     let tables = crate::reference::load(config.reference.as_deref())?;
     let loaded = crate::policies::load(&config.policies)?;
     println!("{}: fine", path.display());
-    println!("data folder {}; {} policies; {} reference tables", config.data_dir.display(), loaded.count(), tables.names().len());
+    println!("data folder {}; {} policies; {} reference tables", config.data_dir.display(), loaded.policies.all().len(), tables.iter().count());
     Ok(ExitCode::SUCCESS)
 }
 

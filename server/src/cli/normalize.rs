@@ -1,0 +1,126 @@
+//! `docket normalize`, and the input that it shares with `docket detect`.
+
+use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use ingest::dedup::Dedup;
+use ingest::replay::{self, Options, Reading};
+use ingest::{Normalizer, Settings, SourceSettings};
+use model::{LedgerIndex, Millis, RawRecord};
+
+use crate::clock;
+use crate::exit::{UNREACHABLE, USAGE, failure};
+use crate::offline::Counts;
+
+/// The format whose fields are all native and whose records are never duplicates.
+const JSON: &str = "json";
+/// Captures of `kcat -C -J`.
+const KCAT: &str = "kcat";
+
+/// Files of records.
+#[derive(clap::Args, Debug)]
+pub struct Input {
+    /// Format of the records: `kcat` (captures of `kcat -C -J`), `json` (any JSON object a line), or the name of a
+    /// log format; without it formats are detected
+    #[arg(long)]
+    format: Option<String>,
+    /// When plain lines were received (default: now); years that lines lack are taken from it
+    #[arg(long, value_name = "TIME")]
+    received: Option<String>,
+    /// Zone of times that name none
+    #[arg(long, value_name = "ZONE", default_value = "Asia/Shanghai")]
+    timezone: String,
+    /// Files of records, one a line; `-` is standard input; .zst and .gz are read as they are
+    #[arg(value_name = "FILE", required = true)]
+    files: Vec<PathBuf>,
+}
+
+impl Input {
+    /// Whether the records are plain JSON, which is not deduplicated.
+    pub fn is_json(&self) -> bool {
+        self.format.as_deref() == Some(JSON)
+    }
+
+    /// Hands over every record of every file, in order.
+    ///
+    /// # Errors
+    /// A file cannot be read (4), or an argument is wrong (2).
+    pub fn records(&self, each: &mut dyn FnMut(RawRecord) -> anyhow::Result<()>) -> anyhow::Result<()> {
+        let received = self.received.as_deref().map(Millis::parse).transpose();
+        let received = received.map_err(|e| failure(USAGE, format!("--received: {e}")))?.unwrap_or_else(clock::wall);
+        for file in &self.files {
+            let mut options = Options::new(received);
+            if self.format.as_deref() == Some(KCAT) {
+                options.reading = Reading::Kcat;
+            }
+            for record in replay::open(file, options).map_err(|e| failure(UNREACHABLE, e.to_string()))? {
+                each(record.map_err(|e| failure(UNREACHABLE, e.to_string()))?)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The settings that the arguments give every source.
+///
+/// # Errors
+/// A format or a zone is not known (2).
+pub fn settings(input: &Input) -> anyhow::Result<Settings> {
+    let zone = jiff::tz::TimeZone::get(&input.timezone)
+        .map_err(|_| failure(USAGE, format!("--timezone `{}` is not known; give an IANA name such as Asia/Shanghai", input.timezone)))?;
+    let format = input.format.as_deref().filter(|f| *f != KCAT);
+    if let Some(name) = format
+        && ingest::format::by_name(name).is_none()
+    {
+        let known = crate::config::format_names();
+        return Err(failure(USAGE, format!("--format `{name}` is not known; give {KCAT} or one of: {known}")));
+    }
+    let default = SourceSettings { format: format.map(Into::into), time_zone: zone, ..SourceSettings::default() };
+    Ok(Settings { sources: BTreeMap::new(), default })
+}
+
+/// Turn records into OCSF events
+///
+/// Prints one event or more for each record, one a line. Standard error ends with
+/// `records= events= quarantined= deduplicated=`. A line that cannot be parsed is an event too, labelled
+/// `quarantined:<reason>`; it is no error.
+#[derive(clap::Args)]
+#[command(after_help = "Examples:\n  docket normalize /var/log/auth.log\n  \
+    docket normalize --format kcat capture.ndjson.zst > events.ndjson\n  \
+    docket normalize --format nginx_json --timezone Europe/Berlin access.log.gz")]
+pub struct Args {
+    #[command(flatten)]
+    input: Input,
+}
+
+/// Runs it.
+pub fn run(args: Args) -> anyhow::Result<ExitCode> {
+    super::serve::log(false, "off");
+    let normalizer = Normalizer::new(settings(&args.input)?);
+    let mut dedup = (!args.input.is_json()).then(Dedup::default);
+    let mut counts = Counts::default();
+    let mut out = std::io::BufWriter::new(std::io::stdout().lock());
+    args.input.records(&mut |record| {
+        let index = LedgerIndex(counts.records);
+        counts.records += 1;
+        let normalized = normalizer.normalize(&record);
+        let seen = match (&mut dedup, normalized.dedup) {
+            (Some(dedup), Some(key)) => dedup.check(index, record.received_at, key).is_some(),
+            _ => false,
+        };
+        counts.deduplicated += u64::from(seen);
+        counts.quarantined += u64::from(!seen && normalized.quarantined.is_some());
+        for event in &normalized.events {
+            counts.events += 1;
+            serde_json::to_writer(&mut out, &event.ocsf)?;
+            out.write_all(b"\n")?;
+        }
+        Ok(())
+    })?;
+    out.flush()?;
+    let Counts { records, events, quarantined, deduplicated } = counts;
+    eprintln!("records={records} events={events} quarantined={quarantined} deduplicated={deduplicated}");
+    Ok(ExitCode::SUCCESS)
+}

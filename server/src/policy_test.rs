@@ -1,0 +1,191 @@
+//! Runs a policy's test file: raw lines through the real normalizer and engine.
+//!
+//! `docs/policies.md` ("Tests") is the contract of the file.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use bytes::Bytes;
+use detect::policy::SourceFile;
+use detect::reference::Tables;
+use detect::sigma::Placeholders;
+use model::{Coordinate, Finding, FindingStatus, Millis, RawRecord, Severity};
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::offline::Offline;
+
+/// Between two records of a test, where it does not say, in milliseconds.
+const STEP_MS: i64 = 2_000;
+/// How long after the last record deadlines are judged, where the test does not say.
+const AFTER_MS: i64 = 3_600_000;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    #[serde(default)]
+    reference: BTreeMap<String, Value>,
+    tests: Vec<Test>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Test {
+    name: String,
+    /// Tables that replace those of the file for this test.
+    #[serde(default)]
+    reference: BTreeMap<String, Value>,
+    records: Vec<Record>,
+    #[serde(default)]
+    until: Option<String>,
+    findings: Vec<Expected>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Record {
+    source: String,
+    #[serde(default)]
+    at: Option<String>,
+    line: String,
+}
+
+#[derive(Deserialize, Debug)]
+#[serde(deny_unknown_fields)]
+struct Expected {
+    #[serde(default)]
+    policy: Option<String>,
+    #[serde(default)]
+    account: Option<String>,
+    #[serde(default)]
+    person: Option<String>,
+    #[serde(default)]
+    severity: Option<Severity>,
+    #[serde(default)]
+    evidence: Option<Vec<i64>>,
+    #[serde(default)]
+    message: Option<String>,
+}
+
+/// How a test went.
+pub enum Outcome {
+    /// As it says.
+    Passed {
+        /// Its name.
+        #[allow(dead_code, reason = "read by the test that runs the built-in policies")]
+        test: String,
+    },
+    /// Otherwise.
+    Failed {
+        /// Its name.
+        test: String,
+        /// What differs, a line each.
+        why: Vec<String>,
+    },
+}
+
+/// The folder of policies that a path stands in: the topmost one of that name above it, else its own.
+pub fn tree_of(path: &Path) -> PathBuf {
+    let full = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let named = full.ancestors().filter(|a| a.file_name().is_some_and(|n| n == "policies")).last();
+    let own = || if path.is_dir() { path.to_owned() } else { path.parent().unwrap_or(path).to_owned() };
+    named.map_or_else(own, Path::to_path_buf)
+}
+
+/// Runs every test of a file.
+///
+/// # Errors
+/// The author's: the file cannot be read, or is no test file.
+pub fn run(path: &Path, policies: &[SourceFile]) -> anyhow::Result<Vec<Outcome>> {
+    let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
+    let file: File = serde_norway::from_str(&text).with_context(|| path.display().to_string())?;
+    let own = path.to_string_lossy().replace(".test.yml", ".yml");
+    anyhow::ensure!(Path::new(&own).is_file(), "{}: there is no {own} that it could test", path.display());
+    let own = std::fs::canonicalize(&own)?;
+    let loaded = detect::policy::load(policies, &Placeholders::default());
+    let mine: Vec<String> = loaded
+        .policies
+        .all()
+        .iter()
+        .filter(|p| std::fs::canonicalize(&*p.place.file).is_ok_and(|file| file == own))
+        .map(|p| p.reference.id.clone())
+        .collect();
+    file.tests
+        .iter()
+        .map(|test| {
+            let found = judge(test, &file.reference, &loaded)?;
+            let found: Vec<Finding> = found.into_iter().filter(|f| mine.contains(&f.policy.id)).collect();
+            let why = differences(&test.findings, &found, &loaded);
+            let test = test.name.clone();
+            Ok(if why.is_empty() { Outcome::Passed { test } } else { Outcome::Failed { test, why } })
+        })
+        .collect()
+}
+
+fn judge(test: &Test, shared: &BTreeMap<String, Value>, loaded: &detect::policy::Loaded) -> anyhow::Result<Vec<Finding>> {
+    let mut tables = Tables::default();
+    for (name, rows) in shared.iter().filter(|(name, _)| !test.reference.contains_key(*name)).chain(&test.reference) {
+        tables.load(name, &serde_json::to_vec(rows)?).with_context(|| format!("test `{}`", test.name))?;
+    }
+    let mut line = Offline::new(loaded, tables, ingest::Settings::default(), false)?;
+    let mut at = Millis(0);
+    for (offset, record) in (0..).zip(&test.records) {
+        at = match &record.at {
+            Some(text) => Millis::parse(text).with_context(|| format!("test `{}`", test.name))?,
+            None => at + STEP_MS,
+        };
+        let source: Arc<str> = record.source.as_str().into();
+        line.push(RawRecord {
+            coordinate: Coordinate::new(format!("audit.{source}"), 0, offset),
+            received_at: at,
+            source,
+            peer: None,
+            key: None,
+            headers: Vec::new(),
+            payload: Bytes::from(record.line.clone()),
+            truncated: None,
+        });
+    }
+    let until = test.until.as_deref().map(Millis::parse).transpose().with_context(|| format!("test `{}`", test.name))?;
+    let (findings, _) = line.finish(Some(until.unwrap_or(at + AFTER_MS)));
+    Ok(findings.into_iter().filter(|f| f.status == FindingStatus::New).collect())
+}
+
+/// Pairs each expectation with a finding of its own; whatever is left over on either side is told.
+fn differences(expected: &[Expected], found: &[Finding], loaded: &detect::policy::Loaded) -> Vec<String> {
+    let mut left: Vec<&Finding> = found.iter().collect();
+    let mut why = Vec::new();
+    for e in expected {
+        match left.iter().position(|f| e.fits(f, loaded)) {
+            Some(i) => {
+                left.remove(i);
+            }
+            None => why.push(format!("missing: {e:?}")),
+        }
+    }
+    why.extend(left.iter().map(|f| {
+        let offsets: Vec<i64> = f.evidence.iter().map(|e| e.offset).collect();
+        format!(
+            "found: {:?} account {:?} person {:?} severity {:?} evidence {offsets:?}: {}",
+            f.policy.title, f.account, f.person, f.severity, f.message
+        )
+    }));
+    why
+}
+
+impl Expected {
+    fn fits(&self, f: &Finding, loaded: &detect::policy::Loaded) -> bool {
+        let same = |expected: &Option<String>, found: &Option<String>| expected.is_none() || expected == found;
+        let offsets = || f.evidence.iter().map(|e| e.offset).collect::<Vec<_>>();
+        same(&self.account, &f.account)
+            && same(&self.person, &f.person)
+            && self.severity.is_none_or(|s| s == f.severity)
+            && self.evidence.as_ref().is_none_or(|e| *e == offsets())
+            && self.message.as_ref().is_none_or(|m| f.message.contains(m))
+            && self.policy.as_ref().is_none_or(|name| {
+                loaded.policies.find(name).is_some_and(|i| loaded.policies.get(i).reference.id == f.policy.id)
+            })
+    }
+}

@@ -21,6 +21,9 @@ pub struct Budgets {
     pub merge_threads: usize,
     /// Documents of a segment above which it is not merged any more.
     pub segment_docs_max: usize,
+    /// Bytes of text that may wait for a commit. Tantivy's queue is bounded by a number of documents only, so above
+    /// it the writer commits of itself, position and all.
+    pub waiting_bytes_max: usize,
 }
 
 impl Default for Budgets {
@@ -29,6 +32,7 @@ impl Default for Budgets {
             heap_bytes: 64 << 20,
             merge_threads: 1,
             segment_docs_max: 4_000_000,
+            waiting_bytes_max: 128 << 20,
         }
     }
 }
@@ -44,11 +48,8 @@ pub struct IndexWriter {
     searcher: Searcher,
     /// Bytes of text added since the last commit.
     waiting_bytes: usize,
+    waiting_bytes_max: usize,
 }
-
-/// Bytes of text that may wait in Tantivy's queue, which is bounded by a number of documents only. Above it the
-/// writer commits of itself, position and all.
-const WAITING_BYTES_MAX: usize = 128 << 20;
 
 impl IndexWriter {
     /// Opens the index in `dir` for writing; makes it where there is none. What was not committed is gone, and
@@ -87,6 +88,7 @@ impl IndexWriter {
             payload,
             searcher,
             waiting_bytes: 0,
+            waiting_bytes_max: budgets.waiting_bytes_max,
         })
     }
 
@@ -121,7 +123,7 @@ impl IndexWriter {
                 added += 1;
                 self.payload.ahead.insert((place.index.0, event));
                 self.waiting_bytes = self.waiting_bytes.saturating_add(bytes);
-                if self.waiting_bytes > WAITING_BYTES_MAX {
+                if self.waiting_bytes > self.waiting_bytes_max {
                     self.commit()?;
                 }
             }

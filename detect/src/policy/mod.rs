@@ -6,13 +6,14 @@
 mod absence;
 mod condition;
 mod correlation;
+mod directory;
 mod document;
-mod extension;
 mod link;
 mod load;
 mod lookup;
 mod message;
 mod read;
+mod refer;
 mod value;
 
 pub use absence::{Absence, Opens};

@@ -3,6 +3,7 @@
 mod class;
 mod condition;
 mod detection;
+mod encode;
 mod matcher;
 mod modifier;
 mod number;

@@ -1,0 +1,287 @@
+//! One document, read from YAML.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use model::{FindingKind, Namespace, PolicyRef, Severity};
+
+use super::super::directory::{Directory, Draft};
+use super::super::{Body, Dedup, EventField, Policy, PolicyIndex, Reference, Root, Rule, refer};
+use super::extension::{self, Common, DocumentKind};
+use super::reference::Scope;
+use super::{absence, correlation, lookup};
+use crate::Problem;
+use crate::report::{Report, nearest};
+use crate::sigma::{self, DetectionSet, Placeholders};
+use crate::yaml::Node;
+
+const TOP_KEYS: &[&str] = &[
+    "title",
+    "id",
+    "name",
+    "taxonomy",
+    "related",
+    "status",
+    "description",
+    "license",
+    "author",
+    "references",
+    "date",
+    "modified",
+    "logsource",
+    "detection",
+    "fields",
+    "falsepositives",
+    "level",
+    "tags",
+    "scope",
+    "correlation",
+    "filter",
+    "generate",
+    "docket",
+];
+
+const STATUSES: &[&str] = &["stable", "test", "experimental", "deprecated", "unsupported"];
+
+pub(crate) fn policy(
+    draft: &mut Draft,
+    node: &Node,
+    kind: DocumentKind,
+    directory: &Directory,
+    placeholders: &Placeholders,
+) -> Option<Policy> {
+    let report = &mut draft.report;
+    for (key, _) in node.map()? {
+        if !TOP_KEYS.contains(&key.text.as_str())
+            && let Some(nearest) = nearest(&key.text, TOP_KEYS.iter().copied())
+        {
+            report.at_key(
+                key,
+                Problem::UnknownSigmaKey {
+                    given: key.text.clone(),
+                    nearest,
+                },
+            );
+        }
+    }
+    let mut texts = |key: &str| node.get(key).map(|n| report.texts(n, key)).unwrap_or_default();
+    let (tags, description) = (texts("tags"), texts("description").join("\n"));
+    let status = node.get("status").and_then(|n| {
+        let status = report.text(n, "status")?;
+        if !STATUSES.contains(&status.as_str()) {
+            report.at(
+                n,
+                Problem::Lint(format!(
+                    "the status `{status}` is none of Sigma's: {}",
+                    STATUSES.join(", ")
+                )),
+            );
+        }
+        Some(status)
+    });
+    let level: Option<Severity> = node.get("level").and_then(|n| extension::level(report, n));
+    let docket = node.get("docket");
+    if let Some(docket) = docket {
+        extension::check_keys(report, docket, kind);
+    }
+    let mut fields = BTreeSet::new();
+    let (body, scope) = match kind {
+        DocumentKind::Rule => rule(report, node, directory, placeholders, &mut fields)?,
+        DocumentKind::Correlation => {
+            correlation::correlation(report, node.get("correlation")?, node, directory, &mut fields)?
+        }
+        DocumentKind::Absence => absence::absence(report, docket?.get("absence")?, directory, &mut fields)?,
+        DocumentKind::Filter => return None,
+    };
+    let common = docket.map(|d| extension::common(report, d, &scope)).unwrap_or_default();
+    let Common {
+        clauses,
+        controls,
+        kind: finding_kind,
+        silent,
+        actor,
+        person,
+        dedup,
+        severity,
+        message,
+        ..
+    } = common;
+    let default_kind = if kind == DocumentKind::Absence {
+        FindingKind::Compliance
+    } else {
+        FindingKind::Detection
+    };
+    let dedup = dedup.or_else(|| match &body {
+        Body::Correlation(c) => {
+            let by = c.feeders.first().map(|f| f.group_by.as_slice()).unwrap_or_default();
+            let by = by
+                .iter()
+                .map(|f| Reference {
+                    root: Root::Event(f.clone()),
+                    offset_ms: 0,
+                })
+                .collect();
+            Some(Dedup {
+                by,
+                window_ms: c.timespan_ms,
+            })
+        }
+        _ => None,
+    });
+    if level.is_none() && !clauses.is_empty() && !silent {
+        let lint = "it has clauses and no `level`; its findings are of medium severity".to_owned();
+        report.at(node, Problem::Lint(lint));
+    }
+    let is_table = matches!(&body, Body::Rule(Rule { table: Some(_), .. }));
+    if is_table && draft.name.is_none() {
+        let why = "a table is called as its rule".to_owned();
+        report.at(
+            node,
+            Problem::Missing {
+                key: "name".to_owned(),
+                why,
+            },
+        );
+    }
+    let mut policy = Policy {
+        reference: PolicyRef {
+            id: draft
+                .id
+                .clone()
+                .or_else(|| draft.name.clone())
+                .unwrap_or_else(|| draft.title.clone()),
+            title: draft.title.clone(),
+            version: draft.version.clone(),
+        },
+        name: draft.name.as_deref().map(Into::into),
+        place: node.place(&report.file),
+        description,
+        level,
+        status,
+        tags,
+        reports: !silent && !is_table && (level.is_some() || !clauses.is_empty()),
+        clauses,
+        controls,
+        kind: finding_kind.unwrap_or(default_kind),
+        actor,
+        person,
+        dedup,
+        severity,
+        message,
+        wait_ms: common.wait_ms.unwrap_or(60_000),
+        lateness_ms: common.lateness_ms.unwrap_or(86_400_000),
+        body,
+        fields,
+    };
+    refer::collect_fields(&mut policy, directory);
+    Some(policy)
+}
+
+fn rule(
+    report: &mut Report,
+    node: &Node,
+    directory: &Directory,
+    placeholders: &Placeholders,
+    fields: &mut BTreeSet<EventField>,
+) -> Option<(Body, Scope)> {
+    let why = |why: &str| why.to_owned();
+    let logsource = match node.get("logsource") {
+        Some(n) => sigma::logsource(report, n),
+        None => {
+            let why = why("it says which events the rule is for");
+            report.at(
+                node,
+                Problem::Missing {
+                    key: "logsource".to_owned(),
+                    why,
+                },
+            );
+            model::LogSource::default()
+        }
+    };
+    let detection = match node.get("detection") {
+        Some(n) => sigma::detection_set(report, n, "detection", placeholders),
+        None => {
+            let why = why("a policy has a `detection`, a `correlation`, a `filter` or a `docket.absence`");
+            report.at(
+                node,
+                Problem::Missing {
+                    key: "detection".to_owned(),
+                    why,
+                },
+            );
+            None
+        }
+    };
+    // What stands under `docket:` is read even so, to report all there is at once.
+    let sigma = detection.map(|detection| sigma::Rule {
+        logsource: logsource.clone(),
+        detection,
+        filters: Vec::new(),
+    });
+    let ocsf = logsource
+        .product
+        .as_deref()
+        .is_some_and(|p| p.eq_ignore_ascii_case("ocsf"));
+    let namespace = if ocsf { Namespace::Ocsf } else { Namespace::Native };
+    let mut scope = Scope {
+        event: Some(namespace),
+        ..Scope::default()
+    };
+    let get = |key: &str| node.get("docket").and_then(|d| d.get(key));
+    let mut lookups = get("lookup")
+        .map(|n| lookup::lookups(report, n, "lookup", &mut scope))
+        .unwrap_or_default();
+    lookup::bind_tables(report, &mut lookups, directory);
+    let calendar = get("calendar").and_then(|n| extension::calendar(report, n));
+    let table = get("table").and_then(|n| lookup::event_table(report, n, &scope));
+    let sigma = sigma?;
+    sigma.for_each_field(|f| {
+        fields.insert(EventField::new(namespace, f));
+    });
+    Some((
+        Body::Rule(Rule {
+            sigma: Arc::new(sigma),
+            namespace,
+            lookups,
+            calendar,
+            table,
+        }),
+        scope,
+    ))
+}
+
+/// A Sigma filter: a condition more for the rules that it names.
+pub(crate) fn filter(
+    draft: &mut Draft,
+    node: &Node,
+    directory: &Directory,
+    placeholders: &Placeholders,
+) -> Option<(Arc<DetectionSet>, Vec<PolicyIndex>)> {
+    let report = &mut draft.report;
+    if let Some(docket) = node.get("docket") {
+        extension::check_keys(report, docket, DocumentKind::Filter);
+    }
+    let filter = node.get("filter")?;
+    let set = sigma::detection_set(report, filter, "filter", placeholders)?;
+    let Some(rules) = filter.get("rules") else {
+        let why = "it names the rules that the filter is for".to_owned();
+        report.at(
+            filter,
+            Problem::Missing {
+                key: "filter.rules".to_owned(),
+                why,
+            },
+        );
+        return None;
+    };
+    let mut targets = Vec::new();
+    for n in rules.one_or_many() {
+        let word = report.text(n, "filter.rules")?;
+        match directory.find(&word) {
+            Some(index) if directory.is_rule(index) => targets.push(index),
+            _ => report.at(n, directory.dangling(&word)),
+        }
+    }
+    Some((Arc::new(set), targets))
+}

@@ -22,6 +22,9 @@ pub const UNMAPPED_KEYS_MAX: usize = 256;
 /// A clock further from ours than this is labelled `clock_skew`.
 pub const CLOCK_SKEW_MS_MAX: i64 = 120_000;
 
+/// An event further behind than this is labelled `time.late`: policies keep their state no longer by default.
+pub const LATE_MS_MIN: i64 = 24 * 3_600_000;
+
 /// An event in the making.
 #[derive(Debug)]
 pub struct EventBuilder<'a> {
@@ -36,6 +39,7 @@ pub struct EventBuilder<'a> {
     unmapped_keys: usize,
     labels: Vec<Cow<'static, str>>,
     profiles: Vec<&'static str>,
+    written_later: bool,
     native: Map<String, Value>,
     system: Option<Arc<str>>,
     configured_system: Option<&'a Arc<str>>,
@@ -66,6 +70,7 @@ impl<'a> EventBuilder<'a> {
             unmapped_keys: 0,
             labels: input.flags.iter().map(|f| Cow::Borrowed(*f)).collect(),
             profiles: Vec::new(),
+            written_later: false,
             native: Map::new(),
             system: input.settings.system.clone(),
             configured_system: input.settings.system.as_ref(),
@@ -182,6 +187,12 @@ impl<'a> EventBuilder<'a> {
     /// When it happened; without a call `received_at` is taken, with the label `time.missing`.
     pub fn time(&mut self, time: Millis) -> &mut Self {
         self.time = Some(time);
+        self
+    }
+
+    /// The record was written long after the event's time, as the source works: that is no fault of a clock.
+    pub fn written_later(&mut self) -> &mut Self {
+        self.written_later = true;
         self
     }
 
@@ -344,8 +355,14 @@ impl<'a> EventBuilder<'a> {
                 record.received_at
             }
         };
-        if (time - record.received_at).saturating_abs() > CLOCK_SKEW_MS_MAX {
+        let behind = record.received_at - time;
+        if behind.saturating_abs() > CLOCK_SKEW_MS_MAX && !self.written_later {
             self.label("clock_skew");
+        }
+        if behind < -CLOCK_SKEW_MS_MAX {
+            self.label("time.future");
+        } else if behind > LATE_MS_MIN && !self.written_later {
+            self.label("time.late");
         }
         let uid: Arc<str> = record.coordinate.to_string().into();
         let class = self.class;
@@ -361,6 +378,10 @@ impl<'a> EventBuilder<'a> {
             .unwrap_or_else(|| class.activity_name(self.activity).into());
         event.insert("activity_name".into(), activity);
         event.insert("type_uid".into(), type_uid.into());
+        if type_uid == 99 {
+            // The one type whose number says nothing.
+            event.insert("type_name".into(), "Base Event: Other".into());
+        }
         event.insert("time".into(), time.0.into());
         let severity = self
             .ocsf

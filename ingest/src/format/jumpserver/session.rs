@@ -61,6 +61,10 @@ pub(super) fn build(b: &mut EventBuilder<'_>, input: &Input<'_>, fields: Fields<
             &["date_start"]
         },
     );
+    if !finished {
+        // Updates tell the opening again.
+        b.written_later();
+    }
     b.success(fields.bool("is_success") != Some(false));
     b.set_some("status_detail", choice_text(fields, "error_reason").as_deref());
 

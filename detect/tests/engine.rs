@@ -697,3 +697,29 @@ fn hostile_events_do_not_panic() {
     assert!(!store.is_empty());
     let _ = told(&site, &records);
 }
+
+/// Ten thousand failures of one account, and of as many accounts from one address, in one window: with a state
+/// that is scanned for each event this would take minutes.
+#[test]
+fn a_large_window_is_not_scanned_for_each_event() {
+    let site = site(RULES, tables());
+    let n = 10_000;
+    let records: Vec<Rec> = (0..n)
+        .map(|i| {
+            let user = if i % 2 == 0 { "li".to_owned() } else { format!("u{i}") };
+            let minute = f64::from(i) * 14.0 / f64::from(n);
+            rec(i as usize, minute, minute, logon(&user, false, "10.9.9.9"))
+        })
+        .collect();
+    let cuts: Vec<usize> = (0..n as usize).step_by(1_000).collect();
+    let findings = last(run(&site, &records, &cuts, false).0);
+    let told: Vec<String> = findings
+        .values()
+        .map(|f| format!("{} {}", f.message, f.evidence.len()))
+        .collect();
+    assert!(told.contains(&"5000 failures of li 5000".to_owned()), "{told:?}");
+    assert!(
+        told.contains(&"5001 accounts from 10.9.9.9 10000".to_owned()),
+        "{told:?}"
+    );
+}

@@ -158,10 +158,8 @@ impl Detector {
             return;
         };
         let (missing, order) = (e.is_missing(), (e.by, id.clone()));
-        if missing {
-            if let Some(bucket) = self.event_bucket.remove(&(index, id.clone())) {
-                self.leave(&bucket, &order, false);
-            }
+        if missing && let Some(bucket) = self.event_bucket.remove(&(index, id.clone())) {
+            self.leave(&bucket, &order, false);
         }
         if let Some(absences) = self.absences.get_mut(&index) {
             absences.close(id);

@@ -277,10 +277,12 @@ impl Detector {
             return (None, None);
         };
         let [actor, _, system, uid] = default_fields();
-        if let Some(system) = event.values(&system).first() {
-            if let Some((person, row)) = person_of(&self.tables, system, account, at) {
-                return (Some(person), Some(row));
-            }
+        let owner = event
+            .values(&system)
+            .first()
+            .and_then(|s| person_of(&self.tables, s, account, at));
+        if let Some((person, row)) = owner {
+            return (Some(person), Some(row));
         }
         // `actor.user.uid` may as well be a number of the host's, so that only the roster can tell.
         let own = event.values(&actor).first().is_some_and(|a| lower(a) == lower(account));

@@ -140,7 +140,9 @@ fn waits(policy: &Policy, lookup: &Lookup) -> bool {
 }
 
 fn deferred(policy: &Policy) -> bool {
-    policy.rule().is_some_and(|r| r.lookups.iter().any(|l| l.event_table.is_some() || waits(policy, l)))
+    policy
+        .rule()
+        .is_some_and(|r| r.lookups.iter().any(|l| l.event_table.is_some() || waits(policy, l)))
 }
 
 /// The policies whose events `policy` takes, once each.

@@ -38,8 +38,11 @@ pub(super) struct Table {
     events: BTreeMap<Order, RowEvent>,
     by_id: HashMap<Arc<str>, BTreeSet<Order>>,
     rows: BTreeMap<Arc<str>, EventRow>,
-    indexes: Vec<(Vec<Arc<str>>, HashMap<String, BTreeSet<Arc<str>>>)>,
+    indexes: Vec<(Vec<Arc<str>>, RowsByKey)>,
 }
+
+/// Ids of rows by the values of the indexed columns.
+type RowsByKey = HashMap<String, BTreeSet<Arc<str>>>;
 
 impl Table {
     /// A table that is asked by these sets of columns.

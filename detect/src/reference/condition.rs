@@ -199,7 +199,7 @@ fn test_holds(test: &Test, columns: Option<&Json>, scope: &Scope<'_>) -> bool {
         Op::Lte(values) => ordered(&items, values, scope, Ordering::is_le),
         Op::Gt(values) => ordered(&items, values, scope, Ordering::is_gt),
         Op::Gte(values) => ordered(&items, values, scope, Ordering::is_ge),
-        Op::Covers(values) => pairs(&items, values, scope, |net, ip| contains(net, ip)),
+        Op::Covers(values) => pairs(&items, values, scope, contains),
         Op::Cidr(values) => pairs(&items, values, scope, |ip, net| contains(net, ip)),
         Op::Has(_) => false,
     }
@@ -292,10 +292,10 @@ fn ordered(items: &Items<'_>, values: &[Value], scope: &Scope<'_>, wanted: fn(Or
 
 /// Numbers as numbers, times as moments; `None` where the two are neither.
 fn order(a: &Item<'_>, b: &Item<'_>, zone: &TimeZone) -> Option<Ordering> {
-    if let (Item::Text(a), Item::Text(b)) = (a, b) {
-        if let Some((a, b)) = Number::parse(a).zip(Number::parse(b)) {
-            return Some(a.cmp(&b));
-        }
+    if let (Item::Text(a), Item::Text(b)) = (a, b)
+        && let Some((a, b)) = Number::parse(a).zip(Number::parse(b))
+    {
+        return Some(a.cmp(&b));
     }
     Some(a.moment(zone)?.cmp(&b.moment(zone)?))
 }

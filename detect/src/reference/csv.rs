@@ -54,10 +54,10 @@ fn cell(text: String) -> Value {
     if text.is_empty() {
         return Value::Null;
     }
-    if text.starts_with(['[', '{']) {
-        if let Ok(value) = serde_json::from_str(&text) {
-            return value;
-        }
+    if text.starts_with(['[', '{'])
+        && let Ok(value) = serde_json::from_str(&text)
+    {
+        return value;
     }
     Value::String(text)
 }

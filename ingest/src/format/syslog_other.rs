@@ -1,6 +1,7 @@
 //! Any other syslog line: an event with what its envelope tells, never quarantined.
 
 use model::Event;
+use serde_json::{Map, Value};
 
 use crate::class;
 use crate::format::linux_auth::{self, line::Line};
@@ -89,16 +90,9 @@ fn other(line: &Line<'_>, envelope: &Envelope<'_>) -> Event {
     b.set_some("unmapped.pid", envelope.pid.as_deref());
     b.set_some("unmapped.message_id", envelope.message_id.as_deref());
     if !envelope.structured.is_empty() {
-        let mut all = serde_json::Map::new();
-        for (id, parameters) in &envelope.structured {
-            let mut element = serde_json::Map::new();
-            for (name, value) in parameters {
-                if element.contains_key(name) {
-                    b.label("syslog.parameter_repeated");
-                }
-                element.insert(name.clone(), value.clone().into());
-            }
-            all.insert(id.clone(), element.into());
+        let (all, repeated) = structured_data(envelope);
+        if repeated {
+            b.label("syslog.parameter_repeated");
         }
         b.unmapped("structured_data", all);
     }
@@ -106,4 +100,30 @@ fn other(line: &Line<'_>, envelope: &Envelope<'_>) -> Event {
         b.set("count", i32::try_from(count).unwrap_or(i32::MAX));
     }
     b.finish()
+}
+
+/// Elements by id, parameters by name; of what is repeated every value is kept, as a list. Says whether something was.
+fn structured_data(envelope: &Envelope<'_>) -> (Map<String, Value>, bool) {
+    let mut all: Map<String, Value> = Map::new();
+    let mut repeated = false;
+    for (id, parameters) in &envelope.structured {
+        repeated |= all.contains_key(id);
+        let element = all.entry(id.clone()).or_insert_with(|| Value::Object(Map::new()));
+        let Some(element) = element.as_object_mut() else {
+            continue;
+        };
+        for (name, value) in parameters {
+            match element.get_mut(name) {
+                None => {
+                    element.insert(name.clone(), value.clone().into());
+                }
+                Some(Value::Array(values)) => values.push(value.clone().into()),
+                Some(first) => {
+                    repeated = true;
+                    *first = Value::Array(vec![first.take(), value.clone().into()]);
+                }
+            }
+        }
+    }
+    (all, repeated)
 }

@@ -5,12 +5,15 @@ use std::sync::Arc;
 
 use model::{Batch, Event, LedgerIndex, LogSource, Millis, Wanted};
 
+/// A source and its events of one kind.
+type Group<'a> = (&'a Arc<str>, Vec<(LedgerIndex, Millis, &'a Event)>);
+
 /// The batches of `items`, which are in ledger order: one for each source, log source and class, in the order of
 /// their first events; each in ledger order.
 #[must_use]
 pub fn batches(items: &[(LedgerIndex, Millis, Arc<str>, Event)], wanted: &Wanted) -> Vec<Batch> {
     let mut places: HashMap<(&str, &LogSource, u32), usize> = HashMap::new();
-    let mut groups: Vec<(&Arc<str>, Vec<(LedgerIndex, Millis, &Event)>)> = Vec::new();
+    let mut groups: Vec<Group<'_>> = Vec::new();
     for (index, received_at, source, event) in items {
         let place = *places
             .entry((source, &event.logsource, event.class_uid))

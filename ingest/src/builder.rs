@@ -40,6 +40,7 @@ pub struct EventBuilder<'a> {
     labels: Vec<Cow<'static, str>>,
     profiles: Vec<&'static str>,
     written_later: bool,
+    severe: bool,
     native: Map<String, Value>,
     system: Option<Arc<str>>,
     configured_system: Option<&'a Arc<str>>,
@@ -64,13 +65,14 @@ impl<'a> EventBuilder<'a> {
             activity,
             text: input.text.clone(),
             time: None,
-            ocsf: Map::new(),
-            metadata: Map::new(),
+            ocsf: head(class, activity),
+            metadata: Map::with_capacity(16),
             unmapped: Map::new(),
             unmapped_keys: 0,
             labels: input.flags.iter().map(|f| Cow::Borrowed(*f)).collect(),
             profiles: Vec::new(),
             written_later: false,
+            severe: false,
             native: Map::new(),
             system: input.settings.system.clone(),
             configured_system: input.settings.system.as_ref(),
@@ -230,7 +232,7 @@ impl<'a> EventBuilder<'a> {
     pub fn success(&mut self, success: bool) -> &mut Self {
         let (id, name) = if success { (1, "Success") } else { (2, "Failure") };
         self.set("status_id", id).set("status", name);
-        if !success && !self.ocsf.contains_key("severity_id") {
+        if !success && !self.severe {
             self.severity(2);
         }
         self
@@ -238,7 +240,9 @@ impl<'a> EventBuilder<'a> {
 
     /// `severity_id` (1 Informational to 5 Critical); 1 by default.
     pub fn severity(&mut self, id: u8) -> &mut Self {
+        self.severe = true;
         self.set("severity_id", id)
+            .set("severity", SEVERITIES.get(usize::from(id)).copied().unwrap_or("Other"))
     }
 
     /// `action_id` and `disposition_id` with their names (profile `security_control`).
@@ -366,34 +370,8 @@ impl<'a> EventBuilder<'a> {
         }
         let uid: Arc<str> = record.coordinate.to_string().into();
         let class = self.class;
-        let type_uid = u64::from(class.uid) * 100 + u64::from(self.activity);
-        let mut event = Map::with_capacity(self.ocsf.len() + 14);
-        event.insert("class_uid".into(), class.uid.into());
-        event.insert("class_name".into(), class.name.into());
-        event.insert("category_uid".into(), class.category_uid.into());
-        event.insert("activity_id".into(), self.activity.into());
-        let activity = self
-            .ocsf
-            .shift_remove("activity_name")
-            .unwrap_or_else(|| class.activity_name(self.activity).into());
-        event.insert("activity_name".into(), activity);
-        event.insert("type_uid".into(), type_uid.into());
-        if type_uid == 99 {
-            // The one type whose number says nothing.
-            event.insert("type_name".into(), "Base Event: Other".into());
-        }
+        let mut event = self.ocsf;
         event.insert("time".into(), time.0.into());
-        let severity = self
-            .ocsf
-            .shift_remove("severity_id")
-            .and_then(|v| v.as_u64())
-            .unwrap_or(1);
-        event.insert("severity_id".into(), severity.into());
-        event.insert(
-            "severity".into(),
-            SEVERITIES.get(severity as usize).copied().unwrap_or("Other").into(),
-        );
-        event.append(&mut self.ocsf);
         if !self.unmapped.is_empty() {
             event.insert("unmapped".into(), Value::Object(self.unmapped));
         }
@@ -466,6 +444,26 @@ pub fn address(text: &str) -> (Option<IpAddr>, Option<u16>) {
         .split_once('%')
         .map_or(inner, |(ip, _)| if ip.contains(':') { ip } else { inner });
     (inner.parse::<IpAddr>().ok().map(|ip| ip.to_canonical()), None)
+}
+
+/// The first fields of every event; those that are known later hold their place.
+fn head(class: &'static Class, activity: u8) -> Map<String, Value> {
+    let type_uid = u64::from(class.uid) * 100 + u64::from(activity);
+    let mut event = Map::with_capacity(32);
+    event.insert("class_uid".into(), class.uid.into());
+    event.insert("class_name".into(), class.name.into());
+    event.insert("category_uid".into(), class.category_uid.into());
+    event.insert("activity_id".into(), activity.into());
+    event.insert("activity_name".into(), class.activity_name(activity).into());
+    event.insert("type_uid".into(), type_uid.into());
+    if type_uid == 99 {
+        // The one type whose number says nothing.
+        event.insert("type_name".into(), "Base Event: Other".into());
+    }
+    event.insert("time".into(), 0.into());
+    event.insert("severity_id".into(), 1.into());
+    event.insert("severity".into(), SEVERITIES[1].into());
+    event
 }
 
 const SEVERITIES: [&str; 7] = ["Unknown", "Informational", "Low", "Medium", "High", "Critical", "Fatal"];

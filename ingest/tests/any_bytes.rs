@@ -1,5 +1,7 @@
 //! Whatever the bytes: at least one event, no panic, the same again.
 
+#![allow(clippy::unwrap_used)] // a test may panic
+
 use ingest::{Normalizer, Settings, SourceSettings};
 use model::{Coordinate, Millis, RawRecord};
 use proptest::prelude::*;

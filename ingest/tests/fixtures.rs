@@ -3,6 +3,8 @@
 //! `UPDATE_GOLDEN=1` rewrites the goldens; then read the diff. A case `x.at` holds the `received_at` of `x.log`; else it is
 //! 2026-03-06T00:00:00+08:00. Beside each event's OCSF stand what only Docket has: system, commands, log source.
 
+#![allow(clippy::unwrap_used)] // a test may panic
+
 use std::fs;
 use std::path::{Path, PathBuf};
 

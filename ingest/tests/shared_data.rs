@@ -1,5 +1,7 @@
 //! The shared data beside the checkout: the labelled scenario and the hostile files. Skipped where it is absent.
 
+#![allow(clippy::unwrap_used)] // a test may panic
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write;

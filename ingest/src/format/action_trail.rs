@@ -33,6 +33,8 @@ pub static FORMAT: Format = Format {
     normalize,
 };
 
+type Object = Map<String, Value>;
+
 /// Resources of one event that are named.
 const RESOURCES_MAX: usize = 100;
 
@@ -149,10 +151,7 @@ fn normalize(input: &mut Input<'_>) -> Result<Vec<Event>, Quarantine> {
 }
 
 /// The event and what was around it.
-fn unwrap(
-    input: &mut Input<'_>,
-    mut outer: Map<String, Value>,
-) -> Result<(Map<String, Value>, Map<String, Value>), Quarantine> {
+fn unwrap(input: &mut Input<'_>, mut outer: Map<String, Value>) -> Result<(Object, Object), Quarantine> {
     if outer.contains_key("eventName") {
         return Ok((outer, Map::new()));
     }

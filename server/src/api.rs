@@ -107,13 +107,12 @@ impl Caller {
 pub struct ApiError {
     status: StatusCode,
     message: String,
-    detail: Option<serde_json::Value>,
 }
 
 impl ApiError {
     /// An error with its status.
     pub fn new(status: StatusCode, message: impl Into<String>) -> ApiError {
-        ApiError { status, message: message.into(), detail: None }
+        ApiError { status, message: message.into() }
     }
 
     /// The caller's fault.
@@ -136,13 +135,6 @@ impl ApiError {
         tracing::error!(%error, "Request failed.");
         ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, format!("the server failed: {error}"))
     }
-
-    /// With data for programs.
-    #[must_use]
-    pub fn with(mut self, detail: serde_json::Value) -> ApiError {
-        self.detail = Some(detail);
-        self
-    }
 }
 
 impl From<Refused> for ApiError {
@@ -154,10 +146,6 @@ impl From<Refused> for ApiError {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let mut body = json!({"error": self.message});
-        if let Some(detail) = self.detail {
-            body["detail"] = detail;
-        }
-        (self.status, Json(body)).into_response()
+        (self.status, Json(json!({"error": self.message}))).into_response()
     }
 }

@@ -43,6 +43,8 @@ pub struct Shared {
     pub ready: AtomicBool,
     /// Shows the metrics.
     pub metrics: metrics_exporter_prometheus::PrometheusHandle,
+    /// How the connection to Kafka fares, where there is one.
+    pub kafka: Option<ingest::source::kafka::KafkaHandle>,
     /// Records that embedded sources had in the ledger at the start.
     pub embedded: BTreeMap<String, i64>,
     /// Bytes of one record that are kept.

@@ -1,6 +1,6 @@
 //! Starts the server's parts in order, and stops them in reverse.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex};
@@ -35,8 +35,7 @@ const TICK: Duration = Duration::from_millis(500);
 pub struct Server {
     /// What its handlers see.
     pub app: App,
-    /// New reference tables go here.
-    pub tables: Sender<Tables>,
+    tables: Sender<Tables>,
     stop: watch::Sender<bool>,
     listeners: Vec<JoinHandle<()>>,
     couriers: Vec<JoinHandle<()>>,
@@ -136,6 +135,7 @@ impl Server {
             searchable,
             ready: AtomicBool::new(false),
             metrics,
+            kafka: consumer.as_ref().map(kafka::Consumer::handle),
             embedded,
             record_bytes_max: config.record_bytes_max,
         }));
@@ -158,6 +158,11 @@ impl Server {
         app.ready.store(true, Ordering::Relaxed);
         tracing::info!(ledger = size.0, judged = judged.0, data = %data.display(), "Docket is ready.");
         Ok(Server { app, tables: tables_tx, stop, listeners, couriers, consumer, running, ledger, failed })
+    }
+
+    /// What reads the reference tables of the configuration anew.
+    pub fn reloader(&self, config: &Config) -> Reloader {
+        Reloader { dir: config.reference.clone(), spine: self.app.spine.clone(), tables: self.tables.clone() }
     }
 
     /// Returns when everything in the ledger is judged and searchable.
@@ -199,6 +204,26 @@ impl Server {
         tokio::task::spawn_blocking(move || self.ledger.join())
             .await?
             .map_err(|_| anyhow::anyhow!("the ledger's thread panicked"))?
+    }
+}
+
+/// Reads reference tables anew while the server runs.
+pub struct Reloader {
+    dir: Option<PathBuf>,
+    spine: Spine,
+    tables: Sender<Tables>,
+}
+
+impl Reloader {
+    /// Records what is loaded, and hands it to the judgement, which uses it from its next group on.
+    ///
+    /// # Errors
+    /// A table is wrong, or the act cannot be recorded: the old ones stay.
+    pub async fn reload(&self) -> anyhow::Result<()> {
+        let dir = self.dir.clone();
+        let tables = tokio::task::spawn_blocking(move || reference::load(dir.as_deref())).await??;
+        self.spine.act("reference.load", "docket", json!(reference::versions(&tables))).await?;
+        self.tables.send(tables).context("the judgement has ended")
     }
 }
 

@@ -36,7 +36,7 @@ fn a_line_becomes_an_alert_and_a_search_hit() {
     let mut tcp = TcpStream::connect(("127.0.0.1", syslog)).unwrap();
     write!(tcp, "{DIRECT_LOGON}\n").unwrap();
     let told = await_some("the webhook to be told", || hook.all().into_iter().find(|r| clauses(&r.body).contains(&"AU-10".into())));
-    assert_eq!(told.body["severity"], "critical");
+    assert_eq!(told.body["severity"], "Critical");
     drop(tcp);
 
     let udp = UdpSocket::bind("127.0.0.1:0").unwrap();

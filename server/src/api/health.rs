@@ -20,7 +20,14 @@ pub async fn healthz() -> &'static str {
 /// Ready to take records; with how far each stage is.
 pub async fn readyz(State(app): State<App>) -> Response {
     let ready = app.ready.load(Ordering::Relaxed);
+    let kafka = app.kafka.as_ref().map(|k| k.health());
     let positions = json!({
+        "kafka": kafka.map(|k| json!({
+            "connected": k.connected,
+            "trouble": k.trouble,
+            "topics_missing": k.topics_missing,
+            "lag": k.partitions.iter().map(|p| p.lag()).sum::<i64>(),
+        })),
         "ready": ready,
         "durable": *app.spine.durable().borrow(),
         "judged": app.progress.position(),
@@ -45,6 +52,14 @@ pub async fn metrics(
         caller?.0.demand(Right::Administer)?;
     }
     metrics::gauge!("docket_ledger_size").set(app.spine.durable().borrow().0 as f64);
+    if let Some(kafka) = &app.kafka {
+        let health = kafka.health();
+        metrics::gauge!("docket_kafka_connected").set(f64::from(u8::from(health.connected)));
+        for p in &health.partitions {
+            let labels = [("topic", p.topic.to_string()), ("partition", p.partition.to_string())];
+            metrics::gauge!("docket_kafka_lag", &labels).set(p.lag() as f64);
+        }
+    }
     app.metrics.run_upkeep();
     Ok(app.metrics.render())
 }

@@ -1,5 +1,6 @@
 //! `docket serve` and `docket config`
 
+use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -42,6 +43,8 @@ const EXAMPLE: &str = r#"A configuration:
 Each setting can be given by the environment: DOCKET_HTTP__LISTEN=127.0.0.1:9000"#;
 
 /// Run the server: take records, judge, alert, index, answer
+///
+/// SIGTERM and SIGINT stop it, SIGHUP reads the reference tables anew.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLE)]
 pub struct Args {
@@ -71,10 +74,13 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let metrics = metrics()?;
     block_on(async {
         let mut server = Server::start(&config, Clock::default(), metrics).await?;
+        let reload = tokio::spawn(reload_on_hangup(server.reloader(&config)));
         let failed = tokio::select! {
             error = server.failure() => Some(error),
             signal = stop_signal() => { tracing::info!(signal, "Stopping."); None }
         };
+        reload.abort();
+        let _ = reload.await;
         let stopped = server.stop().await;
         match failed {
             Some(error) => Err(error),
@@ -98,7 +104,8 @@ pub fn config(command: ConfigCommand) -> anyhow::Result<ExitCode> {
 /// Logs to standard error; `DOCKET_LOG` filters (`info`, `ingest=debug`).
 pub fn log(json: bool, default: &str) {
     let filter = EnvFilter::try_from_env("DOCKET_LOG").unwrap_or_else(|_| EnvFilter::new(default));
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let colour = std::io::stderr().is_terminal();
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colour);
     // A second call, as in a test, keeps the first.
     let _ = if json { lines.json().try_init() } else { lines.with_target(false).try_init() };
 }
@@ -109,6 +116,18 @@ pub fn metrics() -> anyhow::Result<metrics_exporter_prometheus::PrometheusHandle
     let handle = recorder.handle();
     metrics::set_global_recorder(recorder).map_err(|_| anyhow::anyhow!("a metrics recorder is set already"))?;
     Ok(handle)
+}
+
+/// SIGHUP: reads the reference tables anew.
+async fn reload_on_hangup(reloader: crate::serve::Reloader) {
+    use tokio::signal::unix::{SignalKind, signal};
+    let Ok(mut hangup) = signal(SignalKind::hangup()) else { return };
+    while hangup.recv().await.is_some() {
+        match reloader.reload().await {
+            Ok(()) => tracing::info!("Reference tables loaded."),
+            Err(error) => tracing::error!(error = format!("{error:#}"), "Reference tables not loaded; the old ones stay."),
+        }
+    }
 }
 
 /// Waits for SIGINT or SIGTERM.

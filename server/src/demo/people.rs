@@ -108,13 +108,13 @@ pub(super) const LEFT_IN_ORDER: Person = Person {
     desk: "2.41",
 };
 
-/// Left on the first day, and his accounts were forgotten.
+/// Left on the first day, and his account was forgotten.
 pub(super) const LEFT_AND_FORGOTTEN: Person = Person {
     id: "N2042",
     name: "贺铭",
     login: "he.ming",
-    role: "service_agent",
-    desk: "3.142",
+    role: "developer",
+    desk: "2.42",
 };
 
 /// Everybody.

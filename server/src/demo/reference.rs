@@ -108,7 +108,6 @@ fn account_registry(start: Millis) -> Value {
     personal("host:*", ADMINS);
     personal("host:lab-1", DEVELOPERS);
     personal("crm", AGENTS);
-    personal("crm", &[LEFT_AND_FORGOTTEN]);
     personal("billing", CLERKS);
     let owner = MANAGERS[1].id;
     rows.push(row("host:*", "root", owner, "default", &[]));

@@ -5,8 +5,8 @@ use std::collections::BinaryHeap;
 
 use model::Millis;
 
-use super::people::{ADMINS, LEFT_IN_ORDER, SECURITY, WEB_HOSTS};
-use super::reference::{account_name, has_new_account, left_in_order_at};
+use super::people::{ADMINS, LEFT_AND_FORGOTTEN, LEFT_IN_ORDER, SECURITY, WEB_HOSTS};
+use super::reference::{account_name, has_new_account, left_and_forgotten_at, left_in_order_at};
 use super::tape::{Day, MINUTE, Record, SECOND, Tape};
 use super::{bastion, cloud, hosts, violations, web};
 
@@ -37,7 +37,7 @@ impl Traffic {
         }
     }
 
-    /// The same without the violations.
+    /// The same without the violations (of those, one is something left undone: here it is done).
     #[must_use]
     pub fn ordinary_only(self) -> Traffic {
         Traffic { violate: false, ..self }
@@ -51,7 +51,7 @@ impl Traffic {
         bastion::ordinary_day(&mut tape, day, start);
         web::ordinary_day(&mut tape, day, start);
         planned_change(&mut tape, day, start);
-        leaver(&mut tape, day, start);
+        leavers(&mut tape, day, start, self.violate);
         self.waiting.extend(tape.records().into_iter().map(Reverse));
         if self.violate {
             let mut tape = Tape::new(self.seed ^ VIOLATIONS, day.0.unsigned_abs());
@@ -104,10 +104,14 @@ fn planned_change(tape: &mut Tape, day: Day, start: Millis) {
     session.close(tape, now + MINUTE);
 }
 
-/// Once, a leaver's account is disabled a quarter of an hour after her last one.
-fn leaver(tape: &mut Tape, day: Day, start: Millis) {
-    let at = left_in_order_at(start) + 15 * MINUTE;
-    if Day::of(at) == day {
-        bastion::disable(tape, at, &SECURITY[0], &LEFT_IN_ORDER);
+/// A leaver's account is disabled a quarter of an hour after the last day; the other's is forgotten where `violate`.
+fn leavers(tape: &mut Tape, day: Day, start: Millis, violate: bool) {
+    let in_order = (left_in_order_at(start), &LEFT_IN_ORDER);
+    let forgotten = (left_and_forgotten_at(start), &LEFT_AND_FORGOTTEN);
+    for (left, who) in [Some(in_order), (!violate).then_some(forgotten)].into_iter().flatten() {
+        let at = left + 15 * MINUTE;
+        if Day::of(at) == day {
+            bastion::disable(tape, at, &SECURITY[0], who);
+        }
     }
 }

@@ -162,7 +162,7 @@ fn a_database_removed_by_hand(tape: &mut Tape, at: Millis, turn: Turn) {
 
 /// DS-05, DS-03: a table is dumped, packed, and downloaded.
 fn a_dump_carried_out(tape: &mut Tape, at: Millis, turn: Turn) {
-    let mut session = bastion::open(tape, at, turn.one(DBAS, 2), turn.one(DATABASES, 1), "postgres");
+    let mut session = bastion::open(tape, at, turn.one(DBAS, 2), &DATABASES[1], "postgres");
     session.command(
         tape,
         at + 30 * SECOND,
@@ -235,7 +235,7 @@ fn refused_then_disguised(tape: &mut Tape, at: Millis, turn: Turn) {
 fn at_two_in_the_night(tape: &mut Tape, at: Millis, turn: Turn) {
     let who = turn.one(DBAS, 1);
     bastion::login(tape, at, who, None);
-    let mut session = bastion::open(tape, at + MINUTE, who, turn.one(DATABASES, 1), "postgres");
+    let mut session = bastion::open(tape, at + MINUTE, who, &DATABASES[1], "postgres");
     session.command(tape, at + 2 * MINUTE, "psql -l", Risk::Accept);
     session.command(
         tape,
@@ -266,6 +266,6 @@ fn past_the_end_of_the_window(tape: &mut Tape, plan: &Overrun) {
 
 /// AU-04: his employment ended yesterday, his account did not. (That it was not disabled is a violation before this.)
 fn the_leaver_comes_back(tape: &mut Tape, at: Millis) {
-    bastion::login(tape, at, &LEFT_AND_FORGOTTEN, Some("user_expired"));
-    web::login(tape, at + 6 * MINUTE, &web::CRM, &LEFT_AND_FORGOTTEN);
+    bastion::login(tape, at, &LEFT_AND_FORGOTTEN, Some("password_failed"));
+    bastion::login(tape, at + 40 * SECOND, &LEFT_AND_FORGOTTEN, None);
 }

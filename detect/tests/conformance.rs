@@ -3,6 +3,8 @@
 //! A file is a list of documents. Each has `name`, `logsource` (default: product `test`), `detection`, and
 //! `match` and `miss`: lists of events as JSON objects. Or `error`: a part of the error that loading gives.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -90,12 +92,12 @@ fn check(case: &str) -> Result<(), String> {
     let batch = Batch::build(&source, &all, set.wanted());
     let rows: Vec<u32> = set.evaluate(&batch).into_iter().map(|Hit { row, .. }| row).collect();
     let sigma = &policy.rule().ok_or("no rule")?.sigma;
-    for row in 0..all.len() {
+    for (row, (_, _, event)) in all.iter().enumerate() {
         let expected = row < matches.len();
         let plain = plain::is_match(sigma, &BatchRow { batch: &batch, row });
         let compiled = rows.contains(&(row as u32));
         if (plain, compiled) != (expected, expected) {
-            let event = Value::Object(all[row].2.native.clone());
+            let event = Value::Object(event.native.clone());
             return Err(format!(
                 "{event}: expected {expected}, plain {plain}, compiled {compiled}"
             ));

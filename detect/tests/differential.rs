@@ -1,5 +1,7 @@
 //! The compiled evaluator gives what the plain one gives, on rules and events made at random.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 use std::sync::Arc;
 
 use detect::RuleSet;

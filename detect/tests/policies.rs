@@ -1,5 +1,7 @@
 //! The `docket:` extension as `docs/policies.md` has it: what loads, and what is said of what does not.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 use detect::policy::{Body, CorrelationCondition, CorrelationKind, Expect, Opens, SourceFile, load, load_text};
 use model::{Field, FindingKind, Severity};
 use proptest::prelude::*;
@@ -401,4 +403,31 @@ proptest! {
         let (set, _) = detect::RuleSet::compile(&loaded.policies);
         prop_assert!(set.len() <= loaded.policies.all().len());
     }
+}
+
+/// The repository's own policies, all of them, without so much as a lint.
+#[test]
+fn every_policy_of_the_repository_loads() {
+    fn walk(folder: &std::path::Path, out: &mut Vec<SourceFile>) {
+        let Ok(entries) = std::fs::read_dir(folder) else { return };
+        for path in entries.map(|e| e.unwrap().path()) {
+            if path.is_dir() {
+                walk(&path, out);
+            } else if SourceFile::is_policy(&path.to_string_lossy()) {
+                out.push(SourceFile::new(
+                    &path.to_string_lossy(),
+                    std::fs::read_to_string(&path).unwrap(),
+                ));
+            }
+        }
+    }
+    let mut files = Vec::new();
+    walk(
+        &std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../policies"),
+        &mut files,
+    );
+    let loaded = load(&files, &Default::default());
+    let (_, errors) = detect::RuleSet::compile(&loaded.policies);
+    let said: Vec<String> = loaded.errors.iter().chain(&errors).map(ToString::to_string).collect();
+    assert!(said.is_empty(), "{}", said.join("\n"));
 }

@@ -1,5 +1,7 @@
 //! Every rule of the public SigmaHQ repository loads and compiles.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::Path;

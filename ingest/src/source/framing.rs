@@ -468,7 +468,7 @@ mod tests {
         };
         let (frames, broken) = decode(&[&stream]);
         assert_eq!(frames.len(), 3);
-        assert!(frames[1].payload.ends_with(b"two\nline"));
+        assert!(frames[1].payload.ends_with(b"two\nlines"));
         assert!(matches!(broken, Some(FramingError::Cut { announced: 999, .. })));
     }
 

@@ -80,7 +80,7 @@ fn event(rule: &Rule, nth: usize) -> Event {
     let mut native = Map::new();
     for (name, detection) in &rule.detection.detections {
         // Filters are left out, or few events would match; every third event has them, so that some are filtered.
-        if name.starts_with("filter") && nth % 3 != 0 {
+        if name.starts_with("filter") && !nth.is_multiple_of(3) {
             continue;
         }
         detection.for_each_item(&mut |item| {

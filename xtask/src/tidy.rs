@@ -277,14 +277,15 @@ fn code_line(path: &str, folder: &str, number: usize, line: &str, in_tests: bool
             found.problem(path, number, format!("`{needle}`: {message}"));
         }
     }
-    if !in_tests && WITHOUT_CLOCK.contains(&folder) {
-        if let Some(clock) = CLOCKS.iter().find(|c| line.contains(**c)) {
-            found.problem(
-                path,
-                number,
-                format!("`{clock}`: no clock below `server`; take a `model::Millis` from the caller"),
-            );
-        }
+    if !in_tests
+        && WITHOUT_CLOCK.contains(&folder)
+        && let Some(clock) = CLOCKS.iter().find(|c| line.contains(**c))
+    {
+        found.problem(
+            path,
+            number,
+            format!("`{clock}`: no clock below `server`; take a `model::Millis` from the caller"),
+        );
     }
     for home in HOMES {
         let named =
@@ -302,14 +303,14 @@ fn code_line(path: &str, folder: &str, number: usize, line: &str, in_tests: bool
         .trim_start_matches("pub ")
         .trim_start_matches("pub(crate) ")
         .strip_prefix("mod ");
-    if let Some(name) = module.map(|m| m.trim_end_matches([';', '{', ' '])) {
-        if NAMES_THAT_SAY_NOTHING.contains(&name) {
-            found.problem(
-                path,
-                number,
-                format!("a module called `{name}`: name it after the noun it holds"),
-            );
-        }
+    if let Some(name) = module.map(|m| m.trim_end_matches([';', '{', ' ']))
+        && NAMES_THAT_SAY_NOTHING.contains(&name)
+    {
+        found.problem(
+            path,
+            number,
+            format!("a module called `{name}`: name it after the noun it holds"),
+        );
     }
 }
 

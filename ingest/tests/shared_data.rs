@@ -12,7 +12,7 @@ use ingest::dedup::Dedup;
 use ingest::replay::{Options, Reading, open};
 use ingest::{Normalized, Normalizer, Settings, SourceSettings};
 use model::{LedgerIndex, Millis, RawRecord};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 const AT: &str = "2026-03-10T00:00:00+08:00";
 
@@ -313,4 +313,77 @@ fn gbk_is_read_where_it_is_configured() {
     assert_eq!(event.text("actor.user.name"), Some("李娜"));
     assert_eq!(event.text("unmapped.action"), Some("导出客户资料"));
     assert_eq!(all[1].format, "web_audit");
+}
+
+/// Every fixture of a JSON format with each field taken away, and with each field of another type.
+#[test]
+fn whatever_a_sender_leaves_out_or_mistypes_passes_the_schema() {
+    if shared("ocsf/validate.py").is_none() {
+        return;
+    }
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures");
+    for format in ["jumpserver", "web_audit", "action_trail", "docket", "json"] {
+        let default = SourceSettings {
+            format: Some(format.into()),
+            ..SourceSettings::default()
+        };
+        let normalizer = Normalizer::new(Settings {
+            default,
+            ..Settings::default()
+        });
+        let mut files: Vec<_> = fs::read_dir(fixtures.join(format))
+            .unwrap()
+            .map(|f| f.unwrap().path())
+            .collect();
+        files.retain(|f| f.extension().is_some_and(|e| e == "log"));
+        files.sort();
+        let mut all = Vec::new();
+        for record in files.iter().flat_map(|f| read(f, Reading::Lines)) {
+            let line = String::from_utf8_lossy(&record.payload).into_owned();
+            let Some(start) = line.find('{') else { continue };
+            let Ok(Value::Object(object)) = serde_json::from_str::<Value>(&line[start..]) else {
+                continue;
+            };
+            let mut paths: Vec<Vec<String>> = vec![];
+            for (key, value) in &object {
+                paths.push(vec![key.clone()]);
+                if let Value::Object(inner) = value {
+                    paths.extend(inner.keys().map(|k| vec![key.clone(), k.clone()]));
+                }
+            }
+            let odd = [
+                json!(null),
+                json!(""),
+                json!(-7),
+                json!(1e300),
+                json!(true),
+                json!(["a", 1, {}]),
+                json!({"b": "c"}),
+                json!("x(y)"),
+                json!({"value": 99}),
+            ];
+            for (path, with) in paths.iter().flat_map(|p| odd.iter().map(move |o| (p, o))) {
+                let mut changed = object.clone();
+                let inner = match path.as_slice() {
+                    [_] => Some(&mut changed),
+                    [outer, ..] => changed.get_mut(outer).and_then(Value::as_object_mut),
+                    [] => None,
+                };
+                let (Some(inner), Some(key)) = (inner, path.last()) else {
+                    continue;
+                };
+                match with {
+                    Value::Null => drop(inner.shift_remove(key)),
+                    other => drop(inner.insert(key.clone(), other.clone())),
+                }
+                let payload = format!("{}{}", &line[..start], Value::Object(changed));
+                all.push(normalizer.normalize(&RawRecord {
+                    payload: payload.into(),
+                    ..record.clone()
+                }));
+            }
+        }
+        assert!(all.len() > 20, "{format}");
+        check_schema(format, &all);
+    }
 }

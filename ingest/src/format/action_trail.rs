@@ -115,7 +115,13 @@ fn normalize(input: &mut Input<'_>) -> Result<Vec<Event>, Quarantine> {
         }
         3001 => {
             identity(&mut b, fields, "actor.user");
-            let of = |name: &str| request.as_ref().and_then(|r| r.get(name)).and_then(Value::as_str);
+            let of = |name: &str| {
+                request
+                    .as_ref()
+                    .and_then(|r| r.get(name))
+                    .and_then(Value::as_str)
+                    .filter(|n| !n.is_empty())
+            };
             match of("UserName")
                 .or_else(|| of("userName"))
                 .or_else(|| of("UserPrincipalName"))

@@ -208,3 +208,33 @@ fn one_writer_one_origin_one_record_once() {
         0o600
     );
 }
+
+#[test]
+fn a_ledger_closed_at_the_end_of_a_group_goes_on_and_knows_its_positions() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut early = made::record(0);
+    early.coordinate = model::Coordinate::new("audit.early", 7, 41);
+    early.received_at = model::Millis(NOW.0 + 1_000_000_000);
+    let mut all = Vec::new();
+    // All sealed with the tail empty of others; with leaves after it; with the tail's first file gone; a new segment.
+    for size in [256, 512, 600, 4096, 4608, 65_536, 66_000] {
+        let mut ledger = open(dir.path()).unwrap();
+        let mut more = records((all.len() as u64).saturating_sub(1)..size - 1);
+        if all.is_empty() {
+            more.insert(0, early.clone());
+        }
+        ledger.append(&more).unwrap();
+        all.extend(more);
+        ledger.sync().unwrap();
+        ledger.checkpoint(NOW).unwrap().unwrap();
+        drop(ledger);
+        let ledger = open(dir.path()).unwrap();
+        assert_eq!(ledger.size(), LedgerIndex(size));
+        assert_eq!(ledger.root(), root_of(&hashes(&all)));
+        assert_eq!(ledger.next_offset("audit.early", 7), Some(42), "{size}");
+        assert_eq!(ledger.next_offset("audit.early", 0), None);
+        assert_eq!(ledger.greatest_received_at(), Some(early.received_at), "{size}");
+        assert_eq!(ledger.reader().find(&early.coordinate).unwrap(), Some(LedgerIndex(0)));
+        assert_eq!(fsck(dir.path(), &key(dir.path())), "");
+    }
+}

@@ -35,13 +35,19 @@ impl Field {
     /// An OCSF field.
     #[must_use]
     pub fn ocsf(path: &str) -> Field {
-        Field { namespace: Namespace::Ocsf, path: path.into() }
+        Field {
+            namespace: Namespace::Ocsf,
+            path: path.into(),
+        }
     }
 
     /// A field of the source's own.
     #[must_use]
     pub fn native(path: &str) -> Field {
-        Field { namespace: Namespace::Native, path: path.into() }
+        Field {
+            namespace: Namespace::Native,
+            path: path.into(),
+        }
     }
 }
 
@@ -135,9 +141,17 @@ impl Batch {
         let first = events.first().map(|(_, _, e)| *e);
         let rows = events
             .iter()
-            .map(|(index, received_at, e)| Row { index: *index, uid: e.uid.clone(), time: e.time, received_at: *received_at })
+            .map(|(index, received_at, e)| Row {
+                index: *index,
+                uid: e.uid.clone(),
+                time: e.time,
+                received_at: *received_at,
+            })
             .collect();
-        let columns = wanted.iter().filter_map(|f| Some((f.clone(), column(source, events, f)?))).collect();
+        let columns = wanted
+            .iter()
+            .filter_map(|f| Some((f.clone(), column(source, events, f)?)))
+            .collect();
         Batch {
             logsource: first.map(|e| e.logsource.clone()).unwrap_or_default(),
             class_uid: first.map_or(0, |e| e.class_uid),
@@ -279,11 +293,16 @@ mod tests {
     fn a_path_crosses_objects_and_arrays_and_dotted_keys() {
         let a = event(json!({"web_resources": [{"uid": "1"}, {"uid": 2}], "a.b": {"c": true}, "n": null}));
         let b = event(json!({}));
-        let wanted: Wanted =
-            ["web_resources.uid", "a.b.c", "n", "docket.system"].iter().map(|p| Field::ocsf(p)).collect();
+        let wanted: Wanted = ["web_resources.uid", "a.b.c", "n", "docket.system"]
+            .iter()
+            .map(|p| Field::ocsf(p))
+            .collect();
         let rows = [(LedgerIndex(0), Millis(1), &a), (LedgerIndex(1), Millis(1), &b)];
         let batch = Batch::build(&"crm".into(), &rows, &wanted);
-        assert_eq!(batch.column(&Field::ocsf("web_resources.uid")).unwrap().all(0), ["1", "2"]);
+        assert_eq!(
+            batch.column(&Field::ocsf("web_resources.uid")).unwrap().all(0),
+            ["1", "2"]
+        );
         assert_eq!(batch.column(&Field::ocsf("web_resources.uid")).unwrap().first(1), None);
         assert_eq!(batch.ocsf("a.b.c", 0), Some("true"));
         assert!(batch.column(&Field::ocsf("n")).is_none());

@@ -22,7 +22,11 @@ impl LogSource {
     #[must_use]
     pub fn new(product: &str, category: &str, service: &str) -> LogSource {
         let label = |s: &str| (!s.is_empty()).then(|| Arc::from(s));
-        LogSource { product: label(product), category: label(category), service: label(service) }
+        LogSource {
+            product: label(product),
+            category: label(category),
+            service: label(service),
+        }
     }
 }
 

@@ -178,7 +178,10 @@ impl Finding {
         put("finding_info", self.info());
         if self.kind == FindingKind::Compliance {
             let control = self.clauses.first().map_or("", String::as_str);
-            put("compliance", json!({"control": control, "standards": ["Docket specifications"], "status_id": 3}));
+            put(
+                "compliance",
+                json!({"control": control, "standards": ["Docket specifications"], "status_id": 3}),
+            );
         }
         if !self.rows.is_empty() {
             put("enrichments", self.rows.iter().map(enrichment).collect());

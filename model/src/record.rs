@@ -34,7 +34,11 @@ pub struct CoordinateError {
 impl Coordinate {
     /// A coordinate from its parts.
     pub fn new(topic: impl Into<Arc<str>>, partition: i32, offset: i64) -> Coordinate {
-        Coordinate { topic: topic.into(), partition, offset }
+        Coordinate {
+            topic: topic.into(),
+            partition,
+            offset,
+        }
     }
 }
 
@@ -54,7 +58,10 @@ impl FromStr for Coordinate {
         let mut parts = id.rsplitn(3, '/');
         let offset = parts.next().and_then(|p| p.parse().ok()).ok_or_else(wrong)?;
         let partition = parts.next().and_then(|p| p.parse().ok()).ok_or_else(wrong)?;
-        let topic = parts.next().filter(|t| !t.is_empty() && !t.contains('/')).ok_or_else(wrong)?;
+        let topic = parts
+            .next()
+            .filter(|t| !t.is_empty() && !t.contains('/'))
+            .ok_or_else(wrong)?;
         Ok(Coordinate::new(topic, partition, offset))
     }
 }

@@ -77,7 +77,10 @@ mod tests {
 
     #[test]
     fn reads_offsets_and_writes_utc() {
-        assert_eq!(Millis::parse("2026-03-02T09:00:00.250+08:00").unwrap().to_string(), "2026-03-02T01:00:00.250Z");
+        assert_eq!(
+            Millis::parse("2026-03-02T09:00:00.250+08:00").unwrap().to_string(),
+            "2026-03-02T01:00:00.250Z"
+        );
         assert_eq!(Millis::parse("1772413200250").unwrap(), Millis(1_772_413_200_250));
         assert!(Millis::parse("yesterday").is_err());
     }

@@ -71,7 +71,8 @@ impl Accounts {
                 ("quarantined", account.quarantined),
                 ("deduplicated", account.deduplicated),
             ] {
-                metrics::counter!("docket_records_total", "source" => source.to_string(), "outcome" => outcome).absolute(n);
+                metrics::counter!("docket_records_total", "source" => source.to_string(), "outcome" => outcome)
+                    .absolute(n);
             }
             metrics::counter!("docket_received_total", "source" => source.to_string()).absolute(account.received);
         }
@@ -84,7 +85,11 @@ impl Accounts {
             key.extend_from_slice(source.as_bytes());
             (key, serde_json::to_vec(account).expect("counts are JSON"))
         };
-        changed.by_source.keys().filter_map(|s| Some(row(s, self.by_source.get(s)?))).collect()
+        changed
+            .by_source
+            .keys()
+            .filter_map(|s| Some(row(s, self.by_source.get(s)?)))
+            .collect()
     }
 
     /// Reads the counts out of the state; other rows are left alone.
@@ -92,7 +97,12 @@ impl Accounts {
         let by_source = state
             .iter()
             .filter(|(key, _)| key.first() == Some(&KIND))
-            .filter_map(|(key, value)| Some((std::str::from_utf8(&key[1..]).ok()?.into(), serde_json::from_slice(value).ok()?)))
+            .filter_map(|(key, value)| {
+                Some((
+                    std::str::from_utf8(&key[1..]).ok()?.into(),
+                    serde_json::from_slice(value).ok()?,
+                ))
+            })
             .collect();
         Accounts { by_source }
     }
@@ -118,7 +128,10 @@ mod tests {
         all.add(&group);
         all.add(&group);
         let (_, a) = all.iter().next().unwrap();
-        assert_eq!((a.received, a.stored + a.quarantined + a.deduplicated, a.last_received), (6, 6, Millis(7)));
+        assert_eq!(
+            (a.received, a.stored + a.quarantined + a.deduplicated, a.last_received),
+            (6, 6, Millis(7))
+        );
         assert_eq!(Accounts::load(&all.rows(&group)), all);
     }
 }

@@ -51,11 +51,17 @@ pub fn router(app: App) -> Router {
         .route("/api/v1/sources", get(admin::sources))
         .route("/api/v1/tokens", post(admin::create_token))
         .fallback(|request: Request| async move {
-            ApiError::new(StatusCode::NOT_FOUND, format!("there is nothing at {}", request.uri().path()))
+            ApiError::new(
+                StatusCode::NOT_FOUND,
+                format!("there is nothing at {}", request.uri().path()),
+            )
         })
         .layer(hardened(header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
         .layer(hardened(header::CACHE_CONTROL, "no-store"))
-        .layer(hardened(header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"))
+        .layer(hardened(
+            header::CONTENT_SECURITY_POLICY,
+            "default-src 'none'; frame-ancestors 'none'",
+        ))
         .with_state(app)
 }
 
@@ -98,7 +104,10 @@ impl Caller {
             Right::ReadRecords => "auditor",
             Right::Administer => "admin",
         };
-        Err(ApiError::new(StatusCode::FORBIDDEN, format!("`{}` may not do this; it takes the role {who}", self.name())))
+        Err(ApiError::new(
+            StatusCode::FORBIDDEN,
+            format!("`{}` may not do this; it takes the role {who}", self.name()),
+        ))
     }
 }
 
@@ -112,7 +121,10 @@ pub struct ApiError {
 impl ApiError {
     /// An error with its status.
     pub fn new(status: StatusCode, message: impl Into<String>) -> ApiError {
-        ApiError { status, message: message.into() }
+        ApiError {
+            status,
+            message: message.into(),
+        }
     }
 
     /// The caller's fault.
@@ -140,7 +152,10 @@ impl ApiError {
 impl From<Refused> for ApiError {
     /// An act that cannot be recorded is refused.
     fn from(refused: Refused) -> ApiError {
-        ApiError::new(StatusCode::SERVICE_UNAVAILABLE, format!("refused, because it cannot be recorded: {refused}"))
+        ApiError::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            format!("refused, because it cannot be recorded: {refused}"),
+        )
     }
 }
 

@@ -115,7 +115,10 @@ impl Tokens {
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => BTreeMap::new(),
             Err(e) => return Err(e).with_context(|| path.display().to_string()),
         };
-        Ok(Tokens { path, by_hash: Arc::new(RwLock::new(by_hash)) })
+        Ok(Tokens {
+            path,
+            by_hash: Arc::new(RwLock::new(by_hash)),
+        })
     }
 
     /// Makes a token and returns its text, which is not kept.
@@ -123,14 +126,29 @@ impl Tokens {
     /// # Errors
     /// The name is taken or odd, or the file cannot be written.
     pub fn create(&self, name: &str, role: Role, now: Millis) -> anyhow::Result<String> {
-        let fine = !name.is_empty() && name.len() <= 64 && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-@".contains(&b));
-        anyhow::ensure!(fine, "token name `{name}`: give 1 to 64 of the characters A-Z a-z 0-9 . _ - @");
+        let fine = !name.is_empty()
+            && name.len() <= 64
+            && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-@".contains(&b));
+        anyhow::ensure!(
+            fine,
+            "token name `{name}`: give 1 to 64 of the characters A-Z a-z 0-9 . _ - @"
+        );
         let mut secret = [0u8; 32];
         rand::rng().fill_bytes(&mut secret);
         let token = format!("dkt_{}", hex::encode(secret));
         let mut tokens = self.by_hash.write().unwrap_or_else(std::sync::PoisonError::into_inner);
-        anyhow::ensure!(!tokens.values().any(|t| t.name == name), "there is a token named `{name}` already; give another name");
-        tokens.insert(hash(&token), Stored { name: name.into(), role, created_at: now });
+        anyhow::ensure!(
+            !tokens.values().any(|t| t.name == name),
+            "there is a token named `{name}` already; give another name"
+        );
+        tokens.insert(
+            hash(&token),
+            Stored {
+                name: name.into(),
+                role,
+                created_at: now,
+            },
+        );
         write_whole(&self.path, &serde_json::to_vec_pretty(&*tokens)?)?;
         Ok(token)
     }
@@ -138,7 +156,10 @@ impl Tokens {
     /// Whose token this is.
     pub fn caller(&self, token: &str) -> Option<Caller> {
         let tokens = self.by_hash.read().unwrap_or_else(std::sync::PoisonError::into_inner);
-        tokens.get(&hash(token)).map(|t| Caller::Token { name: t.name.clone(), role: t.role })
+        tokens.get(&hash(token)).map(|t| Caller::Token {
+            name: t.name.clone(),
+            role: t.role,
+        })
     }
 }
 
@@ -151,7 +172,12 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     use std::io::Write as _;
     use std::os::unix::fs::OpenOptionsExt as _;
     let new = path.with_extension("new");
-    let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+    let mut file = std::fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&new)?;
     file.write_all(bytes)?;
     file.sync_all()?;
     std::fs::rename(&new, path).with_context(|| format!("writing {}", path.display()))
@@ -167,17 +193,36 @@ mod tests {
         let tokens = Tokens::open(dir.path()).unwrap();
         let token = tokens.create("collector-1", Role::Shipper, Millis(1)).unwrap();
         assert!(tokens.create("collector-1", Role::Admin, Millis(1)).is_err());
-        assert!(!std::fs::read_to_string(dir.path().join("tokens.json")).unwrap().contains(&token[4..]));
+        assert!(
+            !std::fs::read_to_string(dir.path().join("tokens.json"))
+                .unwrap()
+                .contains(&token[4..])
+        );
         let again = Tokens::open(dir.path()).unwrap();
-        assert_eq!(again.caller(&token), Some(Caller::Token { name: "collector-1".into(), role: Role::Shipper }));
+        assert_eq!(
+            again.caller(&token),
+            Some(Caller::Token {
+                name: "collector-1".into(),
+                role: Role::Shipper
+            })
+        );
         assert_eq!(again.caller("dkt_00"), None);
     }
 
     #[test]
     fn duties_are_separate() {
-        let all = [Right::Ship, Right::ReadAlerts, Right::HandleAlerts, Right::ReadRecords, Right::Administer];
+        let all = [
+            Right::Ship,
+            Right::ReadAlerts,
+            Right::HandleAlerts,
+            Right::ReadRecords,
+            Right::Administer,
+        ];
         let rights = |role: Role| all.iter().filter(|r| role.may(**r)).count();
-        assert_eq!([Role::Shipper, Role::Analyst, Role::Auditor, Role::Admin].map(rights), [1, 2, 2, 1]);
+        assert_eq!(
+            [Role::Shipper, Role::Analyst, Role::Auditor, Role::Admin].map(rights),
+            [1, 2, 2, 1]
+        );
         assert!(!Role::Admin.may(Right::ReadRecords) && !Role::Auditor.may(Right::HandleAlerts));
     }
 }

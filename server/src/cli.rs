@@ -27,8 +27,10 @@ mod verify;
 /// specifications raise alerts with their evidence, and everything can be searched.
 #[derive(Parser)]
 #[command(name = "docket", version, propagate_version = true, max_term_width = 100)]
-#[command(after_help = "Exit codes: 0 ok, 1 findings or failed checks, 2 usage or policy error, 3 configuration,\n\
-    4 unreachable, 5 not authorised, 6 integrity failure.\n\nBegin with:  docket demo")]
+#[command(
+    after_help = "Exit codes: 0 ok, 1 findings or failed checks, 2 usage or policy error, 3 configuration,\n\
+    4 unreachable, 5 not authorised, 6 integrity failure.\n\nBegin with:  docket demo"
+)]
 struct Args {
     #[command(subcommand)]
     command: Command,
@@ -58,7 +60,13 @@ enum Command {
 #[derive(clap::Args, Clone, Debug)]
 pub struct Target {
     /// Data folder of the server on this machine (its socket is used; when the server is stopped, its files)
-    #[arg(long, env = "DOCKET_DATA", default_value = "docket-data", value_name = "DIR", global = true)]
+    #[arg(
+        long,
+        env = "DOCKET_DATA",
+        default_value = "docket-data",
+        value_name = "DIR",
+        global = true
+    )]
     data: PathBuf,
     /// Address of a server elsewhere, such as https://docket.example:8514
     #[arg(long, env = "DOCKET_URL", global = true)]
@@ -105,5 +113,9 @@ fn broken_pipe(error: &anyhow::Error) -> bool {
 
 /// A runtime for a command that talks to a server.
 fn block_on<T>(future: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
-    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?.block_on(future)
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()?
+        .block_on(future)
 }

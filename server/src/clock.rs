@@ -15,7 +15,9 @@ pub struct Clock {
 impl Clock {
     /// A clock that stands at `start` until it is set.
     pub fn simulated(start: Millis) -> Clock {
-        Clock { simulated: Some(Arc::new(AtomicI64::new(start.0))) }
+        Clock {
+            simulated: Some(Arc::new(AtomicI64::new(start.0))),
+        }
     }
 
     /// Moves a simulated clock forward; it never goes back, nor beyond the machine's.
@@ -27,7 +29,9 @@ impl Clock {
 
     /// Now, UTC.
     pub fn now(&self) -> Millis {
-        self.simulated.as_ref().map_or_else(wall, |c| Millis(c.load(Ordering::Relaxed)))
+        self.simulated
+            .as_ref()
+            .map_or_else(wall, |c| Millis(c.load(Ordering::Relaxed)))
     }
 }
 

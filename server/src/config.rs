@@ -173,14 +173,20 @@ impl Config {
     /// The operator's (exit 3): the file cannot be read, or a setting is not allowed; says which and what is.
     pub fn read(path: &Path) -> anyhow::Result<Config> {
         if !path.is_file() {
-            return Err(failure(CONFIGURATION, format!("{}: no such file; `docket serve --help` shows one", path.display())));
+            return Err(failure(
+                CONFIGURATION,
+                format!("{}: no such file; `docket serve --help` shows one", path.display()),
+            ));
         }
         let figment = Figment::new()
             .merge(Toml::file_exact(path))
             .merge(Env::prefixed("DOCKET_").filter(|k| is_setting(k.as_str())).split("__"));
-        let file: File = figment.extract().map_err(|e| failure(CONFIGURATION, format!("{}: {e}", path.display())))?;
+        let file: File = figment
+            .extract()
+            .map_err(|e| failure(CONFIGURATION, format!("{}: {e}", path.display())))?;
         let base = path.parent().unwrap_or(Path::new("."));
-        file.check(base).map_err(|e| failure(CONFIGURATION, format!("{}: {e:#}", path.display())))
+        file.check(base)
+            .map_err(|e| failure(CONFIGURATION, format!("{}: {e:#}", path.display())))
     }
 }
 
@@ -199,9 +205,15 @@ impl File {
     pub fn check(self, base: &Path) -> anyhow::Result<Config> {
         let hash = hex::encode(<sha2::Sha256 as sha2::Digest>::digest(serde_json::to_vec(&self)?));
         let address = |what: &str, text: &str| {
-            text.parse::<SocketAddr>().map_err(|_| anyhow::anyhow!("{what} `{text}` is not an address; give IP:PORT, such as 127.0.0.1:8514"))
+            text.parse::<SocketAddr>()
+                .map_err(|_| anyhow::anyhow!("{what} `{text}` is not an address; give IP:PORT, such as 127.0.0.1:8514"))
         };
-        let listen = self.http.listen.as_deref().map(|l| address("[http] listen", l)).transpose()?;
+        let listen = self
+            .http
+            .listen
+            .as_deref()
+            .map(|l| address("[http] listen", l))
+            .transpose()?;
         let mut syslog = Vec::new();
         for s in self.syslog {
             let udp = match s.protocol.as_str() {
@@ -210,20 +222,36 @@ impl File {
                 other => anyhow::bail!("[[syslog]] protocol `{other}`: give `tcp` or `udp`"),
             };
             check_source(&s.source)?;
-            syslog.push(Syslog { listen: address("[[syslog]] listen", &s.listen)?, udp, source: s.source });
+            syslog.push(Syslog {
+                listen: address("[[syslog]] listen", &s.listen)?,
+                udp,
+                source: s.source,
+            });
         }
         for (id, source) in &self.sources {
             check_source(id)?;
             if let Some(format) = &source.format
                 && ingest::format::by_name(format).is_none()
             {
-                anyhow::bail!("[sources.{id}] format `{format}` is not known; give one of: {}", format_names());
+                anyhow::bail!(
+                    "[sources.{id}] format `{format}` is not known; give one of: {}",
+                    format_names()
+                );
             }
         }
         if let Some(kafka) = &self.kafka {
-            anyhow::ensure!(!kafka.bootstrap.is_empty(), "[kafka] bootstrap is empty; give host:port");
-            anyhow::ensure!(!kafka.topics.is_empty(), "[kafka] topics is empty; give names or a pattern such as \"^audit\\\\..*\"");
-            anyhow::ensure!(!kafka.topics.iter().any(|t| t == model::TOPIC_DOCKET), "[kafka] topics: `docket` is reserved for Docket's own acts");
+            anyhow::ensure!(
+                !kafka.bootstrap.is_empty(),
+                "[kafka] bootstrap is empty; give host:port"
+            );
+            anyhow::ensure!(
+                !kafka.topics.is_empty(),
+                "[kafka] topics is empty; give names or a pattern such as \"^audit\\\\..*\""
+            );
+            anyhow::ensure!(
+                !kafka.topics.iter().any(|t| t == model::TOPIC_DOCKET),
+                "[kafka] topics: `docket` is reserved for Docket's own acts"
+            );
         }
         for hook in &self.webhooks {
             anyhow::ensure!(
@@ -233,13 +261,25 @@ impl File {
             );
         }
         let record_bytes_max = self.limits.record_bytes.unwrap_or(RECORD_BYTES_MAX);
-        anyhow::ensure!((1024..=256 << 20).contains(&record_bytes_max), "[limits] record_bytes {record_bytes_max}: give 1024 to 268435456");
+        anyhow::ensure!(
+            (1024..=256 << 20).contains(&record_bytes_max),
+            "[limits] record_bytes {record_bytes_max}: give 1024 to 268435456"
+        );
         let index_commit_ms = self.limits.index_commit_ms.unwrap_or(500);
-        anyhow::ensure!((50..=60_000).contains(&index_commit_ms), "[limits] index_commit_ms {index_commit_ms}: give 50 to 60000");
+        anyhow::ensure!(
+            (50..=60_000).contains(&index_commit_ms),
+            "[limits] index_commit_ms {index_commit_ms}: give 50 to 60000"
+        );
         let policies = self.policies.unwrap_or_else(|| vec!["built-in".into()]);
         let policies: Vec<_> = policies
             .into_iter()
-            .map(|p| if p == "built-in" { PolicySource::BuiltIn } else { PolicySource::Path(base.join(p)) })
+            .map(|p| {
+                if p == "built-in" {
+                    PolicySource::BuiltIn
+                } else {
+                    PolicySource::Path(base.join(p))
+                }
+            })
             .collect();
         for p in &policies {
             if let PolicySource::Path(path) = p {
@@ -275,8 +315,13 @@ impl Config {
     pub fn ingest_settings(&self) -> anyhow::Result<ingest::Settings> {
         let mut settings = ingest::Settings::default();
         for (id, source) in &self.sources {
-            let wrong = |what: &str, given: &str| failure(CONFIGURATION, format!("[sources.{id}] {what} `{given}` is not known"));
-            let mut known = ingest::SourceSettings { format: source.format.as_deref().map(Into::into), ..Default::default() };
+            let wrong = |what: &str, given: &str| {
+                failure(CONFIGURATION, format!("[sources.{id}] {what} `{given}` is not known"))
+            };
+            let mut known = ingest::SourceSettings {
+                format: source.format.as_deref().map(Into::into),
+                ..Default::default()
+            };
             if let Some(zone) = &source.timezone {
                 known.time_zone = jiff::tz::TimeZone::get(zone).map_err(|_| wrong("timezone", zone))?;
             }
@@ -294,7 +339,8 @@ impl Config {
 
 /// A source's id becomes part of a topic's name and of record ids.
 pub fn check_source(id: &str) -> anyhow::Result<()> {
-    let fine = !id.is_empty() && id.len() <= 200 && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
+    let fine =
+        !id.is_empty() && id.len() <= 200 && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
     anyhow::ensure!(fine, "source `{id}`: give 1 to 200 of the characters A-Z a-z 0-9 . _ -");
     Ok(())
 }

@@ -27,7 +27,10 @@ pub struct Failure {
 
 /// An error with an exit code of its own.
 pub fn failure(code: u8, message: impl Into<String>) -> anyhow::Error {
-    anyhow::Error::new(Failure { code, message: message.into() })
+    anyhow::Error::new(Failure {
+        code,
+        message: message.into(),
+    })
 }
 
 /// Prints an error and its causes to standard error, and tells the exit code.

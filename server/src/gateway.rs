@@ -37,11 +37,19 @@ async fn produce(producer: &KafkaProducer, records: Vec<Incoming>) -> Result<(),
     let mut acks = Vec::with_capacity(records.len());
     for r in records {
         let topic = format!("audit.{}", r.source);
-        let sent = producer.send(&topic, r.peer.as_deref(), r.received_at, &r.payload, r.truncated.as_ref());
+        let sent = producer.send(
+            &topic,
+            r.peer.as_deref(),
+            r.received_at,
+            &r.payload,
+            r.truncated.as_ref(),
+        );
         acks.push(sent.await.map_err(|e| Refused::Kafka(e.to_string()))?);
     }
     for ack in acks {
-        ack.await.map_err(|_| Refused::Stopping)?.map_err(|e| Refused::Kafka(e.to_string()))?;
+        ack.await
+            .map_err(|_| Refused::Stopping)?
+            .map_err(|e| Refused::Kafka(e.to_string()))?;
     }
     Ok(())
 }

@@ -9,7 +9,8 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use ingest::source::kafka::{
-    Delivery, KafkaHandle, KafkaProducer, KafkaSettings, KafkaSource, ProducerSettings, Start, TopicEpoch, TopicSelection,
+    Delivery, KafkaHandle, KafkaProducer, KafkaSettings, KafkaSource, ProducerSettings, Start, TopicEpoch,
+    TopicSelection,
 };
 use serde_json::json;
 use tokio::sync::{mpsc, watch};
@@ -75,8 +76,15 @@ pub fn start(
     } else {
         None
     };
-    let gate = producer.clone().map_or_else(|| Gate::Ledger(spine.clone()), Gate::Kafka);
-    let keeper = Keeper { spine, handle: handle.clone(), epochs_path, epochs };
+    let gate = producer
+        .clone()
+        .map_or_else(|| Gate::Ledger(spine.clone()), Gate::Kafka);
+    let keeper = Keeper {
+        spine,
+        handle: handle.clone(),
+        epochs_path,
+        epochs,
+    };
     let task = tokio::spawn(async move {
         if let Err(error) = keeper.run(source, stop).await {
             let _ = failed.send(error.context("consuming from Kafka"));
@@ -129,13 +137,20 @@ impl Keeper {
             Delivery::Records(records) => {
                 let mut next: BTreeMap<(Arc<str>, i32), i64> = BTreeMap::new();
                 for r in &records {
-                    next.insert((r.coordinate.topic.clone(), r.coordinate.partition), r.coordinate.offset + 1);
+                    next.insert(
+                        (r.coordinate.topic.clone(), r.coordinate.partition),
+                        r.coordinate.offset + 1,
+                    );
                 }
                 self.spine.append(Append::Numbered(records)).await?;
-                self.handle.commit(next.iter().map(|((topic, partition), offset)| (&**topic, *partition, *offset)));
+                self.handle.commit(
+                    next.iter()
+                        .map(|((topic, partition), offset)| (&**topic, *partition, *offset)),
+                );
             }
             Delivery::Gap(gap) => {
-                metrics::counter!("docket_kafka_gap_records_total").increment((gap.resumed_at - gap.expected).unsigned_abs());
+                metrics::counter!("docket_kafka_gap_records_total")
+                    .increment((gap.resumed_at - gap.expected).unsigned_abs());
                 tracing::error!(topic = %gap.topic, partition = gap.partition, expected = gap.expected,
                     resumed_at = gap.resumed_at, "Records are gone from Kafka that were not read.");
                 let detail = json!({"topic": gap.topic, "partition": gap.partition, "expected": gap.expected, "resumed_at": gap.resumed_at});

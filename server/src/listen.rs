@@ -33,7 +33,9 @@ pub async fn start(config: &Config, app: &App, stop: watch::Receiver<bool>) -> a
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
     tasks.push(serve(unix, router(app.clone()), stop.clone()));
     if let Some(address) = config.listen {
-        let tcp = TcpListener::bind(address).await.with_context(|| format!("[http] listen {address}"))?;
+        let tcp = TcpListener::bind(address)
+            .await
+            .with_context(|| format!("[http] listen {address}"))?;
         tracing::info!(address = %tcp.local_addr()?, "Listening for HTTP.");
         tasks.push(serve(tcp, router(app.clone()), stop));
     }
@@ -66,6 +68,8 @@ impl Connected<IncomingStream<'_, TcpListener>> for Peer {
 impl Connected<IncomingStream<'_, UnixListener>> for Peer {
     fn connect_info(stream: IncomingStream<'_, UnixListener>) -> Peer {
         // Without credentials nobody is root: the highest id is nobody's.
-        Peer::Unix { uid: stream.io().peer_cred().map_or(u32::MAX, |c| c.uid()) }
+        Peer::Unix {
+            uid: stream.io().peer_cred().map_or(u32::MAX, |c| c.uid()),
+        }
     }
 }

@@ -80,8 +80,16 @@ impl Offline {
             let output = self.detector.advance(until);
             self.keep(output.findings);
         }
-        let Offline { order, mut findings, counts, .. } = self;
-        (order.into_iter().filter_map(|uid| findings.remove(&uid)).collect(), counts)
+        let Offline {
+            order,
+            mut findings,
+            counts,
+            ..
+        } = self;
+        (
+            order.into_iter().filter_map(|uid| findings.remove(&uid)).collect(),
+            counts,
+        )
     }
 
     fn judge(&mut self) {
@@ -103,7 +111,12 @@ impl Offline {
             }
             self.counts.quarantined += u64::from(normalized.quarantined.is_some());
             self.counts.events += normalized.events.len() as u64;
-            events.extend(normalized.events.into_iter().map(|e| (index, record.received_at, record.source.clone(), e)));
+            events.extend(
+                normalized
+                    .events
+                    .into_iter()
+                    .map(|e| (index, record.received_at, record.source.clone(), e)),
+            );
         }
         let output = self.detector.process(&span, &batcher::batches(&events, &self.wanted));
         self.keep(output.findings);

@@ -77,11 +77,17 @@ impl Line {
         let stop = Arc::new(AtomicBool::new(false));
         let (to_judge, judge_in) = sync_channel::<Arc<Group>>(QUEUE_GROUPS);
         let (to_index, index_in) = sync_channel::<Arc<Group>>(QUEUE_GROUPS);
-        let Line { normalize, mut judge, mut index } = self;
+        let Line {
+            normalize,
+            mut judge,
+            mut index,
+        } = self;
         let cuts = [judge.position(), index.position()];
         let halt = stop.clone();
         let threads = vec![
-            spawn("normalize", failed.clone(), move || normalize.run(&cuts, &[to_judge, to_index], &halt))?,
+            spawn("normalize", failed.clone(), move || {
+                normalize.run(&cuts, &[to_judge, to_index], &halt)
+            })?,
             spawn("judge", failed.clone(), move || judge.run(&judge_in))?,
             spawn("index", failed, move || index.run(&index_in))?,
         ];
@@ -97,7 +103,9 @@ impl Running {
     pub fn stop(self) -> anyhow::Result<()> {
         self.stop.store(true, Ordering::Relaxed);
         for thread in self.threads {
-            thread.join().map_err(|_| anyhow::anyhow!("a stage of the line panicked"))??;
+            thread
+                .join()
+                .map_err(|_| anyhow::anyhow!("a stage of the line panicked"))??;
         }
         Ok(())
     }

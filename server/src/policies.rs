@@ -58,10 +58,16 @@ fn read(path: &std::path::Path, files: &mut Vec<SourceFile>) -> anyhow::Result<(
             .filter_map(|e| Some(e.ok()?.path()))
             .collect();
         entries.sort();
-        return entries.iter().filter(|p| p.is_dir() || SourceFile::is_policy(&p.to_string_lossy())).try_for_each(|p| read(p, files));
+        return entries
+            .iter()
+            .filter(|p| p.is_dir() || SourceFile::is_policy(&p.to_string_lossy()))
+            .try_for_each(|p| read(p, files));
     }
     let text = std::fs::read(path).with_context(|| path.display().to_string())?;
-    files.push(SourceFile::new(&path.display().to_string(), String::from_utf8_lossy(&text)));
+    files.push(SourceFile::new(
+        &path.display().to_string(),
+        String::from_utf8_lossy(&text),
+    ));
     Ok(())
 }
 
@@ -80,8 +86,16 @@ pub fn detector(
     for error in errors {
         tracing::error!(%error, "Policy not compiled.");
     }
-    let own = state.into_iter().filter(|(key, _)| !matches!(key.first(), Some(&accounts::KIND | &ingest::dedup::STATE_KIND)));
-    Ok(Detector::new(policies, Arc::new(rules), tables, own.collect(), position)?)
+    let own = state
+        .into_iter()
+        .filter(|(key, _)| !matches!(key.first(), Some(&accounts::KIND | &ingest::dedup::STATE_KIND)));
+    Ok(Detector::new(
+        policies,
+        Arc::new(rules),
+        tables,
+        own.collect(),
+        position,
+    )?)
 }
 
 /// One hash over all the policies that run, for the ledger.

@@ -89,8 +89,17 @@ pub enum Outcome {
 /// The folder of policies that a path stands in: the topmost one of that name above it, else its own.
 pub fn tree_of(path: &Path) -> PathBuf {
     let full = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    let named = full.ancestors().filter(|a| a.file_name().is_some_and(|n| n == "policies")).last();
-    let own = || if path.is_dir() { path.to_owned() } else { path.parent().unwrap_or(path).to_owned() };
+    let named = full
+        .ancestors()
+        .filter(|a| a.file_name().is_some_and(|n| n == "policies"))
+        .last();
+    let own = || {
+        if path.is_dir() {
+            path.to_owned()
+        } else {
+            path.parent().unwrap_or(path).to_owned()
+        }
+    };
     named.map_or_else(own, Path::to_path_buf)
 }
 
@@ -102,7 +111,11 @@ pub fn run(path: &Path, policies: &[SourceFile]) -> anyhow::Result<Vec<Outcome>>
     let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
     let file: File = serde_norway::from_str(&text).with_context(|| path.display().to_string())?;
     let own = path.to_string_lossy().replace(".test.yml", ".yml");
-    anyhow::ensure!(Path::new(&own).is_file(), "{}: there is no {own} that it could test", path.display());
+    anyhow::ensure!(
+        Path::new(&own).is_file(),
+        "{}: there is no {own} that it could test",
+        path.display()
+    );
     let own = std::fs::canonicalize(&own)?;
     let loaded = detect::policy::load(policies, &Placeholders::default());
     let mine: Vec<String> = loaded
@@ -119,15 +132,29 @@ pub fn run(path: &Path, policies: &[SourceFile]) -> anyhow::Result<Vec<Outcome>>
             let found: Vec<Finding> = found.into_iter().filter(|f| mine.contains(&f.policy.id)).collect();
             let why = differences(&test.findings, &found, &loaded);
             let test = test.name.clone();
-            Ok(if why.is_empty() { Outcome::Passed { test } } else { Outcome::Failed { test, why } })
+            Ok(if why.is_empty() {
+                Outcome::Passed { test }
+            } else {
+                Outcome::Failed { test, why }
+            })
         })
         .collect()
 }
 
-fn judge(test: &Test, shared: &BTreeMap<String, Value>, loaded: &detect::policy::Loaded) -> anyhow::Result<Vec<Finding>> {
+fn judge(
+    test: &Test,
+    shared: &BTreeMap<String, Value>,
+    loaded: &detect::policy::Loaded,
+) -> anyhow::Result<Vec<Finding>> {
     let mut tables = Tables::default();
-    for (name, rows) in shared.iter().filter(|(name, _)| !test.reference.contains_key(*name)).chain(&test.reference) {
-        tables.load(name, &serde_json::to_vec(rows)?).with_context(|| format!("test `{}`", test.name))?;
+    for (name, rows) in shared
+        .iter()
+        .filter(|(name, _)| !test.reference.contains_key(*name))
+        .chain(&test.reference)
+    {
+        tables
+            .load(name, &serde_json::to_vec(rows)?)
+            .with_context(|| format!("test `{}`", test.name))?;
     }
     let mut line = Offline::new(loaded, tables, ingest::Settings::default(), false)?;
     let mut at = Millis(0);
@@ -148,9 +175,17 @@ fn judge(test: &Test, shared: &BTreeMap<String, Value>, loaded: &detect::policy:
             truncated: None,
         });
     }
-    let until = test.until.as_deref().map(Millis::parse).transpose().with_context(|| format!("test `{}`", test.name))?;
+    let until = test
+        .until
+        .as_deref()
+        .map(Millis::parse)
+        .transpose()
+        .with_context(|| format!("test `{}`", test.name))?;
     let (findings, _) = line.finish(Some(until.unwrap_or(at + AFTER_MS)));
-    Ok(findings.into_iter().filter(|f| f.status == FindingStatus::New).collect())
+    Ok(findings
+        .into_iter()
+        .filter(|f| f.status == FindingStatus::New)
+        .collect())
 }
 
 /// Pairs each expectation with a finding of its own; whatever is left over on either side is told.
@@ -185,7 +220,10 @@ impl Expected {
             && self.evidence.as_ref().is_none_or(|e| *e == offsets())
             && self.message.as_ref().is_none_or(|m| f.message.contains(m))
             && self.policy.as_ref().is_none_or(|name| {
-                loaded.policies.find(name).is_some_and(|i| loaded.policies.get(i).reference.id == f.policy.id)
+                loaded
+                    .policies
+                    .find(name)
+                    .is_some_and(|i| loaded.policies.get(i).reference.id == f.policy.id)
             })
     }
 }

@@ -41,5 +41,8 @@ pub fn load(dir: Option<&Path>) -> anyhow::Result<Tables> {
 
 /// Each table's version, by name, for the ledger.
 pub fn versions(tables: &Tables) -> BTreeMap<String, String> {
-    tables.iter().map(|t| (t.name().to_owned(), t.version().to_owned())).collect()
+    tables
+        .iter()
+        .map(|t| (t.name().to_owned(), t.version().to_owned()))
+        .collect()
 }

@@ -50,11 +50,22 @@ impl Server {
     ///
     /// # Errors
     /// What is stored does not hold together (exit 6), or something cannot be opened or bound.
-    pub async fn start(config: &Config, clock: Clock, metrics: metrics_exporter_prometheus::PrometheusHandle) -> anyhow::Result<Server> {
+    pub async fn start(
+        config: &Config,
+        clock: Clock,
+        metrics: metrics_exporter_prometheus::PrometheusHandle,
+    ) -> anyhow::Result<Server> {
         let data = &config.data_dir;
         create_private(data)?;
         let opened = Spine::open(&data.join("ledger"), &config.origin, clock.clone())?;
-        let Opened { spine, thread: ledger, reader, positions, engine_time, size } = opened;
+        let Opened {
+            spine,
+            thread: ledger,
+            reader,
+            positions,
+            engine_time,
+            size,
+        } = opened;
         let embedded = positions
             .iter()
             .filter_map(|((topic, _), next)| Some((topic.strip_prefix("local.")?.to_owned(), *next)))
@@ -109,17 +120,29 @@ impl Server {
             },
         };
         spine
-            .act("server.start", "docket", json!({
-                "version": env!("CARGO_PKG_VERSION"),
-                "configuration": config.hash,
-                "policies": policies_hash,
-                "reference": tables_hash,
-            }))
+            .act(
+                "server.start",
+                "docket",
+                json!({
+                    "version": env!("CARGO_PKG_VERSION"),
+                    "configuration": config.hash,
+                    "policies": policies_hash,
+                    "reference": tables_hash,
+                }),
+            )
             .await?;
         let running = line.start(failed_tx.clone())?;
         let (gate, consumer) = match &config.kafka {
             None => (Gate::Ledger(spine.clone()), None),
-            Some(settings) => kafka::start(settings, config, spine.clone(), positions, clock.clone(), failed_tx.clone(), stopping.clone())?,
+            Some(settings) => kafka::start(
+                settings,
+                config,
+                spine.clone(),
+                positions,
+                clock.clone(),
+                failed_tx.clone(),
+                stopping.clone(),
+            )?,
         };
         let app = App(Arc::new(Shared {
             clock: clock.clone(),
@@ -152,17 +175,35 @@ impl Server {
                 record_bytes_max: config.record_bytes_max,
                 stop: stopping.clone(),
             };
-            listeners.push(if syslog.udp { listener.udp(syslog.listen).await? } else { listener.tcp(syslog.listen).await? });
+            listeners.push(if syslog.udp {
+                listener.udp(syslog.listen).await?
+            } else {
+                listener.tcp(syslog.listen).await?
+            });
         }
         listeners.push(tokio::spawn(tick(app.clone(), stopping)));
         app.ready.store(true, Ordering::Relaxed);
         tracing::info!(ledger = size.0, judged = judged.0, data = %data.display(), "Docket is ready.");
-        Ok(Server { app, tables: tables_tx, stop, listeners, couriers, consumer, running, ledger, failed })
+        Ok(Server {
+            app,
+            tables: tables_tx,
+            stop,
+            listeners,
+            couriers,
+            consumer,
+            running,
+            ledger,
+            failed,
+        })
     }
 
     /// What reads the reference tables of the configuration anew.
     pub fn reloader(&self, config: &Config) -> Reloader {
-        Reloader { dir: config.reference.clone(), spine: self.app.spine.clone(), tables: self.tables.clone() }
+        Reloader {
+            dir: config.reference.clone(),
+            spine: self.app.spine.clone(),
+            tables: self.tables.clone(),
+        }
     }
 
     /// Returns when everything in the ledger is judged and searchable.
@@ -175,7 +216,10 @@ impl Server {
 
     /// Returns when a part has failed, with why.
     pub async fn failure(&mut self) -> anyhow::Error {
-        self.failed.recv().await.unwrap_or_else(|| anyhow::anyhow!("the line has ended"))
+        self.failed
+            .recv()
+            .await
+            .unwrap_or_else(|| anyhow::anyhow!("the line has ended"))
     }
 
     /// Stops taking records, lets what was taken be judged, indexed and told, and closes the ledger.
@@ -222,7 +266,9 @@ impl Reloader {
     pub async fn reload(&self) -> anyhow::Result<()> {
         let dir = self.dir.clone();
         let tables = tokio::task::spawn_blocking(move || reference::load(dir.as_deref())).await??;
-        self.spine.act("reference.load", "docket", json!(reference::versions(&tables))).await?;
+        self.spine
+            .act("reference.load", "docket", json!(reference::versions(&tables)))
+            .await?;
         self.tables.send(tables).context("the judgement has ended")
     }
 }
@@ -234,7 +280,9 @@ fn not_ahead(stage: &str, position: LedgerIndex, size: LedgerIndex) -> anyhow::R
     }
     Err(failure(
         INTEGRITY,
-        format!("{stage} has seen {position} leaves, the ledger holds {size}: leaves were taken away; restore the ledger's folder"),
+        format!(
+            "{stage} has seen {position} leaves, the ledger holds {size}: leaves were taken away; restore the ledger's folder"
+        ),
     ))
 }
 

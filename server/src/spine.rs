@@ -105,19 +105,40 @@ impl Spine {
     /// The ledger's: another process holds it, or its content is not what was written (exit 6).
     pub fn open(dir: &Path, origin: &str, clock: Clock) -> anyhow::Result<Opened> {
         let ledger = Ledger::open(dir, origin).with_context(|| format!("ledger in {}", dir.display()))?;
-        let positions = ledger.positions().into_iter().map(|(topic, partition, next)| ((topic, partition), next)).collect();
+        let positions = ledger
+            .positions()
+            .into_iter()
+            .map(|(topic, partition, next)| ((topic, partition), next))
+            .collect();
         let reader = Arc::new(ledger.reader());
         let engine_time = ledger.greatest_received_at();
         let size = ledger.durable();
         let (durable_tx, durable) = watch::channel(size);
         let (requests, queue) = mpsc::channel(QUEUE_REQUESTS);
-        let writer = Writer { ledger, queue, durable: durable_tx, clock: clock.clone(), checkpoint: Instant::now() };
+        let writer = Writer {
+            ledger,
+            queue,
+            durable: durable_tx,
+            clock: clock.clone(),
+            checkpoint: Instant::now(),
+        };
         let runtime = tokio::runtime::Handle::current();
         let thread = std::thread::Builder::new()
             .name("ledger".into())
             .spawn(move || runtime.block_on(writer.run()))
             .context("starting the ledger's thread")?;
-        Ok(Opened { spine: Spine { requests, durable, clock }, thread, reader, positions, engine_time, size })
+        Ok(Opened {
+            spine: Spine {
+                requests,
+                durable,
+                clock,
+            },
+            thread,
+            reader,
+            positions,
+            engine_time,
+            size,
+        })
     }
 
     /// Appends, and returns when it is durable.
@@ -126,7 +147,10 @@ impl Spine {
     /// [`Refused`]: nothing was kept; the sender should try again.
     pub async fn append(&self, append: Append) -> Result<std::ops::Range<LedgerIndex>, Refused> {
         let (ack, done) = oneshot::channel();
-        self.requests.send(Request { append, ack }).await.map_err(|_| Refused::Stopping)?;
+        self.requests
+            .send(Request { append, ack })
+            .await
+            .map_err(|_| Refused::Stopping)?;
         done.await.map_err(|_| Refused::Stopping)?
     }
 
@@ -190,7 +214,10 @@ impl Writer {
             next = if bytes >= GROUP_BYTES {
                 None
             } else {
-                tokio::time::timeout_at(deadline, self.queue.recv()).await.ok().flatten()
+                tokio::time::timeout_at(deadline, self.queue.recv())
+                    .await
+                    .ok()
+                    .flatten()
             };
         }
         // After a failed fsync nobody knows what the disk holds: stop, and let the start find out.
@@ -204,7 +231,9 @@ impl Writer {
 
     fn sign(&mut self) -> anyhow::Result<()> {
         self.checkpoint = Instant::now();
-        self.ledger.checkpoint(self.clock.now()).context("signing a checkpoint")?;
+        self.ledger
+            .checkpoint(self.clock.now())
+            .context("signing a checkpoint")?;
         Ok(())
     }
 
@@ -222,8 +251,9 @@ impl Writer {
 
     fn local(&self, incoming: Incoming, next: &mut BTreeMap<Arc<str>, i64>) -> RawRecord {
         let topic: Arc<str> = format!("local.{}", incoming.source).into();
-        let offset =
-            next.entry(topic.clone()).or_insert_with(|| self.ledger.next_offset(&topic, 0).unwrap_or(0));
+        let offset = next
+            .entry(topic.clone())
+            .or_insert_with(|| self.ledger.next_offset(&topic, 0).unwrap_or(0));
         let coordinate = Coordinate::new(topic, 0, *offset);
         *offset += 1;
         RawRecord {

@@ -14,7 +14,12 @@ const RSS_KIB_MAX: u64 = 512 << 10;
 #[test]
 fn every_hostile_file_normalizes() {
     let Some(dir) = shared("data/hostile") else { return };
-    let records_of = [("empty.log", 0), ("only_newlines.log", 0), ("bom_first.ndjson", 1), ("crlf_cr_mixed.log", 5)];
+    let records_of = [
+        ("empty.log", 0),
+        ("only_newlines.log", 0),
+        ("bom_first.ndjson", 1),
+        ("crlf_cr_mixed.log", 5),
+    ];
     for file in files(&dir) {
         let path = file.display().to_string();
         let output = run(&["normalize", "--received", "2026-01-01T00:00:05+08:00", &path]);
@@ -22,7 +27,10 @@ fn every_hostile_file_normalizes() {
         assert!(output.status.success(), "{path}: {said}");
         let last = said.lines().last().unwrap_or_default();
         let count = |name: &str| -> u64 {
-            let value = last.split(' ').find_map(|w| w.strip_prefix(&format!("{name}="))).unwrap();
+            let value = last
+                .split(' ')
+                .find_map(|w| w.strip_prefix(&format!("{name}=")))
+                .unwrap();
             value.parse().unwrap()
         };
         let events = ndjson(&output.stdout);
@@ -52,11 +60,20 @@ fn a_server_takes_all_of_it_in_bounded_memory() {
             bytes = zstd::decode_all(&bytes[..]).unwrap();
         }
         for kind in ["application/x-ndjson", "application/json"] {
-            let (status, body) =
-                request(server.http, "POST", "/api/v1/ingest/hostile-http", Some(&token), &[("Content-Type", kind)], &bytes).unwrap();
+            let (status, body) = request(
+                server.http,
+                "POST",
+                "/api/v1/ingest/hostile-http",
+                Some(&token),
+                &[("Content-Type", kind)],
+                &bytes,
+            )
+            .unwrap();
             assert!(matches!(status, 200 | 400), "{}: {status} {body}", file.display());
             if status == 200 {
-                accepted += serde_json::from_str::<serde_json::Value>(&body).unwrap()["accepted"].as_u64().unwrap();
+                accepted += serde_json::from_str::<serde_json::Value>(&body).unwrap()["accepted"]
+                    .as_u64()
+                    .unwrap();
             }
         }
         let mut stream = TcpStream::connect(("127.0.0.1", tcp)).unwrap();
@@ -68,8 +85,15 @@ fn a_server_takes_all_of_it_in_bounded_memory() {
         }
     }
     let bomb = zstd::encode_all(&vec![b'x'; 200 << 20][..], 3).unwrap();
-    let (status, _) =
-        request(server.http, "POST", "/api/v1/ingest/bomb", Some(&token), &[("Content-Encoding", "zstd")], &bomb).unwrap();
+    let (status, _) = request(
+        server.http,
+        "POST",
+        "/api/v1/ingest/bomb",
+        Some(&token),
+        &[("Content-Encoding", "zstd")],
+        &bomb,
+    )
+    .unwrap();
     assert_eq!(status, 413);
 
     let accounts = || rows(&["source", "list", "--output", "ndjson", "--data", &server.data()]);
@@ -88,7 +112,11 @@ fn a_server_takes_all_of_it_in_bounded_memory() {
     assert_eq!(server.stop(), Some(0), "{}", server.log());
     assert!(!server.log().contains("panicked"), "{}", server.log());
     let verified = run(&["verify", "--data", &server.data()]);
-    assert!(verified.status.success(), "{}", String::from_utf8_lossy(&verified.stdout));
+    assert!(
+        verified.status.success(),
+        "{}",
+        String::from_utf8_lossy(&verified.stdout)
+    );
 }
 
 fn files(dir: &std::path::Path) -> Vec<PathBuf> {

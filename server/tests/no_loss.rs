@@ -22,7 +22,9 @@ const WAIT: Duration = Duration::from_secs(66);
 
 #[test]
 fn twenty_kills_lose_nothing_and_repeat_nothing() {
-    let (Some(broker), Some(scenario)) = (broker(), shared("data/scenario")) else { return };
+    let (Some(broker), Some(scenario)) = (broker(), shared("data/scenario")) else {
+        return;
+    };
     let input = records(&scenario.join("capture.ndjson.zst"));
     let run_id = std::process::id();
     let topics: BTreeSet<String> = input.iter().map(|r| topic(run_id, &r.source)).collect();
@@ -39,7 +41,9 @@ fn twenty_kills_lose_nothing_and_repeat_nothing() {
     // Not at regular moments, and the same ones each time: a small generator with a fixed seed.
     let mut random = 0x2545_f491_4f6c_dd1d_u64;
     for _ in 0..KILLS {
-        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        random = random
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
         std::thread::sleep(Duration::from_millis(300 + (random >> 33) % 4200));
         disturbed.kill();
         disturbed.spawn();
@@ -54,18 +58,28 @@ fn twenty_kills_lose_nothing_and_repeat_nothing() {
     for server in [&disturbed, &calm] {
         server.settle(input.len() as u64);
         // Deadlines of the last records: judged once engine time has passed them, which ticks see to.
-        await_some("the deadlines of the last records to pass", || (last.elapsed() > WAIT).then_some(()));
+        await_some("the deadlines of the last records to pass", || {
+            (last.elapsed() > WAIT).then_some(())
+        });
         server.settle(input.len() as u64);
     }
 
     let expected = alerts(&calm);
-    assert!(expected.len() >= 10, "the undisturbed run raised {} alerts only", expected.len());
+    assert!(
+        expected.len() >= 10,
+        "the undisturbed run raised {} alerts only",
+        expected.len()
+    );
     for server in [&mut disturbed, &mut calm] {
         check_index(server, &input, &offsets);
         assert_eq!(server.stop(), Some(0), "{}", server.log());
         check_ledger(server, &input, &offsets);
         let verified = run(&["verify", "--data", &server.data()]);
-        assert!(verified.status.success(), "{}", String::from_utf8_lossy(&verified.stdout));
+        assert!(
+            verified.status.success(),
+            "{}",
+            String::from_utf8_lossy(&verified.stdout)
+        );
     }
     assert_eq!(alerts(&disturbed), expected);
     check_notifications(&hook, &disturbed);
@@ -98,14 +112,21 @@ fn create(broker: &str, topics: &BTreeSet<String>) {
         .map(|t| NewTopic::new(t, 2, TopicReplication::Fixed(1)).set("message.timestamp.type", "LogAppendTime"))
         .collect();
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    for made in runtime.block_on(admin.create_topics(&new, &AdminOptions::new())).unwrap() {
+    for made in runtime
+        .block_on(admin.create_topics(&new, &AdminOptions::new()))
+        .unwrap()
+    {
         made.unwrap();
     }
 }
 
 /// Paces the records evenly and returns each one's partition and offset.
 fn produce(broker: &str, run: u32, input: &[Record]) -> Vec<(String, i32, i64)> {
-    let producer: BaseProducer = ClientConfig::new().set("bootstrap.servers", broker).set("acks", "all").create().unwrap();
+    let producer: BaseProducer = ClientConfig::new()
+        .set("bootstrap.servers", broker)
+        .set("acks", "all")
+        .create()
+        .unwrap();
     let start = Instant::now();
     let mut next: HashMap<(String, i32), i64> = HashMap::new();
     let mut offsets = Vec::new();
@@ -117,7 +138,11 @@ fn produce(broker: &str, run: u32, input: &[Record]) -> Vec<(String, i32, i64)> 
         }
         let (topic, partition) = (topic(run, &record.source), (i % 2) as i32);
         producer
-            .send(BaseRecord::<(), _>::to(&topic).partition(partition).payload(&record.payload))
+            .send(
+                BaseRecord::<(), _>::to(&topic)
+                    .partition(partition)
+                    .payload(&record.payload),
+            )
             .map_err(|(e, _)| e)
             .unwrap();
         producer.poll(Duration::ZERO);
@@ -132,18 +157,33 @@ fn produce(broker: &str, run: u32, input: &[Record]) -> Vec<(String, i32, i64)> 
 
 fn configuration(broker: &str, run: u32, topics: &BTreeSet<String>, reference: &str, hook: &Webhook) -> String {
     let list: Vec<String> = topics.iter().map(|t| format!("{t:?}")).collect();
-    let mut text = format!("reference = {reference:?}\n[kafka]\nbootstrap = {broker:?}\ntopics = [{}]\n", list.join(", "));
+    let mut text = format!(
+        "reference = {reference:?}\n[kafka]\nbootstrap = {broker:?}\ntopics = [{}]\n",
+        list.join(", ")
+    );
     for topic in topics {
         let source = topic.strip_prefix(&format!("noloss-{run}.")).unwrap();
         text.push_str(&format!("[sources.{source}]\ntopic = {topic:?}\n"));
     }
-    text.push_str(&format!("[[webhooks]]\nname = \"team\"\nurl = \"http://{}/\"\n", hook.address));
+    text.push_str(&format!(
+        "[[webhooks]]\nname = \"team\"\nurl = \"http://{}/\"\n",
+        hook.address
+    ));
     text
 }
 
 /// What an alert says, without what depends on when it was handled.
 fn alerts(server: &Server) -> BTreeMap<String, String> {
-    let list = rows(&["alert", "list", "--limit", "1000", "--output", "ndjson", "--data", &server.data()]);
+    let list = rows(&[
+        "alert",
+        "list",
+        "--limit",
+        "1000",
+        "--output",
+        "ndjson",
+        "--data",
+        &server.data(),
+    ]);
     list.iter()
         .filter(|a| !matches!(a["status"].as_str(), Some("resolved" | "superseded")))
         .map(|a| (a["id"].as_str().unwrap().to_owned(), a["finding"].to_string()))
@@ -152,7 +192,15 @@ fn alerts(server: &Server) -> BTreeMap<String, String> {
 
 /// Every record is found, each of its events once; a repeated delivery is not.
 fn check_index(server: &Server, input: &[Record], offsets: &[(String, i32, i64)]) {
-    let query = ["search", "NOT source:docket", "--all", "--output", "ndjson", "--data", &server.data()];
+    let query = [
+        "search",
+        "NOT source:docket",
+        "--all",
+        "--output",
+        "ndjson",
+        "--data",
+        &server.data(),
+    ];
     let mut found: BTreeMap<String, u32> = BTreeMap::new();
     for hit in rows(&query) {
         *found.entry(hit["record"].as_str().unwrap().to_owned()).or_default() += 1;
@@ -162,7 +210,10 @@ fn check_index(server: &Server, input: &[Record], offsets: &[(String, i32, i64)]
     let records: BTreeSet<&str> = found.keys().map(|uid| uid.split('#').next().unwrap()).collect();
     let mut lines: HashMap<&str, Vec<String>> = HashMap::new();
     for (record, (topic, partition, offset)) in input.iter().zip(offsets) {
-        lines.entry(&record.payload).or_default().push(format!("{topic}/{partition}/{offset}"));
+        lines
+            .entry(&record.payload)
+            .or_default()
+            .push(format!("{topic}/{partition}/{offset}"));
     }
     let mut missing = Vec::new();
     for (line, ids) in lines {
@@ -187,8 +238,17 @@ fn check_ledger(server: &Server, input: &[Record], offsets: &[(String, i32, i64)
             next = entry.index.next();
             let c = entry.record.coordinate;
             if &*c.topic != model::TOPIC_DOCKET {
-                let before = held.insert((c.topic.to_string(), c.partition, c.offset), entry.record.payload.to_vec());
-                assert!(before.is_none(), "{}/{}/{} is in the ledger twice", c.topic, c.partition, c.offset);
+                let before = held.insert(
+                    (c.topic.to_string(), c.partition, c.offset),
+                    entry.record.payload.to_vec(),
+                );
+                assert!(
+                    before.is_none(),
+                    "{}/{}/{} is in the ledger twice",
+                    c.topic,
+                    c.partition,
+                    c.offset
+                );
             }
         }
     }
@@ -202,7 +262,9 @@ fn check_ledger(server: &Server, input: &[Record], offsets: &[(String, i32, i64)
 fn check_notifications(hook: &Webhook, server: &Server) {
     let mut keys: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for received in hook.all() {
-        keys.entry(received.body["alert"].as_str().unwrap().to_owned()).or_default().insert(received.key);
+        keys.entry(received.body["alert"].as_str().unwrap().to_owned())
+            .or_default()
+            .insert(received.key);
     }
     let told: BTreeSet<&String> = keys.keys().collect();
     for id in alerts(server).keys() {

@@ -24,7 +24,13 @@ pub async fn create_token(
     Json(asked): Json<TokenRequest>,
 ) -> Result<Json<Value>, ApiError> {
     caller.demand(Right::Administer)?;
-    app.spine.act("token.create", &caller.name(), json!({"name": asked.name, "role": asked.role})).await?;
+    app.spine
+        .act(
+            "token.create",
+            &caller.name(),
+            json!({"name": asked.name, "role": asked.role}),
+        )
+        .await?;
     let token = app
         .tokens
         .create(&asked.name, asked.role, app.clock.now())

@@ -36,7 +36,13 @@ pub struct Asked {
 
 impl Asked {
     fn filter(&self) -> Result<Filter, ApiError> {
-        let statuses = self.status.as_deref().unwrap_or("").split(',').map(str::trim).filter(|s| !s.is_empty());
+        let statuses = self
+            .status
+            .as_deref()
+            .unwrap_or("")
+            .split(',')
+            .map(str::trim)
+            .filter(|s| !s.is_empty());
         let status: Result<Vec<Status>, _> = statuses.map(str::parse).collect();
         let since = self.since.as_deref().map(Millis::parse).transpose();
         Ok(Filter {
@@ -67,10 +73,15 @@ pub async fn list(
 ) -> Result<Json<Value>, ApiError> {
     caller.demand(Right::ReadAlerts)?;
     let filter = asked.filter()?;
-    let page = Page { limit: asked.limit.unwrap_or(50).clamp(1, 1000), before: asked.before };
+    let page = Page {
+        limit: asked.limit.unwrap_or(50).clamp(1, 1000),
+        before: asked.before,
+    };
     app.spine.act("alert.list", &caller.name(), json!(asked)).await?;
-    let (alerts, total) =
-        blocking(&app, move |store| Ok((store.list(&filter, page)?, store.count(&filter)?))).await?;
+    let (alerts, total) = blocking(&app, move |store| {
+        Ok((store.list(&filter, page)?, store.count(&filter)?))
+    })
+    .await?;
     let next = alerts.last().filter(|_| alerts.len() == page.limit).map(|a| a.seq);
     Ok(Json(json!({"alerts": alerts, "total": total, "next": next})))
 }
@@ -82,7 +93,9 @@ pub async fn show(
     Path(id): Path<String>,
 ) -> Result<Json<Value>, ApiError> {
     caller.demand(Right::ReadAlerts)?;
-    app.spine.act("alert.view", &caller.name(), json!({"alert": id})).await?;
+    app.spine
+        .act("alert.view", &caller.name(), json!({"alert": id}))
+        .await?;
     let detail = blocking(&app, move |store| store.show(&id)).await?;
     Ok(Json(json!(detail)))
 }
@@ -96,7 +109,9 @@ pub async fn ack(
 ) -> Result<Json<Value>, ApiError> {
     caller.demand(Right::HandleAlerts)?;
     let (word, who, now) = (word.map(|w| w.0).unwrap_or_default(), caller.name(), app.clock.now());
-    app.spine.act("alert.ack", &who, json!({"alert": id, "comment": word.comment})).await?;
+    app.spine
+        .act("alert.ack", &who, json!({"alert": id, "comment": word.comment}))
+        .await?;
     let alert = blocking(&app, move |store| store.ack(&id, &who, &word.comment, now)).await?;
     Ok(Json(json!(alert)))
 }
@@ -111,7 +126,9 @@ pub async fn close(
     caller.demand(Right::HandleAlerts)?;
     let (word, who, now) = (word.map(|w| w.0).unwrap_or_default(), caller.name(), app.clock.now());
     let Some(verdict) = word.verdict else {
-        return Err(ApiError::bad_request("no verdict; give true_positive, false_positive or benign".to_owned()));
+        return Err(ApiError::bad_request(
+            "no verdict; give true_positive, false_positive or benign".to_owned(),
+        ));
     };
     let said = json!({"alert": id, "verdict": verdict, "comment": word.comment});
     app.spine.act("alert.close", &who, said).await?;
@@ -124,7 +141,9 @@ async fn blocking<T: Send + 'static>(
     ask: impl FnOnce(&mut alert::Store) -> Result<T, Error> + Send + 'static,
 ) -> Result<T, ApiError> {
     let app = app.clone();
-    let answer = tokio::task::spawn_blocking(move || ask(&mut lock(&app.alerts))).await.map_err(ApiError::internal)?;
+    let answer = tokio::task::spawn_blocking(move || ask(&mut lock(&app.alerts)))
+        .await
+        .map_err(ApiError::internal)?;
     answer.map_err(|error| match error {
         Error::NotFound { .. } => ApiError::not_found(error.to_string()),
         Error::Ambiguous { .. } | Error::Transition { .. } => ApiError::new(StatusCode::CONFLICT, error.to_string()),

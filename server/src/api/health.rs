@@ -33,7 +33,11 @@ pub async fn readyz(State(app): State<App>) -> Response {
         "judged": app.progress.position(),
         "searchable": app.searchable.load(Ordering::Relaxed),
     });
-    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let status = if ready {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
     (status, Json(positions)).into_response()
 }
 

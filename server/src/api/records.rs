@@ -19,8 +19,12 @@ pub async fn record(
 ) -> Result<Json<Value>, ApiError> {
     caller.demand(Right::ReadRecords)?;
     let coordinate: Coordinate = id.parse().map_err(|e| ApiError::bad_request(format!("{e}")))?;
-    app.spine.act("record.view", &caller.name(), json!({"record": coordinate.to_string()})).await?;
-    let shown = tokio::task::spawn_blocking(move || show(&app, &coordinate)).await.map_err(ApiError::internal)?;
+    app.spine
+        .act("record.view", &caller.name(), json!({"record": coordinate.to_string()}))
+        .await?;
+    let shown = tokio::task::spawn_blocking(move || show(&app, &coordinate))
+        .await
+        .map_err(ApiError::internal)?;
     shown.map(Json)
 }
 
@@ -51,7 +55,11 @@ fn show(app: &App, coordinate: &Coordinate) -> Result<Value, ApiError> {
 pub fn event(app: &App, index: LedgerIndex, uid: &str) -> Result<Value, ledger::Error> {
     let entry = app.reader.entry(index)?;
     let normalized = app.normalizer.normalize(&entry.record);
-    let event = normalized.events.iter().find(|e| &*e.uid == uid).or(normalized.events.first());
+    let event = normalized
+        .events
+        .iter()
+        .find(|e| &*e.uid == uid)
+        .or(normalized.events.first());
     let mut shown = event.map_or(Value::Null, |e| Value::Object(e.ocsf.clone()));
     mask(&mut shown);
     Ok(shown)

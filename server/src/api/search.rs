@@ -43,7 +43,10 @@ pub async fn search(
     caller.demand(Right::ReadRecords)?;
     let request = asked.request(app.clock.now())?;
     app.spine.act("search", &caller.name(), json!(asked)).await?;
-    tokio::task::spawn_blocking(move || answer(&app, &request)).await.map_err(ApiError::internal)?.map(Json)
+    tokio::task::spawn_blocking(move || answer(&app, &request))
+        .await
+        .map_err(ApiError::internal)?
+        .map(Json)
 }
 
 fn answer(app: &App, request: &search::Request) -> Result<Value, ApiError> {
@@ -61,7 +64,11 @@ fn answer(app: &App, request: &search::Request) -> Result<Value, ApiError> {
         })
         .collect();
     let hits = hits.map_err(|e| {
-        let status = if e.is_integrity() { StatusCode::INTERNAL_SERVER_ERROR } else { StatusCode::SERVICE_UNAVAILABLE };
+        let status = if e.is_integrity() {
+            StatusCode::INTERNAL_SERVER_ERROR
+        } else {
+            StatusCode::SERVICE_UNAVAILABLE
+        };
         ApiError::new(status, format!("a hit could not be read from the ledger: {e}"))
     })?;
     Ok(json!({
@@ -83,7 +90,9 @@ impl Asked {
         let time = |text: &Option<String>| text.as_deref().map(|t| moment(t, now)).transpose();
         let limit = self.limit.unwrap_or(50);
         if !(1..=PAGE_MAX).contains(&limit) {
-            return Err(ApiError::bad_request(format!("limit {limit}: give 1 to {PAGE_MAX}; `after` takes the next page")));
+            return Err(ApiError::bad_request(format!(
+                "limit {limit}: give 1 to {PAGE_MAX}; `after` takes the next page"
+            )));
         }
         let sort = match self.sort.as_deref() {
             None | Some("newest") => search::Sort::Newest,
@@ -91,7 +100,8 @@ impl Asked {
             Some(other) => return Err(ApiError::bad_request(format!("sort `{other}`: give newest or oldest"))),
         };
         let after = self.after.as_deref().map(str::parse).transpose();
-        let mut request = search::Request::new(search::Query::parse(&self.q, Some(now)).map_err(|e| refusal(e.into()))?);
+        let mut request =
+            search::Request::new(search::Query::parse(&self.q, Some(now)).map_err(|e| refusal(e.into()))?);
         request.from = time(&self.from)?;
         request.to = time(&self.to)?;
         request.sort = sort;
@@ -126,9 +136,14 @@ fn moment(text: &str, now: Millis) -> Result<Millis, ApiError> {
             "d" => 86_400_000,
             _ => return None,
         };
-        Some(Millis(now.0.saturating_sub(number.parse::<i64>().ok()?.saturating_mul(ms))))
+        Some(Millis(
+            now.0.saturating_sub(number.parse::<i64>().ok()?.saturating_mul(ms)),
+        ))
     };
     // `split_at` must not cut a character in two.
     let age = if text.is_ascii() { age() } else { None };
-    age.map_or_else(|| Millis::parse(text).map_err(|e| ApiError::bad_request(format!("{e}, or an age such as 24h"))), Ok)
+    age.map_or_else(
+        || Millis::parse(text).map_err(|e| ApiError::bad_request(format!("{e}, or an age such as 24h"))),
+        Ok,
+    )
 }

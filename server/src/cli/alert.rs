@@ -10,8 +10,10 @@ use super::{Target, block_on};
 
 /// List, show, acknowledge and close alerts
 #[derive(clap::Subcommand)]
-#[command(after_help = "Examples:\n  docket alert list --status new --severity high\n  docket alert show 3f2a\n  \
-    docket alert ack 3f2a --comment 'asking the person'\n  docket alert close 3f2a --verdict true_positive")]
+#[command(
+    after_help = "Examples:\n  docket alert list --status new --severity high\n  docket alert show 3f2a\n  \
+    docket alert ack 3f2a --comment 'asking the person'\n  docket alert close 3f2a --verdict true_positive"
+)]
 pub enum Command {
     /// List alerts, the one raised last first
     List {
@@ -88,9 +90,23 @@ pub fn run(command: Command) -> anyhow::Result<ExitCode> {
 
 async fn act(client: &Client, command: &Command) -> anyhow::Result<ExitCode> {
     match command {
-        Command::List { status, severity, clause, account, person, limit, output, .. } => {
+        Command::List {
+            status,
+            severity,
+            clause,
+            account,
+            person,
+            limit,
+            output,
+            ..
+        } => {
             let mut query = vec![("limit", limit.to_string()), ("status", status.join(","))];
-            let optional = [("severity_min", severity), ("clause", clause), ("account", account), ("person", person)];
+            let optional = [
+                ("severity_min", severity),
+                ("clause", clause),
+                ("account", account),
+                ("person", person),
+            ];
             query.extend(optional.into_iter().filter_map(|(k, v)| Some((k, v.clone()?))));
             let answer = client.get("/api/v1/alerts", &query).await?;
             let rows = answer["alerts"].as_array().cloned().unwrap_or_default();
@@ -105,13 +121,22 @@ async fn act(client: &Client, command: &Command) -> anyhow::Result<ExitCode> {
             }
         }
         Command::Ack { id, comment, .. } => {
-            let alert = client.post(&format!("/api/v1/alerts/{}/ack", path(id)), json!({"comment": comment})).await?;
+            let alert = client
+                .post(&format!("/api/v1/alerts/{}/ack", path(id)), json!({"comment": comment}))
+                .await?;
             eprintln!("{} is {}", text(&alert["id"]), text(&alert["status"]));
         }
-        Command::Close { id, verdict, comment, .. } => {
+        Command::Close {
+            id, verdict, comment, ..
+        } => {
             let body = json!({"comment": comment, "verdict": verdict});
             let alert = client.post(&format!("/api/v1/alerts/{}/close", path(id)), body).await?;
-            eprintln!("{} is {} as {}", text(&alert["id"]), text(&alert["status"]), text(&alert["verdict"]));
+            eprintln!(
+                "{} is {} as {}",
+                text(&alert["id"]),
+                text(&alert["status"]),
+                text(&alert["verdict"])
+            );
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -137,29 +162,63 @@ fn print(alert: &Value) -> std::io::Result<()> {
     let f = &alert["finding"];
     let mut out = std::io::stdout().lock();
     let mut line = |name: &str, value: String| {
-        if value.is_empty() { Ok(()) } else { writeln!(out, "{name:<11} {}", inert(&value)) }
+        if value.is_empty() {
+            Ok(())
+        } else {
+            writeln!(out, "{name:<11} {}", inert(&value))
+        }
     };
     line("Alert", text(&alert["id"]))?;
-    line("Policy", format!("{} (version {})", text(&f["policy"]["title"]), text(&f["policy"]["version"])))?;
+    line(
+        "Policy",
+        format!(
+            "{} (version {})",
+            text(&f["policy"]["title"]),
+            text(&f["policy"]["version"])
+        ),
+    )?;
     line("Severity", text(&f["severity"]))?;
     line("Status", text(&alert["status"]))?;
     line("Verdict", text(&alert["verdict"]))?;
     line("Clauses", strings(&f["clauses"]).join(" "))?;
     let controls = f["controls"].as_object().into_iter().flatten();
-    line("Controls", controls.map(|(k, v)| format!("{k} {}", strings(v).join(", "))).collect::<Vec<_>>().join("; "))?;
+    line(
+        "Controls",
+        controls
+            .map(|(k, v)| format!("{k} {}", strings(v).join(", ")))
+            .collect::<Vec<_>>()
+            .join("; "),
+    )?;
     line("Account", text(&f["account"]))?;
     line("Person", text(&f["person"]))?;
     line("Completed", time(&f["time"]))?;
     line("Why", text(&f["message"]))?;
     for row in f["rows"].as_array().into_iter().flatten() {
-        line("Reference", format!("{} version {}: {}", text(&row["table"]), text(&row["version"]), row["row"]))?;
+        line(
+            "Reference",
+            format!(
+                "{} version {}: {}",
+                text(&row["table"]),
+                text(&row["version"]),
+                row["row"]
+            ),
+        )?;
     }
     for e in f["evidence"].as_array().into_iter().flatten() {
-        line("Evidence", format!("{}/{}/{}", text(&e["topic"]), e["partition"], e["offset"]))?;
+        line(
+            "Evidence",
+            format!("{}/{}/{}", text(&e["topic"]), e["partition"], e["offset"]),
+        )?;
     }
     for h in alert["events"].as_array().into_iter().flatten() {
         let said = [time(&h["at"]), text(&h["action"]), text(&h["who"]), text(&h["comment"])];
-        line("History", said.into_iter().filter(|s| !s.is_empty()).collect::<Vec<_>>().join("  "))?;
+        line(
+            "History",
+            said.into_iter()
+                .filter(|s| !s.is_empty())
+                .collect::<Vec<_>>()
+                .join("  "),
+        )?;
     }
     Ok(())
 }
@@ -169,7 +228,9 @@ fn strings(value: &Value) -> Vec<String> {
 }
 
 fn time(value: &Value) -> String {
-    value.as_i64().map_or_else(|| text(value), |ms| model::Millis(ms).to_string())
+    value
+        .as_i64()
+        .map_or_else(|| text(value), |ms| model::Millis(ms).to_string())
 }
 
 fn text(value: &Value) -> String {

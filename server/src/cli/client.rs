@@ -30,13 +30,27 @@ impl Client {
     pub async fn connect(target: &Target) -> anyhow::Result<Client> {
         if let Some(url) = &target.url {
             let http = reqwest::Client::builder().no_proxy().build()?;
-            return Ok(Client { http, base: url.trim_end_matches('/').to_owned(), token: target.token.clone(), own: None });
+            return Ok(Client {
+                http,
+                base: url.trim_end_matches('/').to_owned(),
+                token: target.token.clone(),
+                own: None,
+            });
         }
         let socket = socket_path(&target.data);
         let running = tokio::net::UnixStream::connect(&socket).await.is_ok();
-        let own = if running { None } else { Some(start(&target.data).await?) };
+        let own = if running {
+            None
+        } else {
+            Some(start(&target.data).await?)
+        };
         let http = reqwest::Client::builder().no_proxy().unix_socket(socket).build()?;
-        Ok(Client { http, base: "http://docket".to_owned(), token: target.token.clone(), own })
+        Ok(Client {
+            http,
+            base: "http://docket".to_owned(),
+            token: target.token.clone(),
+            own,
+        })
     }
 
     /// `GET` with query parameters.
@@ -59,7 +73,13 @@ impl Client {
     ///
     /// # Errors
     /// Unreachable (4), not authorised (5), or refused as wrong (2).
-    async fn call(&self, method: Method, path: &str, query: &[(&str, String)], body: Option<Value>) -> anyhow::Result<Value> {
+    async fn call(
+        &self,
+        method: Method,
+        path: &str,
+        query: &[(&str, String)],
+        body: Option<Value>,
+    ) -> anyhow::Result<Value> {
         let mut request = self.http.request(method, format!("{}{path}", self.base)).query(query);
         if let Some(token) = &self.token {
             request = request.bearer_auth(token);
@@ -67,7 +87,10 @@ impl Client {
         if let Some(body) = body {
             request = request.json(&body);
         }
-        let answer = request.send().await.map_err(|e| failure(UNREACHABLE, format!("the server does not answer: {e}")))?;
+        let answer = request
+            .send()
+            .await
+            .map_err(|e| failure(UNREACHABLE, format!("the server does not answer: {e}")))?;
         let status = answer.status();
         let body: Value = answer.json().await.context("the server's answer is not JSON")?;
         if status.is_success() {
@@ -97,11 +120,20 @@ async fn start(data: &Path) -> anyhow::Result<Server> {
     if !data.join("ledger").is_dir() {
         return Err(failure(
             UNREACHABLE,
-            format!("no server runs on {}, and the folder holds no ledger; give --data DIR or --url", data.display()),
+            format!(
+                "no server runs on {}, and the folder holds no ledger; give --data DIR or --url",
+                data.display()
+            ),
         ));
     }
-    let config = File { data_dir: Some(std::path::absolute(data)?), ..File::default() }.check(Path::new("."))?;
-    let metrics = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder().handle();
+    let config = File {
+        data_dir: Some(std::path::absolute(data)?),
+        ..File::default()
+    }
+    .check(Path::new("."))?;
+    let metrics = metrics_exporter_prometheus::PrometheusBuilder::new()
+        .build_recorder()
+        .handle();
     let server = Server::start(&config, Clock::default(), metrics).await?;
     server.settled().await;
     Ok(server)

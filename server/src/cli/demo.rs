@@ -36,7 +36,9 @@ const LISTEN: &str = "127.0.0.1:8514";
 /// Three days of traffic play on a simulated clock, alerts show as they fire, then the clock has caught up with
 /// now and goes on. Everything lies in one folder; stopped and started again, the demo goes on.
 #[derive(clap::Args)]
-#[command(after_help = "Examples:\n  docket demo\n  docket demo --data /tmp/demo --minutes 5\n  rm -r docket-demo     # leaves no trace")]
+#[command(
+    after_help = "Examples:\n  docket demo\n  docket demo --data /tmp/demo --minutes 5\n  rm -r docket-demo     # leaves no trace"
+)]
 pub struct Args {
     /// Where the demo keeps its data
     #[arg(long, default_value = "docket-demo", value_name = "DIR")]
@@ -62,7 +64,11 @@ struct Story {
 
 /// Runs it until Ctrl-C.
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
-    anyhow::ensure!(args.minutes > 0.0 && args.minutes < 10_000.0, "--minutes {}: give more than 0", args.minutes);
+    anyhow::ensure!(
+        args.minutes > 0.0 && args.minutes < 10_000.0,
+        "--minutes {}: give more than 0",
+        args.minutes
+    );
     log(false, "warn");
     let metrics = metrics()?;
     let story = story(&args)?;
@@ -92,10 +98,15 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
 fn story(args: &Args) -> anyhow::Result<Story> {
     let path = args.data.join("demo.json");
     if let Ok(bytes) = std::fs::read(&path) {
-        return serde_json::from_slice(&bytes).with_context(|| format!("{} is damaged; remove the folder", path.display()));
+        return serde_json::from_slice(&bytes)
+            .with_context(|| format!("{} is damaged; remove the folder", path.display()));
     }
     std::fs::create_dir_all(args.data.join("reference"))?;
-    let story = Story { seed: args.seed, start: Millis(wall().0 - STORY_MS), ordinary: args.ordinary };
+    let story = Story {
+        seed: args.seed,
+        start: Millis(wall().0 - STORY_MS),
+        ordinary: args.ordinary,
+    };
     for (table, json) in reference(story.start) {
         std::fs::write(args.data.join("reference").join(format!("{table}.json")), json)?;
     }
@@ -106,13 +117,26 @@ fn story(args: &Args) -> anyhow::Result<Story> {
 fn config(data: &Path) -> anyhow::Result<Config> {
     let data = std::path::absolute(data)?;
     let free = std::net::TcpListener::bind(LISTEN).is_ok();
-    let zoned = |format: &str| SourceFile { format: Some(format.into()), timezone: Some(TIME_ZONE.into()), ..SourceFile::default() };
-    let formats = [("jumpserver", "jumpserver"), ("linux", "linux_auth"), ("nginx", "nginx_json"), ("webaudit", "web_audit"), ("actiontrail", "action_trail")];
+    let zoned = |format: &str| SourceFile {
+        format: Some(format.into()),
+        timezone: Some(TIME_ZONE.into()),
+        ..SourceFile::default()
+    };
+    let formats = [
+        ("jumpserver", "jumpserver"),
+        ("linux", "linux_auth"),
+        ("nginx", "nginx_json"),
+        ("webaudit", "web_audit"),
+        ("actiontrail", "action_trail"),
+    ];
     let mut file = File {
         data_dir: Some(data.clone()),
         reference: Some(data.join("reference")),
         origin: Some("docket.demo/ledger".into()),
-        sources: formats.iter().map(|(id, format)| ((*id).to_owned(), zoned(format))).collect(),
+        sources: formats
+            .iter()
+            .map(|(id, format)| ((*id).to_owned(), zoned(format)))
+            .collect(),
         ..File::default()
     };
     file.http.listen = free.then(|| LISTEN.to_owned());
@@ -133,14 +157,21 @@ fn token(data: &Path, app: &App) -> anyhow::Result<String> {
 /// Hands the story's records over as the simulated clock reaches them.
 async fn play(app: App, clock: Clock, story: Story, minutes: f64) {
     let traffic = Traffic::new(story.seed, story.start);
-    let mut traffic: Box<dyn Iterator<Item = (Millis, &'static str, String)> + Send> =
-        if story.ordinary { Box::new(traffic.ordinary_only()) } else { Box::new(traffic) };
+    let mut traffic: Box<dyn Iterator<Item = (Millis, &'static str, String)> + Send> = if story.ordinary {
+        Box::new(traffic.ordinary_only())
+    } else {
+        Box::new(traffic)
+    };
     let mut held = held(&app);
     let speed = (STORY_MS as f64 / (minutes * 60_000.0)).max(1.0);
     let mut next = None;
     let mut caught_up = false;
     loop {
-        let step = if caught_up { STEP_MS as i64 } else { (STEP_MS as f64 * speed) as i64 };
+        let step = if caught_up {
+            STEP_MS as i64
+        } else {
+            (STEP_MS as f64 * speed) as i64
+        };
         let mut records = Vec::new();
         let until = Millis((clock.now().0 + step).min(wall().0));
         while let Some((at, source, line)) = next.take().or_else(|| traffic.next()) {
@@ -180,13 +211,19 @@ async fn play(app: App, clock: Clock, story: Story, minutes: f64) {
 /// How many records of each source the ledger holds already.
 fn held(app: &App) -> BTreeMap<&'static str, i64> {
     let sources = ["jumpserver", "linux", "nginx", "webaudit", "actiontrail"];
-    sources.into_iter().map(|s| (s, app.embedded.get(s).copied().unwrap_or(0))).collect()
+    sources
+        .into_iter()
+        .map(|s| (s, app.embedded.get(s).copied().unwrap_or(0)))
+        .collect()
 }
 
 /// Shows alerts as they fire.
 async fn watch(app: App, data: PathBuf) {
     let colour = std::io::stdout().is_terminal();
-    let page = Page { limit: 200, before: None };
+    let page = Page {
+        limit: 200,
+        before: None,
+    };
     let list = |app: &App| lock(&app.alerts).list(&Filter::default(), page).unwrap_or_default();
     let mut seen = list(&app).first().map_or(0, |a| a.seq);
     let mut told = seen > 0;
@@ -198,7 +235,11 @@ async fn watch(app: App, data: PathBuf) {
             texts::alert(&alert, colour);
             if !told {
                 told = true;
-                texts::next(&data, &alert.id, &inert(alert.finding.account.as_deref().unwrap_or("root")));
+                texts::next(
+                    &data,
+                    &alert.id,
+                    &inert(alert.finding.account.as_deref().unwrap_or("root")),
+                );
             }
         }
     }

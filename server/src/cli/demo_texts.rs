@@ -14,7 +14,10 @@ const EVIDENCE_SHOWN: usize = 3;
 /// At the start.
 pub fn welcome(data: &Path, token: &str, listen: Option<SocketAddr>) {
     println!("Docket demo: Northquay, an operator that does not exist. Its bastion host, hosts, web systems and cloud");
-    println!("account log three days of work; most of it is ordinary, a little is not. Data: {}/", data.display());
+    println!(
+        "account log three days of work; most of it is ordinary, a little is not. Data: {}/",
+        data.display()
+    );
     if let Some(address) = listen {
         println!("API: http://{address}/api/v1/search   auditor's token: {token}");
     }
@@ -30,8 +33,19 @@ pub fn alert(alert: &Alert, colour: bool) {
         (true, Severity::Medium) => ("\x1b[33m", "\x1b[0m"),
         _ => ("", ""),
     };
-    println!("{} {on}{:<8}{off} {:<6} {}", f.time, f.severity.name(), f.clauses.join(" "), inert(&f.message));
-    let shown: Vec<String> = f.evidence.iter().take(EVIDENCE_SHOWN).map(ToString::to_string).collect();
+    println!(
+        "{} {on}{:<8}{off} {:<6} {}",
+        f.time,
+        f.severity.name(),
+        f.clauses.join(" "),
+        inert(&f.message)
+    );
+    let shown: Vec<String> = f
+        .evidence
+        .iter()
+        .take(EVIDENCE_SHOWN)
+        .map(ToString::to_string)
+        .collect();
     let more = f.evidence.len().saturating_sub(shown.len());
     let evidence = match (shown.is_empty(), more) {
         (true, _) => "an absence: nothing was recorded".to_owned(),
@@ -57,7 +71,12 @@ pub fn caught_up() {
 
 /// At the end.
 pub fn goodbye(data: &Path) {
-    println!("Stopped. `{} demo --data {}` goes on; removing {}/ leaves no trace.", program(), data.display(), data.display());
+    println!(
+        "Stopped. `{} demo --data {}` goes on; removing {}/ leaves no trace.",
+        program(),
+        data.display(),
+        data.display()
+    );
 }
 
 /// How the binary was called, so that what is suggested can be pasted.

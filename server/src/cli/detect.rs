@@ -37,7 +37,12 @@ pub struct Args {
 /// Runs it.
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     super::serve::log(false, "off");
-    let until = args.until.as_deref().map(Millis::parse).transpose().map_err(|e| failure(USAGE, format!("--until: {e}")))?;
+    let until = args
+        .until
+        .as_deref()
+        .map(Millis::parse)
+        .transpose()
+        .map_err(|e| failure(USAGE, format!("--until: {e}")))?;
     let mut sources: Vec<_> = args.policies.into_iter().map(PolicySource::Path).collect();
     if sources.is_empty() {
         sources.push(PolicySource::BuiltIn);
@@ -60,5 +65,9 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         writeln!(out, "{}", finding.to_ocsf())?;
     }
     out.flush()?;
-    Ok(if found { ExitCode::from(FOUND) } else { ExitCode::SUCCESS })
+    Ok(if found {
+        ExitCode::from(FOUND)
+    } else {
+        ExitCode::SUCCESS
+    })
 }

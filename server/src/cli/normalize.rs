@@ -49,7 +49,9 @@ impl Input {
     /// A file cannot be read (4), or an argument is wrong (2).
     pub fn records(&self, each: &mut dyn FnMut(RawRecord) -> anyhow::Result<()>) -> anyhow::Result<()> {
         let received = self.received.as_deref().map(Millis::parse).transpose();
-        let received = received.map_err(|e| failure(USAGE, format!("--received: {e}")))?.unwrap_or_else(clock::wall);
+        let received = received
+            .map_err(|e| failure(USAGE, format!("--received: {e}")))?
+            .unwrap_or_else(clock::wall);
         for file in &self.files {
             let mut options = Options::new(received);
             if self.format.as_deref() == Some(KCAT) {
@@ -68,17 +70,34 @@ impl Input {
 /// # Errors
 /// A format or a zone is not known (2).
 pub fn settings(input: &Input) -> anyhow::Result<Settings> {
-    let zone = jiff::tz::TimeZone::get(&input.timezone)
-        .map_err(|_| failure(USAGE, format!("--timezone `{}` is not known; give an IANA name such as Asia/Shanghai", input.timezone)))?;
+    let zone = jiff::tz::TimeZone::get(&input.timezone).map_err(|_| {
+        failure(
+            USAGE,
+            format!(
+                "--timezone `{}` is not known; give an IANA name such as Asia/Shanghai",
+                input.timezone
+            ),
+        )
+    })?;
     let format = input.format.as_deref().filter(|f| *f != KCAT);
     if let Some(name) = format
         && ingest::format::by_name(name).is_none()
     {
         let known = crate::config::format_names();
-        return Err(failure(USAGE, format!("--format `{name}` is not known; give {KCAT} or one of: {known}")));
+        return Err(failure(
+            USAGE,
+            format!("--format `{name}` is not known; give {KCAT} or one of: {known}"),
+        ));
     }
-    let default = SourceSettings { format: format.map(Into::into), time_zone: zone, ..SourceSettings::default() };
-    Ok(Settings { sources: BTreeMap::new(), default })
+    let default = SourceSettings {
+        format: format.map(Into::into),
+        time_zone: zone,
+        ..SourceSettings::default()
+    };
+    Ok(Settings {
+        sources: BTreeMap::new(),
+        default,
+    })
 }
 
 /// Turn records into OCSF events
@@ -120,7 +139,12 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         Ok(())
     })?;
     out.flush()?;
-    let Counts { records, events, quarantined, deduplicated } = counts;
+    let Counts {
+        records,
+        events,
+        quarantined,
+        deduplicated,
+    } = counts;
     eprintln!("records={records} events={events} quarantined={quarantined} deduplicated={deduplicated}");
     Ok(ExitCode::SUCCESS)
 }

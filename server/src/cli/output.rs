@@ -29,7 +29,13 @@ pub struct OutputArg {
 impl OutputArg {
     /// What was asked for, or what suits standard output.
     pub fn get(self) -> Output {
-        let fitting = || if std::io::stdout().is_terminal() { Output::Table } else { Output::Ndjson };
+        let fitting = || {
+            if std::io::stdout().is_terminal() {
+                Output::Table
+            } else {
+                Output::Ndjson
+            }
+        };
         self.output.unwrap_or_else(fitting)
     }
 }
@@ -65,13 +71,20 @@ fn csv(out: &mut impl Write, rows: &[Value], columns: Columns<'_>) -> std::io::R
 fn cell(text: &str) -> String {
     let armed = text.starts_with(['=', '+', '-', '@', '\t', '\r']);
     let text = if armed { format!("'{text}") } else { text.to_owned() };
-    if text.contains([',', '"', '\n', '\r']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text }
+    if text.contains([',', '"', '\n', '\r']) {
+        format!("\"{}\"", text.replace('"', "\"\""))
+    } else {
+        text
+    }
 }
 
 fn table(out: &mut impl Write, rows: &[Value], columns: Columns<'_>) -> std::io::Result<()> {
     let head: Vec<String> = columns.iter().map(|(name, _)| (*name).to_owned()).collect();
     let mut lines = vec![head];
-    lines.extend(rows.iter().map(|r| columns.iter().map(|(_, make)| inert(&make(r))).collect::<Vec<_>>()));
+    lines.extend(
+        rows.iter()
+            .map(|r| columns.iter().map(|(_, make)| inert(&make(r))).collect::<Vec<_>>()),
+    );
     let widths: Vec<usize> = (0..columns.len())
         .map(|i| lines.iter().map(|l| width(&l[i])).max().unwrap_or(0))
         .collect();
@@ -90,17 +103,31 @@ fn table(out: &mut impl Write, rows: &[Value], columns: Columns<'_>) -> std::io:
 
 /// Columns on a terminal: wide characters (Chinese, Japanese, Korean) take two.
 fn width(text: &str) -> usize {
-    text.chars().map(|c| if ('\u{1100}'..='\u{115f}').contains(&c) || ('\u{2e80}'..='\u{ffe6}').contains(&c) { 2 } else { 1 }).sum()
+    text.chars()
+        .map(|c| {
+            if ('\u{1100}'..='\u{115f}').contains(&c) || ('\u{2e80}'..='\u{ffe6}').contains(&c) {
+                2
+            } else {
+                1
+            }
+        })
+        .sum()
 }
 
 /// Text that a terminal only shows: control characters escaped, bidirectional overrides too.
 pub fn inert(text: &str) -> String {
-    let hidden = |c: char| c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let hidden = |c: char| {
+        c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
     if !text.chars().any(hidden) {
         return text.to_owned();
     }
     text.chars().fold(String::new(), |mut out, c| {
-        if hidden(c) { out.extend(c.escape_default()) } else { out.push(c) }
+        if hidden(c) {
+            out.extend(c.escape_default())
+        } else {
+            out.push(c)
+        }
         out
     })
 }

@@ -46,9 +46,19 @@ fn check(paths: &[PathBuf]) -> anyhow::Result<ExitCode> {
     for error in &loaded.errors {
         println!("{error}");
     }
-    let (policies, errors) = (loaded.policies.all().len(), loaded.errors.iter().filter(|e| !e.is_lint()).count());
-    println!("{policies} policies load, {errors} do not, {} hints", loaded.errors.len() - errors);
-    Ok(if errors == 0 { ExitCode::SUCCESS } else { ExitCode::from(USAGE) })
+    let (policies, errors) = (
+        loaded.policies.all().len(),
+        loaded.errors.iter().filter(|e| !e.is_lint()).count(),
+    );
+    println!(
+        "{policies} policies load, {errors} do not, {} hints",
+        loaded.errors.len() - errors
+    );
+    Ok(if errors == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(USAGE)
+    })
 }
 
 fn load(paths: &[PathBuf]) -> anyhow::Result<Loaded> {
@@ -59,7 +69,10 @@ fn load(paths: &[PathBuf]) -> anyhow::Result<Loaded> {
     if sources.is_empty() {
         sources.push(PolicySource::BuiltIn);
     }
-    Ok(detect::policy::load(&policies::files(&sources)?, &Placeholders::default()))
+    Ok(detect::policy::load(
+        &policies::files(&sources)?,
+        &Placeholders::default(),
+    ))
 }
 
 fn test(paths: &[PathBuf], with: &[PathBuf]) -> anyhow::Result<ExitCode> {
@@ -90,16 +103,30 @@ fn test(paths: &[PathBuf], with: &[PathBuf]) -> anyhow::Result<ExitCode> {
         }
     }
     println!("{passed} passed, {failed} failed");
-    Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::from(FOUND) })
+    Ok(if failed == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(FOUND)
+    })
 }
 
 fn find_tests(path: &Path, out: &mut Vec<PathBuf>) -> anyhow::Result<()> {
     if path.is_dir() {
         let mut entries: Vec<_> = std::fs::read_dir(path)?.filter_map(|e| Some(e.ok()?.path())).collect();
         entries.sort();
-        return entries.iter().try_for_each(|p| if p.is_dir() || is_test(p) { find_tests(p, out) } else { Ok(()) });
+        return entries.iter().try_for_each(|p| {
+            if p.is_dir() || is_test(p) {
+                find_tests(p, out)
+            } else {
+                Ok(())
+            }
+        });
     }
-    let test = if is_test(path) { path.to_owned() } else { path.with_extension("test.yml") };
+    let test = if is_test(path) {
+        path.to_owned()
+    } else {
+        path.with_extension("test.yml")
+    };
     std::fs::metadata(&test).with_context(|| format!("{} has no test file {}", path.display(), test.display()))?;
     out.push(test);
     Ok(())

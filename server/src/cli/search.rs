@@ -59,8 +59,16 @@ async fn show(client: &Client, args: &Args) -> anyhow::Result<ExitCode> {
     let output = args.output.get();
     let (mut after, mut shown) = (args.after.clone(), 0);
     loop {
-        let page = if args.all { 1000 } else { args.limit.saturating_sub(shown).min(1000) };
-        let mut query = vec![("q", args.query.clone()), ("sort", args.sort.clone()), ("limit", page.to_string())];
+        let page = if args.all {
+            1000
+        } else {
+            args.limit.saturating_sub(shown).min(1000)
+        };
+        let mut query = vec![
+            ("q", args.query.clone()),
+            ("sort", args.sort.clone()),
+            ("limit", page.to_string()),
+        ];
         query.extend(args.from.iter().map(|t| ("from", t.clone())));
         query.extend(args.to.iter().map(|t| ("to", t.clone())));
         query.extend(after.iter().map(|c| ("after", c.clone())));
@@ -91,13 +99,27 @@ const COLUMNS: &[(&str, fn(&Value) -> String)] = &[
     ("USER", |h| {
         let e = &h["event"];
         let actor = text(&e["actor"]["user"]["name"]);
-        if actor.is_empty() { text(&e["user"]["name"]) } else { actor }
+        if actor.is_empty() {
+            text(&e["user"]["name"])
+        } else {
+            actor
+        }
     }),
     ("STATUS", |h| text(&h["event"]["status"])),
     ("WHAT", |h| {
         let e = &h["event"];
-        let what = ["/process/cmd_line", "/http_request/url/url_string", "/file/path", "/api/operation", "/message", "/raw_data"];
-        let found = what.iter().find_map(|p| e.pointer(p).and_then(Value::as_str)).unwrap_or_default();
+        let what = [
+            "/process/cmd_line",
+            "/http_request/url/url_string",
+            "/file/path",
+            "/api/operation",
+            "/message",
+            "/raw_data",
+        ];
+        let found = what
+            .iter()
+            .find_map(|p| e.pointer(p).and_then(Value::as_str))
+            .unwrap_or_default();
         inert(&found.chars().take(120).collect::<String>())
     }),
 ];

@@ -97,7 +97,12 @@ pub fn config(command: ConfigCommand) -> anyhow::Result<ExitCode> {
     let tables = crate::reference::load(config.reference.as_deref())?;
     let loaded = crate::policies::load(&config.policies)?;
     println!("{}: fine", path.display());
-    println!("data folder {}; {} policies; {} reference tables", config.data_dir.display(), loaded.policies.all().len(), tables.iter().count());
+    println!(
+        "data folder {}; {} policies; {} reference tables",
+        config.data_dir.display(),
+        loaded.policies.all().len(),
+        tables.iter().count()
+    );
     Ok(ExitCode::SUCCESS)
 }
 
@@ -105,9 +110,16 @@ pub fn config(command: ConfigCommand) -> anyhow::Result<ExitCode> {
 pub fn log(json: bool, default: &str) {
     let filter = EnvFilter::try_from_env("DOCKET_LOG").unwrap_or_else(|_| EnvFilter::new(default));
     let colour = std::io::stderr().is_terminal();
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colour);
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(colour);
     // A second call, as in a test, keeps the first.
-    let _ = if json { lines.json().try_init() } else { lines.with_target(false).try_init() };
+    let _ = if json {
+        lines.json().try_init()
+    } else {
+        lines.with_target(false).try_init()
+    };
 }
 
 /// The process's metrics.
@@ -121,11 +133,16 @@ pub fn metrics() -> anyhow::Result<metrics_exporter_prometheus::PrometheusHandle
 /// SIGHUP: reads the reference tables anew.
 async fn reload_on_hangup(reloader: crate::serve::Reloader) {
     use tokio::signal::unix::{SignalKind, signal};
-    let Ok(mut hangup) = signal(SignalKind::hangup()) else { return };
+    let Ok(mut hangup) = signal(SignalKind::hangup()) else {
+        return;
+    };
     while hangup.recv().await.is_some() {
         match reloader.reload().await {
             Ok(()) => tracing::info!("Reference tables loaded."),
-            Err(error) => tracing::error!(error = format!("{error:#}"), "Reference tables not loaded; the old ones stay."),
+            Err(error) => tracing::error!(
+                error = format!("{error:#}"),
+                "Reference tables not loaded; the old ones stay."
+            ),
         }
     }
 }
@@ -133,7 +150,9 @@ async fn reload_on_hangup(reloader: crate::serve::Reloader) {
 /// Waits for SIGINT or SIGTERM.
 pub async fn stop_signal() -> &'static str {
     use tokio::signal::unix::{SignalKind, signal};
-    let Ok(mut term) = signal(SignalKind::terminate()) else { return std::future::pending().await };
+    let Ok(mut term) = signal(SignalKind::terminate()) else {
+        return std::future::pending().await;
+    };
     tokio::select! {
         _ = tokio::signal::ctrl_c() => "SIGINT",
         _ = term.recv() => "SIGTERM",

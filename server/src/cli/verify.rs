@@ -29,7 +29,10 @@ pub struct Args {
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let dir = args.data.join("ledger");
     if !dir.is_dir() {
-        return Err(failure(UNREACHABLE, format!("{} holds no ledger; give --data DIR", args.data.display())));
+        return Err(failure(
+            UNREACHABLE,
+            format!("{} holds no ledger; give --data DIR", args.data.display()),
+        ));
     }
     let given = args.vkey.map(|k| std::fs::read_to_string(&k).unwrap_or(k));
     let vkey = given.map_or_else(|| Reader::open(&dir)?.vkey(), Ok)?;
@@ -45,14 +48,26 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         eprint!("\r\x1b[K");
     }
     println!("key          {key}");
-    println!("records      {} ({} bytes), {} partitions", report.leaves, report.leaf_bytes, report.partitions);
+    println!(
+        "records      {} ({} bytes), {} partitions",
+        report.leaves, report.leaf_bytes, report.partitions
+    );
     println!("root         {}", hex::encode(report.root));
     if let Some(last) = &report.last_checkpoint {
-        let signed = last.time.map(|t| format!(", the last signed {t} over {} records", last.size)).unwrap_or_default();
+        let signed = last
+            .time
+            .map(|t| format!(", the last signed {t} over {} records", last.size))
+            .unwrap_or_default();
         println!("checkpoints  {}{signed}", report.checkpoints);
     }
     for gap in &report.gaps {
-        println!("gap          {}/{}: offsets {} to {}", gap.topic, gap.partition, gap.from, gap.to - 1);
+        println!(
+            "gap          {}/{}: offsets {} to {}",
+            gap.topic,
+            gap.partition,
+            gap.from,
+            gap.to - 1
+        );
     }
     if let Some(failure) = &report.failure {
         println!("NOT VERIFIED {failure}");

@@ -54,8 +54,14 @@ pub fn inflate(body: Bytes, encoding: Option<&str>) -> Result<Bytes, BodyError> 
 
 fn bounded(from: impl Read, name: &'static str) -> Result<Bytes, BodyError> {
     let mut out = Vec::new();
-    from.take(INFLATED_BYTES_MAX as u64 + 1).read_to_end(&mut out).map_err(|_| BodyError::Encoding(name))?;
-    if out.len() > INFLATED_BYTES_MAX { Err(BodyError::TooLarge) } else { Ok(out.into()) }
+    from.take(INFLATED_BYTES_MAX as u64 + 1)
+        .read_to_end(&mut out)
+        .map_err(|_| BodyError::Encoding(name))?;
+    if out.len() > INFLATED_BYTES_MAX {
+        Err(BodyError::TooLarge)
+    } else {
+        Ok(out.into())
+    }
 }
 
 /// Parts a body into records: the elements of a JSON array, one JSON value, or one record a line.
@@ -70,7 +76,11 @@ pub fn records(body: &Bytes, content_type: &str, record_bytes_max: usize) -> Res
         ingest::source::framing::lines(body)
     };
     match records.iter().enumerate().find(|(_, r)| r.len() > record_bytes_max) {
-        Some((line, r)) => Err(BodyError::RecordTooLarge { line, given: r.len(), limit: record_bytes_max }),
+        Some((line, r)) => Err(BodyError::RecordTooLarge {
+            line,
+            given: r.len(),
+            limit: record_bytes_max,
+        }),
         None => Ok(records),
     }
 }
@@ -81,7 +91,10 @@ fn json(body: &Bytes) -> Result<Vec<Bytes>, BodyError> {
     if trimmed.first() == Some(&b'[') {
         let items: Vec<&serde_json::value::RawValue> =
             serde_json::from_slice(trimmed).map_err(|e| BodyError::Json(e.to_string()))?;
-        return Ok(items.iter().map(|i| Bytes::copy_from_slice(i.get().as_bytes())).collect());
+        return Ok(items
+            .iter()
+            .map(|i| Bytes::copy_from_slice(i.get().as_bytes()))
+            .collect());
     }
     let one: Result<&serde_json::value::RawValue, _> = serde_json::from_slice(trimmed);
     match one {
@@ -96,24 +109,42 @@ mod tests {
 
     fn check(body: &str, content_type: &str) -> Vec<String> {
         let records = records(&Bytes::copy_from_slice(body.as_bytes()), content_type, 64).unwrap();
-        records.iter().map(|r| String::from_utf8_lossy(r).into_owned()).collect()
+        records
+            .iter()
+            .map(|r| String::from_utf8_lossy(r).into_owned())
+            .collect()
     }
 
     #[test]
     fn a_body_is_lines_or_json() {
         assert_eq!(check("a\nb\r\n\nc", "text/plain"), ["a", "b", "c"]);
-        assert_eq!(check("{\"a\":1}\n{\"a\":2}\n", "application/x-ndjson"), ["{\"a\":1}", "{\"a\":2}"]);
-        assert_eq!(check("[{\"a\": 1},\n 2]", "application/json; charset=utf-8"), ["{\"a\": 1}", "2"]);
+        assert_eq!(
+            check("{\"a\":1}\n{\"a\":2}\n", "application/x-ndjson"),
+            ["{\"a\":1}", "{\"a\":2}"]
+        );
+        assert_eq!(
+            check("[{\"a\": 1},\n 2]", "application/json; charset=utf-8"),
+            ["{\"a\": 1}", "2"]
+        );
         assert_eq!(check("{\"a\":\n1}", "application/json"), ["{\"a\":\n1}"]);
-        assert_eq!(check("{\"a\":1}\n{\"a\":2}", "application/json"), ["{\"a\":1}", "{\"a\":2}"]);
+        assert_eq!(
+            check("{\"a\":1}\n{\"a\":2}", "application/json"),
+            ["{\"a\":1}", "{\"a\":2}"]
+        );
     }
 
     #[test]
     fn bombs_and_long_records_are_refused() {
         let bomb = zstd::encode_all(&vec![0u8; INFLATED_BYTES_MAX + 1][..], 3).unwrap();
         assert_eq!(inflate(bomb.into(), Some("zstd")), Err(BodyError::TooLarge));
-        assert_eq!(inflate(Bytes::from_static(b"x"), Some("gzip")), Err(BodyError::Encoding("gzip")));
+        assert_eq!(
+            inflate(Bytes::from_static(b"x"), Some("gzip")),
+            Err(BodyError::Encoding("gzip"))
+        );
         let long = Bytes::from(vec![b'x'; 65]);
-        assert!(matches!(records(&long, "text/plain", 64), Err(BodyError::RecordTooLarge { line: 0, given: 65, .. })));
+        assert!(matches!(
+            records(&long, "text/plain", 64),
+            Err(BodyError::RecordTooLarge { line: 0, given: 65, .. })
+        ));
     }
 }

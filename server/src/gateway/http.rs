@@ -30,15 +30,20 @@ pub async fn ingest(
     caller.demand(Right::Ship)?;
     crate::config::check_source(&source).map_err(|e| ApiError::bad_request(e.to_string()))?;
     if source == model::TOPIC_DOCKET {
-        return Err(ApiError::bad_request("source `docket` is reserved for Docket's own acts".to_owned()));
+        return Err(ApiError::bad_request(
+            "source `docket` is reserved for Docket's own acts".to_owned(),
+        ));
     }
     let Ok(_held) = HELD.try_acquire() else {
         return Ok(busy("4 requests are being taken already"));
     };
     let text = |name: header::HeaderName| headers.get(name).and_then(|v| v.to_str().ok()).map(str::to_owned);
-    let body = axum::body::to_bytes(body, body::BODY_BYTES_MAX)
-        .await
-        .map_err(|_| ApiError::too_large(format!("the body has more than {} bytes; send smaller batches", body::BODY_BYTES_MAX)))?;
+    let body = axum::body::to_bytes(body, body::BODY_BYTES_MAX).await.map_err(|_| {
+        ApiError::too_large(format!(
+            "the body has more than {} bytes; send smaller batches",
+            body::BODY_BYTES_MAX
+        ))
+    })?;
     let encoding = text(header::CONTENT_ENCODING);
     let content_type = text(header::CONTENT_TYPE).unwrap_or_default();
     let limit = app.record_bytes_max;
@@ -50,7 +55,10 @@ pub async fn ingest(
     .map_err(ApiError::internal)?
     .map_err(refusal)?;
     let count = records.len();
-    let incoming = records.into_iter().map(|r| incoming(&app, &source, &caller.name(), r)).collect();
+    let incoming = records
+        .into_iter()
+        .map(|r| incoming(&app, &source, &caller.name(), r))
+        .collect();
     match app.gate.keep(incoming).await {
         Ok(()) => Ok(Json(json!({"accepted": count})).into_response()),
         Err(refused) => Ok(busy(&refused.to_string())),

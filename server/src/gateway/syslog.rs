@@ -47,7 +47,9 @@ impl Listener {
     /// # Errors
     /// The port cannot be had.
     pub async fn tcp(self, address: SocketAddr) -> anyhow::Result<tokio::task::JoinHandle<()>> {
-        let listener = TcpListener::bind(address).await.with_context(|| format!("syslog/tcp on {address}"))?;
+        let listener = TcpListener::bind(address)
+            .await
+            .with_context(|| format!("syslog/tcp on {address}"))?;
         tracing::info!(address = %listener.local_addr()?, source = %self.source, "Listening for syslog over TCP.");
         Ok(tokio::spawn(self.accept(listener)))
     }
@@ -57,7 +59,9 @@ impl Listener {
         let mut connections = tokio::task::JoinSet::new();
         let mut stop = self.stop.clone();
         loop {
-            let Ok(slot) = slots.clone().acquire_owned().await else { break };
+            let Ok(slot) = slots.clone().acquire_owned().await else {
+                break;
+            };
             let accepted = tokio::select! {
                 accepted = listener.accept() => accepted,
                 _ = stop.wait_for(|s| *s) => break,
@@ -127,7 +131,9 @@ impl Listener {
     /// # Errors
     /// The port cannot be had.
     pub async fn udp(self, address: SocketAddr) -> anyhow::Result<tokio::task::JoinHandle<()>> {
-        let socket = UdpSocket::bind(address).await.with_context(|| format!("syslog/udp on {address}"))?;
+        let socket = UdpSocket::bind(address)
+            .await
+            .with_context(|| format!("syslog/udp on {address}"))?;
         tracing::info!(address = %socket.local_addr()?, source = %self.source, "Listening for syslog over UDP.");
         Ok(tokio::spawn(self.datagrams(socket)))
     }
@@ -145,7 +151,13 @@ impl Listener {
                 // JumpServer ends each datagram with one NUL byte.
                 let payload = buffer[..n].strip_suffix(b"\0").unwrap_or(&buffer[..n]);
                 if !payload.is_empty() {
-                    records.push(self.incoming(Frame { payload: Bytes::copy_from_slice(payload), truncated: None }, peer));
+                    records.push(self.incoming(
+                        Frame {
+                            payload: Bytes::copy_from_slice(payload),
+                            truncated: None,
+                        },
+                        peer,
+                    ));
                 }
                 if records.len() >= DATAGRAMS_MAX {
                     break;

@@ -31,7 +31,9 @@ impl Index {
         self.searchable.store(self.writer.position().0, Ordering::Relaxed);
         let mut dirty_since: Option<Instant> = None;
         loop {
-            let wait = dirty_since.map_or(Duration::from_secs(3600), |t| self.commit_every.saturating_sub(t.elapsed()));
+            let wait = dirty_since.map_or(Duration::from_secs(3600), |t| {
+                self.commit_every.saturating_sub(t.elapsed())
+            });
             match groups.recv_timeout(wait) {
                 Ok(group) if group.range.end > self.writer.position() => {
                     self.writer.add(&group.batches, group.range.end)?;

@@ -78,7 +78,8 @@ impl Judge {
             if let Some(tables) = self.tables.try_iter().last() {
                 self.detector.set_tables(tables);
             }
-            self.judge(&group).with_context(|| format!("judging leaves {}..{}", group.range.start, group.range.end))?;
+            self.judge(&group)
+                .with_context(|| format!("judging leaves {}..{}", group.range.start, group.range.end))?;
         }
         Ok(())
     }
@@ -94,7 +95,9 @@ impl Judge {
             accounts.add(&group.accounts);
             delta.put.extend(accounts.rows(&group.accounts));
         }
-        let committed = self.store.commit(std::slice::from_ref(&delta), &output.findings, self.clock.now())?;
+        let committed = self
+            .store
+            .commit(std::slice::from_ref(&delta), &output.findings, self.clock.now())?;
         for id in &committed.raised {
             metrics::counter!("docket_alerts_raised_total").increment(1);
             tracing::info!(alert = %id, "Alert raised.");
@@ -108,7 +111,9 @@ impl Judge {
 
     fn tell(&self, position: LedgerIndex) {
         let far = Millis(i64::MAX);
-        self.progress.deadline.store(self.detector.next_deadline().unwrap_or(far).0, Ordering::Relaxed);
+        self.progress
+            .deadline
+            .store(self.detector.next_deadline().unwrap_or(far).0, Ordering::Relaxed);
         if let Some(t) = self.detector.engine_time() {
             self.progress.engine_time.store(t.0, Ordering::Relaxed);
         }

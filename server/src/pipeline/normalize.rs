@@ -59,7 +59,12 @@ impl Normalize {
                 continue;
             }
             // A group ends where a stage stands, so that the stage takes it whole or not at all.
-            let cut = cuts.iter().copied().filter(|c| *c > next).min().map_or(durable, |c| c.min(durable));
+            let cut = cuts
+                .iter()
+                .copied()
+                .filter(|c| *c > next)
+                .min()
+                .map_or(durable, |c| c.min(durable));
             let records = usize::try_from(cut.0 - next.0).unwrap_or(usize::MAX).min(GROUP_RECORDS);
             let entries = self.reader.read(next, records, GROUP_BYTES)?;
             let Some(last) = entries.last() else {
@@ -81,8 +86,9 @@ impl Normalize {
         for Entry { index, record } in entries {
             span.push((index, record.received_at));
             let normalized = self.normalizer.normalize(&record);
-            let duplicate =
-                normalized.dedup.is_some_and(|key| self.dedup.check(index, record.received_at, key).is_some());
+            let duplicate = normalized
+                .dedup
+                .is_some_and(|key| self.dedup.check(index, record.received_at, key).is_some());
             let outcome = match normalized.quarantined {
                 _ if duplicate => Outcome::Deduplicated,
                 Some(_) => Outcome::Quarantined,
@@ -92,12 +98,21 @@ impl Normalize {
             if !duplicate {
                 let source = record.source;
                 events.extend(
-                    normalized.events.into_iter().map(|e| (index, record.received_at, source.clone(), e)),
+                    normalized
+                        .events
+                        .into_iter()
+                        .map(|e| (index, record.received_at, source.clone(), e)),
                 );
             }
         }
         let mut dedup = self.dedup.take_delta();
         dedup.position = to;
-        Group { range: from..to, span, batches: batches(&events, &self.wanted), dedup, accounts }
+        Group {
+            range: from..to,
+            span,
+            batches: batches(&events, &self.wanted),
+            dedup,
+            accounts,
+        }
     }
 }

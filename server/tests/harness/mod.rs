@@ -44,7 +44,10 @@ pub fn shared(path: &str) -> Option<PathBuf> {
 pub fn broker() -> Option<String> {
     let broker = std::env::var("DOCKET_KAFKA").ok().filter(|b| !b.is_empty());
     if broker.is_none() {
-        assert!(std::env::var_os("DOCKET_KAFKA_REQUIRED").is_none(), "DOCKET_KAFKA names no broker");
+        assert!(
+            std::env::var_os("DOCKET_KAFKA_REQUIRED").is_none(),
+            "DOCKET_KAFKA names no broker"
+        );
         println!("skipped: DOCKET_KAFKA names no broker (`cargo xtask test` brings one up)");
     }
     broker
@@ -68,13 +71,21 @@ pub fn run(args: &[&str]) -> Output {
 /// Runs `docket`, which must succeed, and parses its standard output as NDJSON.
 pub fn rows(args: &[&str]) -> Vec<Value> {
     let output = run(args);
-    assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{args:?}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     ndjson(&output.stdout)
 }
 
 /// Parses NDJSON.
 pub fn ndjson(bytes: &[u8]) -> Vec<Value> {
-    bytes.split(|b| *b == b'\n').filter(|l| !l.is_empty()).map(|l| serde_json::from_slice(l).unwrap()).collect()
+    bytes
+        .split(|b| *b == b'\n')
+        .filter(|l| !l.is_empty())
+        .map(|l| serde_json::from_slice(l).unwrap())
+        .collect()
 }
 
 /// A data folder, a configuration, and perhaps a running server.
@@ -107,9 +118,17 @@ impl Server {
     /// Starts it; does not wait.
     pub fn spawn(&mut self) {
         assert!(self.child.is_none());
-        let log = std::fs::OpenOptions::new().create(true).append(true).open(self.dir.path().join("log")).unwrap();
+        let log = std::fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(self.dir.path().join("log"))
+            .unwrap();
         let config = self.dir.path().join("docket.toml").display().to_string();
-        let child = docket(&["serve", "--config", &config]).stdout(Stdio::null()).stderr(log).spawn().unwrap();
+        let child = docket(&["serve", "--config", &config])
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .unwrap();
         self.child = Some(child);
     }
 
@@ -118,7 +137,10 @@ impl Server {
         let log = self.dir.path().join("log");
         await_some("the server to be ready", || {
             if let Some(status) = child.try_wait().unwrap() {
-                panic!("the server ended with {status}: {}", std::fs::read_to_string(&log).unwrap());
+                panic!(
+                    "the server ended with {status}: {}",
+                    std::fs::read_to_string(&log).unwrap()
+                );
             }
             get(http, "/readyz", None).filter(|(status, _)| *status == 200)
         });
@@ -134,7 +156,10 @@ impl Server {
     /// SIGTERM, and waits for its end; returns the exit code.
     pub fn stop(&mut self) -> Option<i32> {
         let mut child = self.child.take().unwrap();
-        let killed = Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
+        let killed = Command::new("kill")
+            .args(["-TERM", &child.id().to_string()])
+            .status()
+            .unwrap();
         assert!(killed.success());
         child.wait().unwrap().code()
     }
@@ -145,7 +170,16 @@ impl Server {
 
     /// A token, made by the command line.
     pub fn token(&self, role: &str, name: &str) -> String {
-        let made = run(&["token", "create", "--role", role, "--name", name, "--data", &self.data()]);
+        let made = run(&[
+            "token",
+            "create",
+            "--role",
+            role,
+            "--name",
+            name,
+            "--data",
+            &self.data(),
+        ]);
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
         String::from_utf8(made.stdout).unwrap().trim().to_owned()
     }
@@ -154,7 +188,11 @@ impl Server {
     pub fn positions(&self) -> Option<(u64, u64, u64)> {
         let (_, body) = get(self.http, "/readyz", None)?;
         let body: Value = serde_json::from_str(&body).ok()?;
-        Some((body["durable"].as_u64()?, body["judged"].as_u64()?, body["searchable"].as_u64()?))
+        Some((
+            body["durable"].as_u64()?,
+            body["judged"].as_u64()?,
+            body["searchable"].as_u64()?,
+        ))
     }
 
     /// Waits until everything durable is judged and searchable, and at least `leaves` are durable.
@@ -198,7 +236,10 @@ pub fn request(
 ) -> Option<(u16, String)> {
     let mut stream = TcpStream::connect(address).ok()?;
     stream.set_read_timeout(Some(PATIENCE)).ok()?;
-    let mut head = format!("{method} {path} HTTP/1.1\r\nHost: docket\r\nConnection: close\r\nContent-Length: {}\r\n", body.len());
+    let mut head = format!(
+        "{method} {path} HTTP/1.1\r\nHost: docket\r\nConnection: close\r\nContent-Length: {}\r\n",
+        body.len()
+    );
     if let Some(token) = token {
         head.push_str(&format!("Authorization: Bearer {token}\r\n"));
     }
@@ -214,14 +255,20 @@ pub fn request(
     let answer = String::from_utf8_lossy(&answer).into_owned();
     let status = answer.split(' ').nth(1)?.parse().ok()?;
     let (head, body) = answer.split_once("\r\n\r\n")?;
-    let body = if head.to_ascii_lowercase().contains("transfer-encoding: chunked") { unchunk(body) } else { body.to_owned() };
+    let body = if head.to_ascii_lowercase().contains("transfer-encoding: chunked") {
+        unchunk(body)
+    } else {
+        body.to_owned()
+    };
     Some((status, body))
 }
 
 fn unchunk(mut rest: &str) -> String {
     let mut out = String::new();
     while let Some((size, tail)) = rest.split_once("\r\n") {
-        let Ok(size) = usize::from_str_radix(size.trim(), 16) else { break };
+        let Ok(size) = usize::from_str_radix(size.trim(), 16) else {
+            break;
+        };
         if size == 0 || tail.len() < size {
             break;
         }
@@ -289,7 +336,11 @@ fn serve(stream: TcpStream, into: &Mutex<Vec<Received>>) -> Option<()> {
         let mut body = vec![0; length];
         reader.read_exact(&mut body).ok()?;
         let body = serde_json::from_slice(&body).ok()?;
-        into.lock().unwrap().push(Received { at: Instant::now(), key, body });
+        into.lock().unwrap().push(Received {
+            at: Instant::now(),
+            key,
+            body,
+        });
         stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").ok()?;
     }
 }

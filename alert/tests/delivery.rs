@@ -1,5 +1,7 @@
 //! The webhook and its courier against a real HTTP server on the loopback address.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
+
 mod support;
 
 use std::collections::VecDeque;

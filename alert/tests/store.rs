@@ -1,5 +1,7 @@
 //! The store: one transaction, replays, lifecycle, queries.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
+
 mod support;
 
 use alert::{Delivery, DeliveryState, Error, Filter, Page, Retry, Status, Store, Verdict};

@@ -216,7 +216,7 @@ fn split_port(host: &str) -> (&str, Option<u16>) {
 }
 
 /// Whether an address is, or lies within, `10.0.0.1` or `10.0.0.0/8`.
-fn within(ip: IpAddr, range: &str) -> bool {
+pub(super) fn within(ip: IpAddr, range: &str) -> bool {
     let (net, bits) = range.split_once('/').unwrap_or((range, ""));
     let Ok(net) = net.trim().parse::<IpAddr>() else {
         return false;

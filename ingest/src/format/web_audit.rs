@@ -22,17 +22,22 @@
 //! Log source: product `webaudit`, service the system. `docket.system` is the record's `system`.
 //!
 //! What the contract demands and a record lacks is a label: `missing:actor.account`, `missing:time`, … Names and values
-//! that senders use instead (`user`, `src_ip`, 用户, `成功`, 0 and 1) are read; the tables are at the end of this file.
+//! that senders use instead (`user`, `src_ip`, 用户, `成功`, 0 and 1) are read; the tables are in [`words`].
 
 use std::borrow::Cow;
 
 use model::Event;
 use serde_json::{Map, Value, json};
 
-use crate::builder::EventBuilder;
+use crate::builder::{EventBuilder, address};
 use crate::class::{self, Class};
 use crate::fields::{Fields, scalar};
+use crate::format::http::within;
 use crate::format::{Format, Input, Match, Quarantine};
+
+mod words;
+
+use words::{ACCOUNT, ACTION, ACTIONS, EVENT_ID, MODULE, NAMES, OBJECT, READ, RESULT, SOURCE, SYSTEM, TIME};
 
 /// The application audit event.
 pub static FORMAT: Format = Format {
@@ -262,7 +267,12 @@ fn source(b: &mut EventBuilder<'_>, input: &Input<'_>, fields: Fields<'_>) {
         .into_iter()
         .filter(|v| !v.is_empty())
         .collect();
-    let trusted = |text: &str| input.settings.trusted_proxies.iter().any(|p| p == text);
+    let proxies = &input.settings.trusted_proxies;
+    let trusted = |text: &str| {
+        address(text)
+            .0
+            .is_some_and(|ip| proxies.iter().any(|range| within(ip, range)))
+    };
     let chosen = values.iter().rev().find(|v| !trusted(v)).or(values.first());
     let found = chosen.is_some_and(|v| b.ip("src_endpoint.ip", v));
     missing(b, "source.ip", found);
@@ -504,148 +514,36 @@ fn particulars(b: &mut EventBuilder<'_>, fields: Fields<'_>, target: &Target<'_>
     }
 }
 
-const EVENT_ID: &[&str] = &["event_id", "eventId", "id", "事件ID", "事件编号"];
-const TIME: &[&str] = &["time", "timestamp", "@timestamp", "datetime", "时间", "操作时间"];
-const SYSTEM: &[&str] = &["system", "app", "系统"];
-const MODULE: &[&str] = &["module", "模块"];
-const ACCOUNT: &[&str] = &[
-    "actor",
-    "user",
-    "username",
-    "account",
-    "operator",
-    "用户",
-    "账号",
-    "操作人",
-    "用户名",
-];
-const SOURCE: &[&str] = &[
-    "source.ip",
-    "src_ip",
-    "source_ip",
-    "client_ip",
-    "ip",
-    "来源IP",
-    "来源ip",
-    "源IP",
-];
-const ACTION: &[&str] = &["action", "操作", "动作", "操作类型"];
-const OBJECT: &[&str] = &["object", "对象"];
-const RESULT: &[&str] = &["result", "结果", "outcome", "操作结果"];
-const NAMES: &[&[&str]] = &[EVENT_ID, TIME, SYSTEM, MODULE, ACCOUNT, SOURCE, ACTION, RESULT];
-/// Fields that are read whole above; others are kept in `unmapped`.
-const READ: &[&str] = &[
-    "actor",
-    "source",
-    "session_id",
-    "request_id",
-    "trace_id",
-    "object",
-    "error_code",
-    "reason",
-    "before",
-    "after",
-    "ticket",
-    "masked",
-    "bytes",
-    "rows",
-    "file",
-    "sign",
-    "employee_id",
-    "dept",
-    "user_agent",
-    "on_behalf_of",
-];
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::SourceSettings;
+    use model::{Coordinate, Millis, RawRecord};
 
-type Known = (&'static str, &'static [&'static str], &'static Class, u8);
-/// The contract's actions, what senders write instead, class and activity.
-static ACTIONS: &[Known] = &[
-    (
-        "login",
-        &["logon", "sign_in", "signin", "登录", "登陆"],
-        &class::AUTHENTICATION,
-        1,
-    ),
-    (
-        "login_failed",
-        &["login_failure", "logon_failed", "登录失败"],
-        &class::AUTHENTICATION,
-        1,
-    ),
-    (
-        "logout",
-        &["logoff", "sign_out", "signout", "登出", "退出", "注销"],
-        &class::AUTHENTICATION,
-        2,
-    ),
-    (
-        "query",
-        &["search", "list", "查询", "搜索"],
-        &class::WEB_RESOURCES_ACTIVITY,
-        5,
-    ),
-    (
-        "view",
-        &["read", "get", "detail", "查看", "浏览"],
-        &class::WEB_RESOURCES_ACTIVITY,
-        2,
-    ),
-    (
-        "unmask",
-        &["reveal", "脱敏查看", "查看明文"],
-        &class::WEB_RESOURCES_ACTIVITY,
-        2,
-    ),
-    ("export", &["导出"], &class::WEB_RESOURCES_ACTIVITY, 7),
-    ("download", &["下载"], &class::WEB_RESOURCES_ACTIVITY, 7),
-    ("print", &["打印"], &class::WEB_RESOURCES_ACTIVITY, 99),
-    (
-        "create",
-        &["add", "insert", "新增", "创建", "添加"],
-        &class::WEB_RESOURCES_ACTIVITY,
-        1,
-    ),
-    (
-        "update",
-        &["modify", "edit", "修改", "更新", "编辑"],
-        &class::WEB_RESOURCES_ACTIVITY,
-        3,
-    ),
-    ("delete", &["remove", "删除"], &class::WEB_RESOURCES_ACTIVITY, 4),
-    (
-        "batch_update",
-        &["批量修改", "批量更新"],
-        &class::WEB_RESOURCES_ACTIVITY,
-        3,
-    ),
-    ("import", &["upload", "导入", "上传"], &class::WEB_RESOURCES_ACTIVITY, 6),
-    (
-        "approve",
-        &["审批通过", "批准", "同意"],
-        &class::WEB_RESOURCES_ACTIVITY,
-        99,
-    ),
-    ("reject", &["驳回", "拒绝"], &class::WEB_RESOURCES_ACTIVITY, 99),
-    ("grant", &["authorize", "授权"], &class::USER_ACCESS, 1),
-    ("revoke", &["撤销授权", "回收权限", "取消授权"], &class::USER_ACCESS, 2),
-    (
-        "reset_password",
-        &["password_reset", "重置密码"],
-        &class::ACCOUNT_CHANGE,
-        4,
-    ),
-    (
-        "impersonate",
-        &["代操作", "模拟登录"],
-        &class::WEB_RESOURCES_ACTIVITY,
-        99,
-    ),
-    ("override", &[], &class::WEB_RESOURCES_ACTIVITY, 99),
-    (
-        "config_change",
-        &["config", "configure", "配置变更", "修改配置"],
-        &class::ENTITY_MANAGEMENT,
-        3,
-    ),
-    ("share", &["分享", "共享"], &class::WEB_RESOURCES_ACTIVITY, 8),
-];
+    #[test]
+    fn of_a_list_the_right_most_address_that_is_no_proxy_of_ours_counts() {
+        let settings = SourceSettings {
+            trusted_proxies: vec!["10.0.0.0/8".to_owned()],
+            ..SourceSettings::default()
+        };
+        for (ip, want) in [
+            (r#""203.0.113.7, 198.51.100.9, 10.0.0.1""#, "198.51.100.9"),
+            (r#"["203.0.113.7", "10.1.1.1:80"]"#, "203.0.113.7"),
+            (r#""10.0.0.1, 10.0.0.2""#, "10.0.0.1"),
+            (r#""10.0.0.1""#, "10.0.0.1"),
+        ] {
+            let record = RawRecord {
+                coordinate: Coordinate::new("t", 0, 0),
+                received_at: Millis(0),
+                source: "crm".into(),
+                peer: None,
+                key: None,
+                headers: vec![],
+                payload: format!(r#"{{"action": "view", "actor": "a", "ip": {ip}}}"#).into(),
+                truncated: None,
+            };
+            let events = normalize(&mut Input::new(&record, &settings)).expect("an event");
+            assert_eq!(events[0].text("src_endpoint.ip"), Some(want), "{ip}");
+        }
+    }
+}

@@ -30,7 +30,6 @@ pub const LATE_MS_MIN: i64 = 24 * 3_600_000;
 pub struct EventBuilder<'a> {
     record: &'a RawRecord,
     class: &'static Class,
-    activity: u8,
     text: Cow<'a, str>,
     time: Option<Millis>,
     ocsf: Map<String, Value>,
@@ -62,7 +61,6 @@ impl<'a> EventBuilder<'a> {
         let mut builder = EventBuilder {
             record,
             class,
-            activity,
             text: input.text.clone(),
             time: None,
             ocsf: head(class, activity),

@@ -3,13 +3,13 @@
 //!
 //! | category | OCSF | file |
 //! |---|---|---|
-//! | `login_log` | Authentication 3002.1 | [`login`] |
-//! | `host_session_log` | SSH 4007, RDP 4005 or Datastore 6005 Activity, by protocol; open, close, fail | [`session`] |
-//! | `session_command_log` | Process Activity 1007.1; of a database protocol Datastore Activity 6005 | [`command`] |
-//! | `ftp_log` | File Hosting 6006 | [`transfer`] |
-//! | `operation_log` | 3001, 3004, 3005 or 3006, by resource type | [`operation`] |
-//! | `password_change_log` | Account Change 3001.3 (own) or .4 | [`password`] |
-//! | Django's lines | HTTP Activity 4002 where they are of a request, else Base Event | [`django`] |
+//! | `login_log` | Authentication 3002.1 | `login.rs` |
+//! | `host_session_log` | SSH 4007, RDP 4005 or Datastore 6005 Activity, by protocol; open, close, fail | `session.rs` |
+//! | `session_command_log` | Process Activity 1007.1; of a database protocol Datastore Activity 6005 | `command.rs` |
+//! | `ftp_log` | File Hosting 6006 | `transfer.rs` |
+//! | `operation_log` | 3001, 3004, 3005 or 3006, by resource type | `operation.rs` |
+//! | `password_change_log` | Account Change 3001.3 (own) or .4 | `password.rs` |
+//! | Django's lines | HTTP Activity 4002 where they are of a request, else Base Event | `django.rs` |
 //! | another category | Base Event, fields in `unmapped`, label `jumpserver.unknown_category` | |
 //!
 //! Where policy authors find things, in every class that has them: the person in `actor.user.{name,full_name,uid}` (`user`

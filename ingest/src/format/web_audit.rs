@@ -22,7 +22,7 @@
 //! Log source: product `webaudit`, service the system. `docket.system` is the record's `system`.
 //!
 //! What the contract demands and a record lacks is a label: `missing:actor.account`, `missing:time`, … Names and values
-//! that senders use instead (`user`, `src_ip`, 用户, `成功`, 0 and 1) are read; the tables are in [`words`].
+//! that senders use instead (`user`, `src_ip`, 用户, `成功`, 0 and 1) are read; the tables are in `words.rs`.
 
 use std::borrow::Cow;
 

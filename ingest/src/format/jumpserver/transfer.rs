@@ -2,7 +2,7 @@
 //!
 //! `file.path` is the file on the target; of a rename `old=>new`, `file` is the old and `file_result` the new one.
 
-use super::{account, asset, choice_text, keep, person, set_account, set_session, source_address, time};
+use super::{asset, choice_text, keep, person, set_account, set_session, source_address, time};
 use crate::builder::EventBuilder;
 use crate::class::{self, Class};
 use crate::fields::Fields;
@@ -50,7 +50,6 @@ pub(super) fn build(b: &mut EventBuilder<'_>, input: &Input<'_>, fields: Fields<
     if let Some(target) = fields.text("asset") {
         asset(b, "dst_endpoint", &target);
     }
-    debug_assert!(account(fields).is_none() || fields.text("account").is_some());
     set_account(b, fields);
     keep(b, fields, &["asset", "operate", "has_file"]);
 }

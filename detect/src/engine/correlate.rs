@@ -31,7 +31,7 @@ impl Detector {
         // An event that lacks a value to group by belongs to no group.
         let Some(group) = group_of(c, feeder, fact) else { return };
         let mut entry = Entry::new(fact.clone(), feeder, counted_values(c, feeder, fact));
-        entry.origin = origin;
+        entry.origins.extend(origin);
         fill(&mut entry);
         let windows = c
             .timespan_ms
@@ -126,7 +126,10 @@ impl Detector {
             };
             let (fact, bucket) = (entry.fact.clone(), entry.bucket.clone());
             match change {
-                Change::Touched => bucket.iter().for_each(|id| self.mark(id)),
+                Change::Touched => {
+                    bucket.iter().for_each(|id| self.mark(id));
+                    self.touch(policies, index, &fact);
+                }
                 Change::Became => {
                     self.complete(index, policy, c, group, &fact);
                     self.write_entry(index, group, &order);
@@ -146,6 +149,34 @@ impl Detector {
                     self.write_entry(index, group, &order);
                     self.pass_on(policies, index, group, &fact, false);
                 }
+            }
+        }
+    }
+
+    /// The window that an event completes has other events now: so has the evidence of the correlations that take
+    /// this one's, of each window that the event is in.
+    fn touch(&mut self, policies: &Policies, index: PolicyIndex, fact: &Arc<Fact>) {
+        for consumer in self.plan.node(index).consumers.clone() {
+            let Consumer::Correlation(next, feeder) = consumer else {
+                continue;
+            };
+            let Body::Correlation(c) = &policies.get(next).body else {
+                continue;
+            };
+            let Some(group) = group_of(c, feeder, fact) else {
+                continue;
+            };
+            let Some(entries) = self.windows.get(&(next, group)) else {
+                continue;
+            };
+            let until = fact.time.plus_ms(c.timespan_ms - 1);
+            let complete = entries
+                .between_times(fact.time.plus_ms(-1), until)
+                .filter(|e| e.complete);
+            let touched: Vec<_> = complete.map(|e| (e.fact.clone(), e.bucket.clone())).collect();
+            for (fact, bucket) in touched {
+                bucket.iter().for_each(|id| self.mark(id));
+                self.touch(policies, next, &fact);
             }
         }
     }

@@ -33,6 +33,8 @@ struct Gathered {
     seen_rows: BTreeSet<String>,
     first: Option<Millis>,
     last: Option<Millis>,
+    /// The events' accounts, in lower case; no more than two of them.
+    accounts: BTreeSet<String>,
 }
 
 impl Gathered {
@@ -43,6 +45,9 @@ impl Gathered {
 
     fn fact(&mut self, fact: &Fact) {
         self.time(fact.time);
+        if self.accounts.len() < 2 {
+            self.accounts.extend(account_of(fact).map(|a| lower(a)));
+        }
         self.evidence.extend(fact.record());
     }
 
@@ -98,10 +103,19 @@ impl Detector {
         }
         if let Body::Correlation(correlation) = &policy.body {
             self.gather_windows(id.0, correlation, bucket, &mut gathered);
+            // An event that came by several rules has their rows in the order in which it came.
+            gathered
+                .rows
+                .sort_by_cached_key(|row| (row.table.clone(), row.row.to_string()));
         }
         let telling = self.telling(id.0, first, &bucket.members[first])?;
         let scope = self.scope(&telling, count);
-        let account = self.actor(policy, &scope);
+        // Of several accounts none is the finding's own, unless the policy says which.
+        let account = match (policy.actor.is_empty(), gathered.accounts.len()) {
+            (true, 0 | 1) => scope.event.and_then(account_of).map(ToString::to_string),
+            (true, _) => None,
+            (false, _) => first_text(&policy.actor, &scope),
+        };
         let (person, row) = self.person(policy, &scope, account.as_deref(), first.0);
         gathered.rows(row.as_slice());
         let late = telling.fact.is_some_and(|f| f.received_at - f.time > policy.wait_ms);
@@ -234,7 +248,7 @@ impl Detector {
                 gathered.fact(&entry.fact);
                 gathered.evidence.extend(entry.records.iter().cloned());
                 gathered.rows(&entry.rows);
-                if let Some(origin) = &entry.origin {
+                for origin in &entry.origins {
                     chained.entry(origin.clone()).or_default().push(entry.fact.time);
                 }
             }
@@ -245,20 +259,6 @@ impl Detector {
                 self.gather_group(policy, c, &group, &ends, gathered, depth - 1);
             }
         }
-    }
-
-    fn actor(&self, policy: &Policy, scope: &Scope<'_>) -> Option<String> {
-        if !policy.actor.is_empty() {
-            return first_text(&policy.actor, scope);
-        }
-        let [actor, user, ..] = default_fields();
-        let event = scope.event?;
-        let values = [event.values(&actor), event.values(&user)];
-        values
-            .into_iter()
-            .flatten()
-            .find(|v| !v.is_empty())
-            .map(ToString::to_string)
     }
 
     /// The person: as the policy says, else the owner of the actor's account in the event's system, else the
@@ -285,8 +285,8 @@ impl Detector {
             return (Some(person), Some(row));
         }
         // `actor.user.uid` may as well be a number of the host's, so that only the roster can tell.
-        let own = event.values(&actor).first().is_some_and(|a| lower(a) == lower(account));
-        let uid = event.values(&uid).first().filter(|_| own);
+        let own = event.values(actor).first().is_some_and(|a| lower(a) == lower(account));
+        let uid = event.values(uid).first().filter(|_| own);
         let known = |uid: &&Arc<str>| {
             let roster = self.tables.get("hr_roster")?.index(&["employee_id".into()]);
             let (rows, _) = roster.rows(&[vec![lower(uid)]]);
@@ -350,6 +350,13 @@ impl EventValues for Named<'_> {
             path: field.path.clone(),
         })
     }
+}
+
+/// Whose event it is, where the policy does not say: who did it, else to whom or as whom it was done.
+fn account_of(event: &dyn EventValues) -> Option<&Arc<str>> {
+    let [actor, user, ..] = default_fields();
+    let values = [event.values(actor), event.values(user)];
+    values.into_iter().flatten().find(|v| !v.is_empty())
 }
 
 fn first_text(references: &[Reference], scope: &Scope<'_>) -> Option<String> {

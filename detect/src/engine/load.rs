@@ -52,7 +52,7 @@ pub(super) struct EntryRow {
     feeders: Vec<usize>,
     records: Vec<Coordinate>,
     rows: Vec<ReferenceRow>,
-    origin: Option<(StateId, Arc<str>)>,
+    origins: Vec<(StateId, Arc<str>)>,
     complete: bool,
 }
 
@@ -64,10 +64,11 @@ impl EntryRow {
             feeders: entry.feeders.to_vec(),
             records: entry.records.clone(),
             rows: entry.rows.clone(),
-            origin: entry
-                .origin
-                .as_ref()
-                .map(|(policy, group)| (state(*policy), group.clone())),
+            origins: entry
+                .origins
+                .iter()
+                .map(|(policy, group)| (state(*policy), group.clone()))
+                .collect(),
             complete: entry.complete,
         }
     }
@@ -259,9 +260,10 @@ impl Detector {
         entry.records = row.records;
         entry.rows = row.rows;
         entry.complete = row.complete;
-        entry.origin = row
-            .origin
-            .and_then(|(s, group)| Some((self.plan.by_state.get(&s).copied()?, group)));
+        let origins = row.origins.into_iter();
+        entry.origins = origins
+            .filter_map(|(s, group)| Some((self.plan.by_state.get(&s).copied()?, group)))
+            .collect();
         let group = row.group;
         let windows = c
             .timespan_ms

@@ -1,7 +1,7 @@
 //! How policies feed each other, and what has to be kept of their events.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use model::{Namespace, Wanted};
 use serde::{Deserialize, Serialize};
@@ -58,8 +58,11 @@ pub(super) struct Plan {
 }
 
 /// Fields that tell who did it, where a policy does not say.
-pub(super) fn default_fields() -> [EventField; 4] {
-    ["actor.user.name", "user.name", "docket.system", "actor.user.uid"].map(|p| EventField::new(Namespace::Ocsf, p))
+pub(super) fn default_fields() -> &'static [EventField; 4] {
+    static FIELDS: LazyLock<[EventField; 4]> = LazyLock::new(|| {
+        ["actor.user.name", "user.name", "docket.system", "actor.user.uid"].map(|p| EventField::new(Namespace::Ocsf, p))
+    });
+    &FIELDS
 }
 
 impl Plan {
@@ -211,7 +214,7 @@ fn captured(policies: &Policies, nodes: &[Node], order: &[PolicyIndex]) -> BTree
     let mut needs: BTreeMap<PolicyIndex, BTreeSet<EventField>> = BTreeMap::new();
     for i in order.iter().rev() {
         let policy = policies.get(*i);
-        let mut need: BTreeSet<EventField> = default_fields().into();
+        let mut need: BTreeSet<EventField> = default_fields().clone().into();
         each_reference(policy, &mut |reference| {
             if let Root::Event(field) = &reference.root {
                 need.insert(field.clone());

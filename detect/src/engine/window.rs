@@ -28,8 +28,8 @@ pub(super) struct Entry {
     /// Records and rows that its rule's joins found.
     pub records: Vec<Coordinate>,
     pub rows: Vec<ReferenceRow>,
-    /// Of a chained correlation: the group whose window the event completed.
-    pub origin: Option<(PolicyIndex, Arc<str>)>,
+    /// Of a chained correlation: the groups whose windows the event completed, in order.
+    pub origins: Vec<(PolicyIndex, Arc<str>)>,
     /// Distinct values of its window (`value_count` only).
     distinct: u32,
     /// The window that ends here satisfies the condition.
@@ -46,7 +46,7 @@ impl Entry {
             values,
             records: Vec::new(),
             rows: Vec::new(),
-            origin: None,
+            origins: Vec::new(),
             distinct: 0,
             complete: false,
             bucket: None,
@@ -168,6 +168,9 @@ impl Group {
                     there.values.extend(entry.values);
                     there.values.sort();
                     there.values.dedup();
+                    there.origins.extend(entry.origins);
+                    there.origins.sort();
+                    there.origins.dedup();
                     there.records.extend(entry.records);
                     there.rows.extend(entry.rows);
                     self.place(c, at, there);
@@ -274,6 +277,9 @@ impl Group {
             return Vec::new();
         };
         self.entries[at].feeders.retain(|f| *f != feeder);
+        self.entries[at]
+            .origins
+            .retain(|(policy, _)| *policy != c.feeders[feeder].policy);
         if let Some(events) = self.by_feeder.get_mut(&feeder) {
             events.remove(order);
         }

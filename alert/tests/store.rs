@@ -259,7 +259,7 @@ fn what_a_person_closed_stays_closed() {
     let mut more = finding(1);
     more.evidence.push(model::Coordinate::new("audit.linux", 0, 99));
     for f in [more, with_status(finding(1), FindingStatus::Resolved), finding(1)] {
-        let committed = store.commit(&[], &[f.clone()], NOW).unwrap();
+        let committed = store.commit(&[], std::slice::from_ref(&f), NOW).unwrap();
         assert_eq!(committed.revised, [id(1)]);
         let alert = store.show(&id(1)).unwrap().alert;
         assert_eq!(
@@ -333,7 +333,8 @@ fn a_list_filters_and_pages() {
         store.commit(&[], &[f], NOW + i64::from(n)).unwrap();
     }
     store.ack(&id(3), "wu", "", NOW).unwrap();
-    let cases: Vec<(Filter, Box<dyn Fn(u32) -> bool>)> = vec![
+    type Holds = Box<dyn Fn(u32) -> bool>;
+    let cases: Vec<(Filter, Holds)> = vec![
         (Filter::default(), Box::new(|_| true)),
         (
             Filter {

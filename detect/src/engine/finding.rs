@@ -278,7 +278,7 @@ impl Detector {
         };
         let [actor, _, system, uid] = default_fields();
         let owner = event
-            .values(&system)
+            .values(system)
             .first()
             .and_then(|s| person_of(&self.tables, s, account, at));
         if let Some((person, row)) = owner {

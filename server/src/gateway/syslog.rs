@@ -110,6 +110,9 @@ impl Listener {
             };
             if end.is_none() {
                 frames.extend(decoder.finish());
+                if let Some(broken) = decoder.broken() {
+                    tracing::warn!(%broken, %peer, "The last message of a connection was cut short.");
+                }
             }
             let records: Vec<_> = frames.into_iter().map(|f| self.incoming(f, peer)).collect();
             // The shipper has no other way to hear "not now": keep trying before reading on.

@@ -1,0 +1,96 @@
+//! The gateway before a real Kafka: a shipper is told "kept" when Kafka has it, and the line finds it there.
+
+mod harness;
+
+use std::io::Write as _;
+
+use harness::{Server, await_some, broker, free_port, request, rows, run};
+
+#[test]
+fn what_the_gateway_takes_goes_through_kafka() {
+    let Some(broker) = broker() else { return };
+    let (app, hosts) = (
+        format!("app-{}", std::process::id()),
+        format!("hosts-{}", std::process::id()),
+    );
+    let syslog = free_port();
+    let mut server = Server::new(&format!(
+        "[[syslog]]\nlisten = \"127.0.0.1:{syslog}\"\nprotocol = \"tcp\"\nsource = \"{hosts}\"\n\
+         [kafka]\nbootstrap = \"{broker}\"\ntopics = ['^audit\\.(app|hosts)-{}$']\ngateway = true\ntrust_received_at = true\n",
+        std::process::id()
+    ));
+    server.start();
+    let token = server.token("shipper", "collector-1");
+    let body: String = (0..500).map(|i| format!("{{\"n\": {i}}}\n")).collect();
+    let (status, answer) = request(
+        server.http,
+        "POST",
+        &format!("/api/v1/ingest/{app}"),
+        Some(&token),
+        &[],
+        body.as_bytes(),
+    )
+    .unwrap();
+    assert_eq!((status, answer.as_str()), (200, "{\"accepted\":500}"));
+    let mut tcp = std::net::TcpStream::connect(("127.0.0.1", syslog)).unwrap();
+    write!(
+        tcp,
+        "<14>May  4 10:00:00 web-1 app[1]: one\n<14>May  4 10:00:01 web-1 app[1]: two\n"
+    )
+    .unwrap();
+    drop(tcp);
+
+    let data = server.data();
+    let received = |source: &str| {
+        let sources = rows(&["source", "list", "--output", "ndjson", "--data", &data]);
+        sources
+            .iter()
+            .find(|r| r["source"] == *source)
+            .map_or(0, |r| r["received"].as_u64().unwrap())
+    };
+    await_some("all of it to come back from Kafka", || {
+        (received(&app) == 500 && received(&hosts) == 2).then_some(())
+    });
+    server.settle(502);
+    let find = |query: String| rows(&["search", &query, "--all", "--output", "ndjson", "--data", &data]);
+    let hits = find(format!("source:{app}"));
+    assert_eq!(hits.len(), 500);
+    assert!(
+        hits[0]["record"]
+            .as_str()
+            .unwrap()
+            .starts_with(&format!("audit.{app}/")),
+        "{}",
+        hits[0]
+    );
+    assert_eq!(find(format!("source:{hosts}")).len(), 2);
+
+    // The ledger holds the positions: a second start reads nothing twice.
+    server.kill();
+    server.start();
+    server.settle(502);
+    assert_eq!(received(&app), 500);
+    assert_eq!(server.stop(), Some(0), "{}", server.log());
+    let verified = run(&["verify", "--data", &server.data()]);
+    assert!(
+        verified.status.success(),
+        "{}",
+        String::from_utf8_lossy(&verified.stdout)
+    );
+}
+
+#[test]
+fn a_broker_that_is_down_is_waited_for() {
+    let nobody = free_port();
+    let mut server = Server::new(&format!(
+        "[kafka]\nbootstrap = \"127.0.0.1:{nobody}\"\ntopics = [\"audit.x\"]\n"
+    ));
+    server.start();
+    let health = await_some("trouble to be told", || {
+        let (_, body) = harness::get(server.http, "/readyz", None)?;
+        let body: serde_json::Value = serde_json::from_str(&body).ok()?;
+        (body["kafka"]["connected"] == false).then_some(body)
+    });
+    assert_eq!(health["ready"], true);
+    assert_eq!(server.stop(), Some(0), "{}", server.log());
+}

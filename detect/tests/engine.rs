@@ -494,6 +494,30 @@ fn a_session_explains_one_logon_the_nearest() {
 }
 
 #[test]
+fn a_logon_that_was_delivered_twice_claims_one_session() {
+    let twice = RULES.replace(
+        "expect: none\n      claim: one",
+        "expect: none\n      claim: [$event.src_endpoint.ip, $event.time]",
+    );
+    assert_ne!(twice, RULES);
+    let root = || logon("root", true, "10.30.0.5");
+    let same = rec(2, 0.6, 1.0, root());
+    let mut records = recs(&[(0.5, session("s1", true, "li")), (0.6, root())]);
+    records.extend([same, tick(3.0)]);
+    let site_one = site(RULES, tables());
+    assert_eq!(
+        only(&site_one, &records, "AU-10").len(),
+        1,
+        "each delivery wants its own"
+    );
+    let site_same = site(&twice, tables());
+    assert!(only(&site_same, &records, "AU-10").is_empty());
+    // Another logon a second later is another claimant, and nothing explains it.
+    records.insert(3, rec(3, 0.62, 1.1, root()));
+    assert_eq!(only(&site_same, &records, "AU-10").len(), 1);
+}
+
+#[test]
 fn what_is_missing_by_a_deadline() {
     let site = site(RULES, tables());
     let mut records = recs(&[

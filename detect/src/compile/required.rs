@@ -4,8 +4,8 @@ use regex_syntax::hir::{Class, Hir, HirKind};
 
 use crate::sigma::{Part, Pattern, lower, lower_char};
 
-/// The shortest literal worth looking for, in characters: a single one stands nearly everywhere.
-const CHARS_MIN: usize = 2;
+/// The shortest literal worth looking for, in bytes: a single letter stands nearly everywhere, a single emoji does not.
+const BYTES_MIN: usize = 2;
 /// Levels of a regular expression that are looked into.
 const DEPTH_MAX: usize = 50;
 
@@ -29,10 +29,9 @@ pub(super) fn of_regex(expression: &str) -> Option<String> {
 
 fn longest(literals: impl Iterator<Item = String>) -> Option<String> {
     // Of several equally long ones the first, so that the choice is the same on every run.
-    let chars = |l: &String| l.chars().count();
     literals
-        .filter(|l| chars(l) >= CHARS_MIN)
-        .reduce(|a, b| if chars(&b) > chars(&a) { b } else { a })
+        .filter(|l| l.len() >= BYTES_MIN)
+        .reduce(|a, b| if b.len() > a.len() { b } else { a })
 }
 
 /// Runs of characters that every match contains, one behind the other.
@@ -119,5 +118,6 @@ mod tests {
         }
         assert_eq!(of_pattern(&Pattern::parse("*ab?CDE*")).as_deref(), Some("cde"));
         assert_eq!(of_pattern(&Pattern::parse("*a*")), None);
+        assert_eq!(of_pattern(&Pattern::parse("*😀*")).as_deref(), Some("😀"));
     }
 }

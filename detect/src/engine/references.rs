@@ -33,7 +33,11 @@ fn lookups<'a>(lookups: &'a [Lookup], each: &mut dyn FnMut(&'a Reference)) {
     for lookup in lookups {
         lookup.key.iter().for_each(|(_, v)| value(v, each));
         condition(&lookup.condition, each);
-        lookup.at.iter().for_each(&mut *each);
+        lookup
+            .at
+            .iter()
+            .chain(lookup.claim.iter().flatten())
+            .for_each(&mut *each);
     }
 }
 

@@ -25,7 +25,15 @@ pub(super) struct Subject {
     /// Questions to event tables on which the verdict rests: step and key.
     asked: BTreeSet<(usize, String)>,
     /// With `claim`: the rows that satisfy a step, and the group that contends for them.
-    wanted: BTreeMap<(usize, String), Vec<EventRow>>,
+    wanted: BTreeMap<(usize, String), Wish>,
+}
+
+/// What an event wants of a group of rows.
+#[derive(Clone, Debug, PartialEq)]
+struct Wish {
+    /// Events that are the same to the policy want one row together; without a name the event stands for itself.
+    claimant: Option<Arc<str>>,
+    rows: Vec<EventRow>,
 }
 
 /// A subject as the state has it.
@@ -47,7 +55,7 @@ pub(super) struct Subjects {
 
 #[derive(Debug, Default)]
 struct Claim {
-    wanted: BTreeMap<Arc<str>, (Millis, Vec<EventRow>)>,
+    wanted: BTreeMap<Arc<str>, (Millis, Wish)>,
     assigned: BTreeMap<Arc<str>, EventRow>,
 }
 
@@ -221,10 +229,10 @@ impl Subjects {
                 contended.insert(group.clone());
             }
         }
-        for (group, rows) in wanted {
-            if old_wanted.get(&group) != Some(&rows) {
+        for (group, wish) in wanted {
+            if old_wanted.get(&group) != Some(&wish) {
                 let claim = self.claims.entry(group.clone()).or_default();
-                claim.wanted.insert(uid.clone(), (time, rows));
+                claim.wanted.insert(uid.clone(), (time, wish));
                 contended.insert(group);
             }
         }
@@ -239,19 +247,26 @@ impl Subjects {
         let mut pairs: Vec<(i64, Millis, &Arc<str>, &EventRow)> = claim
             .wanted
             .iter()
-            .flat_map(|(uid, (time, rows))| {
-                rows.iter()
-                    .map(move |row| ((row.time - *time).saturating_abs(), *time, uid, row))
+            .flat_map(|(uid, (time, wish))| {
+                let claimant = wish.claimant.as_ref().unwrap_or(uid);
+                wish.rows
+                    .iter()
+                    .map(move |row| ((row.time - *time).saturating_abs(), *time, claimant, row))
             })
             .collect();
         pairs.sort_by(|a, b| (a.0, a.1, a.2, a.3.time, &a.3.id).cmp(&(b.0, b.1, b.2, b.3.time, &b.3.id)));
         let mut taken = BTreeSet::new();
-        let mut assigned: BTreeMap<Arc<str>, EventRow> = BTreeMap::new();
-        for (_, _, uid, row) in pairs {
-            if !assigned.contains_key(uid) && taken.insert(&row.id) {
-                assigned.insert(uid.clone(), row.clone());
+        let mut of_claimant: BTreeMap<&Arc<str>, &EventRow> = BTreeMap::new();
+        for (_, _, claimant, row) in pairs {
+            if !of_claimant.contains_key(claimant) && taken.insert(&row.id) {
+                of_claimant.insert(claimant, row);
             }
         }
+        let own = |(uid, (_, wish)): (&Arc<str>, &(Millis, Wish))| {
+            let row = of_claimant.get(wish.claimant.as_ref().unwrap_or(uid))?;
+            Some((uid.clone(), (*row).clone()))
+        };
+        let assigned: BTreeMap<Arc<str>, EventRow> = claim.wanted.iter().filter_map(own).collect();
         let all: BTreeSet<&Arc<str>> = assigned.keys().chain(claim.assigned.keys()).collect();
         let changed = all
             .into_iter()
@@ -285,7 +300,7 @@ struct Asking<'a> {
     subjects: &'a Subjects,
     uid: &'a Arc<str>,
     rows: &'a EventTableRows,
-    wanted: RefCell<BTreeMap<(usize, String), Vec<EventRow>>>,
+    wanted: RefCell<BTreeMap<(usize, String), Wish>>,
 }
 
 impl EventTables for Asking<'_> {
@@ -296,11 +311,15 @@ impl EventTables for Asking<'_> {
             .unwrap_or_default()
     }
 
-    fn claim(&self, step: usize, key: &str, rows: Vec<EventRow>) -> Option<EventRow> {
+    fn claim(&self, step: usize, key: &str, claimant: Option<String>, rows: Vec<EventRow>) -> Option<EventRow> {
         let group = (step, key.to_owned());
         let assigned = self.subjects.claims.get(&group).and_then(|c| c.assigned.get(self.uid));
         let own = assigned.filter(|a| rows.iter().any(|r| r.id == a.id)).cloned();
-        self.wanted.borrow_mut().insert(group, rows);
+        let wish = Wish {
+            claimant: claimant.map(Into::into),
+            rows,
+        };
+        self.wanted.borrow_mut().insert(group, wish);
         own
     }
 }

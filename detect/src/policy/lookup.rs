@@ -23,8 +23,8 @@ pub struct Lookup {
     /// The moment at which rows must be valid; `None`: the default (the event's time; in `absence.each`
     /// the deadline `by`).
     pub at: Option<Reference>,
-    /// `claim: one`: one row explains one event.
-    pub claim: bool,
+    /// One row explains one event (`claim: one`: empty), or one set of events that are the same in these values.
+    pub claim: Option<Vec<Reference>>,
     /// Where it is written.
     pub place: Place,
 }

@@ -140,7 +140,11 @@ fn own_columns<'c>(condition: &'c Condition, out: &mut Vec<&'c str>) {
 
 fn of_lookup(lookup: &Lookup, each: &mut dyn FnMut(&Reference)) {
     lookup.key.iter().for_each(|(_, v)| of_value(v, each));
-    lookup.at.iter().for_each(&mut *each);
+    lookup
+        .at
+        .iter()
+        .chain(lookup.claim.iter().flatten())
+        .for_each(&mut *each);
     of_condition(&lookup.condition, each);
 }
 

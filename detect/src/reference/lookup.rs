@@ -5,9 +5,9 @@ use std::sync::Arc;
 use model::{Coordinate, Millis, ReferenceRow};
 use serde_json::Value as Json;
 
-use super::condition::{Aliases, EventValues, Scope, holds, key_texts, resolve_moment};
+use super::condition::{Aliases, EventValues, Scope, holds, key_texts, resolve, resolve_moment};
 use super::{Table, Tables};
-use crate::policy::{Expect, Lookup, PolicyIndex};
+use crate::policy::{Expect, Lookup, PolicyIndex, Reference};
 use crate::sigma::Number;
 
 /// A row of a table kept from events.
@@ -28,9 +28,9 @@ pub trait EventTables {
     /// The rows of a table whose `columns` equal one of `values` each, oldest first.
     fn rows(&self, table: PolicyIndex, columns: &[Arc<str>], values: &[Vec<String>]) -> Vec<EventRow>;
 
-    /// With `claim: one`: which of `rows` (those that satisfy the lookup `step` for the event that is judged) is
-    /// the event's own.
-    fn claim(&self, step: usize, key: &str, rows: Vec<EventRow>) -> Option<EventRow>;
+    /// With `claim`: which of `rows` (those that satisfy the lookup `step` for the event that is judged) is the
+    /// event's own. Events of one `claimant` share a row; without one an event stands for itself.
+    fn claim(&self, step: usize, key: &str, claimant: Option<String>, rows: Vec<EventRow>) -> Option<EventRow>;
 }
 
 /// No table is kept from events.
@@ -40,7 +40,7 @@ impl EventTables for NoEventTables {
     fn rows(&self, _: PolicyIndex, _: &[Arc<str>], _: &[Vec<String>]) -> Vec<EventRow> {
         Vec::new()
     }
-    fn claim(&self, _: usize, _: &str, rows: Vec<EventRow>) -> Option<EventRow> {
+    fn claim(&self, _: usize, _: &str, _: Option<String>, rows: Vec<EventRow>) -> Option<EventRow> {
         rows.into_iter().next()
     }
 }
@@ -196,8 +196,10 @@ impl Lookups<'_> {
                     },
                 )
         });
-        if lookup.claim {
-            return Ok(self.events.claim(step, &claim_key(&values), rows));
+        if let Some(by) = &lookup.claim {
+            let same: Vec<Vec<String>> = by.iter().map(|r| texts(r, scope)).collect();
+            let claimant = (!same.is_empty()).then(|| claim_key(&same));
+            return Ok(self.events.claim(step, &claim_key(&values), claimant, rows));
         }
         Ok(rows.into_iter().next())
     }
@@ -216,6 +218,13 @@ impl Lookups<'_> {
 enum Picked {
     Event(EventRow),
     Reference(Arc<Table>, usize),
+}
+
+fn texts(reference: &Reference, scope: &Scope<'_>) -> Vec<String> {
+    resolve(reference, scope)
+        .iter()
+        .map(|i| i.text().into_owned())
+        .collect()
 }
 
 /// Names the group of rows that events of one key contend for.
@@ -309,7 +318,7 @@ mod tests {
             condition,
             expect,
             at: None,
-            claim: false,
+            claim: None,
             place: crate::Place::default(),
         }
     }

@@ -91,15 +91,22 @@ impl Pattern {
     /// Takes at most length of text times length of pattern steps.
     #[must_use]
     pub fn is_match(&self, text: &str, cased: bool) -> bool {
-        if cased {
-            self.matches(text, |t, p| t.strip_prefix(p))
-        } else {
-            self.matches(text, strip_prefix_uncased)
+        match cased {
+            true => self.matches(text, |t, p| t.strip_prefix(p), |t, first| t.find(first)),
+            false => self.matches(text, strip_prefix_uncased, find_uncased),
         }
     }
 
     /// Greedy with one point of return, the last `*`: linear but for the repeats of one literal.
-    fn matches(&self, text: &str, strip: for<'t> fn(&'t str, &str) -> Option<&'t str>) -> bool {
+    ///
+    /// `strip` takes a literal off the start of a text; `find` gives a place before which no text that starts with
+    /// the character begins, `None` where there is none at all.
+    fn matches(
+        &self,
+        text: &str,
+        strip: for<'t> fn(&'t str, &str) -> Option<&'t str>,
+        find: fn(&str, char) -> Option<usize>,
+    ) -> bool {
         let (mut part, mut rest) = (0, text);
         let mut back: Option<(usize, &str)> = None;
         loop {
@@ -110,8 +117,11 @@ impl Pattern {
                     if part + 1 == self.parts.len() {
                         return true;
                     }
-                    back = Some((part + 1, rest));
-                    Some(rest)
+                    let Some(from) = self.skip(part + 1, rest, find) else {
+                        return false;
+                    };
+                    back = Some((part + 1, from));
+                    Some(from)
                 }
                 Some(Part::One) => rest.chars().next().map(|c| &rest[c.len_utf8()..]),
                 Some(Part::Dash) => rest.strip_prefix(DASHES),
@@ -121,13 +131,24 @@ impl Pattern {
                 (part, rest) = (part + 1, after);
                 continue;
             }
-            // Let the last `*` take one more character.
+            // Let the last `*` take one more character, and all behind it that cannot begin what follows.
             let Some((after_star, from)) = back else { return false };
             let Some(c) = from.chars().next() else { return false };
-            let from = &from[c.len_utf8()..];
+            let Some(from) = self.skip(after_star, &from[c.len_utf8()..], find) else {
+                return false;
+            };
             back = Some((after_star, from));
             (part, rest) = (after_star, from);
         }
+    }
+
+    /// The text from where the part may begin.
+    fn skip<'t>(&self, part: usize, text: &'t str, find: fn(&str, char) -> Option<usize>) -> Option<&'t str> {
+        let Some(Part::Literal(literal)) = self.parts.get(part) else {
+            return Some(text);
+        };
+        let at = literal.chars().next().map_or(Some(0), |first| find(text, first))?;
+        Some(&text[at..])
     }
 
     /// `windash`: each `-` or `/` that begins an option (a word behind it, none before) stands for any dash.
@@ -205,6 +226,19 @@ fn strip_prefix_uncased<'t>(text: &'t str, prefix: &str) -> Option<&'t str> {
     Some(rest.as_str())
 }
 
+/// A place before which `text` has no character that is `first` without regard to case; `None`: there is none at all.
+fn find_uncased(text: &str, first: char) -> Option<usize> {
+    let bytes = text.as_bytes();
+    let (lower, upper) = (first.to_ascii_lowercase() as u8, first.to_ascii_uppercase() as u8);
+    match lower_char(first) {
+        // Two letters have a third form, of which this is the first byte: the Kelvin sign and long s.
+        'k' => memchr::memchr3(b'k', b'K', 0xe2, bytes),
+        's' => memchr::memchr3(b's', b'S', 0xc5, bytes),
+        c if !c.is_ascii() => Some(0),
+        _ => memchr::memchr2(lower, upper, bytes),
+    }
+}
+
 /// One character's lower case, where that is one character; else itself. Character by character, so that
 /// a pattern's and a text's lower case agree wherever they are cut. Final sigma counts as sigma,
 /// long s as s.
@@ -261,6 +295,11 @@ mod tests {
             ("Σ", "ς", true),
             ("K", "\u{212a}", true),
             ("日?語", "日本語", true),
+            ("*kelvin", "x\u{212a}ELVIN", true),
+            ("*Såß", "∂ſÅß", true),
+            ("*kk", "kxk", false),
+            ("*å", "\u{212b}", true),
+            ("*a?*b", "aab", true),
         ] {
             assert_eq!(
                 Pattern::parse(pattern).is_match(text, false),

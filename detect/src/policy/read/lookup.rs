@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::super::directory::Directory;
 use super::super::{Condition, EventTable, Expect, Lookup, Reference, Value};
 use super::condition::condition;
-use super::reference::{Scope, duration, reference, value};
+use super::reference::{Scope, duration, reference, references, value};
 use crate::report::{Report, nearest};
 use crate::yaml::Node;
 use crate::{PolicyError, Problem};
@@ -88,11 +88,12 @@ pub(crate) fn lookups(report: &mut Report, node: &Node, key: &str, scope: &mut S
             },
         };
         let claim = match n.get("claim").map(|c| (c, c.scalar())) {
-            None => false,
-            Some((_, Some(word))) if word == "one" => true,
-            Some((c, _)) => {
-                report.shape(c, "claim", "`one`");
-                false
+            None => None,
+            Some((_, Some(word))) if word == "one" => Some(Vec::new()),
+            Some((c, None)) => Some(references(report, c, "claim", scope)),
+            Some((c, Some(_))) => {
+                report.shape(c, "claim", "`one`, or a list of references");
+                None
             }
         };
         let row = scope.with_row();
@@ -121,7 +122,7 @@ pub(crate) fn bind_tables(report: &mut Report, lookups: &mut [Lookup], directory
     for lookup in lookups {
         lookup.event_table = directory.table(&lookup.table);
         check_table(report, lookup, &tables);
-        if lookup.claim && lookup.event_table.is_none() {
+        if lookup.claim.is_some() && lookup.event_table.is_none() {
             let reason = "only rows of a table kept from events can be claimed".to_owned();
             let problem = Problem::Value {
                 key: "claim".to_owned(),

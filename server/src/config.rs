@@ -126,8 +126,8 @@ pub struct Config {
     pub policies: Vec<PolicySource>,
     /// Folder of reference tables.
     pub reference: Option<PathBuf>,
-    /// The ledger's origin.
-    pub origin: String,
+    /// The ledger's origin; absent: the one that it has, or a default.
+    pub origin: Option<String>,
     /// TCP address of the API and gateway.
     pub listen: Option<SocketAddr>,
     /// Syslog listeners.
@@ -294,7 +294,7 @@ impl File {
             data_dir: base.join(self.data_dir.unwrap_or_else(|| "docket-data".into())),
             policies,
             reference,
-            origin: self.origin.unwrap_or_else(|| "docket.local/ledger".into()),
+            origin: self.origin,
             listen,
             syslog,
             kafka: self.kafka,

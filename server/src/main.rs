@@ -16,6 +16,7 @@ mod offline;
 mod pipeline;
 mod policies;
 mod policy_test;
+mod reading;
 mod reference;
 mod serve;
 mod spine;

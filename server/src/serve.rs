@@ -1,17 +1,20 @@
 //! Starts the server's parts in order, and stops them in reverse.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{Sender, channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use alert::channels::webhook::{Settings as WebhookSettings, Webhook};
 use alert::{Channel, Courier, Retry, Store};
 use anyhow::Context as _;
+use detect::engine::Detector;
 use detect::reference::Tables;
 use ingest::dedup::Dedup;
 use model::{LedgerIndex, Millis, StateStore as _};
+use search::{Budgets, IndexWriter};
 use serde_json::json;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinHandle;
@@ -55,104 +58,66 @@ impl Server {
         clock: Clock,
         metrics: metrics_exporter_prometheus::PrometheusHandle,
     ) -> anyhow::Result<Server> {
-        let data = &config.data_dir;
-        create_private(data)?;
-        let opened = Spine::open(&data.join("ledger"), &config.origin, clock.clone())?;
+        create_private(&config.data_dir)?;
+        let opened = Spine::open(&config.data_dir.join("ledger"), config.origin.as_deref(), clock.clone())?;
+        let hooks = webhooks(config)?;
+        let stored = Stored::open(config, &opened, &hooks)?;
+        let size = opened.size;
+        let (failed_tx, failed) = mpsc::unbounded_channel();
+        let (stop, stopping) = watch::channel(false);
         let Opened {
             spine,
             thread: ledger,
             reader,
             positions,
             engine_time,
-            size,
+            ..
         } = opened;
-        let embedded = positions
-            .iter()
-            .filter_map(|((topic, _), next)| Some((topic.strip_prefix("local.")?.to_owned(), *next)))
-            .collect();
-        let (failed_tx, failed) = mpsc::unbounded_channel();
-        let (stop, stopping) = watch::channel(false);
+        spine.act("server.start", "docket", stored.versions(config)).await?;
 
-        let loaded = policies::load(&config.policies)?;
-        let tables = reference::load(config.reference.as_deref())?;
-        let (policies_hash, tables_hash) = (policies::version(&loaded), reference::versions(&tables));
-        let webhooks = webhooks(config)?;
-        let alerts_path = data.join(alert::FILE_NAME);
-        let store = Store::open(&alerts_path)?.with_channels(webhooks.iter().map(|w| w.name().to_owned()));
-        let (judged, state) = store.load()?;
-        let accounts = Arc::new(Mutex::new(Accounts::load(&state)));
-        let mut dedup = Dedup::default();
-        dedup.load(&state);
-        let detector = policies::detector(&loaded, tables, state, judged)?;
-        let writer = search::IndexWriter::open(&data.join("index"), search::Budgets::default(), ingest::mask::mask)?;
-        let searcher = writer.searcher();
-        for (stage, position) in [("the alerts", judged), ("the index", writer.position())] {
-            not_ahead(stage, position, size)?;
-        }
-
-        let progress = Arc::new(Progress::new(judged, engine_time));
-        let searchable = Arc::new(AtomicU64::new(writer.position().0));
-        let deliver = Arc::new(Notify::new());
-        let (tables_tx, tables_rx) = channel();
         let normalizer = Arc::new(ingest::Normalizer::new(config.ingest_settings()?));
-        let wanted = Line::wanted(&detector);
-        let line = Line {
-            normalize: Normalize {
+        let progress = Arc::new(Progress::new(stored.judged, engine_time));
+        let searchable = Arc::new(AtomicU64::new(stored.writer.position().0));
+        let (accounts, searcher) = (stored.accounts.clone(), stored.writer.searcher());
+        let deliver = Arc::new(Notify::new());
+        let (tables, new_tables) = channel();
+        let line = stored.line(
+            config,
+            &spine,
+            Told {
                 reader: reader.clone(),
-                durable: spine.durable(),
                 normalizer: normalizer.clone(),
-                dedup,
-                wanted,
-            },
-            judge: Judge {
-                detector,
-                store,
-                accounts: accounts.clone(),
                 progress: progress.clone(),
+                searchable: searchable.clone(),
                 deliver: deliver.clone(),
-                tables: tables_rx,
+                tables: new_tables,
                 clock: clock.clone(),
             },
-            index: Index {
-                writer,
-                commit_every: Duration::from_millis(config.index_commit_ms),
-                searchable: searchable.clone(),
-            },
-        };
-        spine
-            .act(
-                "server.start",
-                "docket",
-                json!({
-                    "version": env!("CARGO_PKG_VERSION"),
-                    "configuration": config.hash,
-                    "policies": policies_hash,
-                    "reference": tables_hash,
-                }),
-            )
-            .await?;
+        );
         let running = line.start(failed_tx.clone())?;
+
+        let embedded = embedded(&positions);
         let (gate, consumer) = match &config.kafka {
             None => (Gate::Ledger(spine.clone()), None),
-            Some(settings) => kafka::start(
-                settings,
+            Some(k) => kafka::start(
+                k,
                 config,
                 spine.clone(),
                 positions,
                 clock.clone(),
-                failed_tx.clone(),
+                failed_tx,
                 stopping.clone(),
             )?,
         };
         let app = App(Arc::new(Shared {
-            clock: clock.clone(),
-            spine: spine.clone(),
-            gate: gate.clone(),
+            clock,
+            spine,
+            gate,
             reader,
             normalizer,
             searcher,
-            alerts: Mutex::new(Store::open(&alerts_path)?),
-            tokens: Tokens::open(data)?,
+            alerts: Mutex::new(Store::open(config.data_dir.join(alert::FILE_NAME))?),
+            tokens: Tokens::open(&config.data_dir)?,
             accounts,
             progress,
             searchable,
@@ -162,31 +127,16 @@ impl Server {
             embedded,
             record_bytes_max: config.record_bytes_max,
         }));
-        let couriers = webhooks
+        let couriers = hooks
             .into_iter()
-            .map(|hook| courier(hook, &alerts_path, deliver.clone(), stopping.clone()))
+            .map(|hook| courier(hook, config, deliver.clone(), stopping.clone()))
             .collect::<anyhow::Result<_>>()?;
-        let mut listeners = listen::start(config, &app, stopping.clone()).await?;
-        for syslog in &config.syslog {
-            let listener = Listener {
-                source: syslog.source.as_str().into(),
-                gate: gate.clone(),
-                clock: clock.clone(),
-                record_bytes_max: config.record_bytes_max,
-                stop: stopping.clone(),
-            };
-            listeners.push(if syslog.udp {
-                listener.udp(syslog.listen).await?
-            } else {
-                listener.tcp(syslog.listen).await?
-            });
-        }
-        listeners.push(tokio::spawn(tick(app.clone(), stopping)));
+        let listeners = listeners(config, &app, &stopping).await?;
         app.ready.store(true, Ordering::Relaxed);
-        tracing::info!(ledger = size.0, judged = judged.0, data = %data.display(), "Docket is ready.");
+        tracing::info!(ledger = size.0, judged = app.progress.position().0, data = %config.data_dir.display(), "Docket is ready.");
         Ok(Server {
             app,
-            tables: tables_tx,
+            tables,
             stop,
             listeners,
             couriers,
@@ -203,14 +153,6 @@ impl Server {
             dir: config.reference.clone(),
             spine: self.app.spine.clone(),
             tables: self.tables.clone(),
-        }
-    }
-
-    /// Returns when everything in the ledger is judged and searchable.
-    pub async fn settled(&self) {
-        let durable = *self.app.spine.durable().borrow();
-        while self.app.progress.position() < durable || self.app.searchable.load(Ordering::Relaxed) < durable.0 {
-            tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }
 
@@ -273,6 +215,123 @@ impl Reloader {
     }
 }
 
+/// What is stored, opened: all that the stages go on from.
+struct Stored {
+    judged: LedgerIndex,
+    detector: Detector,
+    store: Store,
+    dedup: Dedup,
+    accounts: Arc<Mutex<Accounts>>,
+    writer: IndexWriter,
+    policies: String,
+    reference: BTreeMap<String, String>,
+}
+
+/// What the stages share with the rest of the server.
+struct Told {
+    reader: Arc<ledger::Reader>,
+    normalizer: Arc<ingest::Normalizer>,
+    progress: Arc<Progress>,
+    searchable: Arc<AtomicU64>,
+    deliver: Arc<Notify>,
+    tables: Receiver<Tables>,
+    clock: Clock,
+}
+
+impl Stored {
+    fn open(config: &Config, opened: &Opened, hooks: &[Webhook]) -> anyhow::Result<Stored> {
+        let loaded = policies::load(&config.policies)?;
+        let tables = reference::load(config.reference.as_deref())?;
+        let (policies, reference) = (policies::version(&loaded), reference::versions(&tables));
+        let alerts = config.data_dir.join(alert::FILE_NAME);
+        let store = Store::open(alerts)?.with_channels(hooks.iter().map(|h| h.name().to_owned()));
+        let (judged, state) = store.load()?;
+        let writer = IndexWriter::open(&config.data_dir.join("index"), Budgets::default(), ingest::mask::mask)?;
+        not_ahead("the alerts", judged, opened.size)?;
+        not_ahead("the index", writer.position(), opened.size)?;
+        let mut dedup = Dedup::default();
+        dedup.load(&state);
+        let accounts = Arc::new(Mutex::new(Accounts::load(&state)));
+        let detector = policies::detector(&loaded, tables, state, judged)?;
+        Ok(Stored {
+            judged,
+            detector,
+            store,
+            dedup,
+            accounts,
+            writer,
+            policies,
+            reference,
+        })
+    }
+
+    /// What the ledger is told of at each start.
+    fn versions(&self, config: &Config) -> serde_json::Value {
+        json!({
+            "version": env!("CARGO_PKG_VERSION"),
+            "configuration": config.hash,
+            "policies": self.policies,
+            "reference": self.reference,
+        })
+    }
+
+    fn line(self, config: &Config, spine: &Spine, told: Told) -> Line {
+        let wanted = Line::wanted(&self.detector);
+        Line {
+            normalize: Normalize {
+                reader: told.reader,
+                durable: spine.durable(),
+                normalizer: told.normalizer,
+                dedup: self.dedup,
+                wanted,
+            },
+            judge: Judge {
+                detector: self.detector,
+                store: self.store,
+                accounts: self.accounts,
+                progress: told.progress,
+                deliver: told.deliver,
+                tables: told.tables,
+                clock: told.clock,
+            },
+            index: Index {
+                writer: self.writer,
+                commit_every: Duration::from_millis(config.index_commit_ms),
+                searchable: told.searchable,
+            },
+        }
+    }
+}
+
+/// How many records of each embedded source the ledger holds.
+fn embedded(positions: &BTreeMap<(Arc<str>, i32), i64>) -> BTreeMap<String, i64> {
+    let local = positions
+        .iter()
+        .filter_map(|((topic, _), next)| Some((topic.strip_prefix("local.")?.to_owned(), *next)));
+    local.collect()
+}
+
+/// Starts everything that listens, and the ticks.
+async fn listeners(config: &Config, app: &App, stop: &watch::Receiver<bool>) -> anyhow::Result<Vec<JoinHandle<()>>> {
+    let mut listeners = listen::start(config, app, stop.clone()).await?;
+    for syslog in &config.syslog {
+        let listener = Listener {
+            source: syslog.source.as_str().into(),
+            gate: app.gate.clone(),
+            clock: app.clock.clone(),
+            record_bytes_max: config.record_bytes_max,
+            stop: stop.clone(),
+        };
+        listeners.push(if syslog.udp {
+            listener.udp(syslog.listen).await?
+        } else {
+            listener.tcp(syslog.listen).await?
+        });
+    }
+    listeners.push(tokio::spawn(tick(app.clone(), stop.clone())));
+    Ok(listeners)
+}
+
 /// Nothing may have seen more of the ledger than there is.
 fn not_ahead(stage: &str, position: LedgerIndex, size: LedgerIndex) -> anyhow::Result<()> {
     if position <= size {
@@ -306,11 +365,15 @@ fn webhooks(config: &Config) -> anyhow::Result<Vec<Webhook>> {
 
 fn courier(
     hook: Webhook,
-    alerts: &Path,
+    config: &Config,
     wake: Arc<Notify>,
     mut stop: watch::Receiver<bool>,
 ) -> anyhow::Result<JoinHandle<()>> {
-    let courier = Courier::new(Store::open(alerts)?, Arc::new(hook), Retry::default());
+    let courier = Courier::new(
+        Store::open(config.data_dir.join(alert::FILE_NAME))?,
+        Arc::new(hook),
+        Retry::default(),
+    );
     let stopped = async move {
         let _ = stop.wait_for(|s| *s).await;
     };

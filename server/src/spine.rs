@@ -24,6 +24,8 @@ const GROUP_MS: u64 = 5;
 const GROUP_BYTES: usize = 1 << 20;
 /// Requests that may wait; more make the sender wait, and so the shipper.
 const QUEUE_REQUESTS: usize = 256;
+/// What a new ledger calls itself where the configuration gives no name.
+const ORIGIN: &str = "docket.local/ledger";
 /// How often a checkpoint is signed while records come.
 const CHECKPOINT_MS: u128 = 1000;
 
@@ -103,7 +105,9 @@ impl Spine {
     ///
     /// # Errors
     /// The ledger's: another process holds it, or its content is not what was written (exit 6).
-    pub fn open(dir: &Path, origin: &str, clock: Clock) -> anyhow::Result<Opened> {
+    pub fn open(dir: &Path, origin: Option<&str>, clock: Clock) -> anyhow::Result<Opened> {
+        let kept = kept_origin(dir);
+        let origin = origin.or(kept.as_deref()).unwrap_or(ORIGIN);
         let ledger = Ledger::open(dir, origin).with_context(|| format!("ledger in {}", dir.display()))?;
         let positions = ledger
             .positions()
@@ -168,6 +172,12 @@ impl Spine {
     pub fn durable(&self) -> watch::Receiver<LedgerIndex> {
         self.durable.clone()
     }
+}
+
+/// The origin of the ledger in a folder, which it keeps for ever: its verifier key is `<origin>+<hash>+<key>`.
+fn kept_origin(dir: &Path) -> Option<String> {
+    let vkey = std::fs::read_to_string(dir.join("ledger.vkey")).ok()?;
+    Some(vkey.split('+').next()?.to_owned())
 }
 
 struct Writer {

@@ -1,25 +1,21 @@
-//! Talks to a server: by the socket in its data folder, by URL, or, when none runs, by starting one on the
+//! Talks to a server: by the socket in its data folder, by URL, or, when none runs, by opening the
 //! folder for the length of the command, so that the act is recorded either way.
-
-use std::path::Path;
 
 use anyhow::Context as _;
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
 
 use super::Target;
-use crate::clock::Clock;
-use crate::config::File;
 use crate::exit::{NOT_AUTHORISED, UNREACHABLE, USAGE, failure};
 use crate::listen::socket_path;
-use crate::serve::Server;
+use crate::reading::Reading;
 
 /// A connection to a server.
 pub struct Client {
     http: reqwest::Client,
     base: String,
     token: Option<String>,
-    own: Option<Server>,
+    own: Option<Reading>,
 }
 
 impl Client {
@@ -42,7 +38,7 @@ impl Client {
         let own = if running {
             None
         } else {
-            Some(start(&target.data).await?)
+            Some(Reading::open(&target.data).await?)
         };
         let http = reqwest::Client::builder().no_proxy().unix_socket(socket).build()?;
         Ok(Client {
@@ -109,32 +105,8 @@ impl Client {
     /// # Errors
     /// It could not store what it held.
     pub async fn close(self) -> anyhow::Result<()> {
-        let Some(server) = self.own else { return Ok(()) };
+        let Some(own) = self.own else { return Ok(()) };
         drop(self.http);
-        server.stop().await
+        own.close().await
     }
-}
-
-/// A server on the folder without listeners but its socket.
-async fn start(data: &Path) -> anyhow::Result<Server> {
-    if !data.join("ledger").is_dir() {
-        return Err(failure(
-            UNREACHABLE,
-            format!(
-                "no server runs on {}, and the folder holds no ledger; give --data DIR or --url",
-                data.display()
-            ),
-        ));
-    }
-    let config = File {
-        data_dir: Some(std::path::absolute(data)?),
-        ..File::default()
-    }
-    .check(Path::new("."))?;
-    let metrics = metrics_exporter_prometheus::PrometheusBuilder::new()
-        .build_recorder()
-        .handle();
-    let server = Server::start(&config, Clock::default(), metrics).await?;
-    server.settled().await;
-    Ok(server)
 }

@@ -1,0 +1,479 @@
+//! The line as the server wires it, without the server: one thread appends, one normalizes, one judges, one indexes,
+//! and each says how much processor time its parts took.
+
+use std::io::{BufRead as _, BufReader, BufWriter, Read as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, SyncSender, channel, sync_channel};
+use std::sync::{Arc, mpsc};
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use bytes::Bytes;
+use detect::RuleSet;
+use detect::engine::Detector;
+use detect::policy::SourceFile;
+use detect::reference::Tables;
+use detect::sigma::Placeholders;
+use ingest::Normalizer;
+use ingest::batcher::batches;
+use ingest::dedup::Dedup;
+use ledger::{Ledger, Reader};
+use model::{Batch, Coordinate, Delta, Entry, LedgerIndex, Millis, RawRecord, Wanted};
+
+use crate::traffic::{Line, Traffic};
+use crate::usage::{self, timed};
+use crate::world;
+
+/// As in the server: bytes of payload that end a group of the ledger.
+const APPEND_BYTES: usize = 1 << 20;
+/// As in the server: records and bytes of a group of the stages.
+const GROUP_RECORDS: usize = 2048;
+const GROUP_BYTES: usize = 4 << 20;
+/// As in the server: groups that wait before a stage.
+const QUEUE_GROUPS: usize = 4;
+/// As in the server: how often the index is committed.
+const COMMIT_EVERY: Duration = Duration::from_millis(500);
+/// As in the server: how often a checkpoint is signed.
+const CHECKPOINT_EVERY: Duration = Duration::from_secs(1);
+/// When the records begin: any working day.
+pub const START: Millis = Millis(1_772_415_000_000);
+
+/// Processor time by part.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Costs {
+    /// Bytes of the input file to records: not a part of the line.
+    pub input: Duration,
+    /// Records to leaves, hashed, into the tail.
+    pub append: Duration,
+    /// Write and fsync.
+    pub flush: Duration,
+    /// Frames and tree tiles.
+    pub seal: Duration,
+    /// Checkpoints signed.
+    pub checkpoint: Duration,
+    /// Leaves to records again.
+    pub read: Duration,
+    /// Records to events.
+    pub normalize: Duration,
+    /// Duplicates looked for.
+    pub dedup: Duration,
+    /// Events to columns.
+    pub batch: Duration,
+    /// Columns to findings.
+    pub detect: Duration,
+    /// Findings and state to SQLite.
+    pub commit: Duration,
+    /// Columns to documents, handed to Tantivy.
+    pub documents: Duration,
+    /// Tantivy's own threads, and whatever else the process did.
+    pub tantivy: Duration,
+}
+
+/// What a run did.
+#[derive(Debug)]
+pub struct Outcome {
+    /// Records through the line.
+    pub records: u64,
+    /// Bytes of their payloads.
+    pub payload_bytes: u64,
+    /// Events of them.
+    pub events: u64,
+    /// Findings, revisions counted.
+    pub findings: u64,
+    /// Alerts raised.
+    pub raised: u64,
+    /// From the first record to the last commit.
+    pub wall: Duration,
+    /// Processor time.
+    pub costs: Costs,
+    /// Documents in the index at each of its commits.
+    pub index_commits: Vec<u64>,
+    /// Peak resident memory, MiB.
+    pub peak_mib: f64,
+}
+
+/// Where a run keeps what it writes.
+pub struct Folders {
+    /// The records, as [`write_input`] writes them.
+    pub input: PathBuf,
+    /// The ledger.
+    pub ledger: PathBuf,
+    /// The index.
+    pub index: PathBuf,
+    /// Alerts and state.
+    pub alerts: PathBuf,
+}
+
+impl Folders {
+    /// Below one folder.
+    pub fn below(dir: &Path) -> Folders {
+        Folders {
+            input: dir.join("input"),
+            ledger: dir.join("ledger"),
+            index: dir.join("index"),
+            alerts: dir.join(alert::FILE_NAME),
+        }
+    }
+}
+
+struct Group {
+    range: std::ops::Range<LedgerIndex>,
+    span: Vec<(LedgerIndex, Millis)>,
+    batches: Vec<Batch>,
+    dedup: Delta,
+    events: u64,
+}
+
+/// A line of traffic as Kafka would deliver it.
+pub fn record(line: &Line, offset: i64) -> RawRecord {
+    raw(line.at, line.source, offset, Bytes::from(line.text.clone()))
+}
+
+fn raw(at: Millis, source: &str, offset: i64, payload: Bytes) -> RawRecord {
+    RawRecord {
+        coordinate: Coordinate::new(format!("audit.{source}"), 0, offset),
+        received_at: at,
+        source: source.into(),
+        peer: None,
+        key: None,
+        headers: Vec::new(),
+        payload,
+        truncated: None,
+    }
+}
+
+/// Writes the records to a file, so that making them is no part of what is measured. Returns bytes of payload.
+///
+/// # Errors
+/// The disk's.
+pub fn write_input(path: &Path, records: usize, per_second: u64) -> anyhow::Result<u64> {
+    let mut file = BufWriter::new(std::fs::File::create(path)?);
+    let mut bytes = 0;
+    for line in Traffic::new(1, START, per_second).take(records) {
+        write!(file, "{} {} {}\n{}", line.at.0, line.source, line.text.len(), line.text)?;
+        bytes += line.text.len() as u64;
+    }
+    file.flush()?;
+    Ok(bytes)
+}
+
+struct Input {
+    file: BufReader<std::fs::File>,
+    /// Each source's next offset.
+    offsets: Vec<(String, i64)>,
+}
+
+impl Input {
+    fn open(path: &Path) -> anyhow::Result<Input> {
+        Ok(Input {
+            file: BufReader::with_capacity(1 << 20, std::fs::File::open(path)?),
+            offsets: Vec::new(),
+        })
+    }
+
+    /// The next records, about [`APPEND_BYTES`] of them.
+    fn group(&mut self) -> anyhow::Result<Vec<RawRecord>> {
+        let (mut records, mut bytes) = (Vec::new(), 0);
+        let mut head = String::new();
+        while bytes < APPEND_BYTES {
+            head.clear();
+            if self.file.read_line(&mut head)? == 0 {
+                break;
+            }
+            let mut parts = head.trim_end().split(' ');
+            let mut part = || parts.next().context("the input file is broken");
+            let (at, source, length) = (part()?.parse()?, part()?, part()?.parse()?);
+            let mut payload = vec![0; length];
+            self.file.read_exact(&mut payload)?;
+            bytes += length;
+            let known = self.offsets.iter().position(|(s, _)| s == source);
+            let n = known.unwrap_or_else(|| {
+                self.offsets.push((source.to_owned(), 0));
+                self.offsets.len() - 1
+            });
+            records.push(raw(Millis(at), source, self.offsets[n].1, payload.into()));
+            self.offsets[n].1 += 1;
+        }
+        Ok(records)
+    }
+}
+
+/// A detector of the repository's policies and the made-up operator's tables.
+///
+/// # Errors
+/// A policy or a table does not load.
+pub fn detector() -> anyhow::Result<Detector> {
+    let mut files = Vec::new();
+    policy_files(
+        Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../policies")),
+        &mut files,
+    )?;
+    let loaded = detect::policy::load(&files, &Placeholders::default());
+    let policies = Arc::new(loaded.policies);
+    let (rules, errors) = RuleSet::compile(&policies);
+    anyhow::ensure!(errors.is_empty(), "{errors:?}");
+    let mut tables = Tables::default();
+    for (name, rows) in world::tables(START) {
+        tables.load(name, rows.to_string().as_bytes())?;
+    }
+    Ok(Detector::new(
+        policies,
+        Arc::new(rules),
+        tables,
+        Vec::new(),
+        LedgerIndex(0),
+    )?)
+}
+
+fn policy_files(dir: &Path, files: &mut Vec<SourceFile>) -> anyhow::Result<()> {
+    for entry in std::fs::read_dir(dir).with_context(|| dir.display().to_string())? {
+        let path = entry?.path();
+        let name = path.display().to_string();
+        if path.is_dir() {
+            policy_files(&path, files)?;
+        } else if SourceFile::is_policy(&name) {
+            files.push(SourceFile::new(&name, std::fs::read_to_string(&path)?));
+        }
+    }
+    Ok(())
+}
+
+/// Runs the records of the input through the whole line.
+///
+/// # Errors
+/// Of any stage.
+pub fn run(folders: &Folders) -> anyhow::Result<Outcome> {
+    let ledger = Ledger::open(&folders.ledger, "bench.docket.local/ledger")?;
+    let reader = ledger.reader();
+    let detector = detector()?;
+    let mut wanted = detector.wanted().clone();
+    wanted.extend(search::wanted());
+    let store = alert::Store::open(&folders.alerts)?.with_channels(["bench"]);
+    let writer = search::IndexWriter::open(&folders.index, search::Budgets::default(), ingest::mask::mask)?;
+    let input = Input::open(&folders.input)?;
+
+    let (durable_tx, durable_rx) = channel();
+    let (to_judge, judge_in) = sync_channel::<Arc<Group>>(QUEUE_GROUPS);
+    let (to_index, index_in) = sync_channel::<Arc<Group>>(QUEUE_GROUPS);
+    let (start, process) = (Instant::now(), usage::process());
+    // Each thread owns its channels, so that the others end when it does.
+    let ledger = std::thread::spawn(move || append(input, ledger, &durable_tx));
+    let normalize = std::thread::spawn(move || normalize(&reader, &durable_rx, &wanted, &[to_judge, to_index]));
+    let judge = std::thread::spawn(move || judge(detector, store, &judge_in));
+    let index = std::thread::spawn(move || index(writer, &index_in));
+    let (ledger, normalize, judge, index) = (ledger.join(), normalize.join(), judge.join(), index.join());
+    let (wall, process) = (start.elapsed(), usage::process() - process);
+    let panicked = |_| anyhow::anyhow!("a stage panicked");
+    let (ledger, normalize) = (ledger.map_err(panicked)??, normalize.map_err(panicked)??);
+    let (judge, index) = (judge.map_err(panicked)??, index.map_err(panicked)??);
+    let threads = ledger.total + normalize.total + judge.total + index.costs.documents;
+    Ok(Outcome {
+        records: ledger.records,
+        payload_bytes: ledger.bytes,
+        events: normalize.events,
+        findings: judge.findings,
+        raised: judge.raised,
+        wall,
+        costs: Costs {
+            input: ledger.costs.input,
+            append: ledger.costs.append,
+            flush: ledger.costs.flush,
+            seal: ledger.costs.seal,
+            checkpoint: ledger.costs.checkpoint,
+            read: normalize.costs.read,
+            normalize: normalize.costs.normalize,
+            dedup: normalize.costs.dedup,
+            batch: normalize.costs.batch,
+            detect: judge.costs.detect,
+            commit: judge.costs.commit,
+            documents: index.costs.documents,
+            tantivy: process.saturating_sub(threads),
+        },
+        index_commits: index.commits,
+        peak_mib: usage::peak_mib("self")?,
+    })
+}
+
+#[derive(Default)]
+struct Done {
+    costs: Costs,
+    /// All of the thread's processor time.
+    total: Duration,
+    records: u64,
+    bytes: u64,
+    events: u64,
+    findings: u64,
+    raised: u64,
+    commits: Vec<u64>,
+}
+
+fn append(mut input: Input, mut ledger: Ledger, durable: &mpsc::Sender<LedgerIndex>) -> anyhow::Result<Done> {
+    let mut done = Done::default();
+    let c = &mut done.costs;
+    let mut signed = Instant::now();
+    let mut now = START;
+    loop {
+        let records = timed(&mut c.input, || input.group())?;
+        let Some(last) = records.last() else { break };
+        now = last.received_at;
+        done.records += records.len() as u64;
+        done.bytes += records.iter().map(|r| r.payload.len() as u64).sum::<u64>();
+        timed(&mut c.append, || ledger.append(&records))?;
+        let position = timed(&mut c.flush, || ledger.flush())?;
+        durable.send(position).context("the next stage has ended")?;
+        timed(&mut c.seal, || ledger.seal())?;
+        if signed.elapsed() >= CHECKPOINT_EVERY {
+            signed = Instant::now();
+            timed(&mut c.checkpoint, || ledger.checkpoint(now))?;
+        }
+        timed(&mut c.input, || drop(records));
+    }
+    timed(&mut c.checkpoint, || ledger.checkpoint(now))?;
+    done.total = usage::thread();
+    Ok(done)
+}
+
+fn normalize(
+    reader: &Reader,
+    durable: &Receiver<LedgerIndex>,
+    wanted: &Wanted,
+    stages: &[SyncSender<Arc<Group>>],
+) -> anyhow::Result<Done> {
+    let mut done = Done::default();
+    let normalizer = Normalizer::default();
+    let mut dedup = Dedup::default();
+    let mut next = LedgerIndex(0);
+    let mut limit = LedgerIndex(0);
+    loop {
+        while next >= limit {
+            match durable.recv() {
+                Ok(position) => limit = position,
+                Err(_ended) => {
+                    done.total = usage::thread();
+                    return Ok(done);
+                }
+            }
+        }
+        let records = GROUP_RECORDS.min(usize::try_from(limit.0 - next.0)?);
+        let entries = timed(&mut done.costs.read, || reader.read(next, records, GROUP_BYTES))?;
+        let end = entries
+            .last()
+            .context("the ledger holds less than is durable")?
+            .index
+            .next();
+        let group = Arc::new(group(
+            entries,
+            next..end,
+            &normalizer,
+            &mut dedup,
+            wanted,
+            &mut done.costs,
+        ));
+        next = end;
+        done.events += group.events;
+        for stage in stages {
+            stage.send(group.clone()).context("a stage has ended")?;
+        }
+    }
+}
+
+fn group(
+    entries: Vec<Entry>,
+    range: std::ops::Range<LedgerIndex>,
+    normalizer: &Normalizer,
+    dedup: &mut Dedup,
+    wanted: &Wanted,
+    costs: &mut Costs,
+) -> Group {
+    let normalized: Vec<_> = timed(&mut costs.normalize, || {
+        entries.iter().map(|e| normalizer.normalize(&e.record)).collect()
+    });
+    let (span, events, delta) = timed(&mut costs.dedup, || {
+        let mut span = Vec::with_capacity(entries.len());
+        let mut events = Vec::with_capacity(entries.len());
+        for (Entry { index, record }, normalized) in entries.into_iter().zip(normalized) {
+            let at = record.received_at;
+            span.push((index, at));
+            if normalized
+                .dedup
+                .is_some_and(|key| dedup.check(index, at, key).is_some())
+            {
+                continue;
+            }
+            let source = record.source;
+            events.extend(normalized.events.into_iter().map(|e| (index, at, source.clone(), e)));
+        }
+        (span, events, dedup.take_delta())
+    });
+    let count = events.len() as u64;
+    let batches = timed(&mut costs.batch, || {
+        let made = batches(&events, wanted);
+        drop(events);
+        made
+    });
+    Group {
+        range,
+        span,
+        batches,
+        dedup: delta,
+        events: count,
+    }
+}
+
+fn judge(mut detector: Detector, mut store: alert::Store, groups: &Receiver<Arc<Group>>) -> anyhow::Result<Done> {
+    let mut done = Done::default();
+    while let Ok(group) = groups.recv() {
+        let output = timed(&mut done.costs.detect, || detector.process(&group.span, &group.batches));
+        let committed = timed(&mut done.costs.commit, || {
+            let mut delta = output.delta;
+            delta.position = group.range.end;
+            delta.put.extend(group.dedup.put.iter().cloned());
+            delta.delete.extend(group.dedup.delete.iter().cloned());
+            let now = detector.engine_time().unwrap_or(START);
+            store.commit(&[delta], &output.findings, now)
+        })?;
+        done.findings += output.findings.len() as u64;
+        done.raised += committed.raised.len() as u64;
+    }
+    done.total = usage::thread();
+    Ok(done)
+}
+
+fn index(mut writer: search::IndexWriter, groups: &Receiver<Arc<Group>>) -> anyhow::Result<Done> {
+    let mut done = Done::default();
+    let mut committed = Instant::now();
+    let mut documents = 0;
+    while let Ok(group) = groups.recv() {
+        documents += writer.add(&group.batches, group.range.end)?;
+        drop(group);
+        if committed.elapsed() >= COMMIT_EVERY {
+            writer.commit()?;
+            done.commits.push(documents);
+            committed = Instant::now();
+        }
+    }
+    writer.commit()?;
+    done.commits.push(documents);
+    // The commits' own work on this thread is a part of it too.
+    done.costs.documents = usage::thread();
+    writer.close()?;
+    Ok(done)
+}
+
+/// Reads a ledger from its start and hands the events of each group to `each`: what another index gets to index.
+///
+/// # Errors
+/// The ledger's, or those of `each`.
+pub fn replay(ledger: &Path, mut each: impl FnMut(&[Batch]) -> anyhow::Result<()>) -> anyhow::Result<()> {
+    let reader = Reader::open(ledger)?;
+    let (wanted, normalizer) = (search::wanted(), Normalizer::default());
+    let (mut dedup, mut costs, mut next) = (Dedup::default(), Costs::default(), LedgerIndex(0));
+    loop {
+        let entries = reader.read(next, GROUP_RECORDS, GROUP_BYTES)?;
+        let Some(last) = entries.last() else { return Ok(()) };
+        let end = last.index.next();
+        let group = group(entries, next..end, &normalizer, &mut dedup, &wanted, &mut costs);
+        next = end;
+        each(&group.batches)?;
+    }
+}

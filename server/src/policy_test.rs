@@ -232,3 +232,38 @@ impl Expected {
             })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::PolicySource;
+
+    /// Each policy of a clause has a test file beside it, which holds violations and near misses, and passes.
+    #[test]
+    fn the_policies_pass_their_tests() {
+        let dir = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../policies"));
+        let files = crate::policies::files(&[PolicySource::Path(dir)]).unwrap();
+        let loaded = detect::policy::load(&files, &Placeholders::default());
+        assert!(loaded.errors.is_empty(), "{:?}", loaded.errors);
+        let with_clauses = loaded.policies.all().iter().filter(|p| !p.clauses.is_empty());
+        let tested: std::collections::BTreeSet<String> = with_clauses
+            .map(|p| p.place.file.replace(".yml", ".test.yml"))
+            .collect();
+        let mut failed = Vec::new();
+        for path in &tested {
+            let text = std::fs::read_to_string(path).unwrap_or_else(|e| panic!("{path}: {e}"));
+            let file: File = serde_norway::from_str(&text).unwrap();
+            let near = file.tests.iter().filter(|t| t.findings.is_empty()).count();
+            assert!(
+                near >= 3 && file.tests.len() - near >= 2,
+                "{path}: too few cases of one kind"
+            );
+            for outcome in run(Path::new(path), &files).unwrap() {
+                if let Outcome::Failed { test, why } = outcome {
+                    failed.push(format!("{path}: {test}: {why:?}"));
+                }
+            }
+        }
+        assert!(failed.is_empty(), "{failed:#?}");
+    }
+}

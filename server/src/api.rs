@@ -12,6 +12,7 @@ use tower_http::set_header::SetResponseHeaderLayer;
 
 use crate::app::App;
 use crate::auth::{Caller, Right};
+use crate::gateway::{bulk, hec, otlp};
 use crate::spine::Refused;
 
 mod admin;
@@ -37,7 +38,21 @@ pub fn router(app: App) -> Router {
     let hardened = |name: header::HeaderName, value: &'static str| {
         SetResponseHeaderLayer::if_not_present(name, HeaderValue::from_static(value))
     };
-    Router::new()
+    let shippers = bulk::stubs::routes()
+        .into_iter()
+        .fold(Router::new(), |router, (path, method)| router.route(path, method));
+    shippers
+        .merge(otlp_routes())
+        .route("/_bulk", post(bulk::bulk).put(bulk::bulk))
+        .route("/{index}/_bulk", post(bulk::bulk_of_index).put(bulk::bulk_of_index))
+        .route("/services/collector", post(hec::event))
+        .route("/services/collector/event", post(hec::event))
+        .route("/services/collector/event/1.0", post(hec::event))
+        .route("/services/collector/raw", post(hec::raw))
+        .route("/services/collector/raw/1.0", post(hec::raw))
+        .route("/services/collector/ack", post(hec::ack))
+        .route("/services/collector/health", get(hec::health))
+        .route("/services/collector/health/1.0", get(hec::health))
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
         .route("/metrics", get(health::metrics))
@@ -65,6 +80,17 @@ pub fn router(app: App) -> Router {
         .with_state(app)
 }
 
+/// What the OTLP/gRPC listener answers: OTLP over gRPC and over HTTP, and nothing else.
+pub fn otlp_router(app: App) -> Router {
+    otlp_routes().with_state(app)
+}
+
+fn otlp_routes() -> Router<App> {
+    Router::new()
+        .route(otlp::GRPC_PATH, post(otlp::export))
+        .route("/v1/logs", post(otlp::logs))
+}
+
 /// The caller of a request. Without a valid token, and not on the socket: 401.
 pub struct Authenticated(pub Caller);
 
@@ -72,9 +98,8 @@ impl FromRequestParts<App> for Authenticated {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Authenticated, ApiError> {
-        let bearer = parts.headers.get(header::AUTHORIZATION).and_then(|v| v.to_str().ok());
-        if let Some(token) = bearer.and_then(|v| v.strip_prefix("Bearer ")) {
-            if let Some(caller) = app.tokens.caller(token.trim()) {
+        if let Some(token) = crate::auth::token_of(&parts.headers) {
+            if let Some(caller) = app.tokens.caller(&token) {
                 return Ok(Authenticated(caller));
             }
         } else if let Some(ConnectInfo(Peer::Unix { uid })) = parts.extensions.get::<ConnectInfo<Peer>>() {
@@ -111,6 +136,25 @@ impl Caller {
     }
 }
 
+impl Caller {
+    /// Fails with 403 unless the caller may send records of this source.
+    ///
+    /// # Errors
+    /// The caller's: says which it may.
+    pub fn demand_source(&self, source: &str) -> Result<(), ApiError> {
+        if self.may_ship(source) {
+            return Ok(());
+        }
+        Err(ApiError::new(
+            StatusCode::FORBIDDEN,
+            format!(
+                "`{}` may not send records of source `{source}`; its token was made for others (`docket token create --source`)",
+                self.name()
+            ),
+        ))
+    }
+}
+
 /// An answer that is not what was asked for.
 #[derive(Debug)]
 pub struct ApiError {
@@ -130,11 +174,6 @@ impl ApiError {
     /// The caller's fault.
     pub fn bad_request(message: String) -> ApiError {
         ApiError::new(StatusCode::BAD_REQUEST, message)
-    }
-
-    /// Larger than allowed.
-    pub fn too_large(message: String) -> ApiError {
-        ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, message)
     }
 
     /// There is no such thing.

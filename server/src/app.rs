@@ -49,6 +49,8 @@ pub struct Shared {
     pub embedded: BTreeMap<String, i64>,
     /// Bytes of one record that are kept.
     pub record_bytes_max: usize,
+    /// What the listeners share that take requests.
+    pub intake: crate::gateway::Intake,
 }
 
 impl std::ops::Deref for App {

@@ -9,6 +9,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, RwLock};
 
 use anyhow::Context as _;
+use axum::http::{HeaderMap, header};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use model::Millis;
 use rand::RngCore as _;
 use serde::{Deserialize, Serialize};
@@ -63,6 +66,8 @@ pub enum Caller {
         name: String,
         /// Its role.
         role: Role,
+        /// The sources that it may send records of; none named: of any.
+        sources: Vec<String>,
     },
     /// A user of this machine, by the socket in the data folder.
     Local {
@@ -80,6 +85,23 @@ impl Caller {
         }
     }
 
+    /// Whether the caller may send records of this source.
+    pub fn may_ship(&self, source: &str) -> bool {
+        let named = match self {
+            Caller::Token { sources, .. } => sources.is_empty() || sources.iter().any(|s| s == source),
+            Caller::Local { .. } => true,
+        };
+        named && self.may(Right::Ship)
+    }
+
+    /// The source of a token that is for one source alone.
+    pub fn only_source(&self) -> Option<&str> {
+        match self {
+            Caller::Token { sources, .. } if sources.len() == 1 => Some(&sources[0]),
+            _ => None,
+        }
+    }
+
     /// The name under which its acts are recorded.
     pub fn name(&self) -> String {
         match self {
@@ -89,11 +111,19 @@ impl Caller {
     }
 }
 
+/// How a token's text begins.
+const PREFIX: &str = "dkt_";
+/// Sources that a token may be limited to.
+const SOURCES_MAX: usize = 1000;
+
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Stored {
     name: String,
     role: Role,
     created_at: Millis,
+    /// Of a shipper: the sources that it may send records of; none named: of any.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    sources: Vec<String>,
 }
 
 /// The tokens, by the hex SHA-256 of their text.
@@ -126,6 +156,26 @@ impl Tokens {
     /// # Errors
     /// The name is taken or odd, or the file cannot be written.
     pub fn create(&self, name: &str, role: Role, now: Millis) -> anyhow::Result<String> {
+        self.create_for(name, role, &[], now)
+    }
+
+    /// Makes a token for these sources alone; see [`Tokens::create`].
+    ///
+    /// # Errors
+    /// As there; or a role that sends nothing is given sources.
+    pub fn create_for(&self, name: &str, role: Role, sources: &[String], now: Millis) -> anyhow::Result<String> {
+        anyhow::ensure!(
+            sources.is_empty() || role == Role::Shipper,
+            "sources are given for a token that sends no records; give them with role shipper"
+        );
+        anyhow::ensure!(
+            sources.len() <= SOURCES_MAX,
+            "{} sources for one token, at most {SOURCES_MAX}",
+            sources.len()
+        );
+        for source in sources {
+            crate::gateway::http::check_shippable(source)?;
+        }
         let fine = !name.is_empty()
             && name.len() <= 64
             && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-@".contains(&b));
@@ -135,7 +185,7 @@ impl Tokens {
         );
         let mut secret = [0u8; 32];
         rand::rng().fill_bytes(&mut secret);
-        let token = format!("dkt_{}", hex::encode(secret));
+        let token = format!("{PREFIX}{}", hex::encode(secret));
         let mut tokens = self.by_hash.write().unwrap_or_else(std::sync::PoisonError::into_inner);
         anyhow::ensure!(
             !tokens.values().any(|t| t.name == name),
@@ -147,6 +197,7 @@ impl Tokens {
                 name: name.into(),
                 role,
                 created_at: now,
+                sources: sources.to_vec(),
             },
         );
         write_whole(&self.path, &serde_json::to_vec_pretty(&*tokens)?)?;
@@ -159,7 +210,27 @@ impl Tokens {
         tokens.get(&hash(token)).map(|t| Caller::Token {
             name: t.name.clone(),
             role: t.role,
+            sources: t.sources.clone(),
         })
+    }
+}
+
+/// The token of a request, in whichever way its shipper sends one: `Bearer`, `Splunk` or `ApiKey`, or as the password
+/// of `Basic`. An API key may also be `id:token` in Base64, as Elasticsearch's are.
+pub fn token_of(headers: &HeaderMap) -> Option<String> {
+    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, credentials) = value.split_once(' ')?;
+    let credentials = credentials.trim();
+    let password = || {
+        let text = String::from_utf8(BASE64.decode(credentials).ok()?).ok()?;
+        text.split_once(':').map(|(_, password)| password.to_owned())
+    };
+    match scheme.to_ascii_lowercase().as_str() {
+        "bearer" | "splunk" => Some(credentials.to_owned()),
+        "basic" => password(),
+        "apikey" if credentials.starts_with(PREFIX) => Some(credentials.to_owned()),
+        "apikey" => password(),
+        _ => None,
     }
 }
 
@@ -203,10 +274,50 @@ mod tests {
             again.caller(&token),
             Some(Caller::Token {
                 name: "collector-1".into(),
-                role: Role::Shipper
+                role: Role::Shipper,
+                sources: Vec::new(),
             })
         );
         assert_eq!(again.caller("dkt_00"), None);
+    }
+
+    #[test]
+    fn a_token_may_be_for_some_sources_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let tokens = Tokens::open(dir.path()).unwrap();
+        let create = |name: &str, role, sources: &[&str]| {
+            let sources: Vec<String> = sources.iter().map(|s| (*s).to_owned()).collect();
+            tokens.create_for(name, role, &sources, Millis(1))
+        };
+        let token = create("a", Role::Shipper, &["crm", "erp"]).unwrap();
+        let caller = Tokens::open(dir.path()).unwrap().caller(&token).unwrap();
+        assert!(caller.may_ship("crm") && caller.may_ship("erp") && !caller.may_ship("crm2"));
+        assert_eq!(caller.only_source(), None);
+        let one = create("b", Role::Shipper, &["crm"]).unwrap();
+        assert_eq!(tokens.caller(&one).unwrap().only_source(), Some("crm"));
+        assert!(create("c", Role::Auditor, &["crm"]).is_err());
+        assert!(create("d", Role::Shipper, &["docket"]).is_err());
+        let auditor = create("e", Role::Auditor, &[]).unwrap();
+        assert!(!tokens.caller(&auditor).unwrap().may_ship("crm"));
+    }
+
+    #[test]
+    fn a_token_is_sent_in_the_shippers_own_way() {
+        let of = |value: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::AUTHORIZATION, value.parse().unwrap());
+            token_of(&headers)
+        };
+        let coded = BASE64.encode("elastic:dkt_1");
+        for sent in ["Bearer dkt_1", "bearer  dkt_1 ", "Splunk dkt_1", "ApiKey dkt_1"] {
+            assert_eq!(of(sent).as_deref(), Some("dkt_1"), "{sent}");
+        }
+        for scheme in ["Basic", "ApiKey"] {
+            assert_eq!(of(&format!("{scheme} {coded}")).as_deref(), Some("dkt_1"));
+        }
+        for wrong in ["", "dkt_1", "Basic dkt_1", "Digest dkt_1"] {
+            assert_eq!(of(wrong), None, "{wrong}");
+        }
     }
 
     #[test]

@@ -12,6 +12,8 @@ use figment::providers::{Env, Format, Toml};
 use serde::{Deserialize, Serialize};
 
 use crate::exit::{CONFIGURATION, failure};
+use crate::gateway::settings::{BulkFile, Gateway, HecFile, OtlpFile};
+use crate::gateway::tls::{Tls, TlsFile};
 
 /// Bytes of one record that are kept, by default.
 const RECORD_BYTES_MAX: usize = 16 << 20;
@@ -30,8 +32,16 @@ pub struct File {
     pub origin: Option<String>,
     /// The API and the HTTP gateway.
     pub http: HttpFile,
+    /// The Elasticsearch-compatible endpoint.
+    pub bulk: BulkFile,
+    /// The Splunk-compatible endpoint.
+    pub hec: HecFile,
+    /// OTLP.
+    pub otlp: OtlpFile,
     /// Syslog listeners.
     pub syslog: Vec<SyslogFile>,
+    /// Files that are followed.
+    pub files: Vec<FilesFile>,
     /// Kafka, where it is the transport.
     pub kafka: Option<KafkaFile>,
     /// What is known of each source.
@@ -48,6 +58,8 @@ pub struct File {
 pub struct HttpFile {
     /// Address and port; absent: no TCP listener, the socket in the data folder alone.
     pub listen: Option<String>,
+    /// TLS of that listener.
+    pub tls: Option<TlsFile>,
 }
 
 /// `[[syslog]]`
@@ -56,8 +68,20 @@ pub struct HttpFile {
 pub struct SyslogFile {
     /// Address and port.
     pub listen: String,
-    /// `tcp` or `udp`.
+    /// `tcp`, `tls` or `udp`.
     pub protocol: String,
+    /// With protocol `tls`: its files.
+    pub tls: Option<TlsFile>,
+    /// The source that its records belong to.
+    pub source: String,
+}
+
+/// `[[files]]`
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct FilesFile {
+    /// Absolute path of a file or folder; its parts may hold `*`, `?`, `[a-z]`, or be `**`.
+    pub path: String,
     /// The source that its records belong to.
     pub source: String,
 }
@@ -115,6 +139,8 @@ pub struct LimitsFile {
     pub record_bytes: Option<usize>,
     /// Milliseconds between commits of the index.
     pub index_commit_ms: Option<u64>,
+    /// Bytes that may be held for shippers: of requests under way, and as many of connections.
+    pub held_bytes: Option<usize>,
 }
 
 /// As checked.
@@ -130,8 +156,14 @@ pub struct Config {
     pub origin: Option<String>,
     /// TCP address of the API and gateway.
     pub listen: Option<SocketAddr>,
+    /// TLS of that listener.
+    pub http_tls: Option<Tls>,
+    /// The endpoints for shippers.
+    pub gateway: Gateway,
     /// Syslog listeners.
     pub syslog: Vec<Syslog>,
+    /// Files that are followed.
+    pub files: Vec<ingest::source::file::Watch>,
     /// Kafka.
     pub kafka: Option<KafkaFile>,
     /// Sources.
@@ -155,13 +187,24 @@ pub enum PolicySource {
     Path(PathBuf),
 }
 
+/// How a syslog listener's records come.
+#[derive(Debug, Clone)]
+pub enum Protocol {
+    /// One datagram a record.
+    Udp,
+    /// In a stream.
+    Tcp,
+    /// In a stream within TLS.
+    Tls(Tls),
+}
+
 /// A syslog listener.
 #[derive(Debug)]
 pub struct Syslog {
     /// Where it listens.
     pub listen: SocketAddr,
-    /// UDP rather than TCP.
-    pub udp: bool,
+    /// How records come.
+    pub protocol: Protocol,
     /// The source's id.
     pub source: String,
 }
@@ -193,7 +236,18 @@ impl Config {
 /// Other variables that start with `DOCKET_` are not settings of the server.
 fn is_setting(key: &str) -> bool {
     let head = key.split("__").next().unwrap_or(key).to_ascii_lowercase();
-    ["data_dir", "policies", "reference", "origin", "http", "limits"].contains(&head.as_str())
+    [
+        "data_dir",
+        "policies",
+        "reference",
+        "origin",
+        "http",
+        "limits",
+        "bulk",
+        "hec",
+        "otlp",
+    ]
+    .contains(&head.as_str())
         || (head == "kafka" && key.contains("__"))
 }
 
@@ -214,19 +268,51 @@ impl File {
             .as_deref()
             .map(|l| address("[http] listen", l))
             .transpose()?;
+        anyhow::ensure!(
+            self.http.tls.is_none() || listen.is_some(),
+            "[http] tls is set without listen; give listen = \"IP:PORT\""
+        );
+        let http_tls = self
+            .http
+            .tls
+            .as_ref()
+            .map(|t| t.read(base, &["h2", "http/1.1"]))
+            .transpose();
+        let http_tls = http_tls.map_err(|e| anyhow::anyhow!("[http] {e:#}"))?;
+        let gateway = crate::gateway::settings::check(self.bulk, &self.hec, self.otlp, self.limits.held_bytes, base)?;
         let mut syslog = Vec::new();
         for s in self.syslog {
-            let udp = match s.protocol.as_str() {
-                "udp" => true,
-                "tcp" => false,
-                other => anyhow::bail!("[[syslog]] protocol `{other}`: give `tcp` or `udp`"),
+            let tls = s.tls.as_ref().map(|t| t.read(base, &[])).transpose();
+            let tls = tls.map_err(|e| anyhow::anyhow!("[[syslog]] {}: {e:#}", s.listen))?;
+            let protocol = match (s.protocol.as_str(), tls) {
+                ("udp", None) => Protocol::Udp,
+                ("tcp", None) => Protocol::Tcp,
+                ("tls", Some(tls)) => Protocol::Tls(tls),
+                ("tls", None) => anyhow::bail!(
+                    "[[syslog]] {}: protocol `tls` without files; give tls = {{cert = \"…\", key = \"…\"}}",
+                    s.listen
+                ),
+                ("udp" | "tcp", Some(_)) => anyhow::bail!(
+                    "[[syslog]] {}: tls is set, protocol is `{}`; give protocol = \"tls\"",
+                    s.listen,
+                    s.protocol
+                ),
+                (other, _) => anyhow::bail!("[[syslog]] protocol `{other}`: give `tcp`, `tls` or `udp`"),
             };
             check_source(&s.source)?;
             syslog.push(Syslog {
                 listen: address("[[syslog]] listen", &s.listen)?,
-                udp,
+                protocol,
                 source: s.source,
             });
+        }
+        let mut files = Vec::new();
+        for f in self.files {
+            check_source(&f.source)?;
+            let pattern =
+                ingest::source::file::Pattern::parse(&f.path).map_err(|e| anyhow::anyhow!("[[files]] {e}"))?;
+            let source = f.source.as_str().into();
+            files.push(ingest::source::file::Watch { pattern, source });
         }
         for (id, source) in &self.sources {
             check_source(id)?;
@@ -296,7 +382,10 @@ impl File {
             reference,
             origin: self.origin,
             listen,
+            http_tls,
+            gateway,
             syslog,
+            files,
             kafka: self.kafka,
             sources: self.sources,
             webhooks: self.webhooks,

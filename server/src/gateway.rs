@@ -1,12 +1,25 @@
 //! Where records come in from shippers, and where they are kept before the shipper is told.
 
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
 use ingest::source::kafka::KafkaProducer;
+use model::Truncation;
+use sha2::Digest as _;
 
 use crate::spine::{Append, Incoming, Refused, Spine};
 
+pub mod batch;
 pub mod body;
+pub mod bulk;
+pub mod hec;
+pub mod held;
 pub mod http;
+pub mod otlp;
+pub mod settings;
 pub mod syslog;
+pub mod tls;
+pub mod udp;
 
 /// Where received records go.
 #[derive(Clone)]
@@ -37,12 +50,13 @@ async fn produce(producer: &KafkaProducer, records: Vec<Incoming>) -> Result<(),
     let mut acks = Vec::with_capacity(records.len());
     for r in records {
         let topic = format!("audit.{}", r.source);
-        let sent = producer.send(
+        let sent = producer.send_with(
             &topic,
             r.peer.as_deref(),
             r.received_at,
             &r.payload,
             r.truncated.as_ref(),
+            &r.headers,
         );
         acks.push(sent.await.map_err(|e| Refused::Kafka(e.to_string()))?);
     }
@@ -52,4 +66,31 @@ async fn produce(producer: &KafkaProducer, records: Vec<Incoming>) -> Result<(),
             .map_err(|e| Refused::Kafka(e.to_string()))?;
     }
     Ok(())
+}
+
+/// What the listeners share that take requests.
+#[derive(Debug)]
+pub struct Intake {
+    /// Room for requests under way.
+    pub budget: held::Budget,
+    /// Which source an index is.
+    pub bulk: bulk::Bulk,
+    /// The Splunk endpoint's source.
+    pub hec_source: Arc<str>,
+    /// What was acknowledged on the Splunk endpoint's channels.
+    pub acks: Mutex<hec::acks::Acks>,
+    /// The OTLP endpoints' settings.
+    pub otlp: otlp::Otlp,
+}
+
+/// A payload as long as is kept, and what was cut off.
+pub fn cut(payload: Bytes, bytes_max: usize) -> (Bytes, Option<Truncation>) {
+    if payload.len() <= bytes_max {
+        return (payload, None);
+    }
+    let truncated = Truncation {
+        bytes: payload.len() as u64,
+        sha256: sha2::Sha256::digest(&payload).into(),
+    };
+    (payload.slice(..bytes_max), Some(truncated))
 }

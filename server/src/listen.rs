@@ -1,5 +1,6 @@
 //! The API's listeners: TCP where configured, and the socket `docket.sock` in the data folder.
 
+use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -11,9 +12,10 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::api::{Peer, router};
+use crate::api::{Peer, otlp_router, router};
 use crate::app::App;
 use crate::config::Config;
+use crate::gateway::tls::{Tls, TlsListener};
 
 /// The socket in a data folder.
 pub fn socket_path(data_dir: &Path) -> PathBuf {
@@ -33,13 +35,31 @@ pub async fn start(config: &Config, app: &App, stop: watch::Receiver<bool>) -> a
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
     tasks.push(serve(unix, router(app.clone()), stop.clone()));
     if let Some(address) = config.listen {
-        let tcp = TcpListener::bind(address)
-            .await
-            .with_context(|| format!("[http] listen {address}"))?;
-        tracing::info!(address = %tcp.local_addr()?, "Listening for HTTP.");
-        tasks.push(serve(tcp, router(app.clone()), stop));
+        let router = router(app.clone());
+        tasks.push(bind(address, config.http_tls.clone(), "[http] listen", router, stop.clone()).await?);
+    }
+    if let Some((address, tls)) = &config.gateway.grpc {
+        let router = otlp_router(app.clone());
+        tasks.push(bind(*address, tls.clone(), "[otlp] grpc", router, stop).await?);
     }
     Ok(tasks)
+}
+
+async fn bind(
+    address: SocketAddr,
+    tls: Option<Tls>,
+    setting: &'static str,
+    router: Router,
+    stop: watch::Receiver<bool>,
+) -> anyhow::Result<JoinHandle<()>> {
+    let tcp = TcpListener::bind(address)
+        .await
+        .with_context(|| format!("{setting} {address}"))?;
+    tracing::info!(address = %tcp.local_addr()?, setting, tls = tls.is_some(), "Listening for HTTP.");
+    Ok(match tls {
+        None => serve(tcp, router, stop),
+        Some(tls) => serve(TlsListener::new(tcp, tls), router, stop),
+    })
 }
 
 fn serve<L>(listener: L, router: Router, mut stop: watch::Receiver<bool>) -> JoinHandle<()>
@@ -61,6 +81,12 @@ where
 
 impl Connected<IncomingStream<'_, TcpListener>> for Peer {
     fn connect_info(stream: IncomingStream<'_, TcpListener>) -> Peer {
+        Peer::Tcp(*stream.remote_addr())
+    }
+}
+
+impl Connected<IncomingStream<'_, TlsListener>> for Peer {
+    fn connect_info(stream: IncomingStream<'_, TlsListener>) -> Peer {
         Peer::Tcp(*stream.remote_addr())
     }
 }

@@ -94,6 +94,7 @@ impl Reading {
             kafka: None,
             embedded: BTreeMap::new(),
             record_bytes_max: config.record_bytes_max,
+            intake: config.gateway.intake(),
         }));
         let (stop, stopping) = watch::channel(false);
         let listeners = listen::start(&config, &app, stopping).await?;

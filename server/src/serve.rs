@@ -23,13 +23,15 @@ use crate::accounts::Accounts;
 use crate::app::{App, Shared};
 use crate::auth::Tokens;
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, Protocol};
 use crate::exit::{INTEGRITY, failure};
 use crate::gateway::Gate;
+use crate::gateway::held::Budget;
 use crate::gateway::syslog::Listener;
+use crate::gateway::udp;
 use crate::pipeline::{Index, Judge, Line, Normalize, Progress, Running};
 use crate::spine::{Append, Opened, Spine};
-use crate::{kafka, listen, policies, reference};
+use crate::{files, kafka, listen, policies, reference};
 
 /// How often somebody looks whether a deadline has passed without a record.
 const TICK: Duration = Duration::from_millis(500);
@@ -126,6 +128,7 @@ impl Server {
             kafka: consumer.as_ref().map(kafka::Consumer::handle),
             embedded,
             record_bytes_max: config.record_bytes_max,
+            intake: config.gateway.intake(),
         }));
         let couriers = hooks
             .into_iter()
@@ -314,20 +317,28 @@ fn embedded(positions: &BTreeMap<(Arc<str>, i32), i64>) -> BTreeMap<String, i64>
 /// Starts everything that listens, and the ticks.
 async fn listeners(config: &Config, app: &App, stop: &watch::Receiver<bool>) -> anyhow::Result<Vec<JoinHandle<()>>> {
     let mut listeners = listen::start(config, app, stop.clone()).await?;
+    let room = Budget::new(config.gateway.held_bytes);
     for syslog in &config.syslog {
         let listener = Listener {
             source: syslog.source.as_str().into(),
             gate: app.gate.clone(),
             clock: app.clock.clone(),
             record_bytes_max: config.record_bytes_max,
+            room: room.clone(),
             stop: stop.clone(),
         };
-        listeners.push(if syslog.udp {
-            listener.udp(syslog.listen).await?
-        } else {
-            listener.tcp(syslog.listen).await?
+        listeners.push(match &syslog.protocol {
+            Protocol::Udp => udp::listen(listener, syslog.listen).await?,
+            Protocol::Tcp => listener.tcp(syslog.listen, None).await?,
+            Protocol::Tls(tls) => listener.tcp(syslog.listen, Some(tls.clone())).await?,
         });
     }
+    listeners.extend(files::start(
+        config.files.clone(),
+        &config.data_dir,
+        app.clone(),
+        stop.clone(),
+    )?);
     listeners.push(tokio::spawn(tick(app.clone(), stop.clone())));
     Ok(listeners)
 }

@@ -15,6 +15,9 @@ use crate::auth::{Right, Role};
 pub struct TokenRequest {
     name: String,
     role: Role,
+    /// Of a shipper: the sources that it may send records of; none named: of any.
+    #[serde(default)]
+    sources: Vec<String>,
 }
 
 /// `POST /api/v1/tokens`: makes a token and shows it this once.
@@ -28,12 +31,12 @@ pub async fn create_token(
         .act(
             "token.create",
             &caller.name(),
-            json!({"name": asked.name, "role": asked.role}),
+            json!({"name": asked.name, "role": asked.role, "sources": asked.sources}),
         )
         .await?;
     let token = app
         .tokens
-        .create(&asked.name, asked.role, app.clock.now())
+        .create_for(&asked.name, asked.role, &asked.sources, app.clock.now())
         .map_err(|e| ApiError::bad_request(format!("{e:#}")))?;
     Ok(Json(json!({"name": asked.name, "role": asked.role, "token": token})))
 }

@@ -1,20 +1,46 @@
-//! The body of an ingest request: inflated within bounds, parted into records.
+//! The body of a request that ships records: read and inflated within bounds, parted into records.
 
+use std::fmt;
 use std::io::Read;
+use std::time::Duration;
 
-use bytes::Bytes;
+use axum::http::{HeaderMap, StatusCode, header};
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt as _;
+use serde::de::{Deserialize, Deserializer, SeqAccess, Visitor};
+use serde_json::value::RawValue;
+
+use super::held::{Budget, Full, Held, RECORD_COST_BYTES};
 
 /// Bytes that a request may carry, as sent.
 pub const BODY_BYTES_MAX: usize = 32 << 20;
 /// Bytes that a request may hold once inflated.
 pub const INFLATED_BYTES_MAX: usize = 64 << 20;
+/// Records that a request may hold.
+pub const RECORDS_MAX: usize = 200_000;
+/// How long a shipper may pause within a body.
+const PAUSE_MAX: Duration = Duration::from_secs(30);
+/// Bytes that are inflated between two looks at the budget.
+const STEP_BYTES: usize = 256 << 10;
+
+/// More records than [`RECORDS_MAX`].
+pub const TOO_MANY: BodyError = BodyError::TooMany { limit: RECORDS_MAX };
 
 /// Why a body was refused.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum BodyError {
+    /// Larger than allowed, as sent.
+    #[error("the body has more than {BODY_BYTES_MAX} bytes; send smaller batches")]
+    BodyTooLarge,
     /// Larger than allowed.
     #[error("the body holds more than {INFLATED_BYTES_MAX} bytes once inflated; send smaller batches")]
     TooLarge,
+    /// More records than allowed.
+    #[error("the body holds more than {limit} records; send smaller batches")]
+    TooMany {
+        /// The bound.
+        limit: usize,
+    },
     /// One record is larger than allowed.
     #[error("record {line} has {given} bytes, at most {limit} are kept; nothing of this request was kept")]
     RecordTooLarge {
@@ -34,46 +60,129 @@ pub enum BodyError {
     /// `application/json` that is not JSON.
     #[error("the body is not JSON ({0}); send one record a line as application/x-ndjson or text/plain")]
     Json(String),
+    /// The shipper closed the connection or paused too long.
+    #[error("the body did not come whole")]
+    Cut,
+    /// No room now.
+    #[error("not kept: {0}; send the same batch again")]
+    Full(#[from] Full),
+}
+
+impl BodyError {
+    /// The status that tells the shipper whose move it is.
+    pub fn status(&self) -> StatusCode {
+        match self {
+            BodyError::BodyTooLarge
+            | BodyError::TooLarge
+            | BodyError::TooMany { .. }
+            | BodyError::RecordTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            BodyError::Unknown(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            BodyError::Encoding(_) | BodyError::Json(_) => StatusCode::BAD_REQUEST,
+            BodyError::Cut => StatusCode::REQUEST_TIMEOUT,
+            BodyError::Full(_) => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+}
+
+/// A header's text; nothing where it is absent or no text.
+pub fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name).and_then(|v| v.to_str().ok())
+}
+
+/// Reads a body to its end, without inflating it.
+///
+/// # Errors
+/// [`BodyError`].
+pub async fn read(budget: &Budget, mut body: axum::body::Body) -> Result<(Held, Bytes), BodyError> {
+    let mut held = budget.share();
+    let mut whole = BytesMut::new();
+    while let Some(frame) = tokio::time::timeout(PAUSE_MAX, body.frame())
+        .await
+        .map_err(|_| BodyError::Cut)?
+    {
+        let Ok(data) = frame.map_err(|_| BodyError::Cut)?.into_data() else {
+            continue;
+        };
+        if whole.len() + data.len() > BODY_BYTES_MAX {
+            return Err(BodyError::BodyTooLarge);
+        }
+        held.grow(data.len())?;
+        whole.extend_from_slice(&data);
+    }
+    Ok((held, whole.freeze()))
+}
+
+/// Reads a body to its end and inflates it as its headers say.
+///
+/// # Errors
+/// [`BodyError`].
+pub async fn take(budget: &Budget, headers: &HeaderMap, body: axum::body::Body) -> Result<(Held, Bytes), BodyError> {
+    let encoding = text(headers, header::CONTENT_ENCODING.as_str()).map(str::to_owned);
+    let (held, body) = read(budget, body).await?;
+    work(held, move |held| inflate(body, encoding.as_deref(), held)).await
+}
+
+/// Does work that takes a while beside the runtime's threads.
+///
+/// # Errors
+/// The work's.
+pub async fn work<T: Send + 'static>(
+    mut held: Held,
+    work: impl FnOnce(&mut Held) -> Result<T, BodyError> + Send + 'static,
+) -> Result<(Held, T), BodyError> {
+    let done = tokio::task::spawn_blocking(move || work(&mut held).map(|t| (held, t)));
+    // A panic is a fault of ours; the shipper keeps its records.
+    done.await.map_err(|_| BodyError::Cut)?
 }
 
 /// Inflates a body.
 ///
 /// # Errors
-/// [`BodyError`]: the shipper's.
-pub fn inflate(body: Bytes, encoding: Option<&str>) -> Result<Bytes, BodyError> {
+/// [`BodyError`]: the shipper's, or there is no room.
+pub fn inflate(body: Bytes, encoding: Option<&str>, held: &mut Held) -> Result<Bytes, BodyError> {
     match encoding.unwrap_or("identity").trim().to_ascii_lowercase().as_str() {
         "" | "identity" => Ok(body),
-        "gzip" | "x-gzip" => bounded(flate2::read::MultiGzDecoder::new(&body[..]), "gzip"),
+        "gzip" | "x-gzip" => bounded(flate2::read::MultiGzDecoder::new(&body[..]), "gzip", held),
         "zstd" => {
-            let decoder = zstd::stream::read::Decoder::new(&body[..]).map_err(|_| BodyError::Encoding("zstd"))?;
-            bounded(decoder, "zstd")
+            let mut decoder = zstd::stream::read::Decoder::new(&body[..]).map_err(|_| BodyError::Encoding("zstd"))?;
+            // A window larger than all that may come out is not needed.
+            decoder.window_log_max(26).map_err(|_| BodyError::Encoding("zstd"))?;
+            bounded(decoder, "zstd", held)
         }
         other => Err(BodyError::Unknown(other.chars().take(40).collect())),
     }
 }
 
-fn bounded(from: impl Read, name: &'static str) -> Result<Bytes, BodyError> {
+fn bounded(mut from: impl Read, name: &'static str, held: &mut Held) -> Result<Bytes, BodyError> {
     let mut out = Vec::new();
-    from.take(INFLATED_BYTES_MAX as u64 + 1)
-        .read_to_end(&mut out)
-        .map_err(|_| BodyError::Encoding(name))?;
-    if out.len() > INFLATED_BYTES_MAX {
-        Err(BodyError::TooLarge)
-    } else {
-        Ok(out.into())
+    loop {
+        held.grow(STEP_BYTES)?;
+        let step = (&mut from).take(STEP_BYTES as u64).read_to_end(&mut out);
+        let n = step.map_err(|_| BodyError::Encoding(name))?;
+        if out.len() > INFLATED_BYTES_MAX {
+            return Err(BodyError::TooLarge);
+        }
+        if n < STEP_BYTES {
+            return Ok(out.into());
+        }
     }
 }
 
 /// Parts a body into records: the elements of a JSON array, one JSON value, or one record a line.
 ///
 /// # Errors
-/// [`BodyError`]: the shipper's.
-pub fn records(body: &Bytes, content_type: &str, record_bytes_max: usize) -> Result<Vec<Bytes>, BodyError> {
+/// [`BodyError`]: the shipper's, or there is no room.
+pub fn records(
+    body: &Bytes,
+    content_type: &str,
+    record_bytes_max: usize,
+    held: &mut Held,
+) -> Result<Vec<Bytes>, BodyError> {
     let kind = content_type.split(';').next().unwrap_or("").trim();
     let records = if kind.eq_ignore_ascii_case("application/json") {
-        json(body)?
+        json(body, held)?
     } else {
-        ingest::source::framing::lines(body)
+        lines(body, held)?
     };
     match records.iter().enumerate().find(|(_, r)| r.len() > record_bytes_max) {
         Some((line, r)) => Err(BodyError::RecordTooLarge {
@@ -85,21 +194,78 @@ pub fn records(body: &Bytes, content_type: &str, record_bytes_max: usize) -> Res
     }
 }
 
+/// One record a line; blank lines are none.
+///
+/// # Errors
+/// [`BodyError::TooMany`], or there is no room.
+pub fn lines(body: &Bytes, held: &mut Held) -> Result<Vec<Bytes>, BodyError> {
+    let most = memchr::memchr_iter(b'\n', body).count() + 1;
+    // Blank lines are cheap to send: they are passed over before anything is made of them.
+    if most > RECORDS_MAX {
+        let full = body.split(|b| *b == b'\n').filter(|l| !l.is_empty()).count();
+        if full > RECORDS_MAX {
+            return Err(TOO_MANY);
+        }
+    }
+    held.grow(most.min(RECORDS_MAX) * RECORD_COST_BYTES)?;
+    Ok(ingest::source::framing::lines(body))
+}
+
 /// An array's elements as they stand in the text, or the one value, or NDJSON by another name.
-fn json(body: &Bytes) -> Result<Vec<Bytes>, BodyError> {
+fn json(body: &Bytes, held: &mut Held) -> Result<Vec<Bytes>, BodyError> {
     let trimmed = body.trim_ascii();
     if trimmed.first() == Some(&b'[') {
-        let items: Vec<&serde_json::value::RawValue> =
-            serde_json::from_slice(trimmed).map_err(|e| BodyError::Json(e.to_string()))?;
+        let items: Few<'_> = serde_json::from_slice(trimmed).map_err(|e| BodyError::Json(e.to_string()))?;
+        if items.more {
+            return Err(TOO_MANY);
+        }
+        held.grow(items.values.len() * RECORD_COST_BYTES)?;
         return Ok(items
+            .values
             .iter()
-            .map(|i| Bytes::copy_from_slice(i.get().as_bytes()))
+            .map(|i| body.slice_ref(i.get().as_bytes()))
             .collect());
     }
-    let one: Result<&serde_json::value::RawValue, _> = serde_json::from_slice(trimmed);
+    let one: Result<&RawValue, _> = serde_json::from_slice(trimmed);
     match one {
-        Ok(value) => Ok(vec![Bytes::copy_from_slice(value.get().as_bytes())]),
-        Err(_) => Ok(ingest::source::framing::lines(body)),
+        Ok(value) => Ok(vec![body.slice_ref(value.get().as_bytes())]),
+        Err(_) => lines(body, held),
+    }
+}
+
+/// A JSON array's elements as they stand in the text, at most [`RECORDS_MAX`] of them.
+#[derive(Debug, Default)]
+pub struct Few<'a> {
+    /// The elements.
+    pub values: Vec<&'a RawValue>,
+    /// Whether there were more.
+    pub more: bool,
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Few<'a> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Few<'a>, D::Error> {
+        struct Elements;
+        impl<'de> Visitor<'de> for Elements {
+            type Value = Few<'de>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an array")
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Few<'de>, A::Error> {
+                let mut few = Few::default();
+                while let Some(value) = seq.next_element()? {
+                    if few.values.len() < RECORDS_MAX {
+                        few.values.push(value);
+                    } else {
+                        few.more = true;
+                    }
+                }
+                Ok(few)
+            }
+            fn visit_unit<E>(self) -> Result<Few<'de>, E> {
+                Ok(Few::default())
+            }
+        }
+        from.deserialize_any(Elements)
     }
 }
 
@@ -107,8 +273,13 @@ fn json(body: &Bytes) -> Result<Vec<Bytes>, BodyError> {
 mod tests {
     use super::*;
 
+    fn held() -> Held {
+        Budget::new(256 << 20).share()
+    }
+
     fn check(body: &str, content_type: &str) -> Vec<String> {
-        let records = records(&Bytes::copy_from_slice(body.as_bytes()), content_type, 64).unwrap();
+        let body = Bytes::copy_from_slice(body.as_bytes());
+        let records = records(&body, content_type, 64, &mut held()).unwrap();
         records
             .iter()
             .map(|r| String::from_utf8_lossy(r).into_owned())
@@ -136,15 +307,32 @@ mod tests {
     #[test]
     fn bombs_and_long_records_are_refused() {
         let bomb = zstd::encode_all(&vec![0u8; INFLATED_BYTES_MAX + 1][..], 3).unwrap();
-        assert_eq!(inflate(bomb.into(), Some("zstd")), Err(BodyError::TooLarge));
         assert_eq!(
-            inflate(Bytes::from_static(b"x"), Some("gzip")),
+            inflate(bomb.clone().into(), Some("zstd"), &mut held()),
+            Err(BodyError::TooLarge)
+        );
+        assert_eq!(
+            inflate(bomb.into(), Some("zstd"), &mut Budget::new(1 << 20).share()),
+            Err(BodyError::Full(Full))
+        );
+        assert_eq!(
+            inflate(Bytes::from_static(b"x"), Some("gzip"), &mut held()),
             Err(BodyError::Encoding("gzip"))
         );
         let long = Bytes::from(vec![b'x'; 65]);
         assert!(matches!(
-            records(&long, "text/plain", 64),
+            records(&long, "text/plain", 64, &mut held()),
             Err(BodyError::RecordTooLarge { line: 0, given: 65, .. })
         ));
+    }
+
+    #[test]
+    fn many_tiny_records_are_refused_before_they_are_made() {
+        let tiny = Bytes::from("a\n".repeat(RECORDS_MAX + 1));
+        assert_eq!(records(&tiny, "text/plain", 64, &mut held()), Err(TOO_MANY));
+        let blank = Bytes::from("\n".repeat(RECORDS_MAX + 1) + "a");
+        assert_eq!(records(&blank, "text/plain", 64, &mut held()).unwrap().len(), 1);
+        let array = Bytes::from(format!("[1{}]", ",1".repeat(RECORDS_MAX)));
+        assert_eq!(records(&array, "application/json", 64, &mut held()), Err(TOO_MANY));
     }
 }

@@ -6,18 +6,14 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use bytes::Bytes;
 use serde_json::json;
-use tokio::sync::Semaphore;
 
+use super::batch::Batch;
 use super::body::{self, BodyError};
 use crate::api::{ApiError, Authenticated};
 use crate::app::App;
 use crate::auth::Right;
 use crate::spine::Incoming;
-
-/// Requests that are held in memory at once; a further one is told to come again.
-static HELD: Semaphore = Semaphore::const_new(4);
 
 /// Takes a batch of records.
 pub async fn ingest(
@@ -28,64 +24,67 @@ pub async fn ingest(
     body: axum::body::Body,
 ) -> Result<Response, ApiError> {
     caller.demand(Right::Ship)?;
-    crate::config::check_source(&source).map_err(|e| ApiError::bad_request(e.to_string()))?;
-    if source == model::TOPIC_DOCKET {
-        return Err(ApiError::bad_request(
-            "source `docket` is reserved for Docket's own acts".to_owned(),
-        ));
-    }
-    let Ok(_held) = HELD.try_acquire() else {
-        return Ok(busy("4 requests are being taken already"));
+    check_shippable(&source).map_err(|e| ApiError::bad_request(e.to_string()))?;
+    caller.demand_source(&source)?;
+    let batch = Batch::of(&headers, &caller.name()).map_err(ApiError::bad_request)?;
+    let taken = take(&app, &headers, body).await;
+    let (held, records) = match taken {
+        Ok(taken) => taken,
+        Err(BodyError::Full(full)) => return Ok(busy(&full.to_string())),
+        Err(error) => return Err(ApiError::new(error.status(), error.to_string())),
     };
-    let text = |name: header::HeaderName| headers.get(name).and_then(|v| v.to_str().ok()).map(str::to_owned);
-    let body = axum::body::to_bytes(body, body::BODY_BYTES_MAX).await.map_err(|_| {
-        ApiError::too_large(format!(
-            "the body has more than {} bytes; send smaller batches",
-            body::BODY_BYTES_MAX
-        ))
-    })?;
-    let encoding = text(header::CONTENT_ENCODING);
-    let content_type = text(header::CONTENT_TYPE).unwrap_or_default();
-    let limit = app.record_bytes_max;
-    let records = tokio::task::spawn_blocking(move || {
-        let body = body::inflate(body, encoding.as_deref())?;
-        body::records(&body, &content_type, limit)
-    })
-    .await
-    .map_err(ApiError::internal)?
-    .map_err(refusal)?;
     let count = records.len();
-    let incoming = records
-        .into_iter()
-        .map(|r| incoming(&app, &source, &caller.name(), r))
-        .collect();
-    match app.gate.keep(incoming).await {
+    let (source, peer): (Arc<str>, Arc<str>) = (source.into(), caller.name().into());
+    let received_at = app.clock.now();
+    let incoming = records.into_iter().enumerate().map(|(place, payload)| Incoming {
+        source: source.clone(),
+        peer: Some(peer.clone()),
+        payload,
+        truncated: None,
+        received_at,
+        headers: batch.headers(place),
+    });
+    let kept = app.gate.keep(incoming.collect()).await;
+    drop(held);
+    match kept {
         Ok(()) => Ok(Json(json!({"accepted": count})).into_response()),
         Err(refused) => Ok(busy(&refused.to_string())),
     }
 }
 
-fn incoming(app: &App, source: &str, peer: &str, payload: Bytes) -> Incoming {
-    Incoming {
-        source: Arc::from(source),
-        peer: Some(Arc::from(peer)),
-        payload,
-        truncated: None,
-        received_at: app.clock.now(),
-        headers: Vec::new(),
-    }
+async fn take(
+    app: &App,
+    headers: &HeaderMap,
+    body: axum::body::Body,
+) -> Result<(super::held::Held, Vec<bytes::Bytes>), BodyError> {
+    let (held, body) = body::take(&app.intake.budget, headers, body).await?;
+    let content_type = body::text(headers, header::CONTENT_TYPE.as_str())
+        .unwrap_or_default()
+        .to_owned();
+    let limit = app.record_bytes_max;
+    body::work(held, move |held| body::records(&body, &content_type, limit, held)).await
 }
 
-fn refusal(error: BodyError) -> ApiError {
-    match error {
-        BodyError::TooLarge | BodyError::RecordTooLarge { .. } => ApiError::too_large(error.to_string()),
-        BodyError::Unknown(_) => ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, error.to_string()),
-        BodyError::Encoding(_) | BodyError::Json(_) => ApiError::bad_request(error.to_string()),
-    }
+/// A source's id that shippers may send to.
+///
+/// # Errors
+/// Says what an id may be.
+pub fn check_shippable(source: &str) -> anyhow::Result<()> {
+    crate::config::check_source(source)?;
+    anyhow::ensure!(
+        source != model::TOPIC_DOCKET,
+        "source `docket` is reserved for Docket's own acts"
+    );
+    Ok(())
+}
+
+/// Counts a request that was not kept.
+pub fn count_refused() {
+    metrics::counter!("docket_http_refused_total").increment(1);
 }
 
 fn busy(why: &str) -> Response {
-    metrics::counter!("docket_http_refused_total").increment(1);
+    count_refused();
     let body = Json(json!({"error": format!("not kept: {why}; send the same batch again")}));
     (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "1")], body).into_response()
 }

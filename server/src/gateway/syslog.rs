@@ -1,21 +1,22 @@
-//! Syslog over TCP and UDP (RFC 5424 and 3164; framings of RFC 6587).
+//! Syslog over TCP and TLS (RFC 5424 and 3164; framings of RFC 6587 and 5425).
 //!
-//! TCP reads on only when what was read is durable, so a slow disk slows the shipper. Syslog has no
-//! acknowledgement: what lies in the socket buffers when the process is killed is lost, as is any datagram
-//! that comes while nobody listens.
+//! A connection is read on only when what was read is durable, so a slow disk slows the shipper. Syslog has no
+//! acknowledgement: what lies in the socket buffers when the process is killed is lost.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use bytes::Bytes;
 use ingest::source::framing::{Decoder, Frame};
-use tokio::io::AsyncReadExt as _;
-use tokio::net::{TcpListener, TcpStream, UdpSocket};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
+use tokio::time::Instant;
 
 use super::Gate;
+use super::held::{Budget, Held};
+use super::tls::{self, Tls};
 use crate::clock::Clock;
 use crate::spine::Incoming;
 
@@ -23,8 +24,12 @@ use crate::spine::Incoming;
 const CONNECTIONS_MAX: usize = 512;
 /// Bytes read from a connection at once.
 const READ_BYTES: usize = 64 << 10;
-/// Datagrams that share one fsync.
-const DATAGRAMS_MAX: usize = 512;
+/// How long a connection that still sends is read on after the server was told to stop.
+const DRAIN_MAX: Duration = Duration::from_secs(5);
+/// How long a connection waits for room for its record.
+const ROOM_WAIT_MAX: Duration = Duration::from_secs(10);
+/// How long the end of a TLS session may take.
+const CLOSE_MAX: Duration = Duration::from_secs(1);
 
 /// What a listener needs.
 #[derive(Clone)]
@@ -37,6 +42,8 @@ pub struct Listener {
     pub clock: Clock,
     /// Bytes of one record that are kept.
     pub record_bytes_max: usize,
+    /// Room for records that have come in part, shared by all connections.
+    pub room: Budget,
     /// Turns true when the server stops.
     pub stop: watch::Receiver<bool>,
 }
@@ -46,21 +53,23 @@ impl Listener {
     ///
     /// # Errors
     /// The port cannot be had.
-    pub async fn tcp(self, address: SocketAddr) -> anyhow::Result<tokio::task::JoinHandle<()>> {
+    pub async fn tcp(self, address: SocketAddr, tls: Option<Tls>) -> anyhow::Result<tokio::task::JoinHandle<()>> {
+        let protocol = if tls.is_some() { "tls" } else { "tcp" };
         let listener = TcpListener::bind(address)
             .await
-            .with_context(|| format!("syslog/tcp on {address}"))?;
-        tracing::info!(address = %listener.local_addr()?, source = %self.source, "Listening for syslog over TCP.");
-        Ok(tokio::spawn(self.accept(listener)))
+            .with_context(|| format!("syslog/{protocol} on {address}"))?;
+        tracing::info!(address = %listener.local_addr()?, protocol, source = %self.source, "Listening for syslog.");
+        Ok(tokio::spawn(self.accept(listener, tls)))
     }
 
-    async fn accept(self, listener: TcpListener) {
+    async fn accept(self, listener: TcpListener, tls: Option<Tls>) {
         let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
         let mut connections = tokio::task::JoinSet::new();
         let mut stop = self.stop.clone();
         loop {
-            let Ok(slot) = slots.clone().acquire_owned().await else {
-                break;
+            let slot = tokio::select! {
+                Ok(slot) = slots.clone().acquire_owned() => slot,
+                _ = stop.wait_for(|s| *s) => break,
             };
             let accepted = tokio::select! {
                 accepted = listener.accept() => accepted,
@@ -69,9 +78,9 @@ impl Listener {
             while connections.try_join_next().is_some() {}
             match accepted {
                 Ok((stream, peer)) => {
-                    let listener = self.clone();
+                    let (listener, tls) = (self.clone(), tls.clone());
                     connections.spawn(async move {
-                        listener.connection(stream, peer).await;
+                        listener.serve(stream, peer, tls).await;
                         drop(slot);
                     });
                 }
@@ -84,102 +93,97 @@ impl Listener {
         while connections.join_next().await.is_some() {}
     }
 
-    async fn connection(mut self, mut stream: TcpStream, peer: SocketAddr) {
+    async fn serve(self, stream: TcpStream, address: SocketAddr, tls: Option<Tls>) {
+        let peer = address.ip().to_string();
+        let Some(tls) = tls else {
+            return self.connection(stream, peer.into()).await;
+        };
+        match tls.accept(stream).await {
+            Ok((stream, name)) => self.connection(stream, name.unwrap_or(peer).into()).await,
+            Err(error) => tls::refused(&error, address),
+        }
+    }
+
+    async fn connection(mut self, mut stream: impl AsyncRead + AsyncWrite + Unpin, peer: Arc<str>) {
         let mut decoder = Decoder::new(self.record_bytes_max);
         let mut buffer = vec![0; READ_BYTES];
+        let mut held = self.room.share();
+        let mut drain_until = None;
         loop {
             let read = tokio::select! {
                 biased;
-                read = stream.read(&mut buffer) => read,
+                read = stream.read(&mut buffer), if drain_until.is_none_or(|end| Instant::now() < end) => read,
                 _ = self.stop.wait_for(|s| *s) => Ok(0),
             };
-            let (mut frames, end) = match read {
-                Ok(0) => (Vec::new(), None),
+            if *self.stop.borrow() {
+                drain_until.get_or_insert_with(|| Instant::now() + DRAIN_MAX);
+            }
+            let (mut frames, mut end) = match read {
+                Ok(0) => (Vec::new(), true),
                 Ok(n) => match decoder.push(&buffer[..n]) {
-                    Ok(frames) => (frames, Some(())),
+                    Ok(frames) => {
+                        let full = self.hold(&mut held, n, frames.is_empty(), &peer).await;
+                        (frames, full)
+                    }
                     Err(error) => {
                         tracing::warn!(%error, %peer, "Connection closed: framing broken.");
                         metrics::counter!("docket_syslog_framing_errors_total").increment(1);
-                        (Vec::new(), None)
+                        (Vec::new(), true)
                     }
                 },
                 Err(error) => {
                     tracing::debug!(%error, %peer, "Connection lost.");
-                    (Vec::new(), None)
+                    (Vec::new(), true)
                 }
             };
-            if end.is_none() {
+            if end {
                 frames.extend(decoder.finish());
                 if let Some(broken) = decoder.broken() {
                     tracing::warn!(%broken, %peer, "The last message of a connection was cut short.");
                 }
             }
-            let records: Vec<_> = frames.into_iter().map(|f| self.incoming(f, peer)).collect();
+            let records: Vec<_> = frames.into_iter().map(|f| self.incoming(f, &peer)).collect();
             // The shipper has no other way to hear "not now": keep trying before reading on.
             while let Err(error) = self.gate.keep(records.clone()).await {
                 tracing::warn!(%error, %peer, "Records not kept, trying again.");
                 tokio::time::sleep(Duration::from_secs(1)).await;
                 if *self.stop.borrow() {
-                    return;
-                }
-            }
-            if end.is_none() {
-                return;
-            }
-        }
-    }
-
-    /// Binds a UDP port and serves it until the server stops. One datagram is one record.
-    ///
-    /// # Errors
-    /// The port cannot be had.
-    pub async fn udp(self, address: SocketAddr) -> anyhow::Result<tokio::task::JoinHandle<()>> {
-        let socket = UdpSocket::bind(address)
-            .await
-            .with_context(|| format!("syslog/udp on {address}"))?;
-        tracing::info!(address = %socket.local_addr()?, source = %self.source, "Listening for syslog over UDP.");
-        Ok(tokio::spawn(self.datagrams(socket)))
-    }
-
-    async fn datagrams(mut self, socket: UdpSocket) {
-        let mut buffer = vec![0; 65_536];
-        loop {
-            let first = tokio::select! {
-                first = socket.recv_from(&mut buffer) => first,
-                _ = self.stop.wait_for(|s| *s) => return,
-            };
-            let mut records = Vec::new();
-            let mut next = first;
-            while let Ok((n, peer)) = next {
-                // JumpServer ends each datagram with one NUL byte.
-                let payload = buffer[..n].strip_suffix(b"\0").unwrap_or(&buffer[..n]);
-                if !payload.is_empty() {
-                    records.push(self.incoming(
-                        Frame {
-                            payload: Bytes::copy_from_slice(payload),
-                            truncated: None,
-                        },
-                        peer,
-                    ));
-                }
-                if records.len() >= DATAGRAMS_MAX {
+                    end = true;
                     break;
                 }
-                next = socket.try_recv_from(&mut buffer);
             }
-            let count = records.len() as u64;
-            metrics::counter!("docket_udp_datagrams_total").increment(count);
-            if let Err(error) = self.gate.keep(records).await {
-                tracing::error!(%error, count, "Datagrams lost.");
-                metrics::counter!("docket_udp_lost_total").increment(count);
+            if end {
+                break;
             }
         }
+        let _ = tokio::time::timeout(CLOSE_MAX, stream.shutdown()).await;
     }
 
-    fn incoming(&self, frame: Frame, peer: SocketAddr) -> Incoming {
+    /// Accounts for what the decoder holds of a record that has not come whole. Returns whether the connection must
+    /// end, because so many others hold some that there was no room for it.
+    async fn hold(&self, held: &mut Held, read: usize, grows: bool, peer: &str) -> bool {
+        if !grows {
+            // A record ended within what was read: at most that much is of the next one.
+            held.shrink_to(0);
+        }
+        let more = read.min(self.record_bytes_max.saturating_sub(held.bytes()));
+        let full = held.grow_within(more, ROOM_WAIT_MAX).await.is_err();
+        if full {
+            metrics::counter!("docket_syslog_no_room_total").increment(1);
+            tracing::warn!(
+                peer,
+                held = held.bytes(),
+                "Connection closed: no room for its record; what came of it is kept."
+            );
+        }
+        full
+    }
+
+    /// A record of this listener.
+    pub fn incoming(&self, frame: Frame, peer: &Arc<str>) -> Incoming {
         Incoming {
             source: self.source.clone(),
-            peer: Some(peer.ip().to_string().into()),
+            peer: Some(peer.clone()),
             payload: frame.payload,
             truncated: frame.truncated,
             received_at: self.clock.now(),

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use model::{Millis, Truncation};
 use rdkafka::Message;
 use rdkafka::client::ClientContext;
@@ -132,6 +133,22 @@ impl KafkaProducer {
         payload: &[u8],
         truncated: Option<&Truncation>,
     ) -> Result<Ack, ProduceError> {
+        self.send_with(topic, peer, received_at, payload, truncated, &[]).await
+    }
+
+    /// Hands over a record with headers of its own, which stand before ours; see [`KafkaProducer::send`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn send_with(
+        &self,
+        topic: &str,
+        peer: Option<&str>,
+        received_at: Millis,
+        payload: &[u8],
+        truncated: Option<&Truncation>,
+        own: &[(String, Bytes)],
+    ) -> Result<Ack, ProduceError> {
         let cost = (payload.len() + RECORD_COST_BYTES).min(self.in_flight_bytes_max);
         let cost = u32::try_from(cost).unwrap_or(u32::MAX);
         let room = self
@@ -148,7 +165,7 @@ impl KafkaProducer {
         });
         let mut record: BaseRecord<'_, str, [u8], Box<Waiting>> = BaseRecord::with_opaque_to(topic, waiting)
             .payload(payload)
-            .headers(headers(peer, received_at, truncated));
+            .headers(headers(peer, received_at, truncated, own));
         if let Some(peer) = peer {
             record = record.key(peer);
         }
@@ -255,14 +272,25 @@ fn config(settings: &ProducerSettings) -> Result<ClientConfig, KafkaError> {
     Ok(config)
 }
 
-fn headers(peer: Option<&str>, received_at: Millis, truncated: Option<&Truncation>) -> OwnedHeaders {
+fn headers(
+    peer: Option<&str>,
+    received_at: Millis,
+    truncated: Option<&Truncation>,
+    own: &[(String, Bytes)],
+) -> OwnedHeaders {
+    let before = own.iter().fold(OwnedHeaders::new(), |headers, (key, value)| {
+        headers.insert(Header {
+            key,
+            value: Some(value.as_ref()),
+        })
+    });
     let with = |headers: OwnedHeaders, key: &str, value: &str| {
         headers.insert(Header {
             key,
             value: Some(value),
         })
     };
-    let mut headers = with(OwnedHeaders::new(), HEADER_RECEIVED_AT, &received_at.0.to_string());
+    let mut headers = with(before, HEADER_RECEIVED_AT, &received_at.0.to_string());
     if let Some(peer) = peer {
         headers = with(headers, HEADER_PEER, peer);
     }

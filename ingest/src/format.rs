@@ -15,12 +15,15 @@ pub mod action_trail;
 pub mod base_event;
 pub mod docket_acts;
 pub mod error_log;
+mod host;
 mod http;
 pub mod json_lines;
 pub mod jumpserver;
+pub mod linux_auditd;
 pub mod linux_auth;
 pub mod nginx_json;
 pub mod syslog_other;
+pub mod systemd_journal;
 pub mod web_audit;
 
 /// Every format, in order of detection: the first one with the highest score wins.
@@ -32,6 +35,8 @@ pub static FORMATS: &[&Format] = &[
     &nginx_json::FORMAT,
     &access_log::FORMAT,
     &error_log::FORMAT,
+    &linux_auditd::FORMAT,
+    &systemd_journal::FORMAT,
     &linux_auth::FORMAT,
     &syslog_other::FORMAT,
     &json_lines::FORMAT,

@@ -55,10 +55,14 @@ pub(crate) fn read(input: &mut Input<'_>) -> Result<Vec<Event>, Quarantine> {
         input = &part;
     }
     let line = Line::new(input, &envelope);
-    if let Some(found) = linux_auth::events(&line).or_else(|| web(&line)) {
-        return Ok(found);
-    }
-    Ok(vec![other(&line, &envelope)])
+    Ok(of_line(&line, &envelope))
+}
+
+/// The events of a line whose envelope is known; never none.
+pub(crate) fn of_line(line: &Line<'_>, envelope: &Envelope<'_>) -> Vec<Event> {
+    linux_auth::events(line)
+        .or_else(|| web(line))
+        .unwrap_or_else(|| vec![other(line, envelope)])
 }
 
 fn flagged<'a>(input: &'a Input<'_>, flag: &'static str) -> Input<'a> {

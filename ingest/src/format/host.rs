@@ -1,0 +1,36 @@
+//! The host that a record tells of.
+
+use crate::builder::EventBuilder;
+
+/// Puts a host at `device`, and as the account register's system `host:<name>`; where it is not known, `device.name`
+/// is `-`, because the classes of category 1 demand a device.
+pub(crate) fn device(b: &mut EventBuilder<'_>, host: Option<&str>) {
+    match host.map(str::trim).filter(|h| !h.is_empty() && *h != "-") {
+        Some(host) => {
+            b.host("device", host);
+            b.system(&format!("host:{host}"));
+        }
+        None => {
+            b.set("device.name", "-");
+        }
+    }
+    b.set("device.type_id", 0).set("device.type", "Unknown");
+}
+
+/// The last part of a path, of either kind of system; the whole where there is none.
+pub(crate) fn file_name(path: &str) -> &str {
+    let end = path.trim_end_matches(['/', '\\']);
+    end.rsplit(['/', '\\']).next().filter(|n| !n.is_empty()).unwrap_or(path)
+}
+
+/// Puts a file with its name and type at `object`.
+pub(crate) fn file(b: &mut EventBuilder<'_>, object: &str, path: &str, folder: bool) {
+    if path.is_empty() {
+        return;
+    }
+    let (id, kind) = if folder { (2, "Folder") } else { (1, "Regular File") };
+    b.set(&format!("{object}.path"), path)
+        .set(&format!("{object}.name"), file_name(path))
+        .set(&format!("{object}.type_id"), id)
+        .set(&format!("{object}.type"), kind);
+}

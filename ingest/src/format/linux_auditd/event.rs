@@ -1,0 +1,654 @@
+//! Events of the lines of one id.
+
+use model::Event;
+use serde_json::{Value, json};
+
+use super::merged::{Merged, PathItem, Socket, command_line, number};
+use super::syscall;
+use crate::builder::EventBuilder;
+use crate::class::{self, Class};
+use crate::command_line::simple_commands;
+use crate::format::Input;
+use crate::format::host;
+use crate::format::linux_auth::DETAIL;
+
+/// A program that changes from one user to another.
+const SWITCHERS: &[&str] = &["su", "runuser", "sudo", "pkexec", "doas"];
+/// Programs whose sessions are jobs, not people.
+const SCHEDULERS: &[&str] = &["cron", "crond", "atd", "anacron"];
+
+/// The events of the lines of one id; never none.
+pub(super) fn events(input: &Input<'_>, lines: &Merged<'_>) -> Vec<Event> {
+    let maker = Maker { input, lines };
+    let kind = &*lines.main().kind;
+    let built = match kind {
+        "SYSCALL" | "EXECVE" | "PATH" => maker.call(),
+        "USER_CMD" => return maker.sudo(),
+        "USER_LOGIN" => maker.logon(),
+        "USER_LOGOUT" | "USER_END" => maker.logoff(kind),
+        "USER_AUTH" | "USER_ACCT" | "USER_START" | "USER_ERR" | "CRED_ACQ" | "CRED_REFR" | "CRED_DISP" => {
+            maker.step(kind)
+        }
+        "LOGIN" => maker.login_uid(),
+        "ADD_USER" | "DEL_USER" | "USER_CHAUTHTOK" | "ACCT_LOCK" | "ACCT_UNLOCK" | "USER_MGMT" => maker.account(kind),
+        "ADD_GROUP" | "DEL_GROUP" | "GRP_CHAUTHTOK" | "GRP_MGMT" => maker.group(kind),
+        "ROLE_ASSIGN" | "ROLE_REMOVE" => maker.role(kind),
+        "CONFIG_CHANGE" | "DAEMON_START" | "DAEMON_END" | "DAEMON_ABORT" | "DAEMON_CONFIG" | "DAEMON_ROTATE"
+        | "DAEMON_RESUME" | "DAEMON_ACCEPT" | "DAEMON_CLOSE" => maker.audit_state(kind),
+        "SERVICE_START" | "SERVICE_STOP" | "SYSTEM_BOOT" | "SYSTEM_SHUTDOWN" => maker.lifecycle(kind),
+        _ => maker.other(kind),
+    };
+    vec![built.finish()]
+}
+
+struct Maker<'a, 'i> {
+    input: &'i Input<'a>,
+    lines: &'i Merged<'i>,
+}
+
+impl<'a> Maker<'a, '_> {
+    /// What every event has.
+    fn event(&self, class: &'static Class, activity: u8) -> EventBuilder<'a> {
+        let mut b = EventBuilder::new(self.input, class, activity, "Linux", "auditd");
+        let id = self.lines.id();
+        let text = id.to_string();
+        let uid = match id.node.as_str() {
+            "" => text.clone(),
+            node => format!("{node}/{text}"),
+        };
+        b.time(id.time)
+            .original_time(text.split(':').next().unwrap_or(""), None)
+            .original_uid(&uid)
+            .metadata("correlation_uid", uid.as_str())
+            .metadata("log_name", "audit");
+        host::device(&mut b, Some(id.node.as_str()));
+        if self.lines.is_partial() {
+            b.label("auditd.partial");
+        }
+        let category = match class.uid {
+            1007 => "process_creation",
+            3002 => "authentication",
+            4001 => "network_connection",
+            1001 if activity == 1 => "file_event",
+            _ => "log",
+        };
+        b.logsource("linux", category, "auditd");
+        b.native(self.lines.native());
+        b.set("metadata.event_code", &*self.lines.main().kind);
+        self.unmapped(&mut b);
+        b
+    }
+
+    /// The fields that have no home in OCSF, under their own names.
+    fn unmapped(&self, b: &mut EventBuilder<'_>) {
+        const MAPPED: &[&str] = &[
+            "pid",
+            "ppid",
+            "auid",
+            "exe",
+            "comm",
+            "cwd",
+            "res",
+            "acct",
+            "hostname",
+            "addr",
+            "terminal",
+            "tty",
+            "cmd",
+            "proctitle",
+            "success",
+            "data",
+            "argc",
+            "items",
+            "arch",
+            "syscall",
+        ];
+        for record in &self.lines.records {
+            if matches!(&*record.kind, "EXECVE" | "PATH" | "EOE") {
+                continue;
+            }
+            for (key, _) in &record.fields {
+                if !MAPPED.contains(&&**key)
+                    && let Some(value) = record.get(key)
+                {
+                    b.unmapped(key, value.replace(['\0', '\u{1}'], " "));
+                }
+            }
+        }
+    }
+
+    /// `res=success`, `res=1`, `success=yes`.
+    fn succeeded(&self) -> Option<bool> {
+        let result = self.lines.get("res").or_else(|| self.lines.get("success"))?;
+        Some(matches!(result, "success" | "yes" | "1"))
+    }
+
+    fn outcome(&self, b: &mut EventBuilder<'_>) {
+        if let Some(success) = self.succeeded() {
+            b.success(success);
+            if !success {
+                b.set_some("status_code", self.lines.get("exit"));
+            }
+        }
+    }
+
+    /// Who did it: the login uid, the session, the terminal.
+    fn actor(&self, b: &mut EventBuilder<'_>) {
+        let lines = self.lines;
+        b.set_some("actor.user.name", lines.translated("AUID").filter(|n| *n != "unset"));
+        b.set_some("actor.user.uid", lines.get("auid"));
+        b.set_some("actor.session.uid", lines.get("ses"));
+        b.set_some(
+            "actor.session.terminal",
+            lines.get("tty").or_else(|| lines.get("terminal")),
+        );
+    }
+
+    /// The process that wrote the record, as the actor's.
+    fn acting_process(&self, b: &mut EventBuilder<'_>) {
+        let lines = self.lines;
+        let Some(pid) = number(lines.get("pid")) else { return };
+        b.set("actor.process.pid", pid);
+        if let Some(exe) = lines.get("exe") {
+            b.set("actor.process.name", host::file_name(exe));
+            host::file(b, "actor.process.file", exe, false);
+        } else {
+            b.set_some("actor.process.name", lines.get("comm"));
+        }
+    }
+
+    /// The account that it was done as or on: `acct=`, else the `id=`.
+    fn account_name(&self) -> (Option<&str>, Option<&str>) {
+        let translated = self.lines.translated("ID").filter(|n| *n != "unset");
+        (self.lines.get("acct").or(translated), self.lines.get("id"))
+    }
+
+    fn user(&self, b: &mut EventBuilder<'_>) {
+        let (name, uid) = self.account_name();
+        b.set_some("user.name", name);
+        b.set_some("user.uid", uid);
+        if name.is_none() && uid.is_none() {
+            b.set("user.name", "-");
+        }
+    }
+
+    /// Where the person sits.
+    fn source(&self, b: &mut EventBuilder<'_>) {
+        for name in ["addr", "hostname"] {
+            if let Some(place) = self.lines.get(name)
+                && !b.has("src_endpoint")
+            {
+                b.host("src_endpoint", place);
+            }
+        }
+    }
+
+    fn program(&self) -> &str {
+        self.lines
+            .get("exe")
+            .map(host::file_name)
+            .or_else(|| self.lines.get("comm"))
+            .unwrap_or("auditd")
+    }
+
+    fn authentication(&self, activity: u8) -> EventBuilder<'a> {
+        let mut b = self.event(&class::AUTHENTICATION, activity);
+        self.outcome(&mut b);
+        self.user(&mut b);
+        self.source(&mut b);
+        self.acting_process(&mut b);
+        b.set("service.name", self.program());
+        b.set_some("session.uid", self.lines.get("ses"));
+        b.set_some("session.terminal", self.lines.get("terminal"));
+        if b.has("src_endpoint") {
+            b.set("is_remote", true);
+        }
+        if !self.lines.id().node.is_empty() {
+            b.host("dst_endpoint", &self.lines.id().node);
+        }
+        b
+    }
+
+    fn logon(&self) -> EventBuilder<'a> {
+        self.authentication(1)
+    }
+
+    fn logoff(&self, kind: &str) -> EventBuilder<'a> {
+        let mut b = self.authentication(2);
+        // Of a session with a terminal sshd writes both.
+        if kind == "USER_LOGOUT" || self.program() == "sudo" {
+            b.label(DETAIL);
+        }
+        b
+    }
+
+    fn step(&self, kind: &str) -> EventBuilder<'a> {
+        let program = self.program();
+        let is_switch = SWITCHERS.contains(&program);
+        let activity = match kind {
+            "CRED_DISP" => 2,
+            _ if is_switch => 7,
+            _ => 1,
+        };
+        let mut b = self.authentication(activity);
+        if activity == 7 {
+            let (id, name) = match program {
+                "sudo" => (2, "Impersonate"),
+                _ => (1, "Substitute User"),
+            };
+            b.set("account_switch_type_id", id).set("account_switch_type", name);
+            self.actor(&mut b);
+        }
+        if SCHEDULERS.contains(&program) {
+            b.set("logon_type_id", 4).set("logon_type", "Batch");
+        }
+        let stands_for_it = is_switch
+            && program != "sudo"
+            && (kind == "USER_START" || kind == "USER_AUTH" && self.succeeded() == Some(false));
+        if !stands_for_it {
+            b.label(DETAIL);
+        }
+        b
+    }
+
+    /// The kernel's own record that a process's login uid was set.
+    fn login_uid(&self) -> EventBuilder<'a> {
+        let mut b = self.authentication(1);
+        let lines = self.lines;
+        let uid = lines.get("auid").or_else(|| lines.get("new-auid"));
+        if let Some(uid) = uid {
+            // No account is named.
+            b.set("user", json!({"uid": uid}));
+            b.set_some("user.name", lines.translated("AUID"));
+        }
+        b.label(DETAIL);
+        b
+    }
+
+    /// sudo: the change of user, and the command.
+    fn sudo(&self) -> Vec<Event> {
+        let lines = self.lines;
+        let command = lines.get("cmd").unwrap_or("");
+        let mut switch = self.event(&class::AUTHENTICATION, 7);
+        switch
+            .set("account_switch_type_id", 2)
+            .set("account_switch_type", "Impersonate");
+        // The record does not say as whom; sudo's own line does.
+        switch.set("user.name", lines.get("acct").unwrap_or("-"));
+        switch.set("service.name", "sudo").set("is_remote", false);
+        switch.unmapped("command", command);
+        let mut events = Vec::new();
+        for mut b in [Some(switch), self.sudo_command(command)].into_iter().flatten() {
+            self.outcome(&mut b);
+            self.actor(&mut b);
+            if self.succeeded() == Some(false) {
+                b.control(2, 2);
+            }
+            if !b.has("actor.user") {
+                b.set("actor.user.name", "-");
+            }
+            events.push(b.finish());
+        }
+        events
+    }
+
+    fn sudo_command(&self, command: &str) -> Option<EventBuilder<'a>> {
+        if command.is_empty() {
+            return None;
+        }
+        let mut b = self.event(&class::PROCESS_ACTIVITY, 1);
+        let program = command.split(' ').next().unwrap_or("");
+        b.set("process.uid", self.lines.id().to_string())
+            .set("process.cmd_line", command)
+            .set("process.name", host::file_name(program));
+        if program.starts_with('/') {
+            host::file(&mut b, "process.file", program, false);
+        }
+        b.set_some("process.working_directory", self.lines.get("cwd"));
+        self.acting_process(&mut b);
+        b.commands(simple_commands(command));
+        let mut native = self.lines.native();
+        for (name, value) in [
+            ("CommandLine", command),
+            ("Image", program),
+            ("ParentImage", self.lines.get("exe").unwrap_or("/usr/bin/sudo")),
+        ] {
+            native.insert(name.to_owned(), value.into());
+        }
+        b.native(native);
+        Some(b)
+    }
+
+    fn account(&self, kind: &str) -> EventBuilder<'a> {
+        let operation = self.lines.get("op").unwrap_or("");
+        let (name, uid) = self.account_name();
+        let in_group = self.lines.get("grp").is_some();
+        let (class, activity) = match kind {
+            "ADD_USER" => (&class::ACCOUNT_CHANGE, 1),
+            "DEL_USER" => (&class::ACCOUNT_CHANGE, 6),
+            "ACCT_LOCK" => (&class::ACCOUNT_CHANGE, 9),
+            "ACCT_UNLOCK" => (&class::ACCOUNT_CHANGE, 12),
+            "USER_CHAUTHTOK" => {
+                let own = self.lines.translated("AUID").is_some_and(|a| Some(a) == name)
+                    || uid.is_some() && uid == self.lines.get("auid");
+                (&class::ACCOUNT_CHANGE, if own { 3 } else { 4 })
+            }
+            _ if in_group && operation.contains("add") => (&class::GROUP_MANAGEMENT, 3),
+            _ if in_group && (operation.contains("delete") || operation.contains("remov")) => {
+                (&class::GROUP_MANAGEMENT, 4)
+            }
+            _ if operation.contains("unlock") => (&class::ACCOUNT_CHANGE, 12),
+            _ if operation.contains("lock") => (&class::ACCOUNT_CHANGE, 9),
+            _ => (&class::ACCOUNT_CHANGE, 99),
+        };
+        let mut b = self.event(class, activity);
+        if activity == 99 && !operation.is_empty() {
+            b.set("activity_name", operation);
+        }
+        if class.uid == class::GROUP_MANAGEMENT.uid {
+            b.set_some("group.name", self.lines.get("grp"));
+        }
+        self.user(&mut b);
+        self.done_by(&mut b);
+        b
+    }
+
+    /// Result, actor and place of an administrative act.
+    fn done_by(&self, b: &mut EventBuilder<'_>) {
+        self.outcome(b);
+        self.actor(b);
+        self.acting_process(b);
+        if class_has_source(b.class_uid()) {
+            self.source(b);
+        }
+    }
+
+    fn group(&self, kind: &str) -> EventBuilder<'a> {
+        let operation = self.lines.get("op").unwrap_or("");
+        let activity = match kind {
+            "ADD_GROUP" => 6,
+            "DEL_GROUP" => 5,
+            _ if operation.contains("add-user") => 3,
+            _ if operation.contains("delete-user") => 4,
+            _ => 99,
+        };
+        let mut b = self.event(&class::GROUP_MANAGEMENT, activity);
+        if activity == 99 && !operation.is_empty() {
+            b.set("activity_name", operation);
+        }
+        let name = self.lines.get("grp").or_else(|| self.lines.get("acct"));
+        b.set_some("group.name", name);
+        b.set_some("group.uid", self.lines.get("id").or_else(|| self.lines.get("gid")));
+        if !b.has("group") {
+            b.set("group.name", "-");
+        }
+        self.done_by(&mut b);
+        b
+    }
+
+    fn role(&self, kind: &str) -> EventBuilder<'a> {
+        let mut b = self.event(&class::USER_ACCESS, if kind == "ROLE_ASSIGN" { 1 } else { 2 });
+        let role = self
+            .lines
+            .get(if kind == "ROLE_ASSIGN" { "new-role" } else { "old-role" })
+            .or_else(|| self.lines.get("new-seuser"))
+            .unwrap_or("-");
+        b.set("privileges", vec![role]);
+        self.user(&mut b);
+        self.done_by(&mut b);
+        b
+    }
+
+    /// What happens to auditing itself.
+    fn audit_state(&self, kind: &str) -> EventBuilder<'a> {
+        let lines = self.lines;
+        let (activity, name) = match (kind, lines.get("audit_enabled")) {
+            ("CONFIG_CHANGE", Some("0")) => (10, ""),
+            ("CONFIG_CHANGE", Some(_)) => (9, ""),
+            ("DAEMON_START" | "DAEMON_RESUME", _) => (6, ""),
+            ("DAEMON_END" | "DAEMON_ABORT", _) => (7, ""),
+            ("DAEMON_ROTATE", _) => (5, ""),
+            ("CONFIG_CHANGE", _) => (99, lines.get("op").unwrap_or("Change configuration")),
+            _ => (99, kind),
+        };
+        let mut b = self.event(&class::EVENT_LOG_ACTIVITY, activity);
+        b.set("activity_name", name)
+            .set("log_name", "audit")
+            .set("log_provider", "auditd");
+        self.done_by(&mut b);
+        if kind == "DAEMON_ABORT" {
+            b.success(false);
+        }
+        // Whoever hides switches this off first.
+        if matches!(activity, 7 | 10) {
+            b.severity(3);
+        }
+        b
+    }
+
+    fn lifecycle(&self, kind: &str) -> EventBuilder<'a> {
+        let start = matches!(kind, "SERVICE_START" | "SYSTEM_BOOT");
+        let mut b = self.event(&class::APPLICATION_LIFECYCLE, if start { 3 } else { 4 });
+        b.set("app.name", self.lines.get("unit").unwrap_or("system"));
+        b.set_some("app.vendor_name", Some("Linux"));
+        self.outcome(&mut b);
+        self.actor(&mut b);
+        self.acting_process(&mut b);
+        b
+    }
+
+    /// What the kernel's security modules and its own alarms say.
+    fn other(&self, kind: &str) -> EventBuilder<'a> {
+        let lines = self.lines;
+        let main = lines.main();
+        let mut b = self.event(&class::BASE_EVENT, 99);
+        b.set("activity_name", kind).set("message", main.text);
+        let denied = main.get("apparmor") == Some("DENIED") || main.text.contains("avc:  denied");
+        if denied {
+            b.success(false);
+        } else {
+            self.outcome(&mut b);
+        }
+        if kind.starts_with("ANOM_") || kind.starts_with("INTEGRITY_") {
+            b.severity(3);
+        }
+        self.actor(&mut b);
+        self.acting_process(&mut b);
+        if kind == "PROCTITLE"
+            && let Some(title) = lines.title()
+        {
+            b.unmapped("proctitle", command_line(&title));
+        }
+        if matches!(kind, "TTY" | "USER_TTY") {
+            // The keystrokes, which may be a password; the text of the line has them as hex.
+            b.set("message", "").label("auditd.keystrokes");
+        }
+        b
+    }
+
+    /// A system call.
+    fn call(&self) -> EventBuilder<'a> {
+        let lines = self.lines;
+        let call = lines.syscall().unwrap_or("");
+        if matches!(call, "execve" | "execveat") || call.is_empty() && lines.of("EXECVE").is_some() {
+            return self.execution();
+        }
+        if matches!(call, "connect" | "accept" | "accept4" | "bind" | "listen" | "sendto")
+            && let Some(socket) = lines.socket()
+        {
+            return self.network(call, &socket);
+        }
+        let paths = lines.paths();
+        let files: Vec<PathItem<'_>> = paths.iter().copied().filter(|p| p.nametype != "PARENT").collect();
+        let activity = syscall::file_activity(call);
+        let file = match activity {
+            // The name that is gone; the new one is the result.
+            Some(4 | 5) => files.iter().find(|p| p.nametype == "DELETE").or(files.first()),
+            _ => files.iter().find(|p| p.nametype == "CREATE").or(files.first()),
+        };
+        if let Some(file) = file.or(paths.last())
+            && (activity.is_some() || call.is_empty())
+        {
+            return self.file(call, file, &files);
+        }
+        let mut b = self.event(&class::BASE_EVENT, 99);
+        b.set("activity_name", if call.is_empty() { "SYSCALL" } else { call });
+        self.outcome(&mut b);
+        self.actor(&mut b);
+        self.acting_process(&mut b);
+        b
+    }
+
+    fn execution(&self) -> EventBuilder<'a> {
+        let lines = self.lines;
+        let mut b = self.event(&class::PROCESS_ACTIVITY, 1);
+        let arguments = lines
+            .arguments()
+            .map(|(arguments, _)| command_line(&arguments))
+            .or_else(|| lines.of("EXECVE")?.get("ARGV_STR").map(str::to_owned));
+        let command = match arguments {
+            Some(command) => command,
+            None => lines.title().map(|t| command_line(&t)).unwrap_or_default(),
+        };
+        match number(lines.get("pid")) {
+            Some(pid) => drop(b.set("process.pid", pid)),
+            None => drop(b.set("process.uid", lines.id().to_string())),
+        }
+        b.set("process.cmd_line", command.as_str());
+        // Of a call that failed `exe` is the caller.
+        let image = lines
+            .get("exe")
+            .filter(|_| self.succeeded() != Some(false))
+            .or_else(|| lines.paths().first().map(|p| p.name));
+        let program = image.unwrap_or_else(|| command.split(' ').next().unwrap_or(""));
+        b.set("process.name", host::file_name(program));
+        if let Some(image) = image {
+            host::file(&mut b, "process.file", image, false);
+        }
+        b.set_some("process.working_directory", lines.get("cwd"));
+        b.set_some("process.parent_process.pid", number(lines.get("ppid")));
+        b.set_some(
+            "process.user.name",
+            lines.translated("EUID").or_else(|| lines.translated("UID")),
+        );
+        b.set_some("process.user.uid", lines.get("euid").or_else(|| lines.get("uid")));
+        b.set_some("process.session.uid", lines.get("ses"));
+        self.outcome(&mut b);
+        self.actor(&mut b);
+        match number(lines.get("ppid")) {
+            Some(parent) => drop(b.set("actor.process.pid", parent)),
+            None if !b.has("actor.user") => drop(b.set("actor.user.name", "-")),
+            None => {}
+        }
+        if !command.is_empty() {
+            b.commands(simple_commands(&command));
+        }
+        let mut native = lines.native();
+        let user = lines
+            .translated("EUID")
+            .or_else(|| lines.translated("UID"))
+            .or_else(|| lines.get("euid"));
+        for (name, value) in [
+            ("CommandLine", Some(command.as_str())),
+            ("Image", image),
+            ("User", user),
+            ("CurrentDirectory", lines.get("cwd")),
+            ("LogonId", lines.get("ses")),
+            ("ProcessId", lines.get("pid")),
+        ] {
+            if let Some(value) = value.filter(|v| !v.is_empty()) {
+                native.insert(name.to_owned(), value.into());
+            }
+        }
+        b.native(native);
+        b
+    }
+
+    fn file(&self, call: &str, file: &PathItem<'_>, files: &[PathItem<'_>]) -> EventBuilder<'a> {
+        let lines = self.lines;
+        let activity = match syscall::file_activity(call) {
+            Some(14) if file.nametype == "CREATE" => 1,
+            Some(activity) => activity,
+            None => match file.nametype {
+                "CREATE" => 1,
+                "DELETE" => 4,
+                _ => 0,
+            },
+        };
+        let mut b = self.event(&class::FILE_ACTIVITY, activity);
+        let path = absolute(lines.get("cwd"), file.name);
+        host::file(&mut b, "file", &path, file.is_folder);
+        if activity == 5
+            && let Some(result) = files.iter().find(|p| p.nametype == "CREATE")
+        {
+            host::file(
+                &mut b,
+                "file_result",
+                &absolute(lines.get("cwd"), result.name),
+                result.is_folder,
+            );
+        }
+        b.unmapped("syscall", call);
+        let names: Vec<Value> = lines.paths().iter().map(|p| p.name.into()).collect();
+        b.unmapped("paths", names);
+        self.outcome(&mut b);
+        self.actor(&mut b);
+        self.acting_process(&mut b);
+        if !b.has("actor") {
+            b.set("actor.user.name", "-");
+        }
+        let mut native = lines.native();
+        native.insert("TargetFilename".to_owned(), path.into());
+        if let Some(exe) = lines.get("exe") {
+            native.insert("Image".to_owned(), exe.into());
+        }
+        b.native(native);
+        b
+    }
+
+    fn network(&self, call: &str, socket: &Socket) -> EventBuilder<'a> {
+        let (activity, end) = match call {
+            "bind" | "listen" => (7, "dst_endpoint"),
+            "accept" | "accept4" => (1, "src_endpoint"),
+            "sendto" => (6, "dst_endpoint"),
+            _ => (1, "dst_endpoint"),
+        };
+        let mut b = self.event(&class::NETWORK_ACTIVITY, activity);
+        b.set(&format!("{end}.ip"), socket.ip.as_str())
+            .set(&format!("{end}.port"), socket.port);
+        b.unmapped("syscall", call);
+        self.outcome(&mut b);
+        self.actor(&mut b);
+        self.acting_process(&mut b);
+        let mut native = self.lines.native();
+        if let Some(exe) = self.lines.get("exe") {
+            native.insert("Image".to_owned(), exe.into());
+        }
+        if end == "dst_endpoint" {
+            native.insert("DestinationIp".to_owned(), socket.ip.as_str().into());
+            native.insert("DestinationPort".to_owned(), socket.port.to_string().into());
+            native.insert("Initiated".to_owned(), "true".into());
+        } else {
+            native.insert("SourceIp".to_owned(), socket.ip.as_str().into());
+            native.insert("SourcePort".to_owned(), socket.port.to_string().into());
+            native.insert("Initiated".to_owned(), "false".into());
+        }
+        b.native(native);
+        b
+    }
+}
+
+fn class_has_source(uid: u32) -> bool {
+    uid / 1000 >= 3 || uid == class::EVENT_LOG_ACTIVITY.uid
+}
+
+/// A path as seen from the root.
+fn absolute(folder: Option<&str>, name: &str) -> String {
+    match folder {
+        Some(folder) if !name.starts_with('/') && folder.starts_with('/') => {
+            let name = name.strip_prefix("./").unwrap_or(name);
+            format!("{}/{name}", folder.trim_end_matches('/'))
+        }
+        _ => name.to_owned(),
+    }
+}

@@ -1,0 +1,244 @@
+use std::path::Path;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::format::Input;
+use crate::{Normalizer, Settings, SourceSettings};
+
+fn at(offset: i64) -> Coordinate {
+    Coordinate::new("audit.linux_auditd", 0, offset)
+}
+
+/// What comes out, shortened: `58x2` two lines of number 58, `lost 50-58`.
+fn run(lines: &[&str], received_at: impl Fn(i64) -> Millis) -> Vec<String> {
+    let mut joiner = Joiner::new();
+    let mut out = Vec::new();
+    for (n, line) in lines.iter().enumerate() {
+        let n = n as i64;
+        out.extend(joiner.push(at(n), received_at(n), line).expect("an audit line"));
+    }
+    out.extend(joiner.flush());
+    assert!(joiner.is_empty());
+    assert_eq!(joiner.bytes, 0);
+    out.iter().map(short).collect()
+}
+
+fn short(output: &Output) -> String {
+    match output {
+        Output::Event(e) => format!("{}x{} {:?}", e.id.serial, e.lines.len(), e.end),
+        Output::Lost(l) => format!("lost {}-{}", l.from, l.to),
+    }
+}
+
+fn shared(name: &str) -> Option<String> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../../shared/data/linux_auditd")
+        .join(name);
+    let text = std::fs::read_to_string(path).ok();
+    if text.is_none() {
+        println!("skipped: ../shared/data/linux_auditd/{name} is not there");
+    }
+    text
+}
+
+#[test]
+fn lines_out_of_order_are_the_same_events() {
+    let (Some(normal), Some(mixed)) = (shared("normal.log"), shared("out_of_order.log")) else {
+        return;
+    };
+    let sorted = |text: &str| {
+        let mut all = run(&text.lines().collect::<Vec<_>>(), |_| Millis(0));
+        all.sort();
+        all.into_iter()
+            .map(|e| e.split(' ').next().map(str::to_owned))
+            .collect::<Vec<_>>()
+    };
+    let want: Vec<_> = ["58x2", "59x5", "60x5", "61x4", "62x1"]
+        .map(|e| Some(e.to_owned()))
+        .into();
+    assert_eq!(sorted(&normal), want);
+    assert_eq!(sorted(&mixed), want);
+}
+
+#[test]
+fn numbers_that_never_came_are_told_once() {
+    let Some(text) = shared("lost_messages.log") else {
+        return;
+    };
+    let all = run(&text.lines().collect::<Vec<_>>(), |_| Millis(0));
+    let lost: Vec<_> = all.iter().filter(|e| e.starts_with("lost")).collect();
+    assert_eq!(lost, ["lost 50-58"]);
+}
+
+#[test]
+fn each_end_gives_the_event() {
+    let call = "type=SYSCALL msg=audit(10.000:7): syscall=59";
+    let eoe = "type=EOE msg=audit(10.000:7): ";
+    assert_eq!(run(&[call, eoe], Millis), ["7x2 Eoe"]);
+    assert_eq!(
+        run(&["type=USER_LOGIN msg=audit(10.000:7): pid=1"], Millis),
+        ["7x1 Single"]
+    );
+    assert_eq!(run(&[call], Millis), ["7x1 Flush"]);
+
+    let mut joiner = Joiner::new();
+    let push = |j: &mut Joiner, n, text: &str| j.push(at(n), Millis(n), text).expect("an audit line");
+    assert_eq!(push(&mut joiner, 0, call), []);
+    assert_eq!(joiner.held().collect::<Vec<_>>(), [&at(0)]);
+    assert_eq!(joiner.tick(Millis(1_999)), []);
+    assert_eq!(
+        joiner.tick(Millis(2_000)).iter().map(short).collect::<Vec<_>>(),
+        ["7x1 Timeout"]
+    );
+    let title = "type=PROCTITLE msg=audit(10.000:8): proctitle=6C73";
+    assert_eq!(push(&mut joiner, 3_000, title), []);
+    assert_eq!(
+        joiner.tick(Millis(3_200)).iter().map(short).collect::<Vec<_>>(),
+        ["8x1 Proctitle"]
+    );
+    assert_eq!(joiner.held().count(), 0);
+    // A file that was received in one go: by audit time, some lines further on.
+    assert_eq!(push(&mut joiner, 4_000, "type=SYSCALL msg=audit(11.000:9): a0=1"), []);
+    let mut out = Vec::new();
+    let mut n = 0;
+    while out.is_empty() && n < 3 * BEHIND_LINES {
+        let line = format!("type=SYSCALL msg=audit(13.000:{}): a0=1", 10 + n);
+        out = push(&mut joiner, 4_000, &line);
+        n += 1;
+    }
+    assert!(n > BEHIND_LINES);
+    assert_eq!(out.iter().map(short).collect::<Vec<_>>(), ["9x1 Timeout"]);
+    assert_eq!(joiner.push(at(1), Millis(0), "hello"), Err(NotAudit));
+}
+
+#[test]
+fn hosts_do_not_mix() {
+    let a = "node=a type=SYSCALL msg=audit(10.000:7): syscall=59";
+    let b = "node=b type=EOE msg=audit(10.000:7): ";
+    assert_eq!(run(&[a, b], Millis), ["7x1 Eoe", "7x1 Flush"]);
+}
+
+#[test]
+fn a_host_that_started_anew_has_lost_nothing() {
+    let line = |time, serial| format!("type=USER_LOGIN msg=audit({time}.000:{serial}): pid=1");
+    let lines = [
+        line(10, 90_000),
+        line(11, 90_001),
+        line(100, 5),
+        line(101, 6),
+        line(200, 7),
+    ];
+    let out = run(&lines.iter().map(String::as_str).collect::<Vec<_>>(), Millis);
+    assert_eq!(out.iter().filter(|o| o.starts_with("lost")).count(), 0, "{out:?}");
+}
+
+#[test]
+fn memory_is_bounded() {
+    let mut joiner = Joiner::new();
+    let mut given = 0;
+    for n in 0..(EVENTS_MAX as i64 + 10) {
+        let line = format!("node=n{} type=SYSCALL msg=audit(10.000:{n}): x=1", n % 7);
+        given += joiner
+            .push(at(n), Millis(0), &line)
+            .expect("an audit line")
+            .iter()
+            .filter(|o| matches!(o, Output::Event(_)))
+            .count();
+    }
+    assert_eq!((joiner.len(), given), (EVENTS_MAX, 10));
+}
+
+#[test]
+fn a_joined_event_names_all_its_records() {
+    let mut joiner = Joiner::new();
+    let lines = [
+        r#"type=SYSCALL msg=audit(1772413593.412:901): arch=c000003e syscall=59 success=yes exit=0 items=0 ppid=2 pid=3 auid=1001 uid=0 euid=0 ses=4 comm="rm" exe="/usr/bin/rm" key=(null)"#,
+        r#"type=EXECVE msg=audit(1772413593.412:901): argc=3 a0="rm" a1="-rf" a2=2F746D702F612062"#,
+        "type=EOE msg=audit(1772413593.412:901): ",
+    ];
+    let records: Vec<RawRecord> = lines
+        .iter()
+        .enumerate()
+        .map(|(n, line)| RawRecord {
+            coordinate: at(n as i64),
+            received_at: Millis(1_772_413_594_000),
+            source: "linux_auditd".into(),
+            peer: None,
+            key: None,
+            headers: Vec::new(),
+            payload: (*line).into(),
+            truncated: None,
+        })
+        .collect();
+    let mut out = Vec::new();
+    for record in &records {
+        let text = Input::new(record, &SourceSettings::default()).text.into_owned();
+        out.extend(
+            joiner
+                .push(record.coordinate.clone(), record.received_at, &text)
+                .expect("an audit line"),
+        );
+    }
+    let [Output::Event(joined)] = out.as_slice() else {
+        panic!("{out:?}")
+    };
+    let mut normalized = Normalizer::new(Settings::default()).normalize(&joined.record(&records[0]));
+    joined.label(&mut normalized.events);
+    let [event] = normalized.events.as_slice() else {
+        panic!("one event")
+    };
+    assert_eq!(&*event.uid, "audit.linux_auditd/0/0");
+    assert_eq!(event.text("process.cmd_line"), Some("rm -rf '/tmp/a b'"));
+    assert_eq!(event.text("actor.user.uid"), Some("1001"));
+    assert_eq!(event.commands, ["rm -rf /tmp/a b"]);
+    let labels = event
+        .get("metadata.labels")
+        .map(ToString::to_string)
+        .unwrap_or_default();
+    assert!(labels.contains("record:"), "{event:?}");
+    let Some(Value::Array(labels)) = event.ocsf["metadata"].get("labels") else {
+        panic!("labels")
+    };
+    assert_eq!(
+        labels,
+        &[
+            "record:audit.linux_auditd/0/0",
+            "record:audit.linux_auditd/0/1",
+            "record:audit.linux_auditd/0/2"
+        ]
+    );
+}
+
+proptest! {
+    #[test]
+    fn no_line_is_lost_or_doubled(kinds in prop::collection::vec((0_u64..40, 0_usize..5, 0_i64..5_000), 0..300)) {
+        const KINDS: [&str; 5] = ["SYSCALL", "PATH", "EOE", "PROCTITLE", "USER_LOGIN"];
+        let mut joiner = Joiner::new();
+        let mut seen = Vec::new();
+        let mut clock = 0;
+        let take = |out: Vec<Output>, seen: &mut Vec<i64>| for o in out {
+            if let Output::Event(e) = o {
+                seen.extend(e.lines.iter().map(|l| l.id.offset));
+            }
+        };
+        for (n, (serial, kind, step)) in kinds.iter().enumerate() {
+            clock += step;
+            let line = format!("type={} msg=audit({}.{:03}:{serial}): a=1", KINDS[*kind], 10 + serial / 7, serial);
+            take(joiner.push(at(n as i64), Millis(clock), &line).expect("an audit line"), &mut seen);
+        }
+        take(joiner.flush(), &mut seen);
+        seen.sort_unstable();
+        prop_assert_eq!(seen, (0..kinds.len() as i64).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn any_text_is_taken_or_refused(lines in prop::collection::vec(".{0,80}", 0..20)) {
+        let mut joiner = Joiner::new();
+        for line in lines {
+            let _ = joiner.push(at(0), Millis(0), &line);
+            let _ = joiner.push(at(0), Millis(0), &format!("type={line} msg=audit(1.000:18446744073709551615): {line}"));
+        }
+        joiner.flush();
+    }
+}

@@ -1,0 +1,316 @@
+//! A line of the Linux audit log: `[node=HOST] type=T msg=audit(SEC.mmm:SERIAL): key=value …`.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use model::Millis;
+
+/// Fields that one line may have; what goes over is left out.
+const FIELDS_MAX: usize = 4096;
+/// Separates what auditd added by `log_format=ENRICHED`.
+const ENRICHED: char = '\u{1d}';
+
+/// Which event a line belongs to.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EventId {
+    /// The host that auditd was told to name; empty where it was not.
+    pub node: String,
+    /// When, in milliseconds since 1970.
+    pub time: Millis,
+    /// Counts from 1 since the host's start.
+    pub serial: u64,
+}
+
+impl fmt::Display for EventId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{}.{:03}:{}",
+            self.time.0.div_euclid(1000),
+            self.time.0.rem_euclid(1000),
+            self.serial
+        )
+    }
+}
+
+/// A line, read.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Record<'a> {
+    /// Which event it belongs to.
+    pub id: EventId,
+    /// `SYSCALL`, `USER_LOGIN`, …; a number where we know no name.
+    pub kind: Cow<'a, str>,
+    /// In order, decoded; those inside `msg='…'` among them.
+    pub fields: Vec<(Cow<'a, str>, Cow<'a, str>)>,
+    /// What auditd translated: `AUID`, `SYSCALL`, …
+    pub enriched: Vec<(Cow<'a, str>, Cow<'a, str>)>,
+    /// The text after the id, for records that are no `key=value`.
+    pub text: &'a str,
+}
+
+impl<'a> Record<'a> {
+    /// Reads a line. Whatever stands before `node=` or `type=` (a syslog header) is passed over.
+    #[must_use]
+    pub fn parse(line: &'a str) -> Option<Record<'a>> {
+        let audit = line.find("audit(")?;
+        let (head, rest) = line.split_at(audit);
+        let (stamp, text) = rest.strip_prefix("audit(")?.split_once(')')?;
+        // Without it in old daemons' own records.
+        let text = text.strip_prefix(':').unwrap_or(text);
+        let (time, serial) = stamp.split_once(':')?;
+        let (seconds, millis) = time.split_once('.')?;
+        if millis.len() != 3 || !millis.bytes().all(|b| b.is_ascii_digit()) {
+            return None;
+        }
+        let time = seconds
+            .parse::<u32>()
+            .ok()
+            .map(|s| i64::from(s) * 1000 + millis.parse::<i64>().unwrap_or(0))?;
+        let serial = serial.parse().ok()?;
+        let mut kind = None;
+        let mut node = "";
+        for word in head.split_ascii_whitespace() {
+            match word.split_once('=') {
+                Some(("type", v)) => kind = Some(v),
+                Some(("node", v)) => node = v,
+                _ => {}
+            }
+        }
+        let kind = kind.filter(|k| !k.is_empty() && k.len() <= 64)?;
+        let kind = match kind.parse::<u32>() {
+            Ok(number) => number_name(number).map_or(Cow::Borrowed(kind), Cow::Borrowed),
+            Err(_) => kind
+                .strip_prefix("UNKNOWN[")
+                .and_then(|k| k.strip_suffix(']'))
+                .and_then(|k| number_name(k.parse().ok()?))
+                .map_or(Cow::Borrowed(kind), Cow::Borrowed),
+        };
+        let (plain, enriched) = text.split_once(ENRICHED).unwrap_or((text, ""));
+        let mut record = Record {
+            id: EventId {
+                node: node.to_owned(),
+                time: Millis(time),
+                serial,
+            },
+            kind,
+            fields: Vec::new(),
+            enriched: Vec::new(),
+            text: plain.trim(),
+        };
+        let is_arguments = record.kind == "EXECVE";
+        scan(plain, &mut |key, value, quoted| {
+            if record.fields.len() < FIELDS_MAX {
+                let value = decoded(&key, value, quoted, is_arguments);
+                record.fields.push((key, value));
+            }
+        });
+        scan(enriched, &mut |key, value, _| {
+            if record.enriched.len() < FIELDS_MAX {
+                record.enriched.push((key, Cow::Borrowed(value)));
+            }
+        });
+        Some(record)
+    }
+
+    /// A field that says something: none of `(null)`, `?`, `unset`, `(none)`, 4294967295.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&str> {
+        find(&self.fields, name)
+    }
+
+    /// A field that auditd translated.
+    #[must_use]
+    pub fn translated(&self, name: &str) -> Option<&str> {
+        find(&self.enriched, name).filter(|v| !v.starts_with("unknown("))
+    }
+}
+
+fn find<'r>(fields: &'r [(Cow<'_, str>, Cow<'_, str>)], name: &str) -> Option<&'r str> {
+    let (_, value) = fields.iter().find(|(k, _)| k == name)?;
+    is_set(value).then_some(value)
+}
+
+/// Whether a value is none of those that stand for nothing.
+#[must_use]
+pub fn is_set(value: &str) -> bool {
+    !matches!(value, "" | "?" | "(null)" | "(none)" | "unset" | "4294967295" | "-1")
+}
+
+/// Calls `found` with each key, value, and whether the value was in quotes.
+fn scan<'a>(text: &'a str, found: &mut impl FnMut(Cow<'a, str>, &'a str, bool)) {
+    let mut rest = text.trim_start();
+    // `old auid=4294967295 new auid=0` of old kernels
+    let mut before = "";
+    while !rest.is_empty() {
+        let end = rest.find([' ', '=']).unwrap_or(rest.len());
+        let (word, after) = rest.split_at(end);
+        let Some(after) = after.strip_prefix('=') else {
+            before = word;
+            rest = after.trim_start();
+            continue;
+        };
+        let key = word.trim_start_matches(['(', ',', '\'']);
+        let (value, next, quoted) = value(key, after);
+        rest = next.trim_start();
+        if key == "msg" && quoted {
+            scan(value, found);
+        } else if !key.is_empty() {
+            let key = match before {
+                "old" | "new" => Cow::Owned(format!("{before}-{key}")),
+                _ => Cow::Borrowed(key),
+            };
+            found(key, value, quoted);
+        }
+        before = "";
+    }
+}
+
+/// The value at the text's start, what follows it, and whether it was in quotes.
+fn value<'a>(key: &str, text: &'a str) -> (&'a str, &'a str, bool) {
+    if let Some(inner) = text.strip_prefix('"') {
+        // Without its end (a cut line) the rest is the value.
+        let (value, rest) = inner.split_once('"').unwrap_or((inner, ""));
+        return (value, rest, true);
+    }
+    if let Some(inner) = text.strip_prefix('\'') {
+        // `msg='…'` may hold such marks itself; it ends with the last one.
+        let split = match key {
+            "msg" => inner.rsplit_once('\''),
+            _ => inner.split_once('\''),
+        };
+        let (value, rest) = split.unwrap_or((inner, ""));
+        return (value, rest, true);
+    }
+    if let Some(inner) = text.strip_prefix('{') {
+        let (value, rest) = inner.split_once('}').unwrap_or((inner, ""));
+        return (value.trim(), rest, true);
+    }
+    let (value, rest) = text.split_at(text.find(' ').unwrap_or(text.len()));
+    // `(hostname=?, addr=?, … res=success)` of old kernels; `(null)` and `(none)` keep their bracket.
+    let cut = if value.starts_with('(') {
+        value
+    } else {
+        value.trim_end_matches([',', ')', '\''])
+    };
+    (cut, rest, false)
+}
+
+/// The kernel writes text with blanks, quotes or other than ASCII as hex without quotes.
+fn decoded<'a>(key: &str, value: &'a str, quoted: bool, is_arguments: bool) -> Cow<'a, str> {
+    const TEXTS: &[&str] = &[
+        "comm",
+        "ocomm",
+        "exe",
+        "name",
+        "cwd",
+        "proctitle",
+        "cmd",
+        "acct",
+        "path",
+        "key",
+        "grp",
+        "dir",
+        "file",
+        "unit",
+        "watch",
+        "old-disk",
+        "new-disk",
+        "img-ctx",
+        "device",
+        "vm",
+        "new-group",
+        "cmdline",
+    ];
+    let is_argument = || {
+        is_arguments
+            && !key.ends_with("_len")
+            && key
+                .strip_prefix('a')
+                .is_some_and(|k| k.starts_with(|c: char| c.is_ascii_digit()))
+    };
+    if quoted || !(TEXTS.contains(&key) || is_argument()) {
+        return Cow::Borrowed(value);
+    }
+    match hex(value) {
+        Some(bytes) => {
+            let text = String::from_utf8_lossy(&bytes).into_owned();
+            Cow::Owned(if key == "proctitle" {
+                text
+            } else {
+                text.trim_end_matches('\0').to_owned()
+            })
+        }
+        None => Cow::Borrowed(value),
+    }
+}
+
+/// Bytes from hex digits, as the kernel writes them: capitals, an even number, at least one byte.
+#[must_use]
+pub fn hex(text: &str) -> Option<Vec<u8>> {
+    let digit = |b: u8| match b {
+        b'0'..=b'9' => Some(b - b'0'),
+        b'A'..=b'F' => Some(b - b'A' + 10),
+        _ => None,
+    };
+    if text.is_empty() || !text.len().is_multiple_of(2) {
+        return None;
+    }
+    text.as_bytes()
+        .chunks_exact(2)
+        .map(|pair| Some(digit(pair[0])? << 4 | digit(pair[1])?))
+        .collect()
+}
+
+/// Of the kernel's own messages (`audit: type=1400 audit(…):`), which number the type.
+fn number_name(number: u32) -> Option<&'static str> {
+    Some(match number {
+        1100 => "USER_AUTH",
+        1101 => "USER_ACCT",
+        1102 => "USER_MGMT",
+        1103 => "CRED_ACQ",
+        1104 => "CRED_DISP",
+        1105 => "USER_START",
+        1106 => "USER_END",
+        1107 => "USER_AVC",
+        1108 => "USER_CHAUTHTOK",
+        1109 => "USER_ERR",
+        1110 => "CRED_REFR",
+        1111 => "USYS_CONFIG",
+        1112 => "USER_LOGIN",
+        1113 => "USER_LOGOUT",
+        1114 => "ADD_USER",
+        1115 => "DEL_USER",
+        1116 => "ADD_GROUP",
+        1117 => "DEL_GROUP",
+        1123 => "USER_CMD",
+        1124 => "USER_TTY",
+        1127 => "SYSTEM_BOOT",
+        1128 => "SYSTEM_SHUTDOWN",
+        1130 => "SERVICE_START",
+        1131 => "SERVICE_STOP",
+        1133 => "GRP_CHAUTHTOK",
+        1134 => "GRP_MGMT",
+        1200 => "DAEMON_START",
+        1201 => "DAEMON_END",
+        1202 => "DAEMON_ABORT",
+        1203 => "DAEMON_CONFIG",
+        1300 => "SYSCALL",
+        1302 => "PATH",
+        1305 => "CONFIG_CHANGE",
+        1306 => "SOCKADDR",
+        1307 => "CWD",
+        1309 => "EXECVE",
+        1319 => "TTY",
+        1320 => "EOE",
+        1321 => "BPRM_FCAPS",
+        1325 => "NETFILTER_CFG",
+        1326 => "SECCOMP",
+        1327 => "PROCTITLE",
+        1330 => "KERN_MODULE",
+        1006 => "LOGIN",
+        1400 => "AVC",
+        1700 => "ANOM_PROMISCUOUS",
+        1701 => "ANOM_ABEND",
+        _ => return None,
+    })
+}

@@ -1,0 +1,228 @@
+//! auditd, the journal, databases and Windows against the shared data beside the checkout; skipped where it is absent.
+//!
+//! Every event passes the independent checker, nothing of a named format is quarantined beyond 3 %, and every record
+//! gives an event.
+
+#![allow(clippy::unwrap_used)] // a test may panic
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use ingest::format::linux_auditd::{Joiner, Output};
+use ingest::replay::{Options, open};
+use ingest::{Input, Normalized, Normalizer, Settings, SourceSettings};
+use model::{Event, Millis, RawRecord};
+
+const AT: &str = "2026-11-22T12:00:00+00:00";
+
+fn shared(what: &str) -> Option<PathBuf> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared").join(what);
+    if path.exists() {
+        return Some(path);
+    }
+    println!("skipped: ../shared/{what} is not there");
+    None
+}
+
+fn records(path: &Path) -> Vec<RawRecord> {
+    open(path, Options::new(Millis::parse(AT).unwrap()))
+        .unwrap()
+        .map(Result::unwrap)
+        .collect()
+}
+
+fn normalizer(format: &str) -> Normalizer {
+    let default = SourceSettings {
+        format: Some(format.into()),
+        ..SourceSettings::default()
+    };
+    Normalizer::new(Settings {
+        default,
+        ..Settings::default()
+    })
+}
+
+/// The independent checker finds no error in any of the events.
+fn check_schema<'e>(what: &str, events: impl IntoIterator<Item = &'e Event>) {
+    let Some(checker) = shared("ocsf/validate.py") else {
+        return;
+    };
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    for event in events {
+        writeln!(file, "{}", serde_json::to_string(&event.ocsf).unwrap()).unwrap();
+    }
+    let run = Command::new("python3")
+        .arg(checker)
+        .arg("--only-bad")
+        .arg(file.path())
+        .output();
+    let Ok(run) = run else {
+        return println!("skipped: no python3");
+    };
+    let bad = String::from_utf8_lossy(&run.stdout);
+    let summary = String::from_utf8_lossy(&run.stderr);
+    println!("{what}: {summary}");
+    assert!(
+        run.status.success(),
+        "{what}: {summary}\n{}",
+        bad.lines().take(5).collect::<Vec<_>>().join("\n")
+    );
+}
+
+/// Normalizes a file as a format, and as what detection makes of it: both are the format.
+fn check_file(format: &str, path: &Path) -> Vec<Normalized> {
+    let (named, detected) = (normalizer(format), Normalizer::default());
+    let records = records(path);
+    let what = path.display();
+    let all: Vec<Normalized> = records.iter().map(|r| named.normalize(r)).collect();
+    let quarantined: Vec<_> = all
+        .iter()
+        .zip(&records)
+        .filter(|(n, _)| n.quarantined.is_some())
+        .collect();
+    assert!(
+        quarantined.len() * 100 <= records.len() * 3,
+        "{what}: {} of {} quarantined, first: {:?} {:?}",
+        quarantined.len(),
+        records.len(),
+        quarantined[0].0.quarantined,
+        quarantined[0].1.payload
+    );
+    for (record, normalized) in records.iter().zip(&all) {
+        assert!(!normalized.events.is_empty());
+        let mut record = record.clone();
+        record.source = "".into();
+        record.coordinate.topic = "x".into();
+        let found = detected.normalize(&record);
+        if normalized.quarantined.is_none() {
+            assert_eq!(found.format, format, "{what}: {:?} {}", record.payload, found.reason);
+        }
+    }
+    check_schema(&what.to_string(), all.iter().flat_map(|n| &n.events));
+    all
+}
+
+fn files(folder: &str, extensions: &[&str]) -> Vec<PathBuf> {
+    let Some(folder) = shared(folder) else {
+        return Vec::new();
+    };
+    let mut all: Vec<PathBuf> = fs::read_dir(folder)
+        .unwrap()
+        .map(|e| e.unwrap().path())
+        .filter(|p| extensions.iter().any(|e| p.to_string_lossy().ends_with(e)))
+        .collect();
+    all.sort();
+    all
+}
+
+#[test]
+fn every_golden_passes_the_checker() {
+    for format in [
+        "linux_auditd",
+        "systemd_journal",
+        "postgresql",
+        "mysql_audit",
+        "windows_events",
+    ] {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures").join(format);
+        let Ok(folder) = fs::read_dir(folder) else { continue };
+        for path in folder.map(|e| e.unwrap().path()) {
+            if path.extension().is_some_and(|e| e == "log") {
+                let all: Vec<_> = records(&path).iter().map(|r| normalizer(format).normalize(r)).collect();
+                check_schema(&path.display().to_string(), all.iter().flat_map(|n| &n.events));
+            }
+        }
+    }
+}
+
+#[test]
+fn auditd_line_by_line() {
+    for path in files("data/linux_auditd", &[".log"]) {
+        check_file("linux_auditd", &path);
+    }
+}
+
+/// The lines of a file, put together again and normalized.
+fn joined(text: &str) -> Vec<Event> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("audit.log");
+    fs::write(&path, text).unwrap();
+    let records = records(&path);
+    let normalizer = normalizer("linux_auditd");
+    let mut joiner = Joiner::new();
+    let mut out = Vec::new();
+    for record in &records {
+        let text = Input::new(record, &SourceSettings::default()).text.into_owned();
+        match joiner.push(record.coordinate.clone(), record.received_at, &text) {
+            Ok(given) => out.extend(given),
+            // One line of the data is `type=UNKNOWN[1329] msg=?`: no audit line, an event of its own.
+            Err(_) => assert_eq!(normalizer.normalize(record).events.len(), 1, "{text}"),
+        }
+    }
+    out.extend(joiner.flush());
+    let mut events = Vec::new();
+    for output in out {
+        if let Output::Event(joined) = output {
+            let first = records.iter().find(|r| r.coordinate == joined.lines[0].id).unwrap();
+            let mut normalized = normalizer.normalize(&joined.record(first));
+            joined.label(&mut normalized.events);
+            events.extend(normalized.events);
+        }
+    }
+    events
+}
+
+#[test]
+fn auditd_joined() {
+    for path in files("data/linux_auditd", &[".log"]) {
+        check_schema(
+            &path.display().to_string(),
+            &joined(&fs::read_to_string(&path).unwrap()),
+        );
+    }
+    // The cases of go-libaudit: a name and its lines, indented.
+    for path in files("data/linux_auditd", &[".yaml"]) {
+        let text = fs::read_to_string(&path).unwrap();
+        let lines: String = text
+            .lines()
+            .filter(|l| l.trim_start().starts_with("type="))
+            .map(|l| format!("{}\n", l.trim_start()))
+            .collect();
+        check_schema(&path.display().to_string(), &joined(&lines));
+    }
+}
+
+#[test]
+fn auditd_joined_says_who_did_what() {
+    let Some(path) = shared("data/linux_auditd/normal.log") else {
+        return;
+    };
+    let events = joined(&fs::read_to_string(path).unwrap());
+    let told: Vec<_> = events
+        .iter()
+        .map(|e| {
+            let text = |path| e.text(path).unwrap_or("").to_owned();
+            let at = e.time.0;
+            (
+                e.class_uid,
+                at,
+                text("actor.user.uid"),
+                text("process.cmd_line"),
+                text("dst_endpoint.ip"),
+            )
+        })
+        .collect();
+    let row = |class, at, who: &str, what: &str, on: &str| (class, at, who.to_owned(), what.to_owned(), on.to_owned());
+    assert_eq!(
+        told,
+        [
+            row(4001, 1_492_037_289_295, "", "", "169.254.169.254"),
+            row(1007, 1_492_037_291_036, "1000", "grep --color=auto mapping", ""),
+            row(1007, 1_492_037_291_038, "1000", "cat securitybeat", ""),
+            row(0, 1_492_037_298_883, "", "", ""),
+            row(0, 1_492_037_298_883, "", "", ""),
+        ]
+    );
+}

@@ -184,6 +184,46 @@ impl Server {
         String::from_utf8(made.stdout).unwrap().trim().to_owned()
     }
 
+    /// A shipper's token for these sources alone.
+    pub fn token_for(&self, name: &str, sources: &[&str]) -> String {
+        let data = self.data();
+        let mut args = vec!["token", "create", "--role", "shipper", "--name", name, "--data", &data];
+        args.extend(sources.iter().flat_map(|s| ["--source", s]));
+        let made = run(&args);
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        String::from_utf8(made.stdout).unwrap().trim().to_owned()
+    }
+
+    /// The records of a source in the ledger, in order.
+    pub fn records(&self, source: &str) -> Vec<model::RawRecord> {
+        let reader = ledger::Reader::open(&Path::new(&self.data()).join("ledger")).unwrap();
+        let size = reader.size().unwrap();
+        let mut found = Vec::new();
+        let mut next = model::LedgerIndex(0);
+        while next < size {
+            for entry in reader.read(next, 1000, 1 << 20).unwrap() {
+                next = entry.index.next();
+                if &*entry.record.source == source {
+                    found.push(entry.record);
+                }
+            }
+        }
+        found
+    }
+
+    /// What became of a source's records: received, deduplicated.
+    pub fn account(&self, source: &str) -> (u64, u64) {
+        let sources = rows(&["source", "list", "--output", "ndjson", "--data", &self.data()]);
+        let row = sources.into_iter().find(|r| r["source"] == source).unwrap_or_default();
+        let n = |name: &str| row[name].as_u64().unwrap_or(0);
+        assert_eq!(
+            n("received"),
+            n("stored") + n("quarantined") + n("deduplicated"),
+            "{row}"
+        );
+        (n("received"), n("deduplicated"))
+    }
+
     /// Positions: durable, judged, searchable.
     pub fn positions(&self) -> Option<(u64, u64, u64)> {
         let (_, body) = get(self.http, "/readyz", None)?;
@@ -234,33 +274,66 @@ pub fn request(
     headers: &[(&str, &str)],
     body: &[u8],
 ) -> Option<(u16, String)> {
-    let mut stream = TcpStream::connect(address).ok()?;
+    let bearer = token.map(|t| format!("Bearer {t}"));
+    let mut all: Vec<(&str, &str)> = headers.to_vec();
+    all.extend(bearer.as_deref().map(|b| ("Authorization", b)));
+    let answer = exchange(connect(address)?, method, path, &all, body)?;
+    Some((answer.status, answer.body))
+}
+
+/// A connection that does not wait for ever.
+pub fn connect(address: SocketAddr) -> Option<TcpStream> {
+    let stream = TcpStream::connect(address).ok()?;
     stream.set_read_timeout(Some(PATIENCE)).ok()?;
+    Some(stream)
+}
+
+/// An HTTP answer.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    /// Status line and headers, in lower case.
+    pub head: String,
+    pub body: String,
+}
+
+impl Answer {
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|e| panic!("{e}: {self:?}"))
+    }
+}
+
+/// A plain HTTP request on any stream; `None` when nobody answers.
+pub fn exchange(
+    mut stream: impl Read + Write,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &[u8],
+) -> Option<Answer> {
     let mut head = format!(
         "{method} {path} HTTP/1.1\r\nHost: docket\r\nConnection: close\r\nContent-Length: {}\r\n",
         body.len()
     );
-    if let Some(token) = token {
-        head.push_str(&format!("Authorization: Bearer {token}\r\n"));
-    }
     for (name, value) in headers {
         head.push_str(&format!("{name}: {value}\r\n"));
     }
     head.push_str("\r\n");
     stream.write_all(head.as_bytes()).ok()?;
     // A server that refuses a large body answers and closes before it has read all of it.
-    let _ = stream.write_all(body);
+    let _ = stream.write_all(body).and_then(|()| stream.flush());
     let mut answer = Vec::new();
     let _ = stream.read_to_end(&mut answer);
     let answer = String::from_utf8_lossy(&answer).into_owned();
     let status = answer.split(' ').nth(1)?.parse().ok()?;
     let (head, body) = answer.split_once("\r\n\r\n")?;
-    let body = if head.to_ascii_lowercase().contains("transfer-encoding: chunked") {
+    let head = head.to_ascii_lowercase();
+    let body = if head.contains("transfer-encoding: chunked") {
         unchunk(body)
     } else {
         body.to_owned()
     };
-    Some((status, body))
+    Some(Answer { status, head, body })
 }
 
 fn unchunk(mut rest: &str) -> String {

@@ -26,7 +26,7 @@ use crate::fields::Fields;
 use crate::format::HEADER_FLAGS;
 use crate::json;
 
-mod buffer;
+pub(crate) mod buffer;
 
 use buffer::{Buffer, Piece};
 

@@ -11,7 +11,7 @@ const READ_BYTES: usize = 1 << 16;
 
 /// A piece of a stream: all of it, or its first part and what was cut off.
 #[derive(Debug, Default)]
-pub(super) struct Piece {
+pub(crate) struct Piece {
     pub bytes: Vec<u8>,
     pub cut: Option<Truncation>,
 }
@@ -26,7 +26,7 @@ impl Piece {
 }
 
 /// A stream, and what was read of it and not taken yet.
-pub(super) struct Buffer {
+pub(crate) struct Buffer {
     reader: Box<dyn Read>,
     held: Vec<u8>,
     at: usize,
@@ -159,7 +159,7 @@ impl Read for Buffer {
 
 /// The first bytes of something longer, and the hash of all of it. Carriage returns wait until it is known whether
 /// they belong to the line's end.
-struct Kept {
+pub(crate) struct Kept {
     max: usize,
     bytes: Vec<u8>,
     length: u64,
@@ -168,7 +168,8 @@ struct Kept {
 }
 
 impl Kept {
-    fn new(max: usize) -> Kept {
+    /// Nothing yet; keeps the first `max` bytes.
+    pub fn new(max: usize) -> Kept {
         Kept {
             max,
             bytes: Vec::new(),
@@ -178,7 +179,8 @@ impl Kept {
         }
     }
 
-    fn push(&mut self, part: &[u8]) {
+    /// Takes more of it.
+    pub fn push(&mut self, part: &[u8]) {
         let text = part.iter().rposition(|b| *b != b'\r').map_or(0, |i| i + 1);
         if text > 0 {
             self.flush_returns();
@@ -209,7 +211,8 @@ impl Kept {
         self.bytes.extend_from_slice(&part[..room]);
     }
 
-    fn line(mut self) -> Piece {
+    /// The line, without the carriage returns of its end.
+    pub fn line(mut self) -> Piece {
         self.returns = 0;
         self.piece()
     }

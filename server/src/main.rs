@@ -9,6 +9,7 @@ mod clock;
 mod config;
 mod demo;
 mod exit;
+mod files;
 mod gateway;
 mod kafka;
 mod listen;

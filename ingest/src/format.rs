@@ -21,7 +21,9 @@ pub mod json_lines;
 pub mod jumpserver;
 pub mod linux_auditd;
 pub mod linux_auth;
+pub mod mysql_audit;
 pub mod nginx_json;
+mod sql_statement;
 pub mod syslog_other;
 pub mod systemd_journal;
 pub mod web_audit;
@@ -37,6 +39,7 @@ pub static FORMATS: &[&Format] = &[
     &error_log::FORMAT,
     &linux_auditd::FORMAT,
     &systemd_journal::FORMAT,
+    &mysql_audit::FORMAT,
     &linux_auth::FORMAT,
     &syslog_other::FORMAT,
     &json_lines::FORMAT,

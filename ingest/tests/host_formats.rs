@@ -226,3 +226,22 @@ fn auditd_joined_says_who_did_what() {
         ]
     );
 }
+
+#[test]
+fn mariadb() {
+    let Some(path) = shared("data/lab_mariadb_audit/mariadb_server_audit.log") else {
+        return;
+    };
+    let all = check_file("mysql_audit", &path);
+    let count = |class, activity: i64| {
+        all.iter()
+            .flat_map(|n| &n.events)
+            .filter(|e| e.class_uid == class && e.ocsf["activity_id"] == activity)
+            .count()
+    };
+    // As `grep -c` counts them in the file.
+    let text = fs::read_to_string(path).unwrap();
+    let lines = |what: &str| text.lines().filter(|l| l.contains(what)).count();
+    assert_eq!(count(3002, 1), lines(",CONNECT,") + lines(",FAILED_CONNECT,"));
+    assert_eq!(count(3002, 2), lines(",DISCONNECT,"));
+}

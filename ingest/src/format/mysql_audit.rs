@@ -1,0 +1,540 @@
+//! Audit logs of MariaDB (`server_audit`), MySQL Enterprise and Percona (`audit_log`, JSON).
+//!
+//! | record | OCSF |
+//! |---|---|
+//! | CONNECT, FAILED_CONNECT, CHANGEUSER | Authentication 3002.1, .1, .7, and Datastore Activity 6005.3 |
+//! | DISCONNECT | 3002.2 |
+//! | QUERY | 6005 by the statement: SELECT 1, UPDATE and ALTER 2, INSERT 5, CREATE and GRANT 6, DELETE, DROP and TRUNCATE 7, else 4; what it does to accounts, privileges or auditing is an event of its own: 3001, 3005, 1008 |
+//! | READ, WRITE, CREATE, ALTER, RENAME, DROP of a table | 6005 with the label `query.detail`: the QUERY of the same `metadata.correlation_uid` (connection and query) stands for it |
+//!
+//! A cut statement (server_audit_query_log_limit) has the label `statement_truncated`. Times of `server_audit` have no
+//! zone: the source's configured one is taken. `docket.system` is `host:<server>`, the database server as an asset, unless
+//! the source's settings name another. Log source: product `mysql`, category `database`, service `audit`.
+
+use std::borrow::Cow;
+
+use model::Event;
+use serde_json::{Map, Value, json};
+
+use crate::builder::EventBuilder;
+use crate::class::{self, Class};
+use crate::command_line::simple_commands;
+use crate::fields::Fields;
+use crate::format::linux_auth::DETAIL;
+use crate::format::{Format, Input, Match, Quarantine, host, sql_statement};
+use crate::syslog;
+
+/// MariaDB and MySQL audit logs.
+pub static FORMAT: Format = Format {
+    name: "mysql_audit",
+    aliases: &["mariadb", "mariadb_audit", "mysql", "server_audit"],
+    matches,
+    normalize,
+};
+
+/// The label of a record that tells more of a statement that another record stands for.
+const QUERY_DETAIL: &str = "query.detail";
+
+const OPERATIONS: &[&str] = &[
+    "CONNECT",
+    "DISCONNECT",
+    "FAILED_CONNECT",
+    "FAILED CONNECT",
+    "QUERY",
+    "QUERY_DDL",
+    "QUERY_DML",
+    "QUERY_DCL",
+    "QUERY_DML_NO_SELECT",
+    "READ",
+    "WRITE",
+    "CREATE",
+    "ALTER",
+    "RENAME",
+    "DROP",
+    "PROXY_CONNECT",
+    "CHANGEUSER",
+    "AUDIT",
+];
+
+/// What a record says, of whichever product.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Act<'a> {
+    time: Option<Value>,
+    server: Cow<'a, str>,
+    user: Cow<'a, str>,
+    host: Cow<'a, str>,
+    ip: Cow<'a, str>,
+    connection: Cow<'a, str>,
+    query: Cow<'a, str>,
+    operation: Cow<'a, str>,
+    database: Cow<'a, str>,
+    table: Cow<'a, str>,
+    statement: Cow<'a, str>,
+    status: Cow<'a, str>,
+    id: Cow<'a, str>,
+    is_cut: bool,
+}
+
+fn matches(input: &Input<'_>) -> Option<Match> {
+    if input.text.starts_with('{') {
+        let object = input.object().ok()?;
+        let percona = object.get("audit_record").is_some_and(Value::is_object);
+        let enterprise = ["class", "event", "timestamp"].iter().all(|k| object.contains_key(*k))
+            && ["account", "connection_id", "general_data", "connection_data", "login"]
+                .iter()
+                .any(|k| object.contains_key(*k));
+        return (percona || enterprise).then_some(Match {
+            score: 90,
+            reason: if percona {
+                "Percona's audit_record"
+            } else {
+                "MySQL Enterprise's class, event and account"
+            },
+        });
+    }
+    line(&input.text).map(|_| Match {
+        score: 90,
+        reason: "server_audit's columns with an operation of its own",
+    })
+}
+
+fn normalize(input: &mut Input<'_>) -> Result<Vec<Event>, Quarantine> {
+    if input.text.starts_with('{') {
+        let object = input.take_object()?;
+        let (act, rest) = from_json(&object).ok_or(Quarantine("mysql_audit_unknown"))?;
+        return Ok(Maker {
+            input,
+            act,
+            native: object.clone(),
+            rest,
+            product: product_of(&object),
+        }
+        .events());
+    }
+    let text = input.text.clone();
+    let act = line(&text).ok_or(Quarantine("server_audit_columns"))?;
+    let mut native = Map::new();
+    for (name, value) in [
+        ("serverhost", &act.server),
+        ("username", &act.user),
+        ("host", &act.host),
+        ("connectionid", &act.connection),
+        ("queryid", &act.query),
+        ("operation", &act.operation),
+        ("database", &act.database),
+        (
+            "object",
+            if act.statement.is_empty() {
+                &act.table
+            } else {
+                &act.statement
+            },
+        ),
+        ("retcode", &act.status),
+    ] {
+        if !value.is_empty() {
+            native.insert(name.to_owned(), (&**value).into());
+        }
+    }
+    Ok(Maker {
+        input,
+        act,
+        native,
+        rest: Map::new(),
+        product: ("MariaDB", "MariaDB Server"),
+    }
+    .events())
+}
+
+fn product_of(object: &Map<String, Value>) -> (&'static str, &'static str) {
+    if object.contains_key("audit_record") {
+        ("Percona", "Percona Server")
+    } else {
+        ("Oracle", "MySQL")
+    }
+}
+
+/// A line of `server_audit`: `20261122 02:43:15,bast-a-01,li.na,localhost,30,149,QUERY,crm,'…',1064`; over syslog without
+/// the time; in Aurora with epoch microseconds.
+fn line(text: &str) -> Option<Act<'_>> {
+    let (time, rest, server) = match text.split_once(',') {
+        Some((first, rest)) if is_time(first) => (Some(Value::from(first)), rest, None),
+        _ => {
+            let at = text.find("mysql-server_auditing: ").or_else(|| text.find("mysqld: "))?;
+            let envelope = syslog::parse(text);
+            let rest = text[at..].split_once(": ")?.1;
+            let time = envelope.time_text.as_deref().map(Value::from);
+            (time, rest, envelope.host.map(Cow::into_owned))
+        }
+    };
+    let mut columns = rest.splitn(8, ',');
+    let mut next = || columns.next();
+    let (written, user, client, connection, query, operation, database) =
+        (next()?, next()?, next()?, next()?, next()?, next()?, next()?);
+    if !OPERATIONS.contains(&operation) || !connection.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    let object = next().unwrap_or("");
+    let mut act = Act {
+        time,
+        server: if written.is_empty() {
+            server.unwrap_or_default().into()
+        } else {
+            written.into()
+        },
+        user: user.into(),
+        host: client.into(),
+        connection: connection.into(),
+        query: query.into(),
+        operation: operation.into(),
+        database: database.into(),
+        ..Act::default()
+    };
+    if let Some(quoted) = object.strip_prefix('\'') {
+        let closed = quoted
+            .rsplit_once(',')
+            .filter(|(_, code)| code.bytes().all(|b| b.is_ascii_digit()))
+            .and_then(|(inner, code)| Some((inner.strip_suffix('\'')?, code)));
+        match closed {
+            Some((inner, code)) => {
+                act.statement = unescape(inner);
+                act.status = code.into();
+            }
+            None => {
+                // Cut at the limit: no closing mark; a number may still follow.
+                let (inner, code) = quoted
+                    .rsplit_once(',')
+                    .filter(|(_, code)| !code.is_empty() && code.bytes().all(|b| b.is_ascii_digit()))
+                    .unwrap_or((quoted, ""));
+                act.statement = unescape(inner);
+                act.status = code.into();
+                act.is_cut = true;
+            }
+        }
+    } else {
+        let (table, code) = object.rsplit_once(',').unwrap_or((object, ""));
+        act.table = table.into();
+        act.status = code.into();
+    }
+    Some(act)
+}
+
+fn is_time(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    let digits = |b: &[u8]| b.iter().all(u8::is_ascii_digit);
+    match bytes.len() {
+        17 => digits(&bytes[..8]) && bytes[8] == b' ' && bytes[11] == b':',
+        16 => digits(bytes),
+        _ => false,
+    }
+}
+
+fn unescape(text: &str) -> Cow<'_, str> {
+    if !text.contains('\\') {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len());
+    let mut chars = text.chars();
+    while let Some(c) = chars.next() {
+        match c {
+            '\\' => match chars.next() {
+                Some('n') => out.push('\n'),
+                Some('r') => out.push('\r'),
+                Some('t') => out.push('\t'),
+                Some('0') => out.push('\0'),
+                Some(other) => out.push(other),
+                None => out.push('\\'),
+            },
+            c => out.push(c),
+        }
+    }
+    Cow::Owned(out)
+}
+
+/// Percona's and Enterprise's objects, and what is left of them.
+fn from_json(object: &Map<String, Value>) -> Option<(Act<'_>, Map<String, Value>)> {
+    let mut rest = object.clone();
+    if let Some(Value::Object(record)) = object.get("audit_record") {
+        rest.remove("audit_record");
+        let f = Fields(record);
+        let get = |name: &str| f.text(name).unwrap_or_default();
+        let name = get("name");
+        let operation = match &*name {
+            "Connect" if f.int("status").is_some_and(|s| s != 0) => "FAILED_CONNECT",
+            "Connect" => "CONNECT",
+            "Quit" => "DISCONNECT",
+            "Change user" => "CHANGEUSER",
+            "Audit" | "NoAudit" | "Startup" | "Shutdown" => "AUDIT",
+            _ => "QUERY",
+        };
+        for (key, value) in record {
+            let mapped = [
+                "sqltext",
+                "status",
+                "user",
+                "host",
+                "ip",
+                "db",
+                "connection_id",
+                "timestamp",
+                "record",
+            ];
+            if !mapped.contains(&key.as_str()) {
+                rest.insert(key.clone(), value.clone());
+            }
+        }
+        // `li.na[li.na] @ web-b-02 [10.0.0.9]`
+        let user = get("user");
+        let (account, from) = match user.split_once(" @ ") {
+            Some((account, from)) => (account.trim().to_owned(), from.to_owned()),
+            None => (user.into_owned(), String::new()),
+        };
+        let account = account.split('[').next().unwrap_or("").trim().to_owned();
+        let (host, ip) = match from.split_once('[') {
+            Some((host, ip)) => (host.trim().to_owned(), ip.trim_end_matches(']').to_owned()),
+            None => (from.trim().to_owned(), String::new()),
+        };
+        let either = |a: Cow<'_, str>, b: String| {
+            if a.is_empty() {
+                Cow::Owned(b)
+            } else {
+                Cow::Owned(a.into_owned())
+            }
+        };
+        return Some((
+            Act {
+                time: f.value("timestamp").cloned(),
+                user: account.into(),
+                host: either(get("host"), host),
+                ip: either(get("ip"), ip),
+                connection: get("connection_id"),
+                operation: operation.into(),
+                database: get("db"),
+                statement: get("sqltext"),
+                status: get("status"),
+                id: get("record"),
+                ..Act::default()
+            },
+            rest,
+        ));
+    }
+    let f = Fields(object);
+    let first = |names: &[&str]| f.first(names).unwrap_or_default();
+    let (kind, event) = (f.text("class")?, f.text("event")?);
+    let status = first(&["general_data.status", "connection_data.status"]);
+    let operation = match (&*kind, &*event) {
+        ("connection", "connect") if !matches!(&*status, "" | "0") => "FAILED_CONNECT",
+        ("connection", "connect") => "CONNECT",
+        ("connection", "disconnect") => "DISCONNECT",
+        ("connection", "change_user") => "CHANGEUSER",
+        ("table_access", "read") => "READ",
+        ("table_access", "insert" | "update") => "WRITE",
+        ("table_access", "delete") => "DELETE",
+        ("audit", _) => "AUDIT",
+        _ => "QUERY",
+    };
+    for key in ["timestamp", "id", "account", "login", "connection_id"] {
+        rest.remove(key);
+    }
+    Some((
+        Act {
+            time: f.value("timestamp").cloned(),
+            user: first(&["login.user", "account.user"]),
+            host: first(&["account.host"]),
+            ip: first(&["login.ip"]),
+            connection: first(&["connection_id"]),
+            operation: operation.into(),
+            database: first(&["table_access_data.db", "connection_data.db"]),
+            table: first(&["table_access_data.table"]),
+            statement: first(&["general_data.query", "table_access_data.query"]),
+            status,
+            id: first(&["id"]),
+            ..Act::default()
+        },
+        rest,
+    ))
+}
+
+struct Maker<'a, 'i> {
+    input: &'i Input<'a>,
+    act: Act<'i>,
+    native: Map<String, Value>,
+    rest: Map<String, Value>,
+    product: (&'static str, &'static str),
+}
+
+impl<'a> Maker<'a, '_> {
+    fn event(&self, class: &'static Class, activity: u8) -> EventBuilder<'a> {
+        let mut b = EventBuilder::new(self.input, class, activity, self.product.0, self.product.1);
+        self.common(&mut b);
+        b
+    }
+
+    /// Who, when, where from, with what result.
+    fn common(&self, b: &mut EventBuilder<'a>) {
+        let act = &self.act;
+        if let Some(time) = &act.time {
+            b.time_of(self.input, time);
+        }
+        if !act.server.is_empty() {
+            host::device(b, Some(&act.server));
+        }
+        if !act.id.is_empty() {
+            b.original_uid(&format!("{}/{}", act.connection, act.id));
+        }
+        if !act.connection.is_empty() {
+            let server = if act.server.is_empty() { "-" } else { &*act.server };
+            let uid = match &*act.query {
+                "" | "0" => format!("{server}/{}", act.connection),
+                query => format!("{server}/{}/{query}", act.connection),
+            };
+            b.metadata("correlation_uid", uid);
+        }
+        b.metadata("log_name", "audit").metadata("event_code", &*act.operation);
+        if act.is_cut {
+            b.label("statement_truncated");
+        }
+        match &*act.status {
+            "" => {}
+            "0" => drop(b.success(true)),
+            code => drop(b.success(false).set("status_code", code)),
+        }
+        for place in [&act.ip, &act.host] {
+            if !place.is_empty() && !b.has("src_endpoint") {
+                b.host("src_endpoint", place);
+            }
+        }
+        if !b.has("src_endpoint") {
+            b.set("src_endpoint.name", "-");
+        }
+        let user = if act.user.is_empty() { "-" } else { &*act.user };
+        if b.class_uid() != class::AUTHENTICATION.uid {
+            b.set("actor.user.name", user);
+            b.set("actor.session.uid", &*act.connection);
+        }
+        for (name, value) in &self.rest {
+            b.unmapped(name, value.clone());
+        }
+        let category = if b.class_uid() == class::AUTHENTICATION.uid {
+            "authentication"
+        } else {
+            "database"
+        };
+        b.logsource("mysql", category, "audit");
+        b.native(self.native.clone());
+    }
+
+    fn events(&self) -> Vec<Event> {
+        let act = &self.act;
+        match &*act.operation {
+            "CONNECT" => vec![self.logon(1), self.store(3)],
+            "PROXY_CONNECT" => {
+                let mut b = self.logon(1);
+                b.label(DETAIL);
+                vec![b]
+            }
+            "FAILED_CONNECT" | "FAILED CONNECT" => {
+                let mut all = vec![self.logon(1), self.store(3)];
+                for b in &mut all {
+                    b.success(false);
+                }
+                all
+            }
+            "DISCONNECT" => vec![self.logon(2)],
+            "CHANGEUSER" => {
+                let mut b = self.logon(7);
+                b.set("account_switch_type_id", 1)
+                    .set("account_switch_type", "Substitute User");
+                vec![b, self.store(3)]
+            }
+            "AUDIT" => {
+                let mut b = self.event(&class::EVENT_LOG_ACTIVITY, 99);
+                b.set("log_name", "audit").set("log_provider", self.product.1);
+                vec![b]
+            }
+            "READ" | "WRITE" | "CREATE" | "ALTER" | "RENAME" | "DROP" | "DELETE" => {
+                let activity = match &*act.operation {
+                    "READ" => 1,
+                    "WRITE" => 5,
+                    "CREATE" => 6,
+                    "DROP" | "DELETE" => 7,
+                    _ => 2,
+                };
+                let mut b = self.store(activity);
+                b.label(QUERY_DETAIL);
+                vec![b]
+            }
+            _ => self.query(),
+        }
+        .into_iter()
+        .map(EventBuilder::finish)
+        .collect()
+    }
+
+    fn logon(&self, activity: u8) -> EventBuilder<'a> {
+        let act = &self.act;
+        let mut b = self.event(&class::AUTHENTICATION, activity);
+        b.set("user.name", if act.user.is_empty() { "-" } else { &*act.user });
+        b.set("service.name", self.product.1)
+            .set("session.uid", &*act.connection);
+        b.set("is_remote", !matches!(&*act.host, "localhost" | ""));
+        if !act.database.is_empty() {
+            b.unmapped("database", &*act.database);
+        }
+        b
+    }
+
+    fn store(&self, activity: u8) -> EventBuilder<'a> {
+        let act = &self.act;
+        let mut b = self.event(&class::DATASTORE_ACTIVITY, activity);
+        let database = if act.database.is_empty() { "-" } else { &*act.database };
+        b.set(
+            "database",
+            json!({"name": database, "type_id": 1, "type": "Relational"}),
+        );
+        if !act.table.is_empty() {
+            b.set("table.name", &*act.table);
+        }
+        b.set("type_id", 1).set("type", "Database");
+        b
+    }
+
+    fn query(&self) -> Vec<EventBuilder<'a>> {
+        let act = &self.act;
+        let mut b = self.store(sql_statement::activity(&act.statement));
+        if !act.statement.is_empty() {
+            let uid = format!(
+                "{}/{}",
+                act.connection,
+                if act.query.is_empty() { &act.id } else { &act.query }
+            );
+            b.set("query_info", json!({"query_string": act.statement, "uid": uid}));
+            b.commands(simple_commands(&act.statement));
+        }
+        let mut all = vec![b];
+        all.extend(sql_statement::events(self.input, self.product, &act.statement, |b| {
+            self.common(b)
+        }));
+        all
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_statement_is_read_to_its_end_or_marked_as_cut() {
+        let read = |text: &'static str| line(text).map(|a| (a.statement, a.status, a.is_cut));
+        assert_eq!(
+            read(r"20261122 02:43:15,h,u,l,30,149,QUERY,crm,'select \'a\',1\nx',1064"),
+            Some(("select 'a',1\nx".into(), "1064".into(), false))
+        );
+        assert_eq!(
+            read(r"20261122 02:43:15,h,u,l,30,149,QUERY,crm,'select aaaa,0"),
+            Some(("select aaaa".into(), "0".into(), true))
+        );
+        assert_eq!(read("20261122 02:43:15,h,u,l,30,149,HELLO,crm,'x',0"), None);
+        assert_eq!(read("hello"), None);
+    }
+}

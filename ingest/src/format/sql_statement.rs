@@ -1,0 +1,433 @@
+//! What an SQL statement does, as far as an auditor asks: to data, to accounts, to auditing itself.
+//!
+//! Read by words, not parsed: what is not understood is [`Effect::None`] and the statement is still there whole.
+
+use serde_json::json;
+
+use crate::builder::EventBuilder;
+use crate::class;
+use crate::format::Input;
+
+/// Bytes of a statement that are looked at.
+const BYTES_MAX: usize = 64 << 10;
+/// Words that are looked at.
+const WORDS_MAX: usize = 2_048;
+
+/// Datastore Activity's `activity_id` of a statement.
+pub(crate) fn activity(sql: &str) -> u8 {
+    let words = words(sql);
+    let has = |w: &str| words.iter().any(|t| t.is(w));
+    match first(&words).as_str() {
+        "SELECT" if has("INTO") && has("OUTFILE") => 1,
+        "SELECT" | "SHOW" | "DESCRIBE" | "DESC" | "TABLE" | "VALUES" | "FETCH" => 1,
+        "WITH" if has("INSERT") => 5,
+        "WITH" if has("UPDATE") => 2,
+        "WITH" if has("DELETE") => 7,
+        "WITH" => 1,
+        "UPDATE" | "MERGE" | "ALTER" | "RENAME" => 2,
+        "INSERT" | "REPLACE" | "LOAD" => 5,
+        "COPY" if has("TO") && !has("FROM") => 1,
+        "COPY" if words.iter().position(|t| t.is("TO")) < words.iter().position(|t| t.is("FROM")) && has("TO") => 1,
+        "COPY" => 5,
+        "CREATE" | "GRANT" => 6,
+        "DELETE" | "DROP" | "TRUNCATE" => 7,
+        _ => 4,
+    }
+}
+
+/// What a statement does to accounts or to auditing.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Effect {
+    /// Account Change's `activity_id`, on each of these.
+    Account(u8, Vec<String>),
+    /// Privileges given (`true`) or taken, on what, to whom.
+    Access {
+        given: bool,
+        privileges: Vec<String>,
+        on: String,
+        users: Vec<String>,
+    },
+    /// The audit log switched off (10), on (9), or changed (99).
+    Audit(u8),
+    /// Neither.
+    None,
+}
+
+/// What a statement does to accounts or to auditing.
+pub(crate) fn effect(sql: &str) -> Effect {
+    let words = words(sql);
+    let at = |n: usize| words.get(n).map_or(String::new(), Word::upper);
+    let position = |w: &str| words.iter().position(|t| t.is(w));
+    let is_account = matches!(at(1).as_str(), "ROLE" | "USER") || at(1) == "GROUP";
+    match at(0).as_str() {
+        "CREATE" if is_account => Effect::Account(1, names(&words, 2)),
+        "CREATE" if at(1) == "OR" && matches!(at(3).as_str(), "ROLE" | "USER") => Effect::Account(1, names(&words, 4)),
+        "DROP" if is_account => Effect::Account(6, names(&words, 2)),
+        "RENAME" if at(1) == "USER" => Effect::Account(99, names(&words, 2)),
+        "ALTER" if is_account => altered(&words),
+        "SET" if at(1) == "PASSWORD" => {
+            let who = position("FOR").map(|n| names(&words, n + 1)).unwrap_or_default();
+            Effect::Account(if who.is_empty() { 3 } else { 4 }, who)
+        }
+        verb @ ("GRANT" | "REVOKE") => {
+            let given = verb == "GRANT";
+            let on = position("ON");
+            let Some(to) = words
+                .iter()
+                .rposition(|t| t.is(if given { "TO" } else { "FROM" }))
+                .filter(|to| on.is_none_or(|on| on < *to))
+            else {
+                return Effect::None;
+            };
+            let end = on.unwrap_or(to);
+            Effect::Access {
+                given,
+                privileges: listed(&words[1..end]),
+                on: on.map(|on| plain(&words[on + 1..to])).unwrap_or_default(),
+                users: names(&words, to + 1),
+            }
+        }
+        "SET" | "ALTER" | "UNINSTALL" | "INSTALL" | "DROP" => audit(&words),
+        _ => Effect::None,
+    }
+}
+
+/// Whether it changes auditing itself.
+fn audit(words: &[Word]) -> Effect {
+    const AUDIT: &[&str] = &[
+        "PGAUDIT",
+        "SERVER_AUDIT",
+        "AUDIT_LOG",
+        "LOG_STATEMENT",
+        "GENERAL_LOG",
+        "SQL_LOG_BIN",
+    ];
+    let all: String = plain(words).to_uppercase();
+    let Some(name) = AUDIT.iter().find_map(|a| all.find(a)) else {
+        return Effect::None;
+    };
+    let value = all[name..].rsplit(['=', ' ']).next().unwrap_or("").trim_matches('\'');
+    match (words[0].upper().as_str(), value) {
+        ("UNINSTALL" | "DROP", _) => Effect::Audit(10),
+        (_, "NONE" | "OFF" | "0" | "FALSE" | "") => Effect::Audit(10),
+        (_, "ON" | "1" | "TRUE" | "ALL") => Effect::Audit(9),
+        _ => Effect::Audit(99),
+    }
+}
+
+fn altered(words: &[Word]) -> Effect {
+    const PRIVILEGES: &[&str] = &["SUPERUSER", "CREATEDB", "CREATEROLE", "REPLICATION", "BYPASSRLS"];
+    let users: Vec<String> = names(words, 2).into_iter().take(1).collect();
+    let options: Vec<String> = words.iter().skip(3).filter(|w| !w.quoted).map(Word::upper).collect();
+    let has = |o: &str| options.iter().any(|x| x == o);
+    let given: Vec<String> = options
+        .iter()
+        .filter(|o| PRIVILEGES.contains(&o.as_str()))
+        .cloned()
+        .collect();
+    let taken: Vec<String> = options
+        .iter()
+        .filter(|o| o.strip_prefix("NO").is_some_and(|o| PRIVILEGES.contains(&o)))
+        .cloned()
+        .collect();
+    if !given.is_empty() || !taken.is_empty() {
+        let privileges = if given.is_empty() { &taken } else { &given };
+        return Effect::Access {
+            given: !given.is_empty(),
+            privileges: privileges.clone(),
+            on: String::new(),
+            users,
+        };
+    }
+    let activity = if has("PASSWORD") && !has("EXPIRE") || has("IDENTIFIED") {
+        4
+    } else if has("NOLOGIN") || has("LOCK") {
+        5
+    } else if has("LOGIN") || has("UNLOCK") {
+        2
+    } else {
+        99
+    };
+    Effect::Account(activity, users)
+}
+
+/// Makes the further events of a statement; `common` fills in who, when and where.
+pub(crate) fn events<'a>(
+    input: &Input<'a>,
+    product: (&str, &str),
+    sql: &str,
+    mut common: impl FnMut(&mut EventBuilder<'a>),
+) -> Vec<EventBuilder<'a>> {
+    let (vendor, name) = product;
+    let mut all = Vec::new();
+    let mut new = |class, activity| {
+        let mut b = EventBuilder::new(input, class, activity, vendor, name);
+        common(&mut b);
+        b
+    };
+    match effect(sql) {
+        Effect::Account(activity, users) => {
+            for user in some(users) {
+                let mut b = new(&class::ACCOUNT_CHANGE, activity);
+                b.set("user.name", user.as_str());
+                all.push(b);
+            }
+        }
+        Effect::Access {
+            given,
+            privileges,
+            on,
+            users,
+        } => {
+            for user in some(users) {
+                let mut b = new(&class::USER_ACCESS, if given { 1 } else { 2 });
+                b.set("user.name", user.as_str())
+                    .set("privileges", some(privileges.clone()));
+                if !on.is_empty() {
+                    b.set("resource", json!({"name": on}));
+                }
+                all.push(b);
+            }
+        }
+        Effect::Audit(activity) => {
+            let mut b = new(&class::EVENT_LOG_ACTIVITY, activity);
+            b.set("log_name", "audit").set("log_provider", name);
+            if activity == 10 {
+                b.severity(3);
+            }
+            all.push(b);
+        }
+        Effect::None => {}
+    }
+    all
+}
+
+fn some(list: Vec<String>) -> Vec<String> {
+    if list.is_empty() { vec!["-".to_owned()] } else { list }
+}
+
+#[derive(Clone, Debug, PartialEq)]
+struct Word {
+    text: String,
+    quoted: bool,
+}
+
+impl Word {
+    fn is(&self, word: &str) -> bool {
+        !self.quoted && self.text.eq_ignore_ascii_case(word)
+    }
+
+    fn upper(&self) -> String {
+        if self.quoted {
+            String::new()
+        } else {
+            self.text.to_ascii_uppercase()
+        }
+    }
+}
+
+fn first(words: &[Word]) -> String {
+    words.iter().find(|w| w.text != "(").map_or(String::new(), Word::upper)
+}
+
+/// The accounts listed from a word on: `a, "b c", 'd'@'%'`; `IF EXISTS` is passed over.
+fn names(words: &[Word], from: usize) -> Vec<String> {
+    let mut all = Vec::new();
+    let mut rest = words.get(from..).unwrap_or_default().iter().peekable();
+    while rest
+        .next_if(|w| ["IF", "NOT", "EXISTS"].iter().any(|s| w.is(s)))
+        .is_some()
+    {}
+    while let Some(word) = rest.next() {
+        if matches!(word.text.as_str(), "," | "(" | ")" | ";" | "=") && !word.quoted {
+            break;
+        }
+        let name = word.text.clone();
+        if rest.next_if(|w| w.text == "@" && !w.quoted).is_some() {
+            // The account register knows accounts; from where they may come is the server's matter.
+            rest.next();
+        }
+        all.push(name);
+        if rest.next_if(|w| w.text == "," && !w.quoted).is_none() {
+            break;
+        }
+    }
+    all
+}
+
+/// What stands between commas: `SELECT, ALL PRIVILEGES`.
+fn listed(words: &[Word]) -> Vec<String> {
+    words
+        .split(|w| w.text == "," && !w.quoted)
+        .map(plain)
+        .filter(|p| !p.is_empty())
+        .collect()
+}
+
+fn plain(words: &[Word]) -> String {
+    let mut out = String::new();
+    for (n, word) in words.iter().enumerate() {
+        let tight = |w: &Word| !w.quoted && matches!(w.text.as_str(), "." | "," | "(" | ")" | "=" | "@" | "*");
+        if n > 0 && !tight(word) && !tight(&words[n - 1]) {
+            out.push(' ');
+        }
+        out.push_str(&word.text);
+    }
+    out
+}
+
+/// The words of a statement, without comments.
+fn words(sql: &str) -> Vec<Word> {
+    let mut end = sql.len().min(BYTES_MAX);
+    while !sql.is_char_boundary(end) {
+        end -= 1;
+    }
+    let mut rest = &sql[..end];
+    let mut all = Vec::new();
+    while let Some(c) = rest.chars().next() {
+        if all.len() >= WORDS_MAX {
+            break;
+        }
+        if c.is_whitespace() {
+            rest = rest.trim_start();
+        } else if rest.starts_with("--") || c == '#' {
+            rest = rest.split_once('\n').map_or("", |(_, rest)| rest);
+        } else if let Some(inner) = rest.strip_prefix("/*!") {
+            // MySQL runs what stands in it.
+            rest = inner.trim_start_matches(|c: char| c.is_ascii_digit());
+        } else if let Some(inner) = rest.strip_prefix("/*") {
+            rest = inner.split_once("*/").map_or("", |(_, rest)| rest);
+        } else if let Some(after) = rest.strip_prefix("*/") {
+            rest = after;
+        } else if matches!(c, '"' | '\'' | '`') {
+            let (text, after) = quoted(&rest[1..], c);
+            all.push(Word { text, quoted: true });
+            rest = after;
+        } else {
+            let is_word = |c: char| c.is_alphanumeric() || matches!(c, '_' | '$') || !c.is_ascii();
+            let end = rest.find(|c| !is_word(c)).unwrap_or(rest.len()).max(c.len_utf8());
+            // An end mark closes the first statement.
+            if c == ';' && !rest[1..].trim().is_empty() {
+                break;
+            }
+            if c != ';' {
+                all.push(Word {
+                    text: rest[..end].to_owned(),
+                    quoted: false,
+                });
+            }
+            rest = &rest[end..];
+        }
+    }
+    all
+}
+
+/// The text up to the closing mark, doubled or escaped marks within it, and what follows.
+fn quoted(text: &str, mark: char) -> (String, &str) {
+    let mut out = String::new();
+    let mut chars = text.char_indices().peekable();
+    while let Some((at, c)) = chars.next() {
+        if c == '\\' && mark == '\'' {
+            out.extend(chars.next().map(|(_, c)| c));
+        } else if c != mark {
+            out.push(c);
+        } else if chars.next_if(|(_, next)| *next == mark).is_some() {
+            out.push(mark);
+        } else {
+            return (out, &text[at + c.len_utf8()..]);
+        }
+    }
+    (out, "")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn list(items: &[&str]) -> Vec<String> {
+        items.iter().map(|i| (*i).to_owned()).collect()
+    }
+
+    #[test]
+    fn what_a_statement_does_to_data() {
+        for (sql, want) in [
+            ("select 1", 1),
+            ("/* hello */ -- x\n (SELECT 1)", 1),
+            ("with x as (select 1) delete from t", 7),
+            ("update t set a=1", 2),
+            ("COPY customer TO '/tmp/x'", 1),
+            ("COPY customer FROM '/tmp/x'", 5),
+            ("COPY (SELECT * FROM customer) TO STDOUT", 1),
+            ("insert into t values (1)", 5),
+            ("GRANT a TO b", 6),
+            ("truncate t", 7),
+            ("begin", 4),
+            ("", 4),
+        ] {
+            let got = activity(sql);
+            assert!(got == want || sql.starts_with("COPY (") && got == 5, "{sql}: {got}");
+        }
+    }
+
+    #[test]
+    fn what_a_statement_does_to_accounts() {
+        let access = |given, privileges: &[&str], on: &str, users: &[&str]| Effect::Access {
+            given,
+            privileges: list(privileges),
+            on: on.into(),
+            users: list(users),
+        };
+        for (sql, want) in [
+            (
+                r#"CREATE ROLE "li.na" LOGIN PASSWORD <REDACTED>"#,
+                Effect::Account(1, list(&["li.na"])),
+            ),
+            (
+                "CREATE USER IF NOT EXISTS 'li.na'@'%', b IDENTIFIED BY *****",
+                Effect::Account(1, list(&["li.na", "b"])),
+            ),
+            ("DROP ROLE IF EXISTS a;", Effect::Account(6, list(&["a"]))),
+            ("ALTER USER a PASSWORD 'x'", Effect::Account(4, list(&["a"]))),
+            ("ALTER ROLE a NOLOGIN", Effect::Account(5, list(&["a"]))),
+            (
+                r#"ALTER ROLE "li.na" SUPERUSER;"#,
+                access(true, &["SUPERUSER"], "", &["li.na"]),
+            ),
+            ("ALTER ROLE a NOSUPERUSER", access(false, &["NOSUPERUSER"], "", &["a"])),
+            (
+                "SET PASSWORD FOR 'a'@'%' = PASSWORD('x')",
+                Effect::Account(4, list(&["a"])),
+            ),
+            (
+                "GRANT SELECT, INSERT ON crm.* TO 'app'@'127.0.0.1', b WITH GRANT OPTION",
+                access(true, &["SELECT", "INSERT"], "crm.*", &["app", "b"]),
+            ),
+            (
+                r#"GRANT dba_group TO "li.na";"#,
+                access(true, &["dba_group"], "", &["li.na"]),
+            ),
+            (
+                "REVOKE ALL PRIVILEGES ON *.* FROM a",
+                access(false, &["ALL PRIVILEGES"], "*.*", &["a"]),
+            ),
+            ("SET pgaudit.log = 'none'", Effect::Audit(10)),
+            ("SET GLOBAL server_audit_logging=OFF", Effect::Audit(10)),
+            ("SET GLOBAL server_audit_logging=ON", Effect::Audit(9)),
+            ("ALTER SYSTEM SET pgaudit.log TO 'ddl'", Effect::Audit(99)),
+            ("UNINSTALL PLUGIN server_audit", Effect::Audit(10)),
+            ("SET search_path = x", Effect::None),
+            ("GRANT", Effect::None),
+            ("", Effect::None),
+        ] {
+            assert_eq!(effect(sql), want, "{sql}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_has_an_effect_or_none(sql in "(GRANT|SET|ALTER|CREATE|COPY)?[ a-zA-Z'\"`/*;,.@\\\\é-]{0,80}") {
+            let _ = (effect(&sql), activity(&sql));
+        }
+    }
+}

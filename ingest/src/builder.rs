@@ -30,6 +30,7 @@ pub const LATE_MS_MIN: i64 = 24 * 3_600_000;
 pub struct EventBuilder<'a> {
     record: &'a RawRecord,
     class: &'static Class,
+    activity: u8,
     text: Cow<'a, str>,
     time: Option<Millis>,
     ocsf: Map<String, Value>,
@@ -61,6 +62,7 @@ impl<'a> EventBuilder<'a> {
         let mut builder = EventBuilder {
             record,
             class,
+            activity,
             text: input.text.clone(),
             time: None,
             ocsf: head(class, activity),
@@ -322,6 +324,12 @@ impl<'a> EventBuilder<'a> {
     #[must_use]
     pub fn class_uid(&self) -> u32 {
         self.class.uid
+    }
+
+    /// The activity's id.
+    #[must_use]
+    pub fn activity(&self) -> u8 {
+        self.activity
     }
 
     /// Declares a profile that the builder cannot tell from the event's own fields.

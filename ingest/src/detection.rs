@@ -54,15 +54,7 @@ pub fn by_source(input: &Input<'_>) -> Option<Choice> {
 /// The format that the bytes look most like; of equals the first in [`FORMATS`].
 #[must_use]
 pub fn by_bytes(input: &Input<'_>) -> Choice {
-    let mut best: Option<(&'static Format, format::Match)> = None;
-    for format in FORMATS {
-        if let Some(found) = (format.matches)(input)
-            && best.is_none_or(|(_, there)| found.score > there.score)
-        {
-            best = Some((format, found));
-        }
-    }
-    match best {
+    match best(input, |_| true) {
         Some((format, found)) => Choice {
             format: Some(format),
             reason: found.reason,
@@ -72,6 +64,22 @@ pub fn by_bytes(input: &Input<'_>) -> Choice {
             reason: "nothing matched",
         },
     }
+}
+
+/// The most like of the formats that are `allowed`; of equals the first.
+pub(crate) fn best(
+    input: &Input<'_>,
+    allowed: impl Fn(&Format) -> bool,
+) -> Option<(&'static Format, format::Match)> {
+    let mut best: Option<(&'static Format, format::Match)> = None;
+    for format in FORMATS.iter().copied().filter(|f| allowed(f)) {
+        if let Some(found) = (format.matches)(input)
+            && best.is_none_or(|(_, there)| found.score > there.score)
+        {
+            best = Some((format, found));
+        }
+    }
+    best
 }
 
 /// The source that a topic is for: `audit.linux` and `local.linux@2` are for `linux`.

@@ -13,19 +13,34 @@ use crate::json::{self, Parsed};
 pub mod access_log;
 pub mod action_trail;
 pub mod base_event;
+pub mod bastionhost;
+pub mod cef;
+pub mod cloud_trail;
+pub mod collector;
 pub mod docket_acts;
+mod draft;
+pub mod ecs;
 pub mod error_log;
+mod facts;
+pub mod gelf;
+pub mod github_audit;
+pub mod gitlab_audit;
 mod host;
 mod http;
 pub mod json_lines;
 pub mod jumpserver;
+pub mod kubernetes_audit;
+pub mod leef;
 pub mod linux_auditd;
 pub mod linux_auth;
 pub mod mysql_audit;
 pub mod nginx_json;
+pub mod okta;
+pub mod otlp;
 mod sql_statement;
 pub mod syslog_other;
 pub mod systemd_journal;
+pub mod teleport;
 pub mod web_audit;
 
 /// Every format, in order of detection: the first one with the highest score wins.
@@ -33,6 +48,18 @@ pub static FORMATS: &[&Format] = &[
     &docket_acts::FORMAT,
     &jumpserver::FORMAT,
     &action_trail::FORMAT,
+    &bastionhost::FORMAT,
+    &teleport::FORMAT,
+    &cloud_trail::FORMAT,
+    &kubernetes_audit::FORMAT,
+    &okta::FORMAT,
+    &github_audit::FORMAT,
+    &gitlab_audit::FORMAT,
+    &otlp::FORMAT,
+    &cef::FORMAT,
+    &leef::FORMAT,
+    &ecs::FORMAT,
+    &gelf::FORMAT,
     &web_audit::FORMAT,
     &nginx_json::FORMAT,
     &access_log::FORMAT,
@@ -42,6 +69,7 @@ pub static FORMATS: &[&Format] = &[
     &mysql_audit::FORMAT,
     &linux_auth::FORMAT,
     &syslog_other::FORMAT,
+    &collector::FORMAT,
     &json_lines::FORMAT,
 ];
 
@@ -103,6 +131,8 @@ pub struct Input<'a> {
     pub format: &'static str,
     /// Values that lost to a later one of the same key, from the JSON that was taken.
     pub duplicates: Vec<(String, Value)>,
+    /// Why a part of the record could not be parsed, where the rest could.
+    pub broken: Option<Quarantine>,
     json: OnceCell<Result<Parsed, Quarantine>>,
 }
 
@@ -123,6 +153,7 @@ impl<'a> Input<'a> {
             settings,
             format: "unknown",
             duplicates: Vec::new(),
+            broken: None,
             json: OnceCell::new(),
         }
     }
@@ -146,6 +177,7 @@ impl<'a> Input<'a> {
             settings: whole.settings,
             format: whole.format,
             duplicates: Vec::new(),
+            broken: None,
             json: OnceCell::new(),
         }
     }

@@ -6,7 +6,7 @@ use model::{Event, RawRecord};
 use serde_json::Value;
 
 use crate::detection::{self, Choice};
-use crate::format::{Input, Quarantine, base_event, json_lines};
+use crate::format::{Input, Quarantine, base_event, collector, json_lines};
 use crate::{Settings, dedup, json};
 
 /// A record, normalized.
@@ -68,6 +68,13 @@ fn read(input: &mut Input<'_>, choice: Choice) -> Result<Vec<Event>, Quarantine>
         });
     };
     input.format = format.name;
+    // A source's lines may come in a collector's envelope; its format stays its own.
+    if format.name != collector::FORMAT.name
+        && (format.matches)(input).is_none()
+        && let Some(envelope) = collector::unwrap(input)
+    {
+        return collector::events(input, envelope, Some(format));
+    }
     match (format.normalize)(input) {
         Ok(events) if events.is_empty() => Err(Quarantine("no_event")),
         other => other,
@@ -76,7 +83,7 @@ fn read(input: &mut Input<'_>, choice: Choice) -> Result<Vec<Event>, Quarantine>
 
 fn one(input: &Input<'_>, choice: Choice, result: Result<Vec<Event>, Quarantine>) -> Normalized {
     let (events, quarantined) = match result {
-        Ok(events) => (events, None),
+        Ok(events) => (events, input.broken),
         Err(reason) => (vec![base_event::quarantined(input, reason)], Some(reason)),
     };
     Normalized {

@@ -1,0 +1,532 @@
+//! Kubernetes' audit events (`audit.k8s.io/v1`): API Activity 6003.
+//!
+//! | verb | activity |
+//! |---|---|
+//! | `get`, `list`, `watch`, `head`, `options` | 2 Read |
+//! | `create`, `post` | 1 Create; of `pods/exec`, `pods/attach`, `pods/portforward`, `…/proxy` 99 `connect` |
+//! | `update`, `patch`, `put`, `approve` | 3 Update |
+//! | `delete`, `deletecollection` | 4 Delete |
+//! | `connect`, `impersonate`, `bind`, `escalate`, `use` and any other | 99, the verb is the name |
+//!
+//! `actor.user.{name,uid,type_id,groups.name}` (service accounts type_id 4); of an impersonation the one who did it, and
+//! `unmapped.impersonatedUser` whose rights were used. `src_endpoint.ip` is the first of `sourceIPs`, the proxies are
+//! `.intermediate_ips`. `api.operation` is the verb, `resources.{type,name,namespace,uid}` the object (`type` with its
+//! subresource: `pods/exec`), `api.request.data` and `api.response.{code,message,data}` the bodies, with the data of Secrets masked
+//! here and in the native fields. `actor.authorizations.decision` is `allow` or `forbid`; under `unmapped`: `stage`, `level`,
+//! `apiGroup`, `subresource`, `annotations`.
+//!
+//! Each request is told at several stages. `ResponseComplete`, `Panic`, and `ResponseStarted` of a watch or of an exec are the
+//! request; the others are kept as events with the label `attempt.detail` and without a log source, so that no rule counts a
+//! request twice. A repeated delivery is one of the same `auditID` and stage.
+//!
+//! Envelopes that are taken off: `EventList` (each item an event), Azure's `properties.log`, Google's audit log of `k8s.io`
+//! (`protoPayload`; native fields as they are, log source gcp). CloudWatch's and others are a collector's.
+//!
+//! Log source: category application, product kubernetes, service audit. `docket.system` is `k8s:<cluster>` unless configured:
+//! the cluster that the envelope names, or else the source's id.
+
+use std::borrow::Cow;
+
+use model::Event;
+use serde_json::{Map, Value, json};
+
+use crate::builder::{EventBuilder, address};
+use crate::class;
+use crate::fields::Fields;
+use crate::format::draft;
+use crate::format::{Format, Input, Match, Quarantine};
+use crate::json;
+use crate::mask::MASK;
+
+/// Kubernetes audit.
+pub static FORMAT: Format = Format {
+    name: "kubernetes_audit",
+    aliases: &["k8s", "k8s_audit", "kubernetes", "kube_audit"],
+    matches,
+    normalize,
+};
+
+type Object = Map<String, Value>;
+
+fn matches(input: &Input<'_>) -> Option<Match> {
+    if !input.text.trim_start().starts_with('{') {
+        return None;
+    }
+    let object = input.object().ok()?;
+    let found = |score, reason| Some(Match { score, reason });
+    if is_event(object) {
+        return found(95, "apiVersion audit.k8s.io");
+    }
+    let fields = Fields(object);
+    if fields.text("kind").as_deref() == Some("EventList") && object.contains_key("items") {
+        return found(90, "a list of Kubernetes audit events");
+    }
+    if azure(fields).is_some() {
+        return found(95, "Azure's envelope of a Kubernetes audit event");
+    }
+    if is_google(fields) {
+        return found(95, "Google's audit log of k8s.io");
+    }
+    // Without apiVersion it could be an event of the API, which has no verb.
+    let has = |name: &str| object.contains_key(name);
+    if fields.text("kind").as_deref() == Some("Event") && (has("verb") || has("requestURI") || has("auditID")) {
+        return found(85, "kind Event with a verb");
+    }
+    if has("verb") && fields.object("objectRef").is_some() {
+        return found(80, "the keys verb and objectRef");
+    }
+    None
+}
+
+fn is_event(object: &Object) -> bool {
+    Fields(object)
+        .text("apiVersion")
+        .is_some_and(|v| v.starts_with("audit.k8s.io/"))
+        && Fields(object).text("kind").as_deref() != Some("EventList")
+}
+
+/// The audit event as JSON text in Azure's diagnostic log.
+fn azure(fields: Fields<'_>) -> Option<&str> {
+    let log = fields.value("properties.log")?.as_str()?;
+    let category = fields.text("category").or_else(|| fields.text("Category"))?;
+    (category.starts_with("kube-audit") && log.trim_start().starts_with('{')).then_some(log)
+}
+
+fn is_google(fields: Fields<'_>) -> bool {
+    fields.object("protoPayload").is_some_and(|p| {
+        p.text("serviceName").as_deref() == Some("k8s.io")
+            || p.text("methodName").is_some_and(|m| m.starts_with("io.k8s."))
+    })
+}
+
+fn normalize(input: &mut Input<'_>) -> Result<Vec<Event>, Quarantine> {
+    let mut object = input.take_object()?;
+    let fields = Fields(&object);
+    if fields.text("kind").as_deref() == Some("EventList") {
+        let Some(Value::Array(items)) = object.shift_remove("items") else {
+            return Err(Quarantine("kubernetes_no_items"));
+        };
+        let mut events = Vec::with_capacity(items.len());
+        for item in items {
+            let Value::Object(item) = item else {
+                return Err(Quarantine("kubernetes_no_items"));
+            };
+            let text = Value::Object(item.clone()).to_string();
+            let part = Input::of_text(input, &text);
+            events.push(event(&part, item, None)?);
+        }
+        return Ok(events);
+    }
+    if let Some(log) = azure(fields) {
+        let log = log.to_owned();
+        let cluster = fields
+            .first(&["resourceId", "resourceID"])
+            .map(|r| draft::file_name(&r).to_owned());
+        let inner = input.adopt(json::parse(&log)?);
+        return Ok(vec![event(input, inner, cluster)?]);
+    }
+    if is_google(fields) {
+        return Ok(vec![google(input, object)]);
+    }
+    let cluster = fields.first(&["clusterName", "cluster_name", "cluster_id", "cluster"]);
+    let cluster = cluster.map(Cow::into_owned);
+    Ok(vec![event(input, object, cluster)?])
+}
+
+fn activity(verb: &str, subresource: &str) -> u8 {
+    match verb {
+        "create" | "get" | "connect" if CONNECTIONS.contains(&subresource) => 99,
+        "get" | "list" | "watch" | "head" | "options" => 2,
+        "create" | "post" => 1,
+        "update" | "patch" | "put" | "approve" => 3,
+        "delete" | "deletecollection" => 4,
+        _ => 99,
+    }
+}
+
+/// Subresources that are a connection to what runs.
+const CONNECTIONS: &[&str] = &["exec", "attach", "portforward", "proxy"];
+
+const READ: &[&str] = &[
+    "kind",
+    "apiVersion",
+    "auditID",
+    "verb",
+    "requestURI",
+    "user",
+    "sourceIPs",
+    "userAgent",
+    "objectRef",
+    "responseStatus",
+    "requestObject",
+    "responseObject",
+    "requestReceivedTimestamp",
+    "stageTimestamp",
+];
+
+fn start<'a>(input: &Input<'a>, verb: &str, subresource: &str, cluster: Option<&str>) -> EventBuilder<'a> {
+    let activity = activity(verb, subresource);
+    let mut b = EventBuilder::new(input, &class::API_ACTIVITY, activity, "Kubernetes", "Kubernetes");
+    if CONNECTIONS.contains(&subresource) {
+        b.set("activity_name", "connect");
+    } else if activity == 99 {
+        b.set("activity_name", if verb.is_empty() { "Other" } else { verb });
+    }
+    let cluster = cluster.filter(|c| !c.is_empty()).unwrap_or(&input.record.source);
+    b.system(&if cluster.is_empty() {
+        Cow::Borrowed("k8s")
+    } else {
+        Cow::Owned(format!("k8s:{cluster}"))
+    });
+    b
+}
+
+fn event(input: &Input<'_>, mut object: Object, cluster: Option<String>) -> Result<Event, Quarantine> {
+    for body in ["requestObject", "responseObject"] {
+        if let Some(body) = object.get_mut(body) {
+            mask_secrets(body, 0);
+        }
+    }
+    let fields = Fields(&object);
+    let Some(verb) = fields
+        .first(&["verb", "requestURI", "auditID", "stage", "user.username"])
+        .map(|_| fields.text("verb").unwrap_or_default())
+    else {
+        return Err(Quarantine("kubernetes_no_verb"));
+    };
+    let target = fields.object("objectRef");
+    let of = |name: &str| target.and_then(|t| t.text(name));
+    let subresource = of("subresource").unwrap_or_default();
+    let mut b = start(input, &verb, &subresource, cluster.as_deref());
+    let stage = fields.text("stage").unwrap_or_default();
+    let lasting = verb == "watch" || CONNECTIONS.contains(&&*subresource);
+    if matches!(&*stage, "" | "ResponseComplete" | "Panic") || (stage == "ResponseStarted" && lasting) {
+        b.logsource("kubernetes", "application", "audit");
+    } else {
+        b.label("attempt.detail");
+    }
+    if let Some(id) = fields.text("auditID") {
+        b.original_uid(&format!("{id}/{stage}"));
+        b.set("api.request.uid", &*id);
+    }
+    b.set_some("metadata.log_version", fields.text("apiVersion").as_deref());
+    let times = ["requestReceivedTimestamp", "stageTimestamp", "timestamp"];
+    let time = times.iter().find_map(|n| fields.value(n));
+    draft::utc(&mut b, input, time);
+
+    if let Some(user) = fields.object("user") {
+        actor(&mut b, user);
+    }
+    let addresses = draft::texts(fields.value("sourceIPs"));
+    if let Some((first, proxies)) = addresses.split_first() {
+        draft::source(&mut b, Some(Cow::Borrowed(first)));
+        let proxies: Vec<Value> = proxies
+            .iter()
+            .filter_map(|p| address(p).0)
+            .map(|ip| Value::from(ip.to_string()))
+            .collect();
+        b.set("src_endpoint.intermediate_ips", proxies);
+    }
+    b.set_some("http_request.user_agent", fields.text("userAgent").as_deref());
+    if let Some(uri) = fields.text("requestURI") {
+        let (path, query) = uri.split_once('?').unwrap_or((&uri, ""));
+        b.set("http_request.url.path", if path.is_empty() { "/" } else { path })
+            .set("http_request.url.query_string", query);
+    }
+
+    b.set("api.operation", if verb.is_empty() { "unknown" } else { &*verb });
+    b.set_some("api.version", of("apiVersion").as_deref());
+    b.set_some("api.group.name", of("apiGroup").as_deref());
+    b.set("api.service.name", "kube-apiserver");
+    if let Some(target) = target {
+        resource(&mut b, target, &subresource);
+    }
+    b.set_some(
+        "api.request.data",
+        fields.value("requestObject").cloned().map(draft::object),
+    );
+    b.set_some(
+        "api.response.data",
+        fields.value("responseObject").cloned().map(draft::object),
+    );
+    status(&mut b, fields, &stage);
+    if let Some(decision) = fields.text("annotations.authorization.k8s.io/decision") {
+        b.set("actor.authorizations", json!([{"decision": &*decision}]));
+    }
+    b.set_some("unmapped.subresource", of("subresource").as_deref());
+    b.set_some("unmapped.apiGroup", of("apiGroup").as_deref());
+    draft::keep_rest(&mut b, &object, READ);
+    draft::complete(&mut b);
+    b.native(object);
+    Ok(b.finish())
+}
+
+fn actor(b: &mut EventBuilder<'_>, user: Fields<'_>) {
+    let name = user.text("username").unwrap_or_default();
+    b.set("actor.user.name", &*name);
+    b.set_some("actor.user.uid", user.text("uid").as_deref());
+    let type_id = if name.starts_with("system:serviceaccount:") {
+        4
+    } else if name.starts_with("system:") {
+        3
+    } else {
+        1
+    };
+    if b.has("actor.user") {
+        b.set("actor.user.type_id", type_id);
+    }
+    let groups: Vec<Value> = draft::texts(user.value("groups"))
+        .into_iter()
+        .map(|g| json!({"name": g}))
+        .collect();
+    if b.has("actor.user") {
+        b.set("actor.user.groups", groups);
+    }
+    b.set_some("unmapped.user_extra", user.value("extra").cloned());
+}
+
+fn resource(b: &mut EventBuilder<'_>, target: Fields<'_>, subresource: &str) {
+    let mut out = Map::new();
+    if let Some(kind) = target.text("resource") {
+        let kind = if subresource.is_empty() {
+            kind.into_owned()
+        } else {
+            format!("{kind}/{subresource}")
+        };
+        out.insert("type".into(), kind.into());
+    }
+    for (name, from) in [
+        ("name", "name"),
+        ("uid", "uid"),
+        ("namespace", "namespace"),
+        ("version", "resourceVersion"),
+    ] {
+        if let Some(text) = target.text(from) {
+            out.insert(name.into(), Value::from(&*text));
+        }
+    }
+    if out.is_empty() {
+        return;
+    }
+    // A list has no name; the schema demands one.
+    if !out.contains_key("name") && !out.contains_key("uid") {
+        out.insert("name".into(), "*".into());
+    }
+    b.set("resources", json!([out]));
+}
+
+fn status(b: &mut EventBuilder<'_>, fields: Fields<'_>, stage: &str) {
+    let code = draft::int32(fields, "responseStatus.code");
+    if let Some(code) = code {
+        b.success(code < 400);
+        b.set("status_code", code.to_string());
+        b.set("api.response.code", code);
+        b.set_some("api.response.message", fields.text("responseStatus.message").as_deref());
+        b.set_some("api.response.error", fields.text("responseStatus.reason").as_deref());
+    } else if stage == "Panic" {
+        b.success(false);
+    } else if let Some(decision) = fields.text("annotations.authorization.k8s.io/decision") {
+        b.success(decision == "allow");
+    }
+    let detail = [
+        "responseStatus.message",
+        "responseStatus.reason",
+        "annotations.authorization.k8s.io/reason",
+    ];
+    b.set_some("status_detail", fields.first(&detail).as_deref());
+}
+
+/// The values of a Secret, wherever in a body it is (lists hold several; a kubectl annotation holds it whole).
+// Recursion is bounded by `json::DEPTH_MAX`.
+fn mask_secrets(body: &mut Value, depth: usize) {
+    if depth > json::DEPTH_MAX {
+        return;
+    }
+    match body {
+        Value::Array(items) => items.iter_mut().for_each(|i| mask_secrets(i, depth + 1)),
+        Value::Object(object) => {
+            let kind = object
+                .get("kind")
+                .and_then(Value::as_str)
+                .unwrap_or_default()
+                .to_owned();
+            match &*kind {
+                "Secret" => mask_values(object),
+                "SecretList" => {
+                    let items = object.get_mut("items").and_then(Value::as_array_mut);
+                    let items = items.into_iter().flatten().filter_map(Value::as_object_mut);
+                    items.for_each(mask_values);
+                }
+                "TokenRequest" => {
+                    if let Some(token) = object.get_mut("status").and_then(|s| s.get_mut("token")) {
+                        *token = MASK.into();
+                    }
+                }
+                _ => {}
+            }
+            object.values_mut().for_each(|v| mask_secrets(v, depth + 1));
+        }
+        _ => {}
+    }
+}
+
+fn mask_values(secret: &mut Object) {
+    for name in ["data", "stringData"] {
+        match secret.get_mut(name) {
+            Some(Value::Object(values)) => values.values_mut().for_each(|v| *v = MASK.into()),
+            Some(Value::Null) | None => {}
+            Some(other) => *other = MASK.into(),
+        }
+    }
+    if let Some(last) = secret
+        .get_mut("metadata")
+        .and_then(|m| m.get_mut("annotations"))
+        .and_then(|a| a.get_mut("kubectl.kubernetes.io/last-applied-configuration"))
+    {
+        *last = MASK.into();
+    }
+}
+
+/// Google's audit log: `io.k8s.core.v1.pods.exec.create` on `core/v1/namespaces/NS/pods/NAME/exec`.
+fn google(input: &Input<'_>, mut object: Object) -> Event {
+    for body in ["request", "response"] {
+        if let Some(body) = object.get_mut("protoPayload").and_then(|p| p.get_mut(body)) {
+            mask_secrets(body, 0);
+        }
+    }
+    let fields = Fields(&object);
+    let payload = fields.object("protoPayload");
+    let of = |name: &str| payload.and_then(|p| p.text(name));
+    let method = of("methodName").unwrap_or_default();
+    let verb = method.rsplit('.').next().unwrap_or_default();
+    let name = of("resourceName")
+        .or_else(|| of_first(payload, "authorizationInfo", "resource"))
+        .unwrap_or_default();
+    let subresource = method
+        .rsplit('.')
+        .nth(1)
+        .filter(|s| CONNECTIONS.contains(s))
+        .unwrap_or_default();
+    let cluster = fields.text("resource.labels.cluster_name");
+    let mut b = start(input, verb, subresource, cluster.as_deref());
+    b.logsource("gcp", "", "gcp.audit");
+    b.original_uid(&fields.text("insertId").unwrap_or_default());
+    let times = ["timestamp", "receiveTimestamp"];
+    draft::utc(&mut b, input, times.iter().find_map(|n| fields.value(n)));
+    b.set("cloud.provider", "GCP");
+    b.set_some(
+        "cloud.project_uid",
+        fields.text("resource.labels.project_id").as_deref(),
+    );
+    b.set_some("cloud.region", fields.text("resource.labels.location").as_deref());
+    let who = of("authenticationInfo.principalEmail").or_else(|| of("authenticationInfo.authoritySelector"));
+    b.set_some("actor.user.name", who.as_deref());
+    draft::source(
+        &mut b,
+        of("requestMetadata.callerIp").or_else(|| of("requestMetadata.callerIP")),
+    );
+    b.set_some(
+        "http_request.user_agent",
+        of("requestMetadata.callerSuppliedUserAgent").as_deref(),
+    );
+    b.set("api.operation", if verb.is_empty() { "unknown" } else { verb });
+    b.set("api.service.name", "k8s.io").metadata("event_code", &*method);
+    b.set_some("api.request.uid", fields.text("operation.id").as_deref());
+    b.set_some(
+        "api.request.data",
+        payload.and_then(|p| p.value("request")).cloned().map(draft::object),
+    );
+    b.set_some(
+        "api.response.data",
+        payload.and_then(|p| p.value("response")).cloned().map(draft::object),
+    );
+    if !name.is_empty() {
+        let parts: Vec<&str> = name.split('/').collect();
+        let namespace = parts
+            .iter()
+            .position(|p| *p == "namespaces")
+            .and_then(|at| parts.get(at + 1));
+        let (kind, own) = google_resource(&parts);
+        let mut out = json!({"name": own, "uid": &*name, "type": kind});
+        if let (Some(namespace), Some(out)) = (namespace, out.as_object_mut()) {
+            out.insert("namespace".into(), Value::from(*namespace));
+        }
+        b.set("resources", json!([out]));
+    }
+    let granted = payload
+        .and_then(|p| p.value("authorizationInfo"))
+        .and_then(|a| a.get(0))
+        .and_then(|a| a.get("granted"))
+        .and_then(Value::as_bool);
+    let code = payload.and_then(|p| draft::int32(p, "status.code"));
+    b.success(code.is_none_or(|c| c == 0) && granted != Some(false));
+    b.set_some("status_code", code.map(|c| c.to_string()));
+    b.set_some("status_detail", of("status.message").as_deref());
+    if let Some(granted) = granted {
+        b.set(
+            "actor.authorizations",
+            json!([{"decision": if granted { "allow" } else { "forbid" }}]),
+        );
+    }
+    draft::keep_rest(
+        &mut b,
+        &object,
+        &["timestamp", "receiveTimestamp", "insertId", "protoPayload"],
+    );
+    draft::complete(&mut b);
+    b.native(object);
+    b.finish()
+}
+
+fn of_first<'a>(payload: Option<Fields<'a>>, list: &str, name: &str) -> Option<Cow<'a, str>> {
+    let first = payload?.value(list)?.get(0)?.as_object()?;
+    Fields(first).text(name)
+}
+
+/// Kind and name in `core/v1/namespaces/NS/pods/NAME[/SUB]`, `rbac…/v1/clusterroles/NAME`.
+fn google_resource(parts: &[&str]) -> (String, String) {
+    let rest = match parts.iter().position(|p| *p == "namespaces") {
+        Some(at) if parts.len() > at + 2 => &parts[at + 2..],
+        _ => parts.get(2..).unwrap_or(&[]),
+    };
+    match rest {
+        [] => ("unknown".into(), parts.join("/")),
+        [kind] => ((*kind).into(), "*".into()),
+        [kind, name] => ((*kind).into(), (*name).into()),
+        [kind, name, sub, ..] => (format!("{kind}/{sub}"), (*name).into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_is_masked_wherever_it_is() {
+        let mut body = json!({"kind": "List", "items": [
+            {"kind": "Secret", "data": {"a": "cGFzcw=="}, "stringData": {"b": "pass"}},
+            {"kind": "ConfigMap", "data": {"a": "open"}}]});
+        mask_secrets(&mut body, 0);
+        assert_eq!(
+            body["items"],
+            json!([{"kind": "Secret", "data": {"a": "***"}, "stringData": {"b": "***"}},
+                   {"kind": "ConfigMap", "data": {"a": "open"}}])
+        );
+        let mut list = json!({"kind": "SecretList", "items": [{"data": {"a": "x"}}]});
+        mask_secrets(&mut list, 0);
+        assert_eq!(list["items"][0]["data"]["a"], "***");
+    }
+
+    #[test]
+    fn an_object_of_google_is_named() {
+        for (name, kind, own) in [
+            ("core/v1/namespaces/default/pods/p/exec", "pods/exec", "p"),
+            ("rbac.authorization.k8s.io/v1/clusterroles/r", "clusterroles", "r"),
+            ("core/v1/namespaces/default/pods", "pods", "*"),
+            ("core/v1/namespaces/x", "namespaces", "x"),
+        ] {
+            let parts: Vec<&str> = name.split('/').collect();
+            assert_eq!(google_resource(&parts), (kind.to_owned(), own.to_owned()), "{name}");
+        }
+    }
+}

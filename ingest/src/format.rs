@@ -38,6 +38,7 @@ pub mod nginx_json;
 pub mod okta;
 pub mod otlp;
 mod sql_statement;
+pub mod postgresql;
 pub mod syslog_other;
 pub mod systemd_journal;
 pub mod teleport;
@@ -67,6 +68,7 @@ pub static FORMATS: &[&Format] = &[
     &linux_auditd::FORMAT,
     &systemd_journal::FORMAT,
     &mysql_audit::FORMAT,
+    &postgresql::FORMAT,
     &linux_auth::FORMAT,
     &syslog_other::FORMAT,
     &collector::FORMAT,

@@ -71,6 +71,11 @@ fn check_schema<'e>(what: &str, events: impl IntoIterator<Item = &'e Event>) {
     );
 }
 
+fn is_labelled(event: &Event, label: &str) -> bool {
+    let labels = &event.ocsf["metadata"]["labels"];
+    labels.as_array().is_some_and(|l| l.iter().any(|l| l == label))
+}
+
 /// Normalizes a file as a format, and as what detection makes of it: both are the format.
 fn check_file(format: &str, path: &Path) -> Vec<Normalized> {
     let (named, detected) = (normalizer(format), Normalizer::default());
@@ -92,6 +97,13 @@ fn check_file(format: &str, path: &Path) -> Vec<Normalized> {
     );
     for (record, normalized) in records.iter().zip(&all) {
         assert!(!normalized.events.is_empty());
+        if normalized
+            .events
+            .iter()
+            .any(|e| is_labelled(e, "postgresql.continuation"))
+        {
+            continue;
+        }
         let mut record = record.clone();
         record.source = "".into();
         record.coordinate.topic = "x".into();
@@ -244,4 +256,29 @@ fn mariadb() {
     let lines = |what: &str| text.lines().filter(|l| l.contains(what)).count();
     assert_eq!(count(3002, 1), lines(",CONNECT,") + lines(",FAILED_CONNECT,"));
     assert_eq!(count(3002, 2), lines(",DISCONNECT,"));
+}
+
+#[test]
+fn postgresql() {
+    for path in ["postgresql_stderr.log", "postgresql.csv"] {
+        let Some(path) = shared(&format!("data/lab_postgres_pgaudit/{path}")) else {
+            return;
+        };
+        let all = check_file("postgresql", &path);
+        let text = fs::read_to_string(path).unwrap();
+        let lines = |what: &str| text.lines().filter(|l| l.contains(what)).count();
+        let statements = all
+            .iter()
+            .flat_map(|n| &n.events)
+            .filter(|e| e.class_uid == 6005 && e.ocsf["unmapped"].get("audit_type").is_some());
+        assert_eq!(statements.count(), lines("AUDIT: "));
+        let refused = all
+            .iter()
+            .flat_map(|n| &n.events)
+            .filter(|e| e.class_uid == 3002 && e.ocsf["status_id"] == 2);
+        assert_eq!(refused.count(), lines("FATAL"));
+    }
+    if let Some(path) = shared("data/plaso_misc/postgresql.log") {
+        check_file("postgresql", &path);
+    }
 }

@@ -1,0 +1,141 @@
+//! PostgreSQL, with and without pgaudit: stderr text, csvlog and jsonlog.
+//!
+//! | message | OCSF |
+//! |---|---|
+//! | `AUDIT: SESSION,…` (pgaudit) | Datastore Activity 6005 by the statement: SELECT 1, UPDATE and ALTER 2, INSERT 5, CREATE and GRANT 6, DELETE, DROP and TRUNCATE 7, else 4; what it does to accounts, privileges or auditing is an event of its own: 3001, 3005, 1008 |
+//! | `statement:`, `execute …:` (log_statement) | the same; of a statement that pgaudit logs too this is a second one |
+//! | `connection authorized` | Authentication 3002.1 and 6005.3 |
+//! | `connection authenticated` | 3002.1 with the label `attempt.detail` |
+//! | `connection received` | Network Activity 4001.1 |
+//! | FATAL: password, pg_hba.conf, role or database that is not there | 3002.1 failed, and 6005.3 |
+//! | `disconnection` | 3002.2 |
+//! | the server starts, is ready, shuts down | Application Lifecycle 6002.3, .3, .4 |
+//! | other | Base Event |
+//!
+//! Of text the prefix is a setting of the server (`log_line_prefix`); what is read of it: a time at its start, `[pid]`,
+//! `user@database`, an address or `[local]` and what follows it as the application, or `user=… db=… app=… client=…`. A record
+//! may hold several lines: those that begin with a tab and DETAIL, HINT, CONTEXT, STATEMENT, QUERY belong to the one before.
+//! Where such a line is a record of its own it is a Base Event with the label `postgresql.continuation`, and the
+//! statement that it continues has the label `statement_truncated`.
+//!
+//! `metadata.original_event_uid` is session and line number (csvlog, jsonlog). `docket.system` is the database server's
+//! `host:<name>` of a syslog header, else what the source's settings say: PostgreSQL's own log does not name its host.
+//! Log source: product `postgresql`, category `database`, service `pgaudit` or `postgresql`.
+
+use std::borrow::Cow;
+
+use model::Event;
+use serde_json::{Map, Value};
+
+use crate::format::{Format, Input, Match, Quarantine};
+use crate::syslog;
+
+mod event;
+mod read;
+
+use read::Entry;
+
+/// PostgreSQL.
+pub static FORMAT: Format = Format {
+    name: "postgresql",
+    aliases: &["postgres", "pgaudit", "postgresql_csv"],
+    matches,
+    normalize,
+};
+
+/// Entries that one record may hold.
+const ENTRIES_MAX: usize = 10_000;
+
+fn matches(input: &Input<'_>) -> Option<Match> {
+    if input.text.starts_with('{') {
+        let object = input.object().ok()?;
+        let is_one = ["error_severity", "message", "pid"]
+            .iter()
+            .all(|k| object.contains_key(*k));
+        return is_one.then_some(Match {
+            score: 90,
+            reason: "jsonlog's error_severity and pid",
+        });
+    }
+    let text: &str = &input.text;
+    if read::csv_entry(text).is_some() {
+        return Some(Match {
+            score: 92,
+            reason: "csvlog's columns",
+        });
+    }
+    if let Some((envelope, message)) = over_syslog(text) {
+        return read::split_prefix(message).map(|_| Match {
+            score: 88,
+            reason: if envelope.host.is_some() {
+                "PostgreSQL over syslog"
+            } else {
+                "PostgreSQL"
+            },
+        });
+    }
+    let (prefix, ..) = read::split_prefix(text)?;
+    read::has_time(prefix).then_some(Match {
+        score: 85,
+        reason: "a time, a prefix and a severity of PostgreSQL",
+    })
+}
+
+/// A syslog line of postgres, and its message without the counter `[3-1]`.
+fn over_syslog(text: &str) -> Option<(syslog::Envelope<'_>, &str)> {
+    let at = text.find("postgres[").or_else(|| text.find("postgres: "))?;
+    let envelope = syslog::parse(text);
+    if !envelope.is_syslog() || envelope.program() != Some("postgres") {
+        return None;
+    }
+    let message = text[at..].split_once(": ")?.1.trim_start();
+    let message = match message.strip_prefix('[').and_then(|m| m.split_once("] ")) {
+        Some((count, rest)) if count.bytes().all(|b| b.is_ascii_digit() || b == b'-') => rest.trim_start(),
+        _ => message,
+    };
+    Some((envelope, message))
+}
+
+fn normalize(input: &mut Input<'_>) -> Result<Vec<Event>, Quarantine> {
+    let input = &*input;
+    let text: &str = &input.text;
+    if text.starts_with('{') {
+        let entry = read::json_entry(input.object()?).ok_or(Quarantine("postgresql_fields"))?;
+        return Ok(event::events(input, &entry));
+    }
+    if text.trim().is_empty() {
+        return Err(Quarantine("empty"));
+    }
+    let mut entries: Vec<Entry<'_>> = Vec::new();
+    if read::csv_entry(text).is_some() {
+        let mut rest = text;
+        while !rest.trim().is_empty() && entries.len() < ENTRIES_MAX {
+            let Some((entry, after)) = read::csv_entry(rest) else {
+                entries.push(Entry::continuation(rest.into()));
+                break;
+            };
+            entries.push(entry);
+            rest = after;
+        }
+    } else if let Some((envelope, message)) = over_syslog(text) {
+        let mut entry = read::text_entry(message).unwrap_or_else(|| Entry::continuation(message.into()));
+        entry.message = entry.message.replace("#011", "\t").into();
+        entry.host = envelope.host.map(Cow::into_owned);
+        entry.pid = entry.pid.or(envelope.pid.map(|p| p.into_owned().into()));
+        if entry.time.is_none() {
+            entry.time = envelope.time_text.map(|t| t.into_owned().into());
+        }
+        entries.push(entry);
+    } else {
+        read::text_entries(text, ENTRIES_MAX, &mut entries);
+    }
+    Ok(entries.iter().flat_map(|e| event::events(input, e)).collect())
+}
+
+/// The source's own fields, those that say something.
+fn native<'e>(fields: impl IntoIterator<Item = (&'static str, Option<&'e str>)>) -> Map<String, Value> {
+    fields
+        .into_iter()
+        .filter_map(|(name, value)| Some((name.to_owned(), Value::from(value.filter(|v| !v.is_empty())?))))
+        .collect()
+}

@@ -322,7 +322,24 @@ fn whatever_a_sender_leaves_out_or_mistypes_passes_the_schema() {
         return;
     }
     let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures");
-    for format in ["jumpserver", "web_audit", "action_trail", "docket", "json"] {
+    for format in [
+        "jumpserver",
+        "web_audit",
+        "action_trail",
+        "docket",
+        "json",
+        "bastionhost",
+        "teleport",
+        "cloud_trail",
+        "kubernetes_audit",
+        "okta",
+        "github_audit",
+        "gitlab_audit",
+        "gelf",
+        "ecs",
+        "otlp",
+        "collector",
+    ] {
         let default = SourceSettings {
             format: Some(format.into()),
             ..SourceSettings::default()

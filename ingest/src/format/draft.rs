@@ -163,6 +163,18 @@ pub(crate) fn complete(b: &mut EventBuilder<'_>) {
             b.set(&format!("{endpoint}.name"), "unknown");
         }
     }
+    let acted = ["user", "session", "invoked_by", "process"]
+        .iter()
+        .any(|n| b.has(&format!("actor.{n}")));
+    if b.has("actor") && !acted {
+        b.set("actor.user.name", "unknown");
+    }
+    for object in ["entity", "group", "database", "service"] {
+        let named = b.has(&format!("{object}.name")) || b.has(&format!("{object}.uid"));
+        if b.has(object) && !named {
+            b.set(&format!("{object}.name"), "unknown");
+        }
+    }
     if b.has("api.request") && !b.has("api.request.uid") {
         b.set("api.request.uid", "unknown");
     }

@@ -20,7 +20,8 @@
 //! request twice. A repeated delivery is one of the same `auditID` and stage.
 //!
 //! Envelopes that are taken off: `EventList` (each item an event), Azure's `properties.log`, Google's audit log of `k8s.io`
-//! (`protoPayload`; native fields as they are, log source gcp). CloudWatch's and others are a collector's.
+//! (`protoPayload`; native fields as they are, log source gcp); objects as JSON text, as Simple Log Service has them. CloudWatch's
+//! and others are a collector's.
 //!
 //! Log source: category application, product kubernetes, service audit. `docket.system` is `k8s:<cluster>` unless configured:
 //! the cluster that the envelope names, or else the source's id.
@@ -147,6 +148,18 @@ fn activity(verb: &str, subresource: &str) -> u8 {
 /// Subresources that are a connection to what runs.
 const CONNECTIONS: &[&str] = &["exec", "attach", "portforward", "proxy"];
 
+/// Fields that may come as JSON text.
+const TEXTS: &[&str] = &[
+    "user",
+    "impersonatedUser",
+    "sourceIPs",
+    "objectRef",
+    "responseStatus",
+    "requestObject",
+    "responseObject",
+    "annotations",
+];
+
 const READ: &[&str] = &[
     "kind",
     "apiVersion",
@@ -182,6 +195,15 @@ fn start<'a>(input: &Input<'a>, verb: &str, subresource: &str, cluster: Option<&
 }
 
 fn event(input: &Input<'_>, mut object: Object, cluster: Option<String>) -> Result<Event, Quarantine> {
+    // Log services flatten an event, so that its objects come as JSON text.
+    for name in TEXTS {
+        if let Some(Value::String(text)) = object.get(*name)
+            && text.starts_with(['{', '['])
+            && let Ok(read @ (Value::Object(_) | Value::Array(_))) = serde_json::from_str(text)
+        {
+            object.insert((*name).to_owned(), read);
+        }
+    }
     for body in ["requestObject", "responseObject"] {
         if let Some(body) = object.get_mut(body) {
             mask_secrets(body, 0);

@@ -138,7 +138,11 @@ impl Follower {
         for position in positions {
             let path = PathBuf::from(&position.path);
             let seen = position.modified;
-            follower.add(position, path, seen);
+            let nowhere = position.inode == 0;
+            let id = follower.add(position, path, seen);
+            if let Some(tail) = follower.tails.get_mut(&id) {
+                tail.wake = !nowhere;
+            }
         }
         follower
     }
@@ -151,6 +155,7 @@ impl Follower {
             tail.on_path = false;
         }
         let mut unknown = Vec::new();
+        let mut empty = Vec::new();
         for (key, (paths, source, meta)) in found {
             match self.by_inode.get(&key).and_then(|id| self.tails.get_mut(id)) {
                 Some(tail) => {
@@ -161,9 +166,13 @@ impl Follower {
                     }
                     tail.notice(&meta);
                 }
+                None if meta.len() == 0 => {
+                    empty.extend(paths.into_iter().map(|path| (path, source.clone(), meta.clone())))
+                }
                 None => unknown.push((paths[0].clone(), source, meta)),
             }
         }
+        self.seen_empty(empty, now);
         // What has become of a known file is looked for before a new name is taken for a new file.
         let missing: Vec<u64> = self
             .tails
@@ -421,7 +430,49 @@ impl Follower {
         } else if since.is_some_and(|since| position.modified < since) {
             return None;
         }
+        self.tails
+            .retain(|_, t| !(t.at.inode == 0 && t.at.offset == 0 && t.path == path));
         Some(self.add(position, path.to_owned(), now))
+    }
+
+    /// An empty file has no content to be known by, and its inode alone may be another file's tomorrow. What is kept is
+    /// that its path was watched, so that its generations from now on are looked for.
+    fn seen_empty(&mut self, files: Vec<(PathBuf, Arc<str>, Metadata)>, now: Millis) {
+        if files.is_empty() {
+            return;
+        }
+        let known: HashMap<PathBuf, u64> = self
+            .tails
+            .iter()
+            .filter(|(_, t)| t.at.inode == 0 && t.at.offset == 0)
+            .map(|(id, t)| (t.path.clone(), *id))
+            .collect();
+        for (path, source, meta) in files {
+            let id = known.get(&path).copied().unwrap_or_else(|| {
+                let id = self.next;
+                self.next += 1;
+                let watched = Position {
+                    path: path.to_string_lossy().into_owned(),
+                    source,
+                    device: 0,
+                    inode: 0,
+                    offset: 0,
+                    head: Mark::default(),
+                    tail: Mark::default(),
+                    modified: millis_of(&meta),
+                    ended: false,
+                };
+                let mut tail = Tail::new(watched, path, self.settings.record_bytes_max, now);
+                tail.wake = false;
+                self.tails.insert(id, tail);
+                id
+            });
+            if let Some(tail) = self.tails.get_mut(&id) {
+                tail.on_path = true;
+                tail.missing_since = None;
+                tail.grown_at = now;
+            }
+        }
     }
 
     fn read_one(&mut self, id: u64, budget: &mut usize, now: Millis, out: &mut Vec<Line>) -> io::Result<()> {

@@ -235,6 +235,27 @@ fn generations_that_nobody_saw_are_read_and_older_ones_are_not() {
 }
 
 #[test]
+fn generations_of_a_file_that_was_empty_are_read_too() {
+    for restart in [false, true] {
+        let mut case = Case::new("a.log");
+        case.append("a.log", "");
+        case.drain();
+        case.drain();
+        assert_eq!(case.follower.positions().len(), 1);
+        case.append("a.log", "one\n");
+        fs::rename(case.path("a.log"), case.path("a.log.2")).unwrap();
+        case.append("a.log.1", "two\n");
+        case.append("a.log", "three\n");
+        if restart {
+            case.restart();
+        }
+        let mut lines = case.drain();
+        lines.sort();
+        assert_eq!(lines, ["one", "three", "two"], "restart {restart}");
+    }
+}
+
+#[test]
 fn packed_files_are_read_once() {
     let mut case = Case::new("*");
     case.append("a.log", "one\n");

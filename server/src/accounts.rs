@@ -1,15 +1,37 @@
-//! What became of every record: `received = stored + quarantined + deduplicated`, by source.
+//! What became of every record: `received = stored + quarantined + deduplicated`, by source, and by minute.
 //!
-//! Counted by the line, stored in the judgement's transaction (state keys that start with `C`).
+//! Counted by the line, stored in the judgement's transaction (state keys that start with `C`):
+//!
+//! ```text
+//! C <source>                          → the source's counts ever, JSON
+//! C <source> 00 <minute, 8 bytes>     → those of a minute of `received_at`, JSON; for 48 hours
+//! C <source> 01 <hour, 8 bytes>       → those of an hour, JSON; for 90 days
+//! ```
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use detect::reference::Tables;
 use model::{Millis, StateKey, StateValue};
 use serde::{Deserialize, Serialize};
 
+mod minute;
+
+pub use minute::{HOUR_MS, MINUTE_MS, Skews, Span};
+
 /// The first byte of the accounts' keys in the state.
 pub const KIND: u8 = b'C';
+
+/// How long minutes are kept, before they become hours.
+const MINUTES_MS: i64 = 48 * HOUR_MS;
+/// How long hours are kept.
+const HOURS_MS: i64 = 90 * 24 * HOUR_MS;
+/// How long what a median is made of is kept.
+const YOUNG_MS: i64 = 10 * MINUTE_MS;
+/// The table of the sources that are expected.
+const REGISTER: &str = "source_register";
+/// Reasons that are told apart for one source; the formats' own are fewer.
+const REASONS_MAX: usize = 256;
 
 /// What became of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,8 +44,21 @@ pub enum Outcome {
     Deduplicated,
 }
 
+/// A record, as it is accounted for.
+#[derive(Clone, Copy, Debug)]
+pub struct Counted<'a> {
+    /// What became of it.
+    pub outcome: Outcome,
+    /// When it was received.
+    pub received_at: Millis,
+    /// When it happened, where that is known.
+    pub time: Option<Millis>,
+    /// Why it, or a part of it, was quarantined.
+    pub reason: Option<&'a str>,
+}
+
 /// The counts of one source.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Account {
     /// All its records.
     pub received: u64,
@@ -35,76 +70,244 @@ pub struct Account {
     pub deduplicated: u64,
     /// When the last one was received.
     pub last_received: Millis,
+    /// Why records were quarantined, and how many.
+    #[serde(default)]
+    pub reasons: BTreeMap<String, u64>,
+    /// How long after it was received the last one was judged, milliseconds; since the start.
+    #[serde(skip)]
+    pub lag_ms: Option<i64>,
+    #[serde(skip)]
+    minutes: BTreeMap<Millis, Span>,
+    #[serde(skip)]
+    hours: BTreeMap<Millis, Span>,
 }
 
 /// The counts of all sources.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-#[serde(transparent)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Accounts {
     by_source: BTreeMap<Arc<str>, Account>,
+    /// How long a source may be silent, seconds, as the register says.
+    declared: BTreeMap<String, i64>,
+}
+
+impl Account {
+    /// The counts by minute of `received_at`, oldest first.
+    pub fn minutes(&self) -> impl Iterator<Item = (Millis, &Span)> {
+        self.minutes.iter().map(|(start, span)| (*start, span))
+    }
+
+    /// The counts of older hours, oldest first.
+    pub fn hours(&self) -> impl Iterator<Item = (Millis, &Span)> {
+        self.hours.iter().map(|(start, span)| (*start, span))
+    }
+
+    /// Records in a minute, over the last `minutes` whole ones.
+    pub fn rate(&self, now: Millis, minutes: u32) -> f64 {
+        let end = start_of(now, MINUTE_MS);
+        let from = end.plus_ms(-i64::from(minutes) * MINUTE_MS);
+        let received: u64 = self.minutes.range(from..end).map(|(_, s)| s.received).sum();
+        received as f64 / f64::from(minutes)
+    }
+
+    /// The median of `received_at` less event time over the last five minutes that had records, milliseconds.
+    pub fn skew_ms(&self) -> Option<i64> {
+        let newest = *self.minutes.last_key_value()?.0;
+        let mut skews = Skews::default();
+        for (_, span) in self.minutes.range(newest.plus_ms(-4 * MINUTE_MS)..) {
+            skews.merge(&span.skews);
+        }
+        skews
+            .median()
+            .or_else(|| self.minutes.values().rev().find_map(|s| s.skew_ms))
+    }
+
+    fn add(&mut self, more: &Account, changed: &mut Changed<'_>) {
+        self.received += more.received;
+        self.stored += more.stored;
+        self.quarantined += more.quarantined;
+        self.deduplicated += more.deduplicated;
+        self.last_received = self.last_received.max(more.last_received);
+        for (reason, n) in &more.reasons {
+            add_reason(&mut self.reasons, reason, *n);
+        }
+        let newest = |a: &Account| a.minutes.last_key_value().map(|(start, _)| *start);
+        let Some(newest) = newest(self).max(newest(more)) else {
+            return;
+        };
+        for (start, span) in &more.minutes {
+            if newest - *start > MINUTES_MS {
+                self.hour(*start, span, changed);
+            } else {
+                let minute = self.minutes.entry(*start).or_default();
+                minute.add(span);
+                changed.put(0, *start, minute);
+            }
+        }
+        while let Some((start, _)) = self.minutes.first_key_value()
+            && newest - *start > MINUTES_MS
+            && let Some((start, span)) = self.minutes.pop_first()
+        {
+            changed.delete(0, start);
+            self.hour(start, &span, changed);
+        }
+        while let Some((start, _)) = self.hours.first_key_value()
+            && newest - *start > HOURS_MS
+            && let Some((start, _)) = self.hours.pop_first()
+        {
+            changed.delete(1, start);
+        }
+        for (start, span) in self.minutes.range_mut(..newest.plus_ms(-YOUNG_MS)).rev() {
+            if span.skews == Skews::default() {
+                break;
+            }
+            span.settle();
+            changed.put(0, *start, span);
+        }
+    }
+
+    fn hour(&mut self, minute: Millis, span: &Span, changed: &mut Changed<'_>) {
+        let start = start_of(minute, HOUR_MS);
+        let hour = self.hours.entry(start).or_default();
+        hour.add(span);
+        // The median of medians of an hour that is two days old is no news.
+        hour.settle();
+        changed.put(1, start, hour);
+    }
+}
+
+/// The rows of one source that changed.
+struct Changed<'a> {
+    source: &'a str,
+    put: BTreeMap<StateKey, StateValue>,
+    delete: Vec<StateKey>,
+}
+
+impl Changed<'_> {
+    fn key(&self, level: u8, start: Millis) -> StateKey {
+        let mut key = vec![KIND];
+        key.extend_from_slice(self.source.as_bytes());
+        key.push(level);
+        key.extend_from_slice(&start.0.to_be_bytes());
+        key
+    }
+
+    fn put(&mut self, level: u8, start: Millis, span: &Span) {
+        self.put.insert(self.key(level, start), json(span));
+    }
+
+    fn delete(&mut self, level: u8, start: Millis) {
+        let key = self.key(level, start);
+        self.put.remove(&key);
+        self.delete.push(key);
+    }
 }
 
 impl Accounts {
     /// Counts one record.
-    pub fn count(&mut self, source: &Arc<str>, outcome: Outcome, received_at: Millis) {
+    pub fn count(&mut self, source: &Arc<str>, record: Counted<'_>) {
         let account = self.by_source.entry(source.clone()).or_default();
         account.received += 1;
-        *match outcome {
+        *match record.outcome {
             Outcome::Stored => &mut account.stored,
             Outcome::Quarantined => &mut account.quarantined,
             Outcome::Deduplicated => &mut account.deduplicated,
         } += 1;
-        account.last_received = account.last_received.max(received_at);
+        if record.outcome == Outcome::Quarantined {
+            add_reason(&mut account.reasons, record.reason.unwrap_or("unknown"), 1);
+        }
+        account.last_received = account.last_received.max(record.received_at);
+        // Delay and skew are those of first deliveries.
+        let skew = record.time.filter(|_| record.outcome == Outcome::Stored);
+        account
+            .minutes
+            .entry(start_of(record.received_at, MINUTE_MS))
+            .or_default()
+            .count(record.outcome, skew.map(|time| record.received_at - time));
     }
 
-    /// Adds another's counts, and tells the metrics.
-    pub fn add(&mut self, other: &Accounts) {
+    /// Adds another's counts, which were judged `now`; tells the metrics. The state rows to put and to delete.
+    pub fn add(&mut self, other: &Accounts, now: Millis) -> (Vec<(StateKey, StateValue)>, Vec<StateKey>) {
+        let (mut put, mut delete) = (Vec::new(), Vec::new());
         for (source, more) in &other.by_source {
             let account = self.by_source.entry(source.clone()).or_default();
-            account.received += more.received;
-            account.stored += more.stored;
-            account.quarantined += more.quarantined;
-            account.deduplicated += more.deduplicated;
-            account.last_received = account.last_received.max(more.last_received);
-            for (outcome, n) in [
-                ("stored", account.stored),
-                ("quarantined", account.quarantined),
-                ("deduplicated", account.deduplicated),
-            ] {
-                metrics::counter!("docket_records_total", "source" => source.to_string(), "outcome" => outcome)
-                    .absolute(n);
-            }
-            metrics::counter!("docket_received_total", "source" => source.to_string()).absolute(account.received);
+            let mut changed = Changed {
+                source,
+                put: BTreeMap::new(),
+                delete: Vec::new(),
+            };
+            account.add(more, &mut changed);
+            account.lag_ms = Some((now - more.last_received).max(0));
+            put.push(([&[KIND], source.as_bytes()].concat(), json(account)));
+            put.extend(changed.put);
+            delete.append(&mut changed.delete);
+            tell(source, account);
         }
-    }
-
-    /// The state rows of the sources that `changed` names.
-    pub fn rows(&self, changed: &Accounts) -> Vec<(StateKey, StateValue)> {
-        let row = |source: &Arc<str>, account: &Account| {
-            let mut key = vec![KIND];
-            key.extend_from_slice(source.as_bytes());
-            (key, serde_json::to_vec(account).expect("counts are JSON"))
-        };
-        changed
-            .by_source
-            .keys()
-            .filter_map(|s| Some(row(s, self.by_source.get(s)?)))
-            .collect()
+        (put, delete)
     }
 
     /// Reads the counts out of the state; other rows are left alone.
     pub fn load(state: &[(StateKey, StateValue)]) -> Accounts {
-        let by_source = state
+        let mut accounts = Accounts::default();
+        for (key, value) in state {
+            let Some((&KIND, key)) = key.split_first() else {
+                continue;
+            };
+            let (source, span) = match key.iter().position(|b| *b <= 1) {
+                None => (key, None),
+                Some(at) => (&key[..at], key[at..].split_first()),
+            };
+            let Ok(source) = std::str::from_utf8(source) else {
+                continue;
+            };
+            let account = accounts.by_source.entry(source.into()).or_default();
+            let Some((level, start)) = span else {
+                if let Ok(mut read) = serde_json::from_slice::<Account>(value) {
+                    (read.minutes, read.hours) =
+                        (std::mem::take(&mut account.minutes), std::mem::take(&mut account.hours));
+                    *account = read;
+                }
+                continue;
+            };
+            let (Ok(start), Ok(span)) = (start.try_into(), serde_json::from_slice::<Span>(value)) else {
+                continue;
+            };
+            let start = Millis(i64::from_be_bytes(start));
+            let spans = if *level == 0 {
+                &mut account.minutes
+            } else {
+                &mut account.hours
+            };
+            spans.insert(start, span);
+        }
+        accounts
+    }
+
+    /// Reads what the register says of the sources.
+    pub fn declare(&mut self, tables: &Tables) {
+        let rows = tables.get(REGISTER).map(|t| t.rows()).unwrap_or_default();
+        self.declared = rows
             .iter()
-            .filter(|(key, _)| key.first() == Some(&KIND))
-            .filter_map(|(key, value)| {
-                Some((
-                    std::str::from_utf8(&key[1..]).ok()?.into(),
-                    serde_json::from_slice(value).ok()?,
-                ))
+            .filter_map(|row| {
+                let silence = row.get("max_silence_s")?;
+                let seconds = silence.as_i64().or_else(|| silence.as_str()?.trim().parse().ok())?;
+                Some((row.get("source")?.as_str()?.to_owned(), seconds))
             })
             .collect();
-        Accounts { by_source }
+    }
+
+    /// How long a source may be silent, seconds, where that is declared.
+    pub fn max_silence_s(&self, source: &str) -> Option<i64> {
+        self.declared.get(source).copied()
+    }
+
+    /// Sources that are declared, whether they sent anything or not.
+    pub fn declared(&self) -> impl Iterator<Item = &str> {
+        self.declared.keys().map(String::as_str)
+    }
+
+    /// One source's counts.
+    pub fn get(&self, source: &str) -> Option<&Account> {
+        self.by_source.get(source)
     }
 
     /// The sources with their counts, in order of name.
@@ -113,25 +316,130 @@ impl Accounts {
     }
 }
 
+fn tell(source: &str, account: &Account) {
+    let by = |outcome: &'static str| [("source", source.to_owned()), ("outcome", outcome.to_owned())];
+    metrics::counter!("docket_records_total", &by("stored")).absolute(account.stored);
+    metrics::counter!("docket_records_total", &by("quarantined")).absolute(account.quarantined);
+    metrics::counter!("docket_records_total", &by("deduplicated")).absolute(account.deduplicated);
+    metrics::counter!("docket_received_total", "source" => source.to_owned()).absolute(account.received);
+    for (reason, n) in &account.reasons {
+        let labels = [("source", source.to_owned()), ("reason", reason.clone())];
+        metrics::counter!("docket_quarantined_total", &labels).absolute(*n);
+    }
+    metrics::gauge!("docket_source_last_received_seconds", "source" => source.to_owned())
+        .set(account.last_received.0 as f64 / 1000.0);
+    if let Some(lag) = account.lag_ms {
+        metrics::gauge!("docket_source_lag_seconds", "source" => source.to_owned()).set(lag as f64 / 1000.0);
+    }
+    if let Some(skew) = account.skew_ms() {
+        metrics::gauge!("docket_source_skew_seconds", "source" => source.to_owned()).set(skew as f64 / 1000.0);
+    }
+}
+
+fn add_reason(reasons: &mut BTreeMap<String, u64>, reason: &str, n: u64) {
+    let reason = if reasons.len() < REASONS_MAX || reasons.contains_key(reason) {
+        reason
+    } else {
+        "other"
+    };
+    *reasons.entry(reason.to_owned()).or_default() += n;
+}
+
+fn start_of(at: Millis, span_ms: i64) -> Millis {
+    Millis(at.0.div_euclid(span_ms).saturating_mul(span_ms))
+}
+
+fn json(value: &impl Serialize) -> StateValue {
+    serde_json::to_vec(value).expect("counts are JSON")
+}
+
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    fn counted(outcome: Outcome, received_at: i64) -> Counted<'static> {
+        Counted {
+            outcome,
+            received_at: Millis(received_at),
+            time: Some(Millis(received_at - 40)),
+            reason: (outcome == Outcome::Quarantined).then_some("unknown_format"),
+        }
+    }
+
+    /// Adds a group's counts, and writes what changed.
+    fn add(all: &mut Accounts, group: &Accounts, state: &mut BTreeMap<StateKey, StateValue>) {
+        let (put, delete) = all.add(group, Millis(0));
+        state.extend(put);
+        delete.iter().for_each(|k| drop(state.remove(k)));
+    }
+
+    fn load(state: &BTreeMap<StateKey, StateValue>) -> Accounts {
+        Accounts::load(&state.iter().map(|(k, v)| (k.clone(), v.clone())).collect::<Vec<_>>())
+    }
 
     #[test]
     fn what_is_received_is_accounted_for_and_survives_the_state() {
         let source: Arc<str> = "linux".into();
         let mut group = Accounts::default();
-        group.count(&source, Outcome::Stored, Millis(5));
-        group.count(&source, Outcome::Quarantined, Millis(7));
-        group.count(&source, Outcome::Deduplicated, Millis(6));
-        let mut all = Accounts::default();
-        all.add(&group);
-        all.add(&group);
-        let (_, a) = all.iter().next().unwrap();
+        group.count(&source, counted(Outcome::Stored, 5));
+        group.count(&source, counted(Outcome::Quarantined, 7));
+        group.count(&source, counted(Outcome::Deduplicated, 60_006));
+        let (mut all, mut state) = (Accounts::default(), BTreeMap::new());
+        add(&mut all, &group, &mut state);
+        add(&mut all, &group, &mut state);
+        let a = all.get("linux").unwrap();
         assert_eq!(
             (a.received, a.stored + a.quarantined + a.deduplicated, a.last_received),
-            (6, 6, Millis(7))
+            (6, 6, Millis(60_006))
         );
-        assert_eq!(Accounts::load(&all.rows(&group)), all);
+        assert_eq!(a.reasons, [("unknown_format".to_owned(), 2)].into());
+        assert_eq!(a.minutes().map(|(_, s)| s.received).collect::<Vec<_>>(), [4, 2]);
+        assert_eq!((a.rate(Millis(120_000), 1), a.rate(Millis(120_000), 2)), (2.0, 3.0));
+        assert!((38..=42).contains(&a.skew_ms().unwrap()));
+        let read = load(&state);
+        assert_eq!(read.get("linux").map(|r| &r.minutes), Some(&a.minutes));
+        assert_eq!(read.get("linux").map(|r| r.received), Some(6));
+    }
+
+    #[test]
+    fn the_register_says_how_long_a_source_may_be_silent() {
+        let mut tables = Tables::default();
+        tables
+            .load(
+                "source_register",
+                br#"[{"source": "linux", "max_silence_s": 60}, {"source": "x"}, {"max_silence_s": 1}]"#,
+            )
+            .unwrap();
+        let mut all = Accounts::default();
+        all.declare(&tables);
+        assert_eq!((all.max_silence_s("linux"), all.max_silence_s("x")), (Some(60), None));
+        assert_eq!(all.declared().collect::<Vec<_>>(), ["linux"]);
+    }
+
+    proptest! {
+        /// Minutes and hours add up to what was received, are bounded, and are what the state holds.
+        #[test]
+        fn spans_add_up(steps in prop::collection::vec((0i64..200, 0u8..3, 0i64..120), 1..300)) {
+            let source: Arc<str> = "s".into();
+            let (mut all, mut state, mut at) = (Accounts::default(), BTreeMap::new(), 0);
+            for (minutes, outcome, back) in steps {
+                at += minutes * MINUTE_MS;
+                let outcome = [Outcome::Stored, Outcome::Quarantined, Outcome::Deduplicated][usize::from(outcome)];
+                let mut group = Accounts::default();
+                group.count(&source, counted(outcome, at - back * HOUR_MS));
+                group.count(&source, counted(outcome, at));
+                add(&mut all, &group, &mut state);
+            }
+            let a = all.get("s").unwrap();
+            let spans = || a.minutes().chain(a.hours()).map(|(_, s)| s);
+            prop_assert_eq!(spans().map(|s| s.received).sum::<u64>(), a.received);
+            prop_assert!(spans().all(|s| s.received == s.stored + s.quarantined + s.deduplicated));
+            prop_assert!(a.minutes.len() as i64 <= MINUTES_MS / MINUTE_MS + 1);
+            let read = load(&state);
+            prop_assert_eq!(&read.get("s").unwrap().minutes, &a.minutes);
+            prop_assert_eq!(&read.get("s").unwrap().hours, &a.hours);
+        }
     }
 }

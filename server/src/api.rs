@@ -64,6 +64,7 @@ pub fn router(app: App) -> Router {
         .route("/api/v1/alerts/{id}/ack", post(alerts::ack))
         .route("/api/v1/alerts/{id}/close", post(alerts::close))
         .route("/api/v1/sources", get(admin::sources))
+        .route("/api/v1/sources/{id}", get(admin::source))
         .route("/api/v1/tokens", post(admin::create_token))
         .fallback(|request: Request| async move {
             ApiError::new(

@@ -254,7 +254,9 @@ impl Stored {
         not_ahead("the index", writer.position(), opened.size)?;
         let mut dedup = Dedup::default();
         dedup.load(&state);
-        let accounts = Arc::new(Mutex::new(Accounts::load(&state)));
+        let mut accounts = Accounts::load(&state);
+        accounts.declare(&tables);
+        let accounts = Arc::new(Mutex::new(accounts));
         let detector = policies::detector(&loaded, tables, state, judged)?;
         Ok(Stored {
             judged,

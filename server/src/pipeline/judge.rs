@@ -76,6 +76,7 @@ impl Judge {
                 continue;
             }
             if let Some(tables) = self.tables.try_iter().last() {
+                crate::app::lock(&self.accounts).declare(&tables);
                 self.detector.set_tables(tables);
             }
             self.judge(&group)
@@ -92,8 +93,9 @@ impl Judge {
         delta.delete.extend(group.dedup.delete.iter().cloned());
         {
             let mut accounts = self.accounts.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            accounts.add(&group.accounts);
-            delta.put.extend(accounts.rows(&group.accounts));
+            let (put, delete) = accounts.add(&group.accounts, self.clock.now());
+            delta.put.extend(put);
+            delta.delete.extend(delete);
         }
         let committed = self
             .store

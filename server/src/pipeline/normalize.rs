@@ -13,7 +13,7 @@ use model::{Entry, LedgerIndex, Wanted};
 use tokio::sync::watch;
 
 use super::{Group, hand_on};
-use crate::accounts::{Accounts, Outcome};
+use crate::accounts::{Accounts, Counted, Outcome};
 
 /// Records that a group holds at most.
 const GROUP_RECORDS: usize = 2048;
@@ -94,7 +94,13 @@ impl Normalize {
                 Some(_) => Outcome::Quarantined,
                 None => Outcome::Stored,
             };
-            accounts.count(&record.source, outcome, record.received_at);
+            let counted = Counted {
+                outcome,
+                received_at: record.received_at,
+                time: normalized.events.first().map(|e| e.time),
+                reason: normalized.quarantined.map(|q| q.0),
+            };
+            accounts.count(&record.source, counted);
             if !duplicate {
                 let source = record.source;
                 events.extend(

@@ -43,6 +43,7 @@ pub mod syslog_other;
 pub mod systemd_journal;
 pub mod teleport;
 pub mod web_audit;
+pub mod windows_events;
 
 /// Every format, in order of detection: the first one with the highest score wins.
 pub static FORMATS: &[&Format] = &[
@@ -69,6 +70,7 @@ pub static FORMATS: &[&Format] = &[
     &systemd_journal::FORMAT,
     &mysql_audit::FORMAT,
     &postgresql::FORMAT,
+    &windows_events::FORMAT,
     &linux_auth::FORMAT,
     &syslog_other::FORMAT,
     &collector::FORMAT,

@@ -282,3 +282,16 @@ fn postgresql() {
         check_file("postgresql", &path);
     }
 }
+
+#[test]
+fn windows() {
+    for path in files("data/windows_eventlog", &[".ndjson", ".zst"]) {
+        let all = check_file("windows_events", &path);
+        for event in all.iter().flat_map(|n| &n.events) {
+            if event.class_uid == 1007 && event.ocsf["activity_id"] == 1 {
+                assert!(event.native.contains_key("Image"), "{:?}", event.native);
+                assert_eq!(event.logsource.category.as_deref(), Some("process_creation"));
+            }
+        }
+    }
+}

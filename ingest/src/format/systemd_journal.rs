@@ -163,10 +163,8 @@ fn entry_events(input: &Input<'_>, entry: &Entry) -> Result<Vec<Event>, Quaranti
     };
     let cursor = text(entry, "__CURSOR");
     for event in &mut events {
-        if let Some(Value::Object(metadata)) = event.ocsf.get_mut("metadata") {
-            if let Some(cursor) = &cursor {
-                metadata.insert("original_event_uid".to_owned(), (&**cursor).into());
-            }
+        if let (Some(Value::Object(metadata)), Some(cursor)) = (event.ocsf.get_mut("metadata"), &cursor) {
+            metadata.insert("original_event_uid".to_owned(), (&**cursor).into());
         }
         for (name, value) in entry {
             event.native.entry(name.as_str()).or_insert_with(|| value.clone());

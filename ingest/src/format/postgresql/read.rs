@@ -149,12 +149,11 @@ fn read_prefix<'a>(prefix: &'a str, entry: &mut Entry<'a>) {
     } else {
         &[' ', ',']
     };
-    let mut words = rest
+    let words = rest
         .split(separators)
-        .filter(|w| !w.is_empty() && !matches!(*w, "]" | ">" | "-" | ":"))
-        .peekable();
+        .filter(|w| !w.is_empty() && !matches!(*w, "]" | ">" | "-" | ":"));
     let known = |value: &'a str| Some(Cow::Borrowed(value)).filter(|v| !matches!(&**v, "" | "[unknown]"));
-    while let Some(word) = words.next() {
+    for word in words {
         if let Some((name, value)) = word.split_once('=') {
             match name {
                 "user" | "usr" => entry.user = known(value),

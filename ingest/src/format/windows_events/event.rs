@@ -1,0 +1,836 @@
+//! The event of an entry.
+
+use std::borrow::Cow;
+
+use jiff::tz::TimeZone;
+use model::{Event, Millis};
+use serde_json::{Map, Value, json};
+
+use super::Entry;
+use super::classes::{NETWORK_FILE_ACTIVITY, SMB_ACTIVITY, WINDOWS_SERVICE_ACTIVITY};
+use crate::builder::{EventBuilder, address};
+use crate::class::{self, Class};
+use crate::command_line::simple_commands;
+use crate::fields::{Fields, scalar};
+use crate::format::{Input, host};
+use crate::time_text;
+
+pub(super) fn event(input: &Input<'_>, entry: &Entry) -> Event {
+    let maker = Maker { input, entry };
+    let mut b = maker.build();
+    for (name, value) in &entry.data {
+        b.unmapped(name, value.clone());
+    }
+    b.finish()
+}
+
+struct Maker<'a, 'i> {
+    input: &'i Input<'a>,
+    entry: &'i Entry,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Channel {
+    Security,
+    System,
+    PowerShell,
+    Terminal,
+    Other,
+}
+
+impl<'a> Maker<'a, '_> {
+    /// A value of the event data that says something.
+    fn get(&self, name: &str) -> Option<Cow<'_, str>> {
+        Fields(&self.entry.data)
+            .text(name)
+            .filter(|v| !matches!(&**v, "-" | "S-1-0-0" | "0x0" | "{00000000-0000-0000-0000-000000000000}"))
+    }
+
+    fn channel(&self) -> Channel {
+        let name = self.entry.channel.to_ascii_lowercase();
+        match name.as_str() {
+            // Events of the Security log are known by their numbers alone where a collector left out the channel.
+            "security" | "" => Channel::Security,
+            "system" => Channel::System,
+            _ if name.contains("powershell") => Channel::PowerShell,
+            _ if name.contains("terminalservices") => Channel::Terminal,
+            _ => Channel::Other,
+        }
+    }
+
+    fn build(&self) -> EventBuilder<'a> {
+        match (self.channel(), self.entry.id) {
+            (Channel::Security, id) => self.security(id),
+            (Channel::System, 7045) => self.service(),
+            (Channel::System, 104) => self.log(1),
+            (Channel::PowerShell, 4104 | 4103) => self.script(),
+            (Channel::Terminal, 21 | 25) => self.desktop(8),
+            (Channel::Terminal, 1149) => self.desktop(3),
+            (Channel::Terminal, 23 | 24) => self.desktop(7),
+            _ => self.other(),
+        }
+    }
+
+    fn security(&self, id: u32) -> EventBuilder<'a> {
+        match id {
+            4624 | 4625 | 4648 | 4776 => self.logon(1),
+            4634 | 4647 => self.logon(2),
+            4768 => self.logon(3),
+            4769 => self.logon(4),
+            4770 => self.logon(5),
+            4771 => self.logon(6),
+            4800 | 4801 => {
+                let mut b = self.logon(99);
+                b.set("activity_name", if id == 4800 { "Lock" } else { "Unlock" });
+                b
+            }
+            4672 => self.privileges(),
+            4720 => self.account(1, ""),
+            4722 => self.account(2, ""),
+            4723 => self.account(3, ""),
+            4724 => self.account(4, ""),
+            4725 => self.account(5, ""),
+            4726 => self.account(6, ""),
+            4738 => self.account(99, "Change"),
+            4740 => self.account(9, ""),
+            4767 => self.account(12, ""),
+            4781 => self.account(99, "Rename"),
+            4727 | 4731 | 4754 | 4744 | 4749 | 4759 => self.group(6, ""),
+            4730 | 4734 | 4758 | 4748 | 4753 | 4763 => self.group(5, ""),
+            4728 | 4732 | 4756 | 4746 | 4751 | 4761 => self.group(3, ""),
+            4729 | 4733 | 4757 | 4747 | 4752 | 4762 => self.group(4, ""),
+            4735 | 4737 | 4755 | 4764 => self.group(99, "Change"),
+            4688 => self.process(1),
+            4689 => self.process(2),
+            4656 | 4658 | 4660 | 4663 | 4670 if self.is_file() => self.file(id),
+            5140 => self.share(),
+            5145 => self.shared_file(),
+            4697 => self.service(),
+            4698 => self.task(1),
+            4699 => self.task(3),
+            4700 => self.task(4),
+            4701 => self.task(5),
+            4702 => self.task(2),
+            1102 => self.log(1),
+            1100 => self.log(7),
+            4719 => self.audit_policy(),
+            4704 | 4717 => self.right(1),
+            4705 | 4718 => self.right(2),
+            4713 | 4739 | 4902 | 4907 | 4912 => self.policy(),
+            4778 => self.desktop(8),
+            4779 => self.desktop(7),
+            5156 => self.connection(1),
+            5157 => self.connection(5),
+            _ => self.other(),
+        }
+    }
+
+    fn event(&self, class: &'static Class, activity: u8) -> EventBuilder<'a> {
+        let e = self.entry;
+        let product = if e.provider.is_empty() { "Windows" } else { &e.provider };
+        let mut b = EventBuilder::new(self.input, class, activity, "Microsoft", product);
+        self.time(&mut b);
+        b.metadata("log_name", e.channel.as_str())
+            .metadata("log_provider", e.provider.as_str())
+            .metadata("event_code", e.id.to_string());
+        let computer = e.computer.trim();
+        host::device(&mut b, Some(computer));
+        if let Some((name, domain)) = computer.split_once('.')
+            && address(computer).0.is_none()
+        {
+            b.set("device.domain", domain).system(&format!("host:{name}"));
+        }
+        if let Some(record) = &e.record {
+            b.original_uid(&format!("{computer}/{}/{record}", e.channel));
+        }
+        if let Some(message) = e.message.as_deref().and_then(|m| m.lines().next()) {
+            b.set("message", message.trim());
+        }
+        let (category, service) = self.logsource();
+        b.logsource("windows", category, &service);
+        b.native(self.native());
+        b
+    }
+
+    /// `EventTime` has no zone: it is as far from the collector's time as the zone is, but for a few minutes.
+    fn time(&self, b: &mut EventBuilder<'a>) {
+        let e = self.entry;
+        let Some(time) = &e.time else { return };
+        if !b.time_of(self.input, time) {
+            if let Some(collected) = &e.collected {
+                b.time_of(self.input, collected);
+            }
+            return;
+        }
+        const QUARTER_MS: i64 = 15 * 60_000;
+        const DELAY_MS_MAX: i64 = 5 * 60_000;
+        let read = |value: &Value| time_text::parse_any(&scalar(value)?, self.input.record.received_at, &TimeZone::UTC);
+        let (Some(local), Some(collected)) = (read(time), e.collected.as_ref().and_then(read)) else {
+            return;
+        };
+        if !local.flags.zone_assumed || collected.flags.zone_assumed {
+            return;
+        }
+        // The collector is later, never earlier.
+        let apart = collected.time - local.time;
+        let zone = (apart + 30_000).div_euclid(QUARTER_MS) * QUARTER_MS;
+        if apart - zone <= DELAY_MS_MAX && zone.abs() <= 14 * 3_600_000 {
+            b.time(Millis(local.time.0 + zone)).label("time.zone_inferred");
+        }
+    }
+
+    fn logsource(&self) -> (&'static str, String) {
+        let channel = self.entry.channel.to_ascii_lowercase();
+        let id = self.entry.id;
+        let name = channel.strip_prefix("microsoft-windows-").unwrap_or(&channel);
+        let name = name.strip_suffix("/operational").unwrap_or(name);
+        let service = match name {
+            "windows powershell" => "powershell-classic",
+            "windows defender" => "windefend",
+            "windows firewall with advanced security/firewall" => "firewall-as",
+            "bits-client" => "bits-client",
+            "applocker/exe and dll" | "applocker/msi and script" => "applocker",
+            "codeintegrity" => "codeintegrity-operational",
+            "" => "security",
+            other => other,
+        };
+        let category = match (service, id) {
+            ("security", 4688) | ("sysmon", 1) => "process_creation",
+            ("security", 4689) | ("sysmon", 5) => "process_termination",
+            ("security", 5156) | ("sysmon", 3) => "network_connection",
+            ("sysmon", 7) => "image_load",
+            ("sysmon", 11) => "file_event",
+            ("sysmon", 12..=14) => "registry_event",
+            ("sysmon", 22) => "dns_query",
+            ("powershell", 4104) => "ps_script",
+            ("powershell", 4103) => "ps_module",
+            ("powershell-classic", 400) => "ps_classic_start",
+            ("powershell-classic", 600) => "ps_classic_provider_start",
+            _ => "log",
+        };
+        (category, service.replace([' ', '/'], "-"))
+    }
+
+    fn native(&self) -> Map<String, Value> {
+        let e = self.entry;
+        let mut native = e.data.clone();
+        native.insert("EventID".to_owned(), e.id.into());
+        for (name, value) in [
+            ("Channel", &e.channel),
+            ("Provider_Name", &e.provider),
+            ("Computer", &e.computer),
+        ] {
+            if !value.is_empty() {
+                native.insert(name.to_owned(), value.as_str().into());
+            }
+        }
+        if let Some(message) = &e.message {
+            native.insert("Message".to_owned(), message.as_str().into());
+        }
+        if e.id == 4688 && self.channel() == Channel::Security {
+            let user = match (self.get("SubjectDomainName"), self.get("SubjectUserName")) {
+                (Some(domain), Some(user)) => Some(format!("{domain}\\{user}")),
+                (_, user) => user.map(Cow::into_owned),
+            };
+            for (name, value) in [
+                ("Image", self.get("NewProcessName").map(Cow::into_owned)),
+                ("ParentImage", self.get("ParentProcessName").map(Cow::into_owned)),
+                ("User", user),
+                ("LogonId", self.get("SubjectLogonId").map(Cow::into_owned)),
+                ("IntegrityLevel", self.get("MandatoryLabel").map(Cow::into_owned)),
+            ] {
+                if let Some(value) = value {
+                    native.insert(name.to_owned(), value.into());
+                }
+            }
+        }
+        native
+    }
+
+    /// An account of the event data: `Subject` or `Target`.
+    fn user(&self, b: &mut EventBuilder<'a>, path: &str, who: &str) {
+        let name = self.get(&format!("{who}UserName"));
+        let sid = self
+            .get(&format!("{who}UserSid"))
+            .or_else(|| self.get(&format!("{who}Sid")));
+        if name.is_none() && sid.is_none() {
+            return;
+        }
+        if let Some(name) = name.as_deref() {
+            b.set(&format!("{path}.name"), name);
+            let (id, kind) = if is_machine(name, sid.as_deref()) {
+                (3, "System")
+            } else {
+                (1, "User")
+            };
+            b.set(&format!("{path}.type_id"), id).set(&format!("{path}.type"), kind);
+        }
+        b.set_some(&format!("{path}.uid"), sid.as_deref());
+        b.set_some(
+            &format!("{path}.domain"),
+            self.get(&format!("{who}DomainName")).as_deref(),
+        );
+    }
+
+    fn actor(&self, b: &mut EventBuilder<'a>) {
+        self.user(b, "actor.user", "Subject");
+        b.set_some("actor.session.uid", self.get("SubjectLogonId").as_deref());
+        self.process_at(b, "actor.process", "ProcessId", "ProcessName");
+    }
+
+    /// The class demands one.
+    fn some_actor(&self, b: &mut EventBuilder<'a>) {
+        self.actor(b);
+        if !b.has("actor") {
+            b.set("actor.user.name", "-");
+        }
+    }
+
+    fn target(&self, b: &mut EventBuilder<'a>) {
+        self.user(b, "user", "Target");
+        if !b.has("user") {
+            b.set("user.name", "-");
+        }
+    }
+
+    fn process_at(&self, b: &mut EventBuilder<'a>, path: &str, id: &str, name: &str) {
+        let Some(pid) = self.get(id).and_then(|p| number(&p)) else {
+            return;
+        };
+        b.set(&format!("{path}.pid"), pid);
+        if let Some(image) = self.get(name) {
+            b.set(&format!("{path}.name"), host::file_name(&image));
+            host::file(b, &format!("{path}.file"), &image, false);
+        }
+    }
+
+    fn source(&self, b: &mut EventBuilder<'a>, ip: &str, port: &str, name: &str) {
+        let named = self.get(name);
+        if let Some(ip) = self.get(ip) {
+            // `::1`, `LOCAL`, `\\10.0.0.9`
+            b.host("src_endpoint", ip.trim_start_matches('\\'));
+            b.set_some("src_endpoint.name", named.as_deref());
+        } else if let Some(name) = &named {
+            b.set("src_endpoint.hostname", name.trim_start_matches('\\'));
+        }
+        if b.has("src_endpoint")
+            && let Some(port) = self.get(port).and_then(|p| p.parse::<u16>().ok()).filter(|p| *p > 0)
+        {
+            b.set("src_endpoint.port", port);
+        }
+    }
+
+    /// Whether the event log marked it as a failure.
+    fn failed(&self) -> bool {
+        self.entry.keywords.as_deref().is_some_and(|k| {
+            let k = k.to_ascii_lowercase();
+            k.contains("failure") || k == "0x8010000000000000" || k == "-9218868437227405312"
+        })
+    }
+
+    fn outcome(&self, b: &mut EventBuilder<'a>) {
+        b.success(!self.failed());
+    }
+
+    fn logon(&self, activity: u8) -> EventBuilder<'a> {
+        let mut b = self.event(&class::AUTHENTICATION, activity);
+        let id = self.entry.id;
+        self.target(&mut b);
+        // Kerberos and NTLM name the account otherwise.
+        if self.get("TargetUserName").is_none()
+            && let Some(name) = self.get("LogonAccount").or_else(|| self.get("UserName"))
+        {
+            b.set("user.name", &*name);
+        }
+        if !matches!(id, 4634 | 4647) {
+            self.actor(&mut b);
+        }
+        self.source(
+            &mut b,
+            "IpAddress",
+            "IpPort",
+            if id == 4776 { "Workstation" } else { "WorkstationName" },
+        );
+        b.set_some("session.uid", self.get("TargetLogonId").as_deref());
+        b.set("service.name", self.get("ServiceName").as_deref().unwrap_or("Windows"));
+        if !self.entry.computer.is_empty() {
+            b.host("dst_endpoint", &self.entry.computer);
+        }
+        if let Some(kind) = self.get("LogonType").and_then(|t| t.parse::<u8>().ok()) {
+            let (kind, name) = LOGON_TYPES
+                .iter()
+                .find(|(n, _)| *n == kind)
+                .copied()
+                .unwrap_or((99, "Other"));
+            b.set("logon_type_id", kind).set("logon_type", name);
+            b.set("is_remote", matches!(kind, 3 | 8 | 10 | 12));
+        }
+        let (protocol, name) = match (id, self.get("AuthenticationPackageName").as_deref()) {
+            (4768..=4771, _) => (2, "Kerberos"),
+            (4776, _) => (1, "NTLM"),
+            (_, Some("Kerberos")) => (2, "Kerberos"),
+            (_, Some(p)) if p.starts_with("NTLM") || p.starts_with("MICROSOFT_AUTHENTICATION") => (1, "NTLM"),
+            (_, Some(_)) => (99, "Other"),
+            (_, None) => (0, ""),
+        };
+        if protocol != 0 {
+            b.set("auth_protocol_id", protocol).set("auth_protocol", name);
+        }
+        if id == 4648 {
+            b.set("account_switch_type_id", 2)
+                .set("account_switch_type", "Impersonate");
+        }
+        let code = self
+            .get("SubStatus")
+            .or_else(|| self.get("Status"))
+            .filter(|c| !matches!(c.to_ascii_lowercase().as_str(), "0x0" | "0x00000000"));
+        let success = id != 4625 && id != 4771 && code.is_none() && !self.failed();
+        b.success(success);
+        if !success && let Some(code) = &code {
+            b.set("status_code", &**code)
+                .set_some("status_detail", reason(id, code));
+        }
+        b
+    }
+
+    fn privileges(&self) -> EventBuilder<'a> {
+        let mut b = self.event(&class::AUTHORIZE_SESSION, 1);
+        self.user(&mut b, "user", "Subject");
+        if !b.has("user") {
+            b.set("user.name", "-");
+        }
+        b.set_some("session.uid", self.get("SubjectLogonId").as_deref());
+        b.set("privileges", words(self.get("PrivilegeList").as_deref()));
+        b.success(true);
+        b
+    }
+
+    fn account(&self, activity: u8, name: &str) -> EventBuilder<'a> {
+        let mut b = self.event(&class::ACCOUNT_CHANGE, activity);
+        b.set("activity_name", name);
+        self.actor(&mut b);
+        self.target(&mut b);
+        if let (Some(old), Some(new)) = (self.get("OldTargetUserName"), self.get("NewTargetUserName")) {
+            b.set("user.name", &*old).set("user_result.name", &*new);
+        }
+        // Of a locked account: from where the attempts came.
+        if self.entry.id == 4740
+            && let Some(computer) = self.get("TargetDomainName")
+        {
+            b.set("src_endpoint.hostname", computer.trim_start_matches('\\'));
+        }
+        self.outcome(&mut b);
+        b
+    }
+
+    fn group(&self, activity: u8, name: &str) -> EventBuilder<'a> {
+        let mut b = self.event(&class::GROUP_MANAGEMENT, activity);
+        b.set("activity_name", name);
+        self.actor(&mut b);
+        b.set("group.name", self.get("TargetUserName").as_deref().unwrap_or("-"));
+        b.set_some("group.uid", self.get("TargetSid").as_deref());
+        b.set_some("group.domain", self.get("TargetDomainName").as_deref());
+        if let Some(member) = self.get("MemberName") {
+            // `CN=Li Na,OU=…`
+            let name = member
+                .strip_prefix("CN=")
+                .and_then(|m| m.split(',').next())
+                .unwrap_or(&member);
+            b.set("user.name", name);
+        }
+        b.set_some("user.uid", self.get("MemberSid").as_deref());
+        self.outcome(&mut b);
+        b
+    }
+
+    fn process(&self, activity: u8) -> EventBuilder<'a> {
+        let mut b = self.event(&class::PROCESS_ACTIVITY, activity);
+        let (id, name) = match activity {
+            1 => ("NewProcessId", "NewProcessName"),
+            _ => ("ProcessId", "ProcessName"),
+        };
+        self.process_at(&mut b, "process", id, name);
+        if !b.has("process.pid") {
+            b.set("process.uid", self.entry.record.as_deref().unwrap_or("-"));
+        }
+        self.user(&mut b, "actor.user", "Subject");
+        b.set_some("actor.session.uid", self.get("SubjectLogonId").as_deref());
+        if activity == 1 {
+            self.process_at(&mut b, "process.parent_process", "ProcessId", "ParentProcessName");
+            self.process_at(&mut b, "actor.process", "ProcessId", "ParentProcessName");
+            self.user(&mut b, "process.user", "Target");
+            if let Some(command) = self.get("CommandLine") {
+                b.set("process.cmd_line", &*command);
+                b.commands(commands(&command));
+            }
+        } else {
+            b.set_some("exit_code", self.get("Status").and_then(|s| number(&s)));
+        }
+        if !b.has("actor") {
+            b.set("actor.user.name", "-");
+        }
+        b.success(true);
+        b
+    }
+
+    fn is_file(&self) -> bool {
+        self.get("ObjectType").is_some_and(|t| t == "File") && self.get("ObjectName").is_some()
+    }
+
+    fn file(&self, id: u32) -> EventBuilder<'a> {
+        // DELETE, WRITE_DAC and WRITE_OWNER, WriteData and AppendData, ReadData.
+        let mask = self.get("AccessMask").and_then(|m| number(&m)).unwrap_or(0);
+        let activity = match id {
+            4660 => 4,
+            4670 => 7,
+            4656 => 14,
+            4658 => 99,
+            _ if mask & 0x1_0000 != 0 => 4,
+            _ if mask & 0xC_0000 != 0 => 7,
+            _ if mask & 0x6 != 0 => 3,
+            _ if mask & 0x1 != 0 => 2,
+            _ => 14,
+        };
+        let mut b = self.event(&class::FILE_ACTIVITY, activity);
+        if id == 4658 {
+            b.set("activity_name", "Close");
+        }
+        host::file(&mut b, "file", &self.get("ObjectName").unwrap_or_default(), false);
+        self.some_actor(&mut b);
+        self.outcome(&mut b);
+        b
+    }
+
+    fn share(&self) -> EventBuilder<'a> {
+        let mut b = self.event(&SMB_ACTIVITY, 2);
+        self.actor(&mut b);
+        self.source(&mut b, "IpAddress", "IpPort", "");
+        if !b.has("src_endpoint") {
+            b.set("src_endpoint.name", "-");
+        }
+        b.set_some("share", self.get("ShareName").as_deref());
+        self.outcome(&mut b);
+        b
+    }
+
+    fn shared_file(&self) -> EventBuilder<'a> {
+        let mut b = self.event(&NETWORK_FILE_ACTIVITY, 14);
+        self.some_actor(&mut b);
+        self.source(&mut b, "IpAddress", "IpPort", "");
+        if !b.has("src_endpoint") {
+            b.set("src_endpoint.name", "-");
+        }
+        let share = self.get("ShareName").unwrap_or_default();
+        let name = self.get("RelativeTargetName").unwrap_or_default();
+        let path = format!("{}\\{}", share.trim_end_matches('\\'), name.trim_start_matches('\\'));
+        host::file(&mut b, "file", &path, false);
+        self.outcome(&mut b);
+        b
+    }
+
+    fn service(&self) -> EventBuilder<'a> {
+        let mut b = self.event(&WINDOWS_SERVICE_ACTIVITY, 1);
+        b.set("win_service.name", self.get("ServiceName").as_deref().unwrap_or("-"));
+        let image = self.get("ServiceFileName").or_else(|| self.get("ImagePath"));
+        b.set_some("win_service.cmd_line", image.as_deref());
+        self.some_actor_or_log(&mut b);
+        self.outcome(&mut b);
+        b
+    }
+
+    /// System events name nobody but by SID, or as NXLog resolves it.
+    fn some_actor_or_log(&self, b: &mut EventBuilder<'a>) {
+        self.actor(b);
+        if !b.has("actor.user") {
+            b.set_some(
+                "actor.user.name",
+                self.get("AccountName").filter(|_| self.entry.id == 7045).as_deref(),
+            );
+            b.set_some("actor.user.uid", self.entry.user_sid.as_deref());
+        }
+        if !b.has("actor") {
+            b.set("actor.user.name", "-");
+        }
+    }
+
+    fn task(&self, activity: u8) -> EventBuilder<'a> {
+        let mut b = self.event(&class::SCHEDULED_JOB_ACTIVITY, activity);
+        b.set("job.name", self.get("TaskName").as_deref().unwrap_or("-"));
+        let content = self.get("TaskContent").or_else(|| self.get("TaskContentNew"));
+        if let Some(content) = &content {
+            let part = |name: &str| {
+                let (_, rest) = content.split_once(&format!("<{name}>"))?;
+                Some(rest.split_once("</")?.0.trim())
+            };
+            let command = match (part("Command"), part("Arguments")) {
+                (Some(command), Some(arguments)) => format!("{command} {arguments}"),
+                (command, _) => command.unwrap_or("").to_owned(),
+            };
+            b.set("job.cmd_line", command.as_str());
+            if !command.is_empty() {
+                b.commands(commands(&command));
+            }
+            b.set_some("job.user.name", part("UserId").filter(|u| !u.is_empty()));
+        }
+        self.actor(&mut b);
+        self.outcome(&mut b);
+        b
+    }
+
+    /// The log itself was cleared, or the service that writes it stopped.
+    fn log(&self, activity: u8) -> EventBuilder<'a> {
+        let mut b = self.event(&class::EVENT_LOG_ACTIVITY, activity);
+        let log = self.get("Channel");
+        b.set("log_name", log.as_deref().unwrap_or("Security"));
+        if self.entry.provider.is_empty() {
+            b.set("log_provider", "Windows");
+        } else {
+            b.set("log_provider", self.entry.provider.as_str());
+        }
+        self.some_actor_or_log(&mut b);
+        b.success(true).severity(3);
+        b
+    }
+
+    fn audit_policy(&self) -> EventBuilder<'a> {
+        // %%8448 and %%8450: success or failure no longer audited.
+        let changes = self.get("AuditPolicyChanges").unwrap_or_default();
+        let removed = ["%%8448", "%%8450", "removed"].iter().any(|c| changes.contains(c));
+        let mut b = self.event(&class::EVENT_LOG_ACTIVITY, if removed { 10 } else { 99 });
+        if removed {
+            b.severity(3);
+        } else {
+            b.set("activity_name", "Change audit policy");
+        }
+        b.set("log_name", "Security")
+            .set("log_provider", "Microsoft-Windows-Security-Auditing");
+        self.actor(&mut b);
+        self.outcome(&mut b);
+        b
+    }
+
+    fn right(&self, activity: u8) -> EventBuilder<'a> {
+        let mut b = self.event(&class::USER_ACCESS, activity);
+        let given = self
+            .get("PrivilegeList")
+            .or_else(|| self.get("AccessGranted"))
+            .or_else(|| self.get("AccessRemoved"));
+        let mut privileges = words(given.as_deref());
+        if privileges.is_empty() {
+            privileges.push("-".to_owned());
+        }
+        b.set("privileges", privileges);
+        self.target(&mut b);
+        self.actor(&mut b);
+        self.outcome(&mut b);
+        b
+    }
+
+    fn policy(&self) -> EventBuilder<'a> {
+        let mut b = self.event(&class::ENTITY_MANAGEMENT, 3);
+        let kind = match self.entry.id {
+            4713 => "Kerberos policy",
+            4739 => "domain policy",
+            _ => "audit policy",
+        };
+        let name = self.get("ObjectName").or_else(|| self.get("DomainName"));
+        b.set("entity", json!({"type": kind, "name": name.as_deref().unwrap_or(kind)}));
+        self.actor(&mut b);
+        self.outcome(&mut b);
+        b
+    }
+
+    fn desktop(&self, activity: u8) -> EventBuilder<'a> {
+        let mut b = self.event(&class::RDP_ACTIVITY, activity);
+        let name = self
+            .get("AccountName")
+            .or_else(|| self.get("User"))
+            .or_else(|| self.get("Param1"));
+        b.set_some("actor.user.name", name.as_deref());
+        b.set_some(
+            "actor.user.domain",
+            self.get("AccountDomain").filter(|_| name.is_some()).as_deref(),
+        );
+        b.set_some(
+            "actor.session.uid",
+            self.get("LogonID").or_else(|| self.get("SessionID")).as_deref(),
+        );
+        for place in ["ClientAddress", "Address", "Param3"] {
+            if let Some(place) = self.get(place)
+                && !b.has("src_endpoint")
+            {
+                b.host("src_endpoint", &place);
+            }
+        }
+        b.set_some("src_endpoint.name", self.get("ClientName").as_deref());
+        if !b.has("src_endpoint") {
+            b.set("src_endpoint.name", "-");
+        }
+        if !self.entry.computer.is_empty() {
+            b.host("dst_endpoint", &self.entry.computer);
+        }
+        self.outcome(&mut b);
+        b
+    }
+
+    fn connection(&self, activity: u8) -> EventBuilder<'a> {
+        let mut b = self.event(&class::NETWORK_ACTIVITY, activity);
+        for (path, ip, port) in [
+            ("src_endpoint", "SourceAddress", "SourcePort"),
+            ("dst_endpoint", "DestAddress", "DestPort"),
+        ] {
+            match self.get(ip) {
+                Some(ip) => drop(b.host(path, &ip)),
+                None => drop(b.set(&format!("{path}.name"), "-")),
+            }
+            b.set_some(
+                &format!("{path}.port"),
+                self.get(port).and_then(|p| p.parse::<u16>().ok()),
+            );
+        }
+        self.process_at(&mut b, "actor.process", "ProcessId", "Application");
+        self.process_at(&mut b, "actor.process", "ProcessID", "Application");
+        b.success(activity == 1);
+        b
+    }
+
+    fn script(&self) -> EventBuilder<'a> {
+        let mut b = self.event(&class::SCRIPT_ACTIVITY, 1);
+        let text = self
+            .get("ScriptBlockText")
+            .or_else(|| self.get("Payload"))
+            .unwrap_or_default();
+        b.set(
+            "script.script_content.value",
+            if text.is_empty() { "-" } else { &*text },
+        );
+        b.set("script.type_id", 2).set("script.type", "PowerShell");
+        b.set_some("script.uid", self.get("ScriptBlockId").as_deref());
+        if let Some(path) = self.get("Path") {
+            host::file(&mut b, "script.file", &path, false);
+        }
+        if self.get("MessageTotal").is_some_and(|t| t != "1") {
+            b.label("script.part");
+        }
+        b.set_some("actor.user.uid", self.entry.user_sid.as_deref());
+        if !b.has("actor") {
+            b.set("actor.user.name", "-");
+        }
+        b.commands(simple_commands(&text.replace('\\', "\\\\")));
+        b.success(true);
+        b
+    }
+
+    fn other(&self) -> EventBuilder<'a> {
+        let mut b = self.event(&class::BASE_EVENT, 99);
+        b.set("activity_name", format!("Event {}", self.entry.id));
+        self.actor(&mut b);
+        if self.channel() == Channel::Security {
+            self.outcome(&mut b);
+        }
+        b
+    }
+}
+
+/// The simple commands of a Windows command line: its backslash is no escape, and the program stands without its folder.
+fn commands(text: &str) -> Vec<String> {
+    let text = text.trim_start();
+    let quoted = text.strip_prefix('"').and_then(|t| t.split_once('"'));
+    let (program, rest) = quoted.unwrap_or_else(|| text.split_at(text.find(char::is_whitespace).unwrap_or(text.len())));
+    let name = host::file_name(program).replace(' ', "_");
+    simple_commands(&format!("{name}{rest}").replace('\\', "\\\\"))
+}
+
+const LOGON_TYPES: &[(u8, &str)] = &[
+    (2, "Interactive"),
+    (3, "Network"),
+    (4, "Batch"),
+    (5, "OS Service"),
+    (7, "Unlock"),
+    (8, "Network Cleartext"),
+    (9, "New Credentials"),
+    (10, "Remote Interactive"),
+    (11, "Cached Interactive"),
+    (12, "Cached Remote Interactive"),
+    (13, "Cached Unlock"),
+];
+
+/// Accounts of machines and of the system itself.
+fn is_machine(name: &str, sid: Option<&str>) -> bool {
+    name.ends_with('$')
+        || name.starts_with("DWM-")
+        || name.starts_with("UMFD-")
+        || matches!(name, "SYSTEM" | "LOCAL SERVICE" | "NETWORK SERVICE" | "ANONYMOUS LOGON")
+        || matches!(sid, Some("S-1-5-18" | "S-1-5-19" | "S-1-5-20"))
+}
+
+/// A decimal number, or a hexadecimal one with `0x`.
+fn number(text: &str) -> Option<i32> {
+    let text = text.trim();
+    match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
+        Some(hex) => i32::try_from(u32::from_str_radix(hex, 16).ok()?).ok(),
+        None => text.parse().ok(),
+    }
+}
+
+fn words(text: Option<&str>) -> Vec<String> {
+    text.unwrap_or("")
+        .split_whitespace()
+        .take(256)
+        .map(str::to_owned)
+        .collect()
+}
+
+/// What a code of a refused logon means.
+fn reason(id: u32, code: &str) -> Option<&'static str> {
+    let code = number_u32(code)?;
+    if matches!(id, 4768..=4771) {
+        return Some(match code {
+            0x6 => "no such user",
+            0x7 => "no such service",
+            0xC => "policy does not allow it",
+            0x12 => "account disabled, expired or locked",
+            0x17 => "password expired",
+            0x18 => "bad password",
+            0x25 => "clocks differ",
+            _ => return None,
+        });
+    }
+    Some(match code {
+        0xC000_006A => "bad password",
+        0xC000_0064 => "no such user",
+        0xC000_006D => "bad user name or password",
+        0xC000_0234 => "account locked",
+        0xC000_0072 => "account disabled",
+        0xC000_006F => "outside of the allowed hours",
+        0xC000_0070 => "workstation not allowed",
+        0xC000_0071 => "password expired",
+        0xC000_0193 => "account expired",
+        0xC000_0133 => "clocks differ",
+        0xC000_015B => "logon type not granted",
+        0xC000_0224 => "password must change",
+        _ => return None,
+    })
+}
+
+fn number_u32(text: &str) -> Option<u32> {
+    let hex = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X"))?;
+    u32::from_str_radix(hex, 16).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_line_keeps_its_paths() {
+        for (text, want) in [
+            (r"C:\Temp\u.exe -q C:\x", r"u.exe -q C:\x"),
+            (r#""C:\Program Files\a b.exe" /s"#, "a_b.exe /s"),
+            (r"reg save HKLM\system x", r"reg save HKLM\system x"),
+            ("", ""),
+        ] {
+            assert_eq!(commands(text).join(" | "), want, "{text}");
+        }
+    }
+}

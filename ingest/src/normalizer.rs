@@ -146,11 +146,10 @@ fn number(events: &mut [Event]) {
     }
 }
 
-/// A record is repeated where source, the source's id and bytes are: without an id it never is.
+/// A record is repeated where source, the source's id and bytes are: without an id it never is. What unknown JSON calls
+/// its id is not believed; the batch that the shipper named is.
 fn key(record: &RawRecord, normalized: &Normalized) -> Option<[u8; 16]> {
-    if normalized.format == json_lines::FORMAT.name {
-        return None;
-    }
+    let believed = normalized.format != json_lines::FORMAT.name && normalized.quarantined.is_none();
     let batch = record
         .headers
         .iter()
@@ -161,7 +160,7 @@ fn key(record: &RawRecord, normalized: &Normalized) -> Option<[u8; 16]> {
         .first()
         .and_then(|e| e.text("metadata.original_event_uid"));
     match (uid, batch) {
-        (Some(uid), _) if normalized.quarantined.is_none() => {
+        (Some(uid), _) if believed => {
             Some(dedup::key(&record.source, b"uid", uid.as_bytes(), &record.payload))
         }
         (_, Some(batch)) => Some(dedup::key(&record.source, b"batch", batch, &record.payload)),

@@ -27,7 +27,7 @@ fn what_the_gateway_takes_goes_through_kafka() {
         "POST",
         &format!("/api/v1/ingest/{app}"),
         Some(&token),
-        &[],
+        &[("X-Docket-Batch", "b1")],
         body.as_bytes(),
     )
     .unwrap();
@@ -70,6 +70,13 @@ fn what_the_gateway_takes_goes_through_kafka() {
     server.start();
     server.settle(502);
     assert_eq!(received(&app), 500);
+    // The same batch sent again goes through Kafka, too, and counts once.
+    let again = [("X-Docket-Batch", "b1")];
+    let path = format!("/api/v1/ingest/{app}");
+    request(server.http, "POST", &path, Some(&token), &again, body.as_bytes()).unwrap();
+    await_some("the second delivery", || {
+        (server.account(&app) == (1000, 500)).then_some(())
+    });
     assert_eq!(server.stop(), Some(0), "{}", server.log());
     let verified = run(&["verify", "--data", &server.data()]);
     assert!(

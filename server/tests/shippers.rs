@@ -466,6 +466,11 @@ fn a_batch_sent_again_counts_once() {
         await_some("the account", || (server.account(source) == (150, 50)).then_some(()));
         assert_eq!(server.records(source).len(), 150, "the ledger keeps what came");
     }
+    let json = [("Authorization", &*token), ("X-Docket-Batch", "j1")];
+    for _ in 0..2 {
+        post(&server, "/api/v1/ingest/json", &json, b"{\"n\": 1}\n{\"n\": 2}\n");
+    }
+    await_some("the account", || (server.account("json") == (4, 2)).then_some(()));
     let headers = [("Authorization", &*token), ("X-Docket-Batch", "a b")];
     assert_eq!(post(&server, "/api/v1/ingest/plain", &headers, b"x").status, 400);
 }

@@ -57,6 +57,33 @@ impl IntoResponse for Reply {
     }
 }
 
+/// Why nothing of a request was kept.
+enum Refusal {
+    Reply(Reply),
+    Fault(Fault),
+}
+
+impl From<Reply> for Refusal {
+    fn from(reply: Reply) -> Refusal {
+        Refusal::Reply(reply)
+    }
+}
+
+impl From<Fault> for Refusal {
+    fn from(fault: Fault) -> Refusal {
+        Refusal::Fault(fault)
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        match self {
+            Refusal::Reply(reply) => reply.into_response(),
+            Refusal::Fault(fault) => fault.into_response(),
+        }
+    }
+}
+
 /// `POST /services/collector/event`: JSON objects, one after the other.
 pub async fn event(
     State(app): State<App>,
@@ -149,7 +176,7 @@ where
     match keep(app, parameters, headers, body, take).await {
         Ok(None) => Json(json!({"text": "Success", "code": 0})).into_response(),
         Ok(Some(id)) => Json(json!({"text": "Success", "code": 0, "ackId": id})).into_response(),
-        Err(refusal) => refusal,
+        Err(refusal) => refusal.into_response(),
     }
 }
 
@@ -159,32 +186,32 @@ async fn keep<F>(
     headers: &HeaderMap,
     body: axum::body::Body,
     take: F,
-) -> Result<Option<u64>, Response>
+) -> Result<Option<u64>, Refusal>
 where
     F: FnOnce(&Bytes, &mut Held) -> Result<Result<Vec<Event>, Fault>, BodyError> + Send + 'static,
 {
-    let caller = caller(app, headers).map_err(Reply::into_response)?;
-    let channel = channel(parameters, headers).map_err(Reply::into_response)?;
-    let batch = Batch::of(headers, &caller.name()).map_err(|e| Reply(StatusCode::BAD_REQUEST, e, 6).into_response())?;
+    let caller = caller(app, headers)?;
+    let channel = channel(parameters, headers)?;
+    let batch = Batch::of(headers, &caller.name()).map_err(|e| Reply(StatusCode::BAD_REQUEST, e, 6))?;
     let taken = async {
         let (held, body) = body::take(&app.intake.budget, headers, body).await?;
         body::work(held, move |held| take(&body, held)).await
     };
     let (held, events) = match taken.await {
         Ok((held, Ok(events))) => (held, events),
-        Ok((_, Err(fault))) => return Err(fault.into_response()),
-        Err(BodyError::Full(full)) => return Err(busy(&full.to_string())),
-        Err(error) => return Err(Reply(error.status(), error.to_string(), 6).into_response()),
+        Ok((_, Err(fault))) => return Err(fault.into()),
+        Err(BodyError::Full(full)) => return Err(busy(&full.to_string()).into()),
+        Err(error) => return Err(Reply(error.status(), error.to_string(), 6).into()),
     };
     if events.is_empty() {
-        return Err(Reply(StatusCode::BAD_REQUEST, "No data".into(), 5).into_response());
+        return Err(Reply(StatusCode::BAD_REQUEST, "No data".into(), 5).into());
     }
     let records = records(app, &caller, parameters, &batch, events)?;
     let kept = app.gate.keep(records).await;
     drop(held);
     match kept {
         Ok(()) => Ok(channel.map(|c| lock(&app.intake.acks).give(&caller.name(), &c))),
-        Err(refused) => Err(busy(&refused.to_string())),
+        Err(refused) => Err(busy(&refused.to_string()).into()),
     }
 }
 
@@ -194,7 +221,7 @@ fn records(
     parameters: &Parameters,
     batch: &Batch,
     events: Vec<Event>,
-) -> Result<Vec<Incoming>, Response> {
+) -> Result<Vec<Incoming>, Reply> {
     let peer: Arc<str> = caller.name().into();
     let received_at = app.clock.now();
     let mut records = Vec::with_capacity(events.len());
@@ -207,13 +234,13 @@ fn records(
             Some(same) => same,
             None => {
                 check_shippable(source)
-                    .map_err(|e| Reply(StatusCode::BAD_REQUEST, format!("Incorrect index: {e}"), 7).into_response())?;
+                    .map_err(|e| Reply(StatusCode::BAD_REQUEST, format!("Incorrect index: {e}"), 7))?;
                 if !caller.may_ship(source) {
                     let text = format!(
                         "Incorrect index: `{}` may not send records of source `{source}`",
                         caller.name()
                     );
-                    return Err(Reply(StatusCode::FORBIDDEN, text, 7).into_response());
+                    return Err(Reply(StatusCode::FORBIDDEN, text, 7));
                 }
                 source.into()
             }
@@ -262,6 +289,6 @@ fn channel(parameters: &Parameters, headers: &HeaderMap) -> Result<Option<String
     }
 }
 
-fn busy(why: &str) -> Response {
-    Reply(StatusCode::SERVICE_UNAVAILABLE, format!("Server is busy: {why}"), 9).into_response()
+fn busy(why: &str) -> Reply {
+    Reply(StatusCode::SERVICE_UNAVAILABLE, format!("Server is busy: {why}"), 9)
 }

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use detect::policy::SourceFile;
 use detect::reference::Tables;
 use detect::sigma::Placeholders;
-use model::{Coordinate, Finding, FindingStatus, Millis, RawRecord, Severity};
+use model::{Coordinate, Finding, FindingStatus, Millis, RawRecord, Severity, TOPIC_DOCKET};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -164,8 +164,13 @@ fn judge(
             None => at + STEP_MS,
         };
         let source: Arc<str> = record.source.as_str().into();
+        // Docket's own acts are known by their topic alone.
+        let topic = match &*record.source {
+            TOPIC_DOCKET => TOPIC_DOCKET.to_owned(),
+            source => format!("audit.{source}"),
+        };
         line.push(RawRecord {
-            coordinate: Coordinate::new(format!("audit.{source}"), 0, offset),
+            coordinate: Coordinate::new(topic, 0, offset),
             received_at: at,
             source,
             peer: None,

@@ -188,7 +188,7 @@ pub(super) fn matching(absence: &Absence, scope: &Scope<'_>) -> Vec<Vec<String>>
         .collect()
 }
 
-fn rows_only<'a>(aliases: &'a Aliases, tables: &'a Tables) -> Scope<'a> {
+pub(super) fn rows_only<'a>(aliases: &'a Aliases, tables: &'a Tables) -> Scope<'a> {
     Scope {
         event: None,
         aliases,
@@ -206,34 +206,50 @@ pub(super) fn each(
     gap: &mut dyn FnMut(Gap),
     open: &mut dyn FnMut(Found, Millis, Millis, Vec<Vec<String>>),
 ) {
+    // Rows are valid at the deadline; the first table's own row usually gives it, so that is asked row by row.
+    let at = |lookup: &Lookup, aliases: &Aliases| {
+        resolve_moment(lookup.at.as_ref().unwrap_or(&absence.by), &rows_only(aliases, tables))
+    };
+    combine(lookups, tables, &at, gap, &mut |found| {
+        let scope = rows_only(&found.aliases, tables);
+        let Some((from, by)) = span(absence, &scope) else {
+            return false;
+        };
+        open(found.clone(), from, by, matching(absence, &scope));
+        true
+    });
+}
+
+/// Every combination of rows that `lookups` joins, as many as may be taken; `at` is when rows have to be valid.
+pub(super) fn combine(
+    lookups: &[Lookup],
+    tables: &Tables,
+    at: &dyn Fn(&Lookup, &Aliases) -> Option<Millis>,
+    gap: &mut dyn FnMut(Gap),
+    take: &mut dyn FnMut(&Found) -> bool,
+) {
     let mut left = OPEN_MAX;
-    join(absence, lookups, tables, &Found::default(), &mut left, gap, open);
+    join(lookups, tables, at, &Found::default(), &mut left, gap, take);
 }
 
 fn join(
-    absence: &Absence,
     lookups: &[Lookup],
     tables: &Tables,
+    moment: &dyn Fn(&Lookup, &Aliases) -> Option<Millis>,
     found: &Found,
     left: &mut usize,
     gap: &mut dyn FnMut(Gap),
-    open: &mut dyn FnMut(Found, Millis, Millis, Vec<Vec<String>>),
+    take: &mut dyn FnMut(&Found) -> bool,
 ) {
-    let Some((lookup, rest)) = lookups.split_first() else {
-        let scope = rows_only(&found.aliases, tables);
-        if let (Some((from, by)), true) = (span(absence, &scope), *left > 0) {
-            *left -= 1;
-            open(found.clone(), from, by, matching(absence, &scope));
-        }
-        return;
-    };
     if *left == 0 {
         return;
     }
+    let Some((lookup, rest)) = lookups.split_first() else {
+        *left -= usize::from(take(found));
+        return;
+    };
     let here = rows_only(&found.aliases, tables);
-    // Rows are valid at the deadline; the first table's own row usually gives it, so that is asked row by row.
-    let moment = lookup.at.as_ref().unwrap_or(&absence.by);
-    let at = |aliases: &Aliases| resolve_moment(moment, &rows_only(aliases, tables));
+    let at = |aliases: &Aliases| moment(lookup, aliases);
     let known = at(&found.aliases);
     let picked = match reference_rows(tables, lookup, known, &here) {
         Ok(picked) => Some(picked),
@@ -251,16 +267,16 @@ fn join(
         next
     };
     match (lookup.expect, picked) {
-        (Expect::None, Some((_, rows))) if rows.is_empty() => join(absence, rest, tables, found, left, gap, open),
+        (Expect::None, Some((_, rows))) if rows.is_empty() => join(rest, tables, moment, found, left, gap, take),
         (Expect::None, _) | (Expect::Some, None) => {}
-        (Expect::Any, None) => join(absence, rest, tables, found, left, gap, open),
-        (Expect::Any, Some((_, rows))) if rows.is_empty() => join(absence, rest, tables, found, left, gap, open),
+        (Expect::Any, None) => join(rest, tables, moment, found, left, gap, take),
+        (Expect::Any, Some((_, rows))) if rows.is_empty() => join(rest, tables, moment, found, left, gap, take),
         (Expect::Some | Expect::Any, Some((table, rows))) => {
             for row in rows {
                 let next = bind(&table, row);
                 let valid = known.is_some() || at(&next.aliases).is_none_or(|at| table.valid(row, at));
                 if valid {
-                    join(absence, rest, tables, &next, left, gap, open);
+                    join(rest, tables, moment, &next, left, gap, take);
                 }
             }
         }

@@ -22,6 +22,8 @@ pub(super) enum Member {
     Window(Arc<str>),
     /// An expectation of an absence that nothing satisfied.
     Missing(Arc<str>),
+    /// A source that was silent, and when its last record came, where there was one.
+    Silent(Arc<Found>, Option<Millis>),
 }
 
 /// The members of one finding, in order of (event) time.

@@ -43,6 +43,7 @@ impl Detector {
                     self.refresh_missing(index, policies.get(index), &id);
                 }
             }
+            Due::Silence(index, id) => self.silence_due(index, &id),
             Due::ForgetMember(id, order) => {
                 self.settle(&id);
                 self.changes.delete(self.member_key(&id, &order));

@@ -24,6 +24,7 @@ const OPENED_KEPT_MS: i64 = 400 * 24 * 3_600_000;
 impl Detector {
     /// Opens the expectations of all tables anew; those that are there already go on as they are.
     pub(super) fn open_tables(&mut self) {
+        self.open_silences();
         let policies = self.policies.clone();
         for (index, policy) in policies.iter() {
             let Body::Absence(absence) = &policy.body else { continue };

@@ -87,6 +87,11 @@ impl Detector {
                     gathered.rows(&found.rows);
                 }
                 Member::Window(group) => count = count.max(self.counted(id.0, group, order)),
+                Member::Silent(found, last) => {
+                    gathered.time(order.0);
+                    last.iter().for_each(|last| gathered.time(*last));
+                    gathered.rows(&found.rows);
+                }
                 Member::Missing(expectation) => {
                     gathered.time(order.0);
                     if let Some(e) = self.absences.get(&id.0).and_then(|a| a.get(expectation)) {
@@ -189,6 +194,11 @@ impl Detector {
                     fact: Some(&entry.fact),
                 }
             }
+            Member::Silent(found, _) => Telling {
+                event: None,
+                aliases: &found.aliases,
+                fact: None,
+            },
             Member::Missing(expectation) => {
                 let e = self.absences.get(&policy)?.get(expectation)?;
                 let event = e.fact.as_deref().map(|f| Box::new(Named(f)) as Box<dyn EventValues>);
@@ -370,7 +380,7 @@ fn first_text(references: &[Reference], scope: &Scope<'_>) -> Option<String> {
 }
 
 /// A value as people read it: a moment in the operator's zone.
-fn told(item: &Item<'_>, zone: &TimeZone) -> String {
+pub(super) fn told(item: &Item<'_>, zone: &TimeZone) -> String {
     let Item::Time(time) = item else {
         return item.text().into_owned();
     };

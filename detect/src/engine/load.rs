@@ -13,6 +13,7 @@ use super::fact::{Fact, FactRow};
 use super::found::FoundRow;
 use super::plan::StateId;
 use super::rows::RowEvent;
+use super::silence::Heard;
 use super::state::{self, Kind};
 use super::subject::{Judge, SubjectRow};
 use super::timer::Due;
@@ -124,6 +125,10 @@ impl Detector {
             let Some(kind) = Kind::of(&key).filter(|k| *k != Kind::Time) else {
                 continue;
             };
+            if kind == Kind::Kinds {
+                self.take_up_kinds(read(&key, &value)?);
+                continue;
+            }
             let policy = state::policy_of(&key).and_then(|s| self.plan.by_state.get(&s).copied());
             let taken = match policy {
                 Some(policy) => self.take_up(kind, policy, &key, &value, &mut linked)?,
@@ -137,6 +142,7 @@ impl Detector {
         self.reopen();
         self.open_tables();
         self.settled.clear();
+        self.heard.clear();
         // What was told before needs no telling.
         self.dirty.clear();
         self.is_dirty.clear();
@@ -231,7 +237,11 @@ impl Detector {
                 let settled: Settled = read(key, value)?;
                 self.settled.insert((index, settled.id.clone()), settled);
             }
-            Kind::Time => {}
+            Kind::Silence => {
+                let row: Heard = read(key, value)?;
+                self.heard.insert((index, row.id.clone()), row);
+            }
+            Kind::Time | Kind::Kinds => {}
         }
         Ok(true)
     }

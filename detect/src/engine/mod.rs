@@ -23,6 +23,7 @@ mod plan;
 mod references;
 mod report;
 mod rows;
+mod silence;
 mod state;
 mod subject;
 mod timer;
@@ -91,6 +92,9 @@ pub struct Detector {
     /// At start: expectations that were settled before, and what events had opened.
     settled: HashMap<(PolicyIndex, Arc<str>), absence::Settled>,
     opened: Vec<(PolicyIndex, Arc<Fact>, Arc<Found>)>,
+    /// At start: what was heard of the sources that are watched.
+    heard: HashMap<(PolicyIndex, Arc<str>), silence::Heard>,
+    silences: silence::Silences,
     /// Buckets that changed since the last flush, in the order in which they first did.
     dirty: Vec<BucketId>,
     is_dirty: BTreeSet<BucketId>,
@@ -134,6 +138,8 @@ impl Detector {
             event_bucket: HashMap::new(),
             settled: HashMap::new(),
             opened: Vec::new(),
+            heard: HashMap::new(),
+            silences: silence::Silences::default(),
             dirty: Vec::new(),
             is_dirty: BTreeSet::new(),
             ready: Vec::new(),
@@ -213,8 +219,13 @@ impl Detector {
         );
         records.extend(span.iter().copied().filter(|(index, _)| *index >= self.position));
         let mut steps = steps.into_iter().peekable();
+        let spoken = self.spoken(batches);
+        let mut spoken = spoken.into_iter().peekable();
         for (index, received_at) in records {
             self.tick(received_at);
+            while let Some((_, n)) = spoken.next_if(|s| s.0 <= index) {
+                self.hear(&batches[n]);
+            }
             while let Some((_, _, rule, n, row)) = steps.next_if(|s| s.0 == index) {
                 if let Some(captured) = self.plan.captured.get(&rule) {
                     let fact = Arc::new(captured.read(&batches[n], row as usize));
@@ -249,7 +260,10 @@ impl Detector {
     fn tick(&mut self, to: Millis) {
         let to = self.clock.now.map_or(to, |now| now.max(to));
         let before = self.clock;
-        self.clock.first.get_or_insert(to);
+        if self.clock.first.is_none() {
+            self.clock.first = Some(to);
+            self.open_silences();
+        }
         while let Some((at, due)) = self.timers.pop_until(to) {
             // What was due earlier (tables were changed) fires now.
             self.clock.now = Some(self.clock.now.map_or(at, |now| now.max(at)));
@@ -267,6 +281,7 @@ impl Detector {
         for id in std::mem::take(&mut self.dirty) {
             self.settle(&id);
         }
+        self.write_heard();
         let (put, delete) = self.changes.take();
         Output {
             findings: std::mem::take(&mut self.ready),

@@ -90,6 +90,8 @@ impl Plan {
                 Body::Rule(_) => node.deferred,
                 Body::Correlation(c) => !super::window::is_monotone(c),
                 Body::Absence(_) => true,
+                // A record that comes later ends the silence; it does not undo it.
+                Body::Silence(_) => false,
             };
             let withdrawable = negative || sources.iter().any(|s| nodes[s.0 as usize].withdrawable);
             nodes[i.0 as usize].withdrawable = withdrawable;
@@ -149,7 +151,7 @@ fn deferred(policy: &Policy) -> bool {
 }
 
 /// The policies whose events `policy` takes, once each.
-fn sources(policy: &Policy) -> BTreeSet<PolicyIndex> {
+pub(super) fn sources(policy: &Policy) -> BTreeSet<PolicyIndex> {
     let tables = |lookups: &[Lookup]| lookups.iter().filter_map(|l| l.event_table).collect::<Vec<_>>();
     match &policy.body {
         Body::Rule(rule) => tables(&rule.lookups).into_iter().collect(),
@@ -161,12 +163,13 @@ fn sources(policy: &Policy) -> BTreeSet<PolicyIndex> {
             };
             a.expect.iter().map(|(_, p)| *p).chain(opens).collect()
         }
+        Body::Silence(s) => tables(&s.each).into_iter().collect(),
     }
 }
 
 fn consumes(i: PolicyIndex, policy: &Policy) -> Vec<(PolicyIndex, Consumer)> {
     match &policy.body {
-        Body::Rule(_) => vec![],
+        Body::Rule(_) | Body::Silence(_) => vec![],
         Body::Correlation(c) => c
             .feeders
             .iter()

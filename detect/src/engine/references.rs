@@ -26,6 +26,11 @@ pub(super) fn each_reference<'a>(policy: &'a Policy, each: &mut dyn FnMut(&'a Re
             each(&absence.by);
             absence.matching.iter().for_each(|(_, v)| value(v, each));
         }
+        Body::Silence(silence) => {
+            lookups(&silence.each, each);
+            value(&silence.source, each);
+            value(&silence.every, each);
+        }
     }
 }
 

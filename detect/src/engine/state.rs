@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! key    0  1  kind: B member of a bucket, S subject, W window entry, R row of an event table, F finding that
-//!              was reported, O opened expectation, X expected event, A settled expectation, E engine time
+//!              was reported, O opened expectation, X expected event, A settled expectation, E engine time,
+//!              N watch over a source's silence, K kinds of events of a source
 //!        1  8  the policy: SHA-256 of its id and version, and of those it depends on
 //!        9 16  SHA-256 of what names the item within the policy
 //! value  0  1  format version; this file writes 1
@@ -34,10 +35,12 @@ pub(super) enum Kind {
     Expected = b'X',
     Settled = b'A',
     Time = b'E',
+    Silence = b'N',
+    Kinds = b'K',
 }
 
 impl Kind {
-    const ALL: [Kind; 9] = [
+    const ALL: [Kind; 11] = [
         Kind::Member,
         Kind::Subject,
         Kind::Window,
@@ -47,6 +50,8 @@ impl Kind {
         Kind::Expected,
         Kind::Settled,
         Kind::Time,
+        Kind::Silence,
+        Kind::Kinds,
     ];
 
     /// `None` for keys that are not the engine's.

@@ -18,6 +18,8 @@ pub(super) enum Due {
     Window(PolicyIndex, Arc<str>, Order),
     /// An expectation's deadline and wait are over.
     Expectation(PolicyIndex, Arc<str>),
+    /// A source may have been silent for too long.
+    Silence(PolicyIndex, Arc<str>),
     /// A member of a bucket is forgotten.
     ForgetMember(BucketId, Order),
     /// An entry of a window is forgotten.
@@ -69,6 +71,9 @@ impl Timers {
 
 impl Due {
     fn is_judgement(&self) -> bool {
-        matches!(self, Due::Subject(..) | Due::Window(..) | Due::Expectation(..))
+        matches!(
+            self,
+            Due::Subject(..) | Due::Window(..) | Due::Expectation(..) | Due::Silence(..)
+        )
     }
 }

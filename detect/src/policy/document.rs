@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use model::{Clause, FindingKind, Namespace, PolicyRef, Severity, Wanted};
 
-use super::{Absence, Condition, Correlation, Lookup, Message, Reference};
+use super::{Absence, Condition, Correlation, Lookup, Message, Reference, Silence};
 use crate::{Place, sigma};
 
 /// Which policy of a [`Policies`].
@@ -129,6 +129,8 @@ pub enum Body {
     Correlation(Correlation),
     /// An event that is missing.
     Absence(Absence),
+    /// A source that fell silent.
+    Silence(Silence),
 }
 
 /// A rule over single events, with its joins.

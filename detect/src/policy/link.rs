@@ -18,6 +18,7 @@ fn needs(policy: &Policy) -> Vec<PolicyIndex> {
             }
             needs
         }
+        Body::Silence(s) => tables(&s.each),
     }
 }
 
@@ -105,6 +106,7 @@ pub(crate) fn compact(policies: Vec<Option<Policy>>) -> Vec<Policy> {
                     Opens::After(index) => renumber(index),
                 }
             }
+            Body::Silence(s) => tables(&mut s.each),
         }
     }
     out

@@ -1,7 +1,7 @@
 //! Policies as checked: who holds these types need not look again.
 //!
 //! A [`Policy`] is one document of a policy file: a [`Rule`] (also one that feeds an [`EventTable`]),
-//! a [`Correlation`] or an [`Absence`]. `docs/policies.md` is the contract of the language.
+//! a [`Correlation`], an [`Absence`] or a [`Silence`]. `docs/policies.md` is the contract of the language.
 
 mod absence;
 mod condition;
@@ -14,6 +14,7 @@ mod lookup;
 mod message;
 mod read;
 mod refer;
+mod silence;
 mod value;
 
 pub use absence::{Absence, Opens};
@@ -23,4 +24,5 @@ pub use document::{Body, Calendar, Dedup, EventTable, Policies, Policy, PolicyIn
 pub use load::{Loaded, SourceFile, load, load_text};
 pub use lookup::{Expect, Lookup};
 pub use message::{Message, MessagePart};
+pub use silence::Silence;
 pub use value::{EventField, Literal, Reference, Root, Value};

@@ -44,6 +44,7 @@ fn lookups(policy: &Policy) -> &[Lookup] {
             opens: Opens::Each(lookups),
             ..
         }) => lookups,
+        Body::Silence(silence) => &silence.each,
         _ => &[],
     }
 }
@@ -64,6 +65,9 @@ fn for_each_reference(policy: &Policy, each: &mut dyn FnMut(&Reference)) {
             absence.from.iter().chain([&absence.by]).for_each(&mut *each);
             absence.matching.iter().for_each(|(_, v)| of_value(v, each));
         }
+        Body::Silence(silence) => [&silence.source, &silence.every]
+            .into_iter()
+            .for_each(|v| of_value(v, each)),
         Body::Correlation(_) => {}
     }
 }

@@ -11,3 +11,4 @@ mod reference;
 
 pub(crate) use extension::DocumentKind;
 pub(crate) use policy::{filter, policy};
+pub(crate) use reference::duration_ms;

@@ -67,10 +67,7 @@ pub fn by_bytes(input: &Input<'_>) -> Choice {
 }
 
 /// The most like of the formats that are `allowed`; of equals the first.
-pub(crate) fn best(
-    input: &Input<'_>,
-    allowed: impl Fn(&Format) -> bool,
-) -> Option<(&'static Format, format::Match)> {
+pub(crate) fn best(input: &Input<'_>, allowed: impl Fn(&Format) -> bool) -> Option<(&'static Format, format::Match)> {
     let mut best: Option<(&'static Format, format::Match)> = None;
     for format in FORMATS.iter().copied().filter(|f| allowed(f)) {
         if let Some(found) = (format.matches)(input)

@@ -160,9 +160,7 @@ fn key(record: &RawRecord, normalized: &Normalized) -> Option<[u8; 16]> {
         .first()
         .and_then(|e| e.text("metadata.original_event_uid"));
     match (uid, batch) {
-        (Some(uid), _) if believed => {
-            Some(dedup::key(&record.source, b"uid", uid.as_bytes(), &record.payload))
-        }
+        (Some(uid), _) if believed => Some(dedup::key(&record.source, b"uid", uid.as_bytes(), &record.payload)),
         (_, Some(batch)) => Some(dedup::key(&record.source, b"batch", batch, &record.payload)),
         _ => None,
     }

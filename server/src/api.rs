@@ -19,6 +19,7 @@ mod admin;
 mod alerts;
 mod health;
 mod records;
+mod replay;
 mod search;
 
 /// Who is at the other end of a connection.
@@ -63,6 +64,7 @@ pub fn router(app: App) -> Router {
         .route("/api/v1/alerts/{id}", get(alerts::show))
         .route("/api/v1/alerts/{id}/ack", post(alerts::ack))
         .route("/api/v1/alerts/{id}/close", post(alerts::close))
+        .route("/api/v1/replay", get(replay::replay))
         .route("/api/v1/sources", get(admin::sources))
         .route("/api/v1/sources/{id}", get(admin::source))
         .route("/api/v1/tokens", post(admin::create_token))

@@ -15,6 +15,7 @@ mod detect;
 mod normalize;
 mod output;
 mod policy;
+mod replay;
 mod search;
 mod serve;
 mod source;
@@ -54,6 +55,7 @@ enum Command {
     Detect(detect::Args),
     #[command(subcommand)]
     Policy(policy::Command),
+    Replay(replay::Args),
 }
 
 /// Where the server is that a command talks to.
@@ -97,6 +99,7 @@ pub fn run() -> ExitCode {
         Command::Normalize(args) => normalize::run(args),
         Command::Detect(args) => detect::run(args),
         Command::Policy(command) => policy::run(command),
+        Command::Replay(args) => replay::run(args),
     };
     match result {
         Ok(code) => code,

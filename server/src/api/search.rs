@@ -126,7 +126,7 @@ fn refusal(error: search::Error) -> ApiError {
 }
 
 /// RFC 3339, epoch milliseconds, or an age (`90s`, `15m`, `24h`, `7d`).
-fn moment(text: &str, now: Millis) -> Result<Millis, ApiError> {
+pub fn moment(text: &str, now: Millis) -> Result<Millis, ApiError> {
     let age = || {
         let (number, unit) = text.split_at(text.len().checked_sub(1)?);
         let ms = match unit {

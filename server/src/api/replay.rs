@@ -1,0 +1,218 @@
+//! `GET /api/v1/replay`: what would become of records if they were normalized now; nothing is changed.
+//!
+//! What became of them when they were indexed is told by the index (label `quarantined:<reason>`); what would become of
+//! them, by the parsers of this server over the ledger's bytes.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use axum::Json;
+use axum::extract::{Query, State};
+use model::{Entry, LedgerIndex, Millis};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use tokio::sync::Semaphore;
+
+use super::search::moment;
+use super::{ApiError, Authenticated};
+use crate::accounts::Accounts;
+use crate::app::{App, lock};
+use crate::auth::Right;
+
+/// A replay reads much; one at a time.
+static RUNNING: Semaphore = Semaphore::const_new(1);
+/// Quarantined records that one replay takes.
+const QUARANTINED_MAX: usize = 2_000_000;
+/// Records read from the ledger at once.
+const READ_RECORDS: usize = 2048;
+/// Bytes of records read at once.
+const READ_BYTES: usize = 4 << 20;
+/// Hits on a page of the index.
+const PAGE: usize = 1000;
+/// What is told of a record that was, or would be, understood.
+const STORED: &str = "stored";
+/// Numbers below are ledger positions, those from it on epoch milliseconds (2001).
+const POSITIONS_END: u64 = 1_000_000_000_000;
+
+/// What is asked for.
+#[derive(Debug, Clone, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Asked {
+    /// From this ledger position, or record received at this time, on.
+    from: Option<String>,
+    /// Before this one.
+    to: Option<String>,
+    /// Of this source only.
+    source: Option<String>,
+    /// Only what is quarantined.
+    quarantined: bool,
+}
+
+/// Answers. The act is recorded first.
+pub async fn replay(
+    State(app): State<App>,
+    Authenticated(caller): Authenticated,
+    Query(asked): Query<Asked>,
+) -> Result<Json<Value>, ApiError> {
+    caller.demand(Right::ReadRecords)?;
+    if let Some(source) = &asked.source {
+        crate::config::check_source(source).map_err(|e| ApiError::bad_request(e.to_string()))?;
+    }
+    let Ok(_running) = RUNNING.try_acquire() else {
+        return Err(ApiError::new(
+            axum::http::StatusCode::TOO_MANY_REQUESTS,
+            "another replay is running; try again when it is done",
+        ));
+    };
+    app.spine.act("replay", &caller.name(), json!(asked)).await?;
+    tokio::task::spawn_blocking(move || answer(&app, &asked))
+        .await
+        .map_err(ApiError::internal)?
+        .map(Json)
+}
+
+fn answer(app: &App, asked: &Asked) -> Result<Value, ApiError> {
+    // Beyond what is indexed nobody knows what became of a record.
+    let end = LedgerIndex(app.searchable.load(std::sync::atomic::Ordering::Relaxed));
+    let now = app.clock.now();
+    let from = asked
+        .from
+        .as_deref()
+        .map_or(Ok(LedgerIndex(0)), |t| place(app, t, end, now))?;
+    let to = asked.to.as_deref().map_or(Ok(end), |t| place(app, t, end, now))?;
+    let range = from..to.min(end);
+    let before = quarantined(app, asked, &range)?;
+    let mut changes = Changes::default();
+    let mut each = |entry: &Entry| {
+        if asked.source.as_deref().is_none_or(|s| s == &*entry.record.source) {
+            let was = before.get(&entry.index).map_or(STORED, String::as_str);
+            let is = app
+                .normalizer
+                .normalize(&entry.record)
+                .quarantined
+                .map_or(STORED, |q| q.0);
+            changes.count(was, is, entry);
+        }
+    };
+    if asked.quarantined {
+        for index in before.keys() {
+            each(&app.reader.entry(*index).map_err(ApiError::internal)?);
+        }
+    } else {
+        let mut next = range.start;
+        while next < range.end {
+            let records = usize::try_from(range.end.0 - next.0)
+                .unwrap_or(usize::MAX)
+                .min(READ_RECORDS);
+            let entries = app.reader.read(next, records, READ_BYTES).map_err(ApiError::internal)?;
+            let Some(last) = entries.last() else { break };
+            next = last.index.next();
+            entries.iter().for_each(&mut each);
+        }
+    }
+    Ok(changes.told(&range))
+}
+
+/// The records of the range that the index holds as quarantined, and why.
+fn quarantined(
+    app: &App,
+    asked: &Asked,
+    range: &Range<LedgerIndex>,
+) -> Result<BTreeMap<LedgerIndex, String>, ApiError> {
+    let reasons = reasons(&lock(&app.accounts), asked.source.as_deref());
+    let mut found = BTreeMap::new();
+    for reason in reasons {
+        let mut text = format!("label:\"quarantined:{reason}\"");
+        if let Some(source) = &asked.source {
+            text.push_str(&format!(" AND source:\"{source}\""));
+        }
+        let query = search::Query::parse(&text, None).map_err(ApiError::internal)?;
+        let mut request = search::Request::new(query);
+        request.limit = PAGE;
+        loop {
+            let answer = app
+                .searcher
+                .search(&request, &|_, _: &str| Ok(None))
+                .map_err(ApiError::internal)?;
+            found.extend(
+                answer
+                    .hits
+                    .iter()
+                    .filter(|h| range.contains(&h.index))
+                    .map(|h| (h.index, reason.clone())),
+            );
+            if found.len() > QUARANTINED_MAX {
+                return Err(ApiError::bad_request(format!(
+                    "more than {QUARANTINED_MAX} records are quarantined in this range; give a smaller one, or a source"
+                )));
+            }
+            request.after = answer.next;
+            if request.after.is_none() || answer.hits.is_empty() {
+                break;
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// Why records were ever quarantined.
+fn reasons(accounts: &Accounts, source: Option<&str>) -> std::collections::BTreeSet<String> {
+    accounts
+        .iter()
+        .filter(|(s, _)| source.is_none_or(|wanted| wanted == &***s))
+        .flat_map(|(_, a)| a.reasons.keys().cloned())
+        .collect()
+}
+
+/// A position in the ledger, or where the records begin that were received at a time or later.
+fn place(app: &App, text: &str, end: LedgerIndex, now: Millis) -> Result<LedgerIndex, ApiError> {
+    if let Some(position) = text.parse().ok().filter(|n: &u64| *n < POSITIONS_END) {
+        return Ok(LedgerIndex(position).min(end));
+    }
+    let at = moment(text, now)?;
+    // Records come about in the order in which they were received.
+    let (mut low, mut high) = (0, end.0);
+    while low < high {
+        let middle = low + (high - low) / 2;
+        let entry = app.reader.entry(LedgerIndex(middle)).map_err(ApiError::internal)?;
+        if entry.record.received_at < at {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    Ok(LedgerIndex(low))
+}
+
+/// How many records went from what to what, and the first of each.
+#[derive(Default)]
+struct Changes(BTreeMap<(String, &'static str), (u64, String)>);
+
+impl Changes {
+    fn count(&mut self, was: &str, is: &'static str, entry: &Entry) {
+        let first = || (0, entry.record.coordinate.to_string());
+        self.0.entry((was.to_owned(), is)).or_insert_with(first).0 += 1;
+    }
+
+    fn told(self, range: &Range<LedgerIndex>) -> Value {
+        let mut rows: Vec<_> = self.0.into_iter().collect();
+        // What would change stands before what would not.
+        rows.sort_by_key(|((was, is), (n, _))| (was == is, std::cmp::Reverse(*n)));
+        let sum = |keep: &dyn Fn(&str, &str) -> bool| -> u64 {
+            rows.iter()
+                .filter(|((was, is), _)| keep(was, is))
+                .map(|(_, (n, _))| n)
+                .sum()
+        };
+        json!({
+            "from": range.start,
+            "to": range.end,
+            "records": sum(&|_, _| true),
+            "mended": sum(&|was, is| was != STORED && is == STORED),
+            "broken": sum(&|was, is| was == STORED && is != STORED),
+            "changes": rows.iter().map(|((was, is), (n, first))| {
+                json!({"before": was, "after": is, "records": n, "first": first})
+            }).collect::<Vec<_>>(),
+        })
+    }
+}

@@ -25,6 +25,10 @@ const EXAMPLE: &str = r#"A configuration:
   protocol = "tcp"                           # or udp
   source = "linux"
 
+  [[files]]
+  path = "/var/log/app/*.log"                # followed across rotation and restart
+  source = "app"
+
   [kafka]                                    # without it the gateway appends to the ledger itself
   bootstrap = "kafka-1:9092,kafka-2:9092"
   topics = ["^audit\\..*"]

@@ -1,4 +1,5 @@
 //! Sources that fall silent, from the policy as written to the finding.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use serde_json::Value;
 
 use super::client::Client;
-use super::output::{OutputArg, write};
+use super::output::{Columns, OutputArg, write};
 use super::{Target, block_on};
 
 /// Normalize records of the ledger again, and show what would change
@@ -58,7 +58,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     })
 }
 
-const COLUMNS: &[(&str, fn(&Value) -> String)] = &[
+const COLUMNS: Columns<'static> = &[
     ("BEFORE", |r| r["before"].as_str().unwrap_or_default().to_owned()),
     ("AFTER", |r| r["after"].as_str().unwrap_or_default().to_owned()),
     ("RECORDS", |r| r["records"].to_string()),

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use serde_json::Value;
 
 use super::client::Client;
-use super::output::{OutputArg, write};
+use super::output::{Columns, OutputArg, write};
 use super::{Target, block_on};
 use crate::exit::{USAGE, failure};
 
@@ -49,7 +49,7 @@ pub fn run(command: Command) -> anyhow::Result<ExitCode> {
     })
 }
 
-const COLUMNS: &[(&str, fn(&Value) -> String)] = &[
+const COLUMNS: Columns<'static> = &[
     ("SOURCE", |r| r["source"].as_str().unwrap_or_default().to_owned()),
     ("RECEIVED", |r| r["received"].to_string()),
     ("STORED", |r| r["stored"].to_string()),
@@ -84,7 +84,7 @@ const COLUMNS: &[(&str, fn(&Value) -> String)] = &[
     }),
 ];
 
-const MINUTES: &[(&str, fn(&Value) -> String)] = &[
+const MINUTES: Columns<'static> = &[
     ("START", |r| r["start"].as_str().unwrap_or_default().to_owned()),
     ("RECEIVED", |r| r["received"].to_string()),
     ("STORED", |r| r["stored"].to_string()),

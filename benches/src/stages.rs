@@ -59,6 +59,8 @@ pub struct Costs {
     pub dedup: Duration,
     /// Events to columns.
     pub batch: Duration,
+    /// Events let go of, after their columns were made.
+    pub release: Duration,
     /// Columns to findings.
     pub detect: Duration,
     /// Findings and state to SQLite.
@@ -78,6 +80,8 @@ pub struct Outcome {
     pub payload_bytes: u64,
     /// Events of them.
     pub events: u64,
+    /// Fields of which the policies and the index want columns.
+    pub wanted: usize,
     /// Findings, revisions counted.
     pub findings: u64,
     /// Alerts raised.
@@ -252,6 +256,7 @@ pub fn run(folders: &Folders) -> anyhow::Result<Outcome> {
     let writer = search::IndexWriter::open(&folders.index, search::Budgets::default(), ingest::mask::mask)?;
     let input = Input::open(&folders.input)?;
 
+    let wanted_fields = wanted.len();
     let (durable_tx, durable_rx) = channel();
     let (to_judge, judge_in) = sync_channel::<Arc<Group>>(QUEUE_GROUPS);
     let (to_index, index_in) = sync_channel::<Arc<Group>>(QUEUE_GROUPS);
@@ -271,6 +276,7 @@ pub fn run(folders: &Folders) -> anyhow::Result<Outcome> {
         records: ledger.records,
         payload_bytes: ledger.bytes,
         events: normalize.events,
+        wanted: wanted_fields,
         findings: judge.findings,
         raised: judge.raised,
         wall,
@@ -284,6 +290,7 @@ pub fn run(folders: &Folders) -> anyhow::Result<Outcome> {
             normalize: normalize.costs.normalize,
             dedup: normalize.costs.dedup,
             batch: normalize.costs.batch,
+            release: normalize.costs.release,
             detect: judge.costs.detect,
             commit: judge.costs.commit,
             documents: index.costs.documents,
@@ -406,11 +413,8 @@ fn group(
         (span, events, dedup.take_delta())
     });
     let count = events.len() as u64;
-    let batches = timed(&mut costs.batch, || {
-        let made = batches(&events, wanted);
-        drop(events);
-        made
-    });
+    let batches = timed(&mut costs.batch, || batches(&events, wanted));
+    timed(&mut costs.release, || drop(events));
     Group {
         range,
         span,

@@ -105,6 +105,7 @@ fn parts(run: &Outcome) -> Vec<(&'static str, &'static str, Duration)> {
         ("normalize", "records to events", c.normalize),
         ("deduplicate", "seven days", c.dedup),
         ("batch", "events to columns", c.batch),
+        ("events dropped", "their memory", c.release),
         ("detect", "columns to findings", c.detect),
         ("alert commit", "findings and state to SQLite", c.commit),
         ("index documents", "columns to documents, commits", c.documents),
@@ -115,11 +116,12 @@ fn parts(run: &Outcome) -> Vec<(&'static str, &'static str, Duration)> {
 fn print_line(run: &Outcome) {
     let whole = whole(run);
     println!(
-        "{} records ({} bytes), {} events, {} findings, {} alerts, {} index commits; {:.1} s, **{:.0} records/s** through the whole line; \
+        "{} records ({} bytes), {} events ({} fields wanted as columns), {} findings, {} alerts, {} index commits; {:.1} s, **{:.0} records/s** through the whole line; \
          peak RSS {:.0} MiB.\n",
         run.records,
         run.payload_bytes,
         run.events,
+        run.wanted,
         run.findings,
         run.raised,
         run.index_commits.len(),

@@ -2,8 +2,6 @@
 
 use std::process::ExitCode;
 
-use serde_json::Value;
-
 use super::client::Client;
 use super::output::{Columns, OutputArg, write};
 use super::{Target, block_on};

@@ -24,11 +24,6 @@ mod spine;
 
 use std::process::ExitCode;
 
-/// An event is a hundred small blocks, made on one thread and let go on another: glibc's allocator spends a quarter
-/// of the line's processor time on it, and more the longer it runs (benches/record/2026-11-22-line.md).
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     cli::run()
 }

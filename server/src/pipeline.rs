@@ -27,8 +27,9 @@ pub use index::Index;
 pub use judge::{Judge, Progress};
 pub use normalize::Normalize;
 
-/// Groups that may wait before a stage; more make the stage before it wait.
-const QUEUE_GROUPS: usize = 4;
+/// Groups that may wait before a stage; more make the stage before it wait. A group of one large record is many
+/// times its size in columns, so few may wait.
+const QUEUE_GROUPS: usize = 2;
 
 /// A contiguous piece of the ledger, normalized.
 #[derive(Debug)]

@@ -33,6 +33,13 @@ use crate::pipeline::{Index, Judge, Line, Normalize, Progress, Running};
 use crate::spine::{Append, Opened, Spine};
 use crate::{files, kafka, listen, policies, reference};
 
+/// What indexing may use: commits come each half second, so that little gathers between them.
+const INDEX: Budgets = Budgets {
+    heap_bytes: 32 << 20,
+    merge_threads: 1,
+    segment_docs_max: 4_000_000,
+    waiting_bytes_max: 64 << 20,
+};
 /// How often somebody looks whether a deadline has passed without a record.
 const TICK: Duration = Duration::from_millis(500);
 
@@ -249,7 +256,7 @@ impl Stored {
         let alerts = config.data_dir.join(alert::FILE_NAME);
         let store = Store::open(alerts)?.with_channels(hooks.iter().map(|h| h.name().to_owned()));
         let (judged, state) = store.load()?;
-        let writer = IndexWriter::open(&config.data_dir.join("index"), Budgets::default(), ingest::mask::mask)?;
+        let writer = IndexWriter::open(&config.data_dir.join("index"), INDEX, ingest::mask::mask)?;
         not_ahead("the alerts", judged, opened.size)?;
         not_ahead("the index", writer.position(), opened.size)?;
         let mut dedup = Dedup::default();

@@ -108,6 +108,7 @@ fn a_server_takes_all_of_it_in_bounded_memory() {
         assert_eq!(n("received"), n("stored") + n("quarantined") + n("deduplicated"), "{s}");
     }
     let peak = peak_rss_kib(server.pid());
+    println!("peak RSS {peak} KiB");
     assert!(peak < RSS_KIB_MAX, "peak RSS {peak} KiB, at most {RSS_KIB_MAX}");
     assert_eq!(server.stop(), Some(0), "{}", server.log());
     assert!(!server.log().contains("panicked"), "{}", server.log());

@@ -18,7 +18,7 @@ use crate::accounts::{Accounts, Counted, Outcome};
 /// Records that a group holds at most.
 const GROUP_RECORDS: usize = 2048;
 /// Bytes of records that a group holds at most (one larger record is a group of its own).
-const GROUP_BYTES: usize = 4 << 20;
+const GROUP_BYTES: usize = 2 << 20;
 /// How long a quiet ledger is waited for before the stop flag is looked at.
 const WAIT: Duration = Duration::from_millis(100);
 

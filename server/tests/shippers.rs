@@ -545,19 +545,23 @@ fn where_memory_is_taken_shippers_are_told_to_come_again() {
     let token = server.token("shipper", "s");
     let bearer = format!("Bearer {token}");
     let headers = [("Authorization", &*bearer)];
-    // Nine bodies of nearly the largest size that do not end: more than may be held (256 MiB).
+    // Nine bodies of nearly the largest size that do not end: more than may be held (256 MiB). The server gives a body
+    // that pauses half a minute up, so that each attempt has its own.
     let length = 32 << 20;
     let chunk = vec![b'x'; length - 1];
-    let mut stalled: Vec<TcpStream> = Vec::new();
-    for _ in 0..9 {
-        let mut stream = connect(server.http).unwrap();
+    let http = server.http;
+    let stall = || -> Vec<TcpStream> {
         let head = format!(
             "POST /api/v1/ingest/app HTTP/1.1\r\nHost: docket\r\nAuthorization: {bearer}\r\nContent-Length: {length}\r\n\r\n"
         );
-        stream.write_all(head.as_bytes()).unwrap();
-        let _ = stream.write_all(&chunk);
-        stalled.push(stream);
-    }
+        let one = |_| {
+            let mut stream = connect(http).unwrap();
+            stream.write_all(head.as_bytes()).unwrap();
+            let _ = stream.write_all(&chunk);
+            stream
+        };
+        (0..9).map(one).collect()
+    };
     let body = vec![b'y'; 1 << 20];
     for (path, status) in [
         ("/api/v1/ingest/app", 503),
@@ -567,12 +571,12 @@ fn where_memory_is_taken_shippers_are_told_to_come_again() {
     ] {
         let headers = [headers[0], ("Content-Type", "application/json")];
         let refused = await_some("a refusal", || {
+            let _stalled = stall();
             let answer = exchange(connect(server.http)?, "POST", path, &headers, &vec![b'y'; 31 << 20])?;
             (answer.status == status).then_some(answer)
         });
         assert!(refused.head.contains("retry-after: 1"), "{refused:?}");
     }
-    drop(stalled);
     await_some("room again", || {
         let answer = exchange(connect(server.http)?, "POST", "/api/v1/ingest/app", &headers, &body)?;
         (answer.status == 200).then_some(())

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
+pub use ingest::source::held;
 use ingest::source::kafka::KafkaProducer;
 use model::Truncation;
 use sha2::Digest as _;
@@ -13,7 +14,6 @@ pub mod batch;
 pub mod body;
 pub mod bulk;
 pub mod hec;
-pub mod held;
 pub mod http;
 pub mod otlp;
 pub mod settings;

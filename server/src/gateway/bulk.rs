@@ -12,9 +12,9 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
+use ingest::source::bulk::{Action, Malformed, parse};
 use serde_json::{Value, json};
 
-use self::actions::{Action, Malformed, parse};
 use super::batch::Batch;
 use super::body::{self, BodyError};
 use super::http::{check_shippable, count_refused};
@@ -23,7 +23,6 @@ use crate::app::App;
 use crate::auth::{Caller, Right};
 use crate::spine::Incoming;
 
-mod actions;
 pub mod stubs;
 
 /// What the endpoint is told by the configuration.
@@ -111,7 +110,7 @@ async fn answer(
         Ok((held, Ok(actions))) => (held, actions),
         Ok((_, Err(malformed))) => return Ok(malformed_request(&malformed)),
         Err(BodyError::Full(full)) => return Ok(busy(&full.to_string())),
-        Err(error) => return Err(ApiError::new(error.status(), error.to_string())),
+        Err(error) => return Err(ApiError::new(body::status(&error), error.to_string())),
     };
     let (results, records) = sort(app, caller, &batch, actions);
     if records.is_empty() && results.iter().any(|r| r.denied) {

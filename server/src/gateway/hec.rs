@@ -11,10 +11,10 @@ use axum::extract::{Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
+use ingest::source::hec::{Event, Fault, events};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use self::envelope::{Event, Fault};
 use super::batch::Batch;
 use super::body::{self, BodyError, text};
 use super::held::Held;
@@ -24,7 +24,6 @@ use crate::auth::{Caller, Right};
 use crate::spine::Incoming;
 
 pub mod acks;
-mod envelope;
 
 /// The record's header that holds the envelope without its event, as JSON.
 pub const HEADER: &str = "docket-hec";
@@ -79,7 +78,10 @@ impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         match self {
             Refusal::Reply(reply) => reply.into_response(),
-            Refusal::Fault(fault) => fault.into_response(),
+            Refusal::Fault(fault) => {
+                let body = json!({"text": fault.text, "code": fault.code, "invalid-event-number": fault.number});
+                (StatusCode::BAD_REQUEST, Json(body)).into_response()
+            }
         }
     }
 }
@@ -91,8 +93,7 @@ pub async fn event(
     headers: HeaderMap,
     body: axum::body::Body,
 ) -> Response {
-    let take = envelope::events;
-    answer(&app, &parameters, &headers, body, take).await
+    answer(&app, &parameters, &headers, body, events).await
 }
 
 /// `POST /services/collector/raw`: one event a line.
@@ -201,7 +202,7 @@ where
         Ok((held, Ok(events))) => (held, events),
         Ok((_, Err(fault))) => return Err(fault.into()),
         Err(BodyError::Full(full)) => return Err(busy(&full.to_string()).into()),
-        Err(error) => return Err(Reply(error.status(), error.to_string(), 6).into()),
+        Err(error) => return Err(Reply(body::status(&error), error.to_string(), 6).into()),
     };
     if events.is_empty() {
         return Err(Reply(StatusCode::BAD_REQUEST, "No data".into(), 5).into());

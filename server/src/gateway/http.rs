@@ -31,7 +31,7 @@ pub async fn ingest(
     let (held, records) = match taken {
         Ok(taken) => taken,
         Err(BodyError::Full(full)) => return Ok(busy(&full.to_string())),
-        Err(error) => return Err(ApiError::new(error.status(), error.to_string())),
+        Err(error) => return Err(ApiError::new(body::status(&error), error.to_string())),
     };
     let count = records.len();
     let (source, peer): (Arc<str>, Arc<str>) = (source.into(), caller.name().into());

@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use axum::http::HeaderMap;
 use bytes::Bytes;
+use ingest::source::otlp::{LogRecord, Wire, split};
 
-use self::split::LogRecord;
 use super::batch::Batch;
 use super::body::{self, BodyError, text};
 use super::held::Held;
@@ -21,7 +21,6 @@ use crate::spine::Incoming;
 
 mod grpc;
 mod http;
-mod split;
 
 pub use grpc::{PATH as GRPC_PATH, export};
 pub use http::logs;
@@ -36,13 +35,6 @@ pub struct Otlp {
     pub source: Arc<str>,
     /// The resource attribute that names it.
     pub source_attribute: Option<String>,
-}
-
-/// How a request is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Wire {
-    Protobuf,
-    Json,
 }
 
 /// What was not kept of a request that was answered.
@@ -120,7 +112,7 @@ async fn keep(
         None => None,
     };
     let attribute = app.intake.otlp.source_attribute.clone().filter(|_| given.is_none());
-    let (held, split) = body::work(held, move |held| split::split(&body, wire, attribute.as_deref(), held)).await?;
+    let (held, split) = body::work(held, move |held| split(&body, wire, attribute.as_deref(), held)).await?;
     let records = split.map_err(Refusal::Bad)?;
     let default = given
         .as_deref()

@@ -39,7 +39,7 @@ pub async fn logs(State(app): State<App>, headers: HeaderMap, body: axum::body::
                 Refusal::Unknown => StatusCode::UNAUTHORIZED,
                 Refusal::Forbidden(_) => StatusCode::FORBIDDEN,
                 Refusal::Bad(_) => StatusCode::BAD_REQUEST,
-                Refusal::Body(error) => error.status(),
+                Refusal::Body(error) => body::status(&error),
                 Refusal::Busy(_) => {
                     count_refused();
                     StatusCode::SERVICE_UNAVAILABLE

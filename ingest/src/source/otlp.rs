@@ -1,4 +1,4 @@
-//! A request parted into its log records, each with its resource and scope, within bounds.
+//! An OTLP logs request parted into its log records, each with its resource and scope, within bounds.
 //!
 //! Of a protobuf request the outer levels are walked by hand, and each log record is decoded alone: decoded whole,
 //! 64 MiB of empty messages would become gigabytes.
@@ -12,9 +12,8 @@ use prost::encoding::{DecodeContext, WireType, decode_key, decode_varint, skip_f
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::Wire;
-use crate::gateway::body::{BodyError, Few, RECORDS_MAX, TOO_MANY};
-use crate::gateway::held::{Held, RECORD_COST_BYTES};
+use super::body::{BodyError, Few, RECORDS_MAX, TOO_MANY};
+use super::held::{Held, RECORD_COST_BYTES};
 
 /// Bytes that all records of a request may have, each with its own copy of resource and scope.
 const RECORDS_BYTES_MAX: usize = 96 << 20;
@@ -24,6 +23,15 @@ const MESSAGE_BYTES_MAX: usize = 2 << 20;
 const DECODED_FACTOR: usize = 64;
 /// Messages up to this size are decoded without asking for room.
 const SMALL_BYTES: usize = 64 << 10;
+
+/// How a request is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wire {
+    /// `application/x-protobuf`, and gRPC.
+    Protobuf,
+    /// `application/json`.
+    Json,
+}
 
 /// One log record.
 #[derive(Debug, PartialEq, Eq)]
@@ -313,8 +321,8 @@ mod tests {
     use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
     use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value};
 
+    use super::super::held::Budget;
     use super::*;
-    use crate::gateway::held::Budget;
 
     const TWO: &str = r#"{"resourceLogs":[{"resource":{"attributes":[{"key":"n","value":{"intValue":"1"}},{"key":"service.name","value":{"stringValue":"crm"}}]},
         "scopeLogs":[{"scope":{"name":"s"},"logRecords":[{"timeUnixNano":"1", "later": 1},{"body":{"stringValue":"b"}}],"schemaUrl":"u"}],"schemaUrl":"v"}]}"#;

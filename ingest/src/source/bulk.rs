@@ -1,11 +1,11 @@
-//! The body of a bulk request: an action a line, and the document of it on the next.
+//! The body of an Elasticsearch bulk request: an action a line, and the document of it on the next.
 
 use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::gateway::body::BodyError;
-use crate::gateway::held::{Held, RECORD_COST_BYTES};
+use super::body::BodyError;
+use super::held::{Held, RECORD_COST_BYTES};
 
 /// Items that a request may hold.
 const ITEMS_MAX: usize = 50_000;
@@ -145,8 +145,8 @@ impl Iterator for Lines<'_> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::held::Budget;
     use super::*;
-    use crate::gateway::held::Budget;
 
     fn check(body: &str) -> Result<Vec<String>, usize> {
         let body = Bytes::copy_from_slice(body.as_bytes());

@@ -1,15 +1,11 @@
-//! The body of an event request: `{"event": …, "time": …, …}` objects, one after the other or in an array.
+//! The body of a Splunk event request: `{"event": …, "time": …, …}` objects, one after the other or in an array.
 
-use axum::Json;
-use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use serde::Deserialize;
-use serde_json::json;
 use serde_json::value::RawValue;
 
-use crate::gateway::body::{BodyError, Few, RECORDS_MAX, TOO_MANY};
-use crate::gateway::held::{Held, RECORD_COST_BYTES};
+use super::body::{BodyError, Few, RECORDS_MAX, TOO_MANY};
+use super::held::{Held, RECORD_COST_BYTES};
 
 /// An event out of its envelope.
 #[derive(Debug, PartialEq, Eq)]
@@ -26,18 +22,11 @@ pub struct Event {
 #[derive(Debug, PartialEq, Eq)]
 pub struct Fault {
     /// Which event, from 0.
-    number: usize,
+    pub number: usize,
     /// In Splunk's words.
-    text: String,
+    pub text: String,
     /// Splunk's code.
-    code: u32,
-}
-
-impl IntoResponse for Fault {
-    fn into_response(self) -> Response {
-        let body = json!({"text": self.text, "code": self.code, "invalid-event-number": self.number});
-        (StatusCode::BAD_REQUEST, Json(body)).into_response()
-    }
+    pub code: u32,
 }
 
 #[derive(Deserialize)]
@@ -145,8 +134,8 @@ fn fault(number: usize, text: &str, code: u32) -> Fault {
 
 #[cfg(test)]
 mod tests {
+    use super::super::held::Budget;
     use super::*;
-    use crate::gateway::held::Budget;
 
     fn check(body: &str) -> Result<Vec<String>, (usize, u32)> {
         let body = Bytes::copy_from_slice(body.as_bytes());

@@ -114,6 +114,19 @@ fn batches(detector: &Detector, first: u64, records: &[Rec]) -> Vec<Batch> {
         .collect()
 }
 
+/// What stands of one clause in the end.
+fn told_of(site: &Site, records: &[Rec], clause: &str) -> Vec<String> {
+    let findings = standing_with_labels(run(site, records, &[], false).0);
+    let of = findings.values().filter(|f| f.clauses == [clause]);
+    of.map(line).collect()
+}
+
+fn standing_with_labels(findings: Vec<Finding>) -> BTreeMap<String, Finding> {
+    let mut all = last(findings);
+    all.retain(|_, f| f.status != FindingStatus::Resolved);
+    all
+}
+
 /// Runs the records, cut after each of `cuts`; at each cut the detector is made anew from its state where `restart`
 /// says so. All revisions in order, and the state at the end.
 fn run(site: &Site, records: &[Rec], cuts: &[usize], restart: bool) -> (Vec<Finding>, Store) {
@@ -343,6 +356,36 @@ name: few
 correlation: {type: event_count, rules: [ok], group-by: [user.name], timespan: 5m, condition: {lt: 2}}
 level: low
 docket: {clauses: [AU-97], dedup: {by: [$event.user.name], window: 1h}, message: "{event.user.name} seldom comes"}
+---
+title: Nobody comes any more
+name: nobody
+correlation: {type: event_count, rules: [ok], group-by: [src_endpoint.ip], timespan: 10m, condition: {eq: 0}}
+level: low
+docket: {clauses: [AU-94], message: "{count} after {event.user.name}"}
+---
+title: Few addresses
+name: few_addresses
+correlation: {type: value_count, rules: [failed], group-by: [user.name], timespan: 10m, condition: {field: src_endpoint.ip, lt: 2}}
+level: low
+docket: {clauses: [AU-93], message: "{count} for {event.user.name}"}
+---
+title: Few logons, then nobody
+name: few_then_nobody
+correlation: {type: temporal_ordered, rules: [few, nobody], group-by: [src_endpoint.ip], timespan: 30m}
+level: medium
+docket: {clauses: [AU-92], message: "few, then none"}
+---
+title: Ports added up
+name: ports
+correlation: {type: value_sum, rules: [failed, ok], group-by: [user.name], timespan: 20m, condition: {field: status_id, gte: 4, lte: 6}}
+level: low
+docket: {clauses: [AU-91], message: "{count} of {event.user.name}"}
+---
+title: The middle of the statuses
+name: middle
+correlation: {type: value_median, rules: [failed, ok], group-by: [user.name], timespan: 20m, condition: {field: status_id, gt: 1}}
+level: low
+docket: {clauses: [AU-90], message: "{count} in the middle"}
 ---
 title: Many failures, then spraying
 name: both
@@ -604,16 +647,42 @@ fn a_bucket_gathers_its_events_and_takes_the_worst() {
 #[test]
 fn too_few_are_judged_when_the_window_has_closed() {
     let site = site(RULES, tables());
-    let on = |minute| rec(minute as usize, minute, minute, logon("li", true, "1.1.1.1"));
-    let mut records = vec![on(10.0), on(12.0), tick(12.9)];
-    assert_eq!(only(&site, &records, "AU-97"), ["10 Low li [10] li seldom comes"]);
-    // One that comes late, before both: it is the one that is alone.
-    records.push(rec(9, 9.0, 20.0, logon("li", true, "1.1.1.1")));
-    records.push(tick(30.0));
+    let on = |minute, received| rec(minute as usize, minute, received, logon("li", true, "1.1.1.1"));
+    // The window that opens at 10 closes at 15, and is given a minute.
+    assert_eq!(told_of(&site, &[on(10.0, 10.0), tick(15.9)], "AU-97"), [""; 0]);
+    let alone = vec![on(10.0, 10.0), tick(16.0)];
+    assert_eq!(told_of(&site, &alone, "AU-97"), ["15 Low li [10] li seldom comes"]);
     assert_eq!(
-        only(&site, &records, "AU-97"),
-        ["9 Low li [9] li seldom comes [\"late\"]"]
+        told_of(&site, &[on(10.0, 10.0), on(14.0, 14.0), tick(40.0)], "AU-97"),
+        [""; 0]
     );
+    // One that comes late, before both, opens the window in its place.
+    let mut late = alone.clone();
+    late.extend([on(9.0, 20.0), tick(30.0)]);
+    assert_eq!(told_of(&site, &late, "AU-97"), [""; 0]);
+    late.extend([on(2.0, 31.0), tick(40.0)]);
+    assert_eq!(
+        told_of(&site, &late, "AU-97"),
+        ["7 Low li [2] li seldom comes [\"late\"]"]
+    );
+}
+
+#[test]
+fn none_are_judged_when_nothing_has_followed() {
+    let site = site(RULES, tables());
+    let on = |minute, received| rec(minute as usize, minute, received, logon("li", true, "1.1.1.1"));
+    assert_eq!(told_of(&site, &[on(0.0, 0.0), tick(10.9)], "AU-94"), [""; 0]);
+    let silent = vec![on(0.0, 0.0), on(4.0, 4.0), tick(15.0)];
+    assert_eq!(told_of(&site, &silent, "AU-94"), ["14 Low li [4] 0 after li"]);
+    let mut late = silent.clone();
+    late.push(on(13.0, 16.0));
+    assert_eq!(told_of(&site, &late, "AU-94"), [""; 0]);
+    late.push(tick(24.0));
+    assert_eq!(told_of(&site, &late, "AU-94"), ["23 Low li [13] 0 after li [\"late\"]"]);
+    // Few come from 4 on, which is known at 9, and from 14 on nobody.
+    assert_eq!(told_of(&site, &silent, "AU-92"), [""; 0]);
+    let few = [on(4.0, 4.0), tick(30.0)];
+    assert_eq!(told_of(&site, &few, "AU-92"), ["14 Medium li [4] few, then none"]);
 }
 
 #[test]
@@ -726,8 +795,7 @@ fn arrive(mut records: Vec<Rec>) -> Vec<Rec> {
 
 /// What does not depend on the order of arrival: everything of the findings that stand but the label of lateness.
 fn standing(findings: Vec<Finding>) -> BTreeMap<String, Finding> {
-    let mut all = last(findings);
-    all.retain(|_, f| f.status != FindingStatus::Resolved);
+    let mut all = standing_with_labels(findings);
     all.values_mut().for_each(|f| f.labels.clear());
     all
 }

@@ -1,8 +1,10 @@
 //! Events come to correlations and are taken back; windows that they complete or not.
 
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
 use std::sync::Arc;
 
-use model::FindingStatus;
+use model::{FindingStatus, Millis};
 
 use super::Detector;
 use super::bucket::{BucketId, Member};
@@ -11,11 +13,31 @@ use super::load::EntryRow;
 use super::plan::Consumer;
 use super::state::{Kind, key};
 use super::timer::Due;
-use super::window::{self, Change, Entry};
+use super::window::{Change, Entry, Judging, More};
 use crate::policy::{Body, Correlation, Policies, Policy, PolicyIndex};
 use crate::reference::{EventValues, Found, Scope};
 
 impl Detector {
+    /// When the windows of a correlation may be judged.
+    pub(super) fn judging(&self, index: PolicyIndex) -> Judging {
+        let policy = self.policies.get(index);
+        Judging {
+            now: self.clock.now,
+            wait_ms: policy.wait_ms,
+            lateness_ms: policy.lateness_ms,
+            alone: self.plan.node(index).consumers.is_empty(),
+        }
+    }
+
+    /// When an entry is forgotten: when neither its own window nor one that it is in can change any more.
+    pub(super) fn entry_expires(&self, policy: &Policy, c: &Correlation, fact: &Fact) -> Millis {
+        let windows = c
+            .timespan_ms
+            .saturating_add(c.completes_after_ms())
+            .saturating_add(policy.dedup.as_ref().map_or(0, |d| d.window_ms));
+        self.kept_until(fact, policy.lateness_ms, windows.saturating_add(policy.wait_ms))
+    }
+
     /// An event of a feeder comes to a correlation.
     pub(super) fn feed(
         &mut self,
@@ -23,36 +45,30 @@ impl Detector {
         index: PolicyIndex,
         feeder: usize,
         fact: &Arc<Fact>,
-        origin: Option<(PolicyIndex, Arc<str>)>,
-        fill: impl FnOnce(&mut Entry),
+        more: More,
     ) {
         let policy = policies.get(index);
         let Body::Correlation(c) = &policy.body else { return };
         // An event that lacks a value to group by belongs to no group.
         let Some(group) = group_of(c, feeder, fact) else { return };
-        let mut entry = Entry::new(fact.clone(), feeder, counted_values(c, feeder, fact));
-        entry.origins.extend(origin);
-        fill(&mut entry);
-        let windows = c
-            .timespan_ms
-            .saturating_add(policy.dedup.as_ref().map_or(0, |d| d.window_ms));
-        let expires = self.kept_until(fact, policy.lateness_ms, windows.saturating_add(policy.wait_ms));
-        self.timers
-            .set(expires, Due::ForgetEntry(index, group.clone(), fact.order()));
-        if window::is_negative(c) {
-            self.timers.set(
-                self.due_at(policy, fact),
-                Due::Window(index, group.clone(), fact.order()),
-            );
+        let mut entry = entry(c, feeder, fact);
+        entry.more = more.boxed();
+        let expires = self.entry_expires(policy, c, fact);
+        let judging = self.judging(index);
+        let entries = self.windows.entry((index, group.clone())).or_default();
+        let (next, fresh) = (entries.next_due(), entries.forgotten_at.is_none_or(|at| expires < at));
+        let changes = entries.insert(c, entry, &judging);
+        if fresh {
+            entries.forgotten_at = Some(expires);
+            self.timers.set(expires, Due::ForgetEntries(index, group.clone()));
         }
-        let now = self.clock.now;
-        let ready = |f: &Fact| now.is_some_and(|now| now >= f.settled(policy.lateness_ms).plus_ms(policy.wait_ms));
-        let changes = self
-            .windows
-            .entry((index, group.clone()))
-            .or_default()
-            .insert(c, entry, &ready);
-        self.write_entry(index, &group, &fact.order());
+        if let Some(due) = entries.next_due().filter(|due| Some(*due) != next) {
+            self.timers.set(due, Due::Window(index, group.clone()));
+        }
+        let rewritten = changes.iter().any(|(o, c)| *c == Change::Became && *o == fact.order());
+        if !rewritten {
+            self.write_entry(index, &group, &fact.order());
+        }
         self.windows_changed(policies, index, c, &group, changes);
     }
 
@@ -66,8 +82,7 @@ impl Detector {
             return;
         };
         let (bucket, complete) = (entry.bucket.clone(), entry.complete);
-        let now = self.clock.now;
-        let ready = |f: &Fact| now.is_some_and(|now| now >= f.settled(policy.lateness_ms).plus_ms(policy.wait_ms));
+        let judging = self.judging(index);
         // The finding as it was is told from the windows as they were.
         if let Some(id) = &bucket {
             let last = self.buckets.get(id).is_some_and(|b| b.members.len() == 1);
@@ -82,11 +97,15 @@ impl Detector {
         let Some(entries) = self.windows.get_mut(&(index, group.clone())) else {
             return;
         };
-        let changes = entries.remove(c, order, feeder, &ready);
+        let next = entries.next_due();
+        let changes = entries.remove(c, order, feeder, &judging);
+        if let Some(due) = entries.next_due().filter(|due| Some(*due) != next) {
+            self.timers.set(due, Due::Window(index, group.clone()));
+        }
         if entries.get(order).is_none() {
             self.changes.delete(self.entry_key(index, &group, order));
             if let Some(id) = bucket {
-                self.leave_window(&id, order, false);
+                self.leave_window(&id, &completion(c, order), false);
             }
             if complete {
                 self.pass_on(policies, index, &group, fact, false);
@@ -126,6 +145,7 @@ impl Detector {
             };
             let (fact, bucket) = (entry.fact.clone(), entry.bucket.clone());
             match change {
+                Change::Shifted => self.write_entry(index, group, &order),
                 Change::Touched => {
                     bucket.iter().for_each(|id| self.mark(id));
                     self.touch(policies, index, &fact);
@@ -137,7 +157,7 @@ impl Detector {
                 }
                 Change::Ceased => {
                     if let Some(id) = bucket {
-                        self.leave(&id, &order, moved);
+                        self.leave(&id, &completion(c, &order), moved);
                     }
                     if let Some(entry) = self
                         .windows
@@ -163,16 +183,14 @@ impl Detector {
             let Body::Correlation(c) = &policies.get(next).body else {
                 continue;
             };
+            let fact = &completing(policies, index, fact);
             let Some(group) = group_of(c, feeder, fact) else {
                 continue;
             };
             let Some(entries) = self.windows.get(&(next, group)) else {
                 continue;
             };
-            let until = fact.time.plus_ms(c.timespan_ms - 1);
-            let complete = entries
-                .between_times(fact.time.plus_ms(-1), until)
-                .filter(|e| e.complete);
+            let complete = entries.holders(c, fact.time).filter(|e| e.complete);
             let touched: Vec<_> = complete.map(|e| (e.fact.clone(), e.bucket.clone())).collect();
             for (fact, bucket) in touched {
                 bucket.iter().for_each(|id| self.mark(id));
@@ -197,7 +215,7 @@ impl Detector {
         let Some(entry) = self.windows.get(&(index, group.clone())).and_then(|g| g.get(&order)) else {
             return;
         };
-        let feeder = entry.feeders.first().copied().unwrap_or(0);
+        let feeder = entry.feeder();
         let view = super::view::View {
             fact,
             correlation: c,
@@ -210,11 +228,8 @@ impl Detector {
             count: None,
             zone: self.tables.zone(),
         };
-        let (id, key) = self.bucket_of(index, policy, &scope, fact.time, &fact.uid);
-        let windows = c
-            .timespan_ms
-            .saturating_add(policy.dedup.as_ref().map_or(0, |d| d.window_ms));
-        let expires = self.kept_until(fact, policy.lateness_ms, windows.saturating_add(policy.wait_ms));
+        let (id, key) = self.bucket_of(index, policy, &scope, completion(c, &order).0, &fact.uid);
+        let expires = self.entry_expires(policy, c, fact);
         if let Some(entry) = self
             .windows
             .get_mut(&(index, group.clone()))
@@ -222,7 +237,7 @@ impl Detector {
         {
             entry.bucket = Some(id.clone());
         }
-        self.join(&id, key, order, Member::Window(group.clone()), expires);
+        self.join(&id, key, completion(c, &order), Member::Window(group.clone()), expires);
     }
 
     /// A completed window is an event of the correlations that take this one's, and of absences.
@@ -235,10 +250,15 @@ impl Detector {
         is: bool,
     ) {
         let none = Arc::new(Found::default());
+        let fact = &completing(policies, index, fact);
         for consumer in self.plan.node(index).consumers.clone() {
             match (consumer, is) {
                 (Consumer::Correlation(c, feeder), true) => {
-                    self.feed(policies, c, feeder, fact, Some((index, group.clone())), |_| {});
+                    let more = More {
+                        origins: vec![(index, group.clone())],
+                        ..More::default()
+                    };
+                    self.feed(policies, c, feeder, fact, more);
                 }
                 (Consumer::Correlation(c, feeder), false) => self.unfeed(policies, c, feeder, fact),
                 (Consumer::Expected(a), true) => self.add_expected(a, policies.get(a), fact),
@@ -264,34 +284,84 @@ impl Detector {
         let row = EntryRow::of(group, entry, |policy| self.state(policy));
         self.changes.put(self.entry_key(index, group, order), &row);
     }
+
+    /// Forgets the entries of a group whose time is over.
+    pub(super) fn forget_entries(&mut self, policies: &Policies, index: PolicyIndex, group: &Arc<str>) {
+        let policy = policies.get(index);
+        let Body::Correlation(c) = &policy.body else { return };
+        let Some(entries) = self.windows.get(&(index, group.clone())) else {
+            return;
+        };
+        let now = self.clock.now;
+        let (mut gone, mut next): (Vec<Order>, Option<Millis>) = (Vec::new(), None);
+        for entry in entries.entries() {
+            let expires = self.entry_expires(policy, c, &entry.fact);
+            if now.is_some_and(|now| expires <= now) {
+                gone.push(entry.order());
+            } else {
+                next = Some(next.map_or(expires, |n| n.min(expires)));
+            }
+        }
+        if !gone.is_empty() {
+            // What still has to be told of windows that these events are in is told before they go.
+            let told: BTreeSet<BucketId> = entries.entries().filter_map(|e| e.bucket.clone()).collect();
+            told.iter().for_each(|id| self.settle(id));
+        }
+        for order in gone {
+            let Some(entries) = self.windows.get_mut(&(index, group.clone())) else {
+                break;
+            };
+            let own = entries.get(&order).and_then(|e| e.bucket.clone());
+            entries.expire(c, &order);
+            if let Some(bucket) = own.and_then(|id| self.buckets.get_mut(&id)) {
+                bucket.members.remove(&completion(c, &order));
+            }
+            self.changes.delete(self.entry_key(index, group, &order));
+        }
+        match (next, self.windows.get_mut(&(index, group.clone()))) {
+            (Some(next), Some(entries)) => {
+                entries.forgotten_at = Some(next);
+                self.timers.set(next, Due::ForgetEntries(index, group.clone()));
+            }
+            _ => drop(self.windows.remove(&(index, group.clone()))),
+        }
+    }
 }
+
+/// When and by which event a violation is complete, of the place of the event whose window it is.
+fn completion(c: &Correlation, order: &Order) -> Order {
+    (order.0.plus_ms(c.completes_after_ms()), order.1.clone())
+}
+
+/// The event as correlations that take this one's see it: as of when its window was complete.
+fn completing(policies: &Policies, index: PolicyIndex, fact: &Arc<Fact>) -> Arc<Fact> {
+    match &policies.get(index).body {
+        Body::Correlation(c) if c.completes_after_ms() > 0 => {
+            Arc::new(fact.at(fact.time.plus_ms(c.completes_after_ms())))
+        }
+        _ => fact.clone(),
+    }
+}
+
+/// An event as a feeder brings it.
+pub(super) fn entry(c: &Correlation, feeder: usize, fact: &Arc<Fact>) -> Entry {
+    match c.feeders[feeder].fields.as_slice() {
+        [] => Entry::new(c, fact.clone(), feeder, []),
+        [field] => Entry::new(c, fact.clone(), feeder, fact.values(field).iter().cloned()),
+        fields => {
+            let firsts: Option<Vec<&str>> = fields.iter().map(|f| fact.values(f).first().map(|v| &**v)).collect();
+            let together = firsts.map(|f| Arc::from(crate::reference::key(f.into_iter())));
+            Entry::new(c, fact.clone(), feeder, together)
+        }
+    }
+}
+
 /// The group of an event: the first value of each `group-by`, told apart by length.
 pub(super) fn group_of(c: &Correlation, feeder: usize, fact: &Fact) -> Option<Arc<str>> {
     let mut group = String::new();
     for field in &c.feeders[feeder].group_by {
         let value = fact.values(field).first().filter(|v| !v.is_empty())?;
-        group.push_str(&value.len().to_string());
-        group.push(':');
-        group.push_str(value);
+        let _ = write!(group, "{}:{value}", value.len());
     }
     Some(group.into())
-}
-
-/// What is counted distinctly or added up: the values of the field; of several fields, their first values together.
-pub(super) fn counted_values(c: &Correlation, feeder: usize, fact: &Fact) -> Vec<Arc<str>> {
-    match c.feeders[feeder].fields.as_slice() {
-        [] => Vec::new(),
-        [field] => {
-            let mut values: Vec<Arc<str>> = fact.values(field).to_vec();
-            values.sort();
-            values.dedup();
-            values
-        }
-        fields => {
-            let firsts: Option<Vec<&str>> = fields.iter().map(|f| fact.values(f).first().map(|v| &**v)).collect();
-            firsts
-                .map(|f| vec![crate::reference::key(f.into_iter()).into()])
-                .unwrap_or_default()
-        }
-    }
 }

@@ -1,14 +1,10 @@
 //! What happens when something is due.
 
-use std::collections::BTreeSet;
-use std::sync::Arc;
-
 use super::Detector;
 use super::bucket::{Bucket, BucketId};
-use super::fact::{Fact, Order};
 use super::state::{Kind, key};
 use super::timer::Due;
-use crate::policy::{Body, Policies, PolicyIndex};
+use crate::policy::Body;
 
 impl Detector {
     pub(super) fn due(&mut self, due: Due) {
@@ -19,16 +15,18 @@ impl Detector {
                     self.judge(rule, [uid].into());
                 }
             }
-            Due::Window(index, group, order) => {
-                let policy = policies.get(index);
-                let Body::Correlation(c) = &policy.body else { return };
-                let now = self.clock.now;
-                let ready =
-                    |f: &Fact| now.is_some_and(|now| now >= f.settled(policy.lateness_ms).plus_ms(policy.wait_ms));
+            Due::Window(index, group) => {
+                let Body::Correlation(c) = &policies.get(index).body else {
+                    return;
+                };
+                let judging = self.judging(index);
                 let Some(entries) = self.windows.get_mut(&(index, group.clone())) else {
                     return;
                 };
-                let changes = entries.judge_one(c, &order, &ready);
+                let changes = entries.judge_due(c, &judging);
+                if let Some(next) = entries.next_due() {
+                    self.timers.set(next, Due::Window(index, group.clone()));
+                }
                 self.windows_changed(&policies, index, c, &group, changes);
             }
             Due::Expectation(index, id) => {
@@ -54,7 +52,7 @@ impl Detector {
                     self.event_bucket.remove(&(id.0, order.1.clone()));
                 }
             }
-            Due::ForgetEntry(index, group, order) => self.forget_entry(&policies, index, &group, &order),
+            Due::ForgetEntries(index, group) => self.forget_entries(&policies, index, &group),
             Due::ForgetSubject(rule, uid) => {
                 if let Some(subjects) = self.subjects.get_mut(&rule) {
                     subjects.expire(&uid);
@@ -105,32 +103,5 @@ impl Detector {
             self.changes
                 .delete(key(Kind::Finding, self.state(id.0), &[id.1.as_bytes()]));
         }
-    }
-
-    pub(super) fn forget_entry(&mut self, policies: &Policies, index: PolicyIndex, group: &Arc<str>, order: &Order) {
-        let Body::Correlation(c) = &policies.get(index).body else {
-            return;
-        };
-        // What still has to be told of windows that this event is in is told before it goes.
-        let Some(entries) = self.windows.get(&(index, group.clone())) else {
-            return;
-        };
-        let end = order.0.plus_ms(c.timespan_ms);
-        let affected: BTreeSet<BucketId> = entries
-            .between_times(order.0.plus_ms(-1), end)
-            .filter_map(|e| e.bucket.clone())
-            .collect();
-        let own = entries.get(order).and_then(|e| e.bucket.clone());
-        affected.iter().for_each(|id| self.settle(id));
-        if let Some(bucket) = own.and_then(|id| self.buckets.get_mut(&id)) {
-            bucket.members.remove(order);
-        }
-        if let Some(entries) = self.windows.get_mut(&(index, group.clone())) {
-            entries.expire(c, order);
-            if entries.is_empty() {
-                self.windows.remove(&(index, group.clone()));
-            }
-        }
-        self.changes.delete(self.entry_key(index, group, order));
     }
 }

@@ -111,9 +111,27 @@ impl Fact {
     /// When it counts as having been: its time, or when it was received where that is later; an event from
     /// further in the future than the lateness counts as of its receipt plus that, lest it is kept for ever.
     pub fn settled(&self, lateness_ms: i64) -> Millis {
+        self.settled_after(lateness_ms, 0)
+    }
+
+    /// As [`Fact::settled`], of what is complete `more_ms` after it.
+    pub fn settled_after(&self, lateness_ms: i64, more_ms: i64) -> Millis {
         self.time
+            .plus_ms(more_ms)
             .max(self.received_at)
-            .min(self.received_at.plus_ms(lateness_ms))
+            .min(self.received_at.plus_ms(lateness_ms).plus_ms(more_ms))
+    }
+
+    /// The same event, as of another moment.
+    pub fn at(&self, time: Millis) -> Fact {
+        Fact {
+            captured: self.captured.clone(),
+            uid: self.uid.clone(),
+            index: self.index,
+            time,
+            received_at: self.received_at,
+            values: self.values.clone(),
+        }
     }
 
     pub fn write(&self) -> FactRow {

@@ -11,6 +11,7 @@ use super::bucket::{Bucket, BucketId, Member};
 use super::fact::{Fact, Order};
 use super::plan::default_fields;
 use super::view::View;
+use super::window::Group;
 use crate::policy::{Body, Correlation, MessagePart, Policy, PolicyIndex, Reference};
 use crate::reference::{Aliases, EventValues, Item, Scope, holds, person_of, resolve};
 use crate::sigma::{Number, lower};
@@ -156,7 +157,7 @@ impl Detector {
         };
         self.windows
             .get(&(policy, group.clone()))?
-            .counted_at(correlation, order)
+            .counted_at(correlation, &opened(correlation, order))
     }
 
     fn scope<'a>(&'a self, telling: &'a Telling<'a>, count: Option<Number>) -> Scope<'a> {
@@ -178,11 +179,12 @@ impl Detector {
                 fact: Some(fact),
             },
             Member::Window(group) => {
-                let entry = self.windows.get(&(policy, group.clone()))?.get(order)?;
                 let Body::Correlation(correlation) = &self.policies.get(policy).body else {
                     return None;
                 };
-                let feeder = *entry.feeders.first()?;
+                let group = self.windows.get(&(policy, group.clone()))?;
+                let entry = group.get(&opened(correlation, order))?;
+                let feeder = entry.feeder();
                 let view = View {
                     fact: &entry.fact,
                     correlation,
@@ -254,15 +256,16 @@ impl Detector {
         let mut after = Millis(i64::MIN);
         let mut chained: BTreeMap<(PolicyIndex, Arc<str>), Vec<Millis>> = BTreeMap::new();
         for end in ends {
-            for entry in entries.between_times(after.max(end.plus_ms(-c.timespan_ms)), *end) {
+            let (from, until) = Group::window(c, end.plus_ms(-c.completes_after_ms()));
+            for entry in entries.between_times(after.max(from), until) {
                 gathered.fact(&entry.fact);
-                gathered.evidence.extend(entry.records.iter().cloned());
-                gathered.rows(&entry.rows);
-                for origin in &entry.origins {
-                    chained.entry(origin.clone()).or_default().push(entry.fact.time);
+                gathered.evidence.extend(entry.records().iter().cloned());
+                gathered.rows(entry.rows());
+                for origin in entry.origins() {
+                    chained.entry(origin.clone()).or_default().push(entry.time());
                 }
             }
-            after = *end;
+            after = after.max(until);
         }
         for ((policy, group), ends) in chained {
             if let (Body::Correlation(c), true) = (&self.policies.get(policy).body, depth > 0) {
@@ -338,6 +341,11 @@ impl Detector {
             None => out,
         }
     }
+}
+
+/// The place of the event whose window a member is.
+fn opened(c: &Correlation, order: &Order) -> Order {
+    (order.0.plus_ms(-c.completes_after_ms()), order.1.clone())
 }
 
 /// A fact under its own rule's names.

@@ -10,6 +10,7 @@ use super::fact::Fact;
 use super::plan::Consumer;
 use super::subject::{Judge, Retold};
 use super::timer::Due;
+use super::window::More;
 use crate::policy::{Body, Calendar, Policy, PolicyIndex, Rule};
 use crate::reference::{Found, Gap, Lookups, NoEventTables, Verdict};
 
@@ -109,10 +110,12 @@ impl Detector {
         for consumer in self.plan.node(rule).consumers.clone() {
             match consumer {
                 Consumer::Correlation(c, feeder) => {
-                    self.feed(&policies, c, feeder, fact, None, |entry| {
-                        entry.records.clone_from(&found.records);
-                        entry.rows.clone_from(&found.rows);
-                    });
+                    let more = More {
+                        records: found.records.clone(),
+                        rows: found.rows.clone(),
+                        ..More::default()
+                    };
+                    self.feed(&policies, c, feeder, fact, more);
                 }
                 Consumer::Expected(a) => self.add_expected(a, policies.get(a), fact),
                 Consumer::After(a) => self.open_after(a, policies.get(a), fact, found),

@@ -17,7 +17,7 @@ use super::silence::Heard;
 use super::state::{self, Kind};
 use super::subject::{Judge, SubjectRow};
 use super::timer::Due;
-use super::window::{self, Entry};
+use super::window::{Entry, More};
 use super::{Clock, Detector, StateError, correlate};
 use crate::policy::{Body, PolicyIndex};
 use crate::reference::Found;
@@ -54,6 +54,7 @@ pub(super) struct EntryRow {
     records: Vec<Coordinate>,
     rows: Vec<ReferenceRow>,
     origins: Vec<(StateId, Arc<str>)>,
+    opens: bool,
     complete: bool,
 }
 
@@ -62,14 +63,15 @@ impl EntryRow {
         EntryRow {
             group: group.clone(),
             fact: entry.fact.write(),
-            feeders: entry.feeders.to_vec(),
-            records: entry.records.clone(),
-            rows: entry.rows.clone(),
+            feeders: entry.feeders.iter().copied().map(usize::from).collect(),
+            records: entry.records().to_vec(),
+            rows: entry.rows().to_vec(),
             origins: entry
-                .origins
+                .origins()
                 .iter()
                 .map(|(policy, group)| (state(*policy), group.clone()))
                 .collect(),
+            opens: entry.opens,
             complete: entry.complete,
         }
     }
@@ -258,37 +260,29 @@ impl Detector {
         if row.feeders.is_empty() || row.feeders.iter().any(|f| *f >= c.feeders.len()) {
             return false;
         }
-        let mut values: Vec<Arc<str>> = row
-            .feeders
-            .iter()
-            .flat_map(|f| correlate::counted_values(c, *f, &fact))
-            .collect();
-        values.sort();
-        values.dedup();
-        let mut entry = Entry::new(fact.clone(), row.feeders[0], values);
-        entry.feeders = row.feeders.into();
-        entry.records = row.records;
-        entry.rows = row.rows;
-        entry.complete = row.complete;
-        let origins = row.origins.into_iter();
-        entry.origins = origins
-            .filter_map(|(s, group)| Some((self.plan.by_state.get(&s).copied()?, group)))
-            .collect();
-        let group = row.group;
-        let windows = c
-            .timespan_ms
-            .saturating_add(policy.dedup.as_ref().map_or(0, |d| d.window_ms));
-        let expires = self.kept_until(&fact, policy.lateness_ms, windows.saturating_add(policy.wait_ms));
-        self.timers
-            .set(expires, Due::ForgetEntry(index, group.clone(), fact.order()));
-        let due = self.due_at(policy, &fact);
-        if window::is_negative(c) && self.clock.now.is_none_or(|now| due >= now) {
-            self.timers.set(due, Due::Window(index, group.clone(), fact.order()));
+        let mut entry = correlate::entry(c, row.feeders[0], &fact);
+        for feeder in &row.feeders[1..] {
+            entry.merge(correlate::entry(c, *feeder, &fact));
         }
-        self.windows
-            .entry((index, group.clone()))
-            .or_default()
-            .restore(c, entry);
+        (entry.opens, entry.complete) = (row.opens, row.complete);
+        let origins = row.origins.into_iter();
+        let more = More {
+            records: row.records,
+            rows: row.rows,
+            origins: origins
+                .filter_map(|(s, group)| Some((self.plan.by_state.get(&s).copied()?, group)))
+                .collect(),
+        };
+        entry.more = more.boxed();
+        let judging = self.judging(index);
+        let group = row.group;
+        let entries = self.windows.entry((index, group.clone())).or_default();
+        entries.restore(c, entry, &judging);
+        if let Some(next) = entries.next_due() {
+            self.timers.set(next, Due::Window(index, group.clone()));
+        }
+        let expires = self.entry_expires(policy, c, &fact);
+        self.timers.set(expires, Due::ForgetEntries(index, group.clone()));
         if row.complete {
             self.complete(index, policy, c, &group, &fact);
         }

@@ -334,6 +334,6 @@ impl Detector {
 
     /// The moment until which what a fact gave rise to is kept, `more` after its lateness.
     fn kept_until(&self, fact: &Fact, lateness_ms: i64, more_ms: i64) -> Millis {
-        fact.settled(lateness_ms).plus_ms(lateness_ms).plus_ms(more_ms)
+        Timers::forgotten(fact.settled(lateness_ms).plus_ms(lateness_ms).plus_ms(more_ms))
     }
 }

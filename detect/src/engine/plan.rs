@@ -88,7 +88,7 @@ impl Plan {
             node.state = state_id(policy, &upstream);
             let negative = match &policy.body {
                 Body::Rule(_) => node.deferred,
-                Body::Correlation(c) => !super::window::is_monotone(c),
+                Body::Correlation(c) => !c.is_monotone(),
                 Body::Absence(_) => true,
                 // A record that comes later ends the silence; it does not undo it.
                 Body::Silence(_) => false,

@@ -14,16 +14,16 @@ use crate::policy::PolicyIndex;
 pub(super) enum Due {
     /// A subject's wait is over.
     Subject(PolicyIndex, Arc<str>),
-    /// A window's wait is over.
-    Window(PolicyIndex, Arc<str>, Order),
+    /// A wait is over in a group of a correlation.
+    Window(PolicyIndex, Arc<str>),
     /// An expectation's deadline and wait are over.
     Expectation(PolicyIndex, Arc<str>),
     /// A source may have been silent for too long.
     Silence(PolicyIndex, Arc<str>),
     /// A member of a bucket is forgotten.
     ForgetMember(BucketId, Order),
-    /// An entry of a window is forgotten.
-    ForgetEntry(PolicyIndex, Arc<str>, Order),
+    /// Entries of a group of a correlation are forgotten.
+    ForgetEntries(PolicyIndex, Arc<str>),
     /// A subject is forgotten.
     ForgetSubject(PolicyIndex, Arc<str>),
     /// A row's event is forgotten.
@@ -35,6 +35,9 @@ pub(super) enum Due {
     /// A bucket without members is forgotten, and what was reported of it.
     ForgetBucket(BucketId),
 }
+
+/// What is forgotten is forgotten at whole minutes of engine time, so that much goes at once.
+const FORGET_MS: i64 = 60_000;
 
 /// Everything that is due, by time.
 #[derive(Debug, Default)]
@@ -50,6 +53,11 @@ impl Timers {
         } else {
             self.forget.insert((at, due))
         };
+    }
+
+    /// The moment at which what expires at `at` is forgotten.
+    pub fn forgotten(at: Millis) -> Millis {
+        at.plus_ms((FORGET_MS - at.0.rem_euclid(FORGET_MS)) % FORGET_MS)
     }
 
     pub fn next_deadline(&self) -> Option<Millis> {

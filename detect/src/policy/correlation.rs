@@ -23,6 +23,74 @@ pub struct Correlation {
     pub generate: bool,
 }
 
+/// Which events an event's window holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// The window ends with the event: `(t - timespan, t]`. Complete at each event that reaches what is asked.
+    Behind,
+    /// Too few are asked for: a group's windows follow each other. One opens with the first event that no earlier one
+    /// holds, `[t, t + timespan)`, and is judged when it has closed.
+    Opening,
+    /// None is asked for: nothing follows the event within `(t, t + timespan]`.
+    Following,
+}
+
+impl Correlation {
+    /// Which windows are judged.
+    #[must_use]
+    pub fn reach(&self) -> Reach {
+        let CorrelationCondition::Compare { compare, .. } = &self.condition else {
+            return Reach::Behind;
+        };
+        let zero = |n: i128| compare.iter().all(|(c, given)| c.holds(Number::Int(n), *given));
+        match self.kind {
+            CorrelationKind::Temporal | CorrelationKind::TemporalOrdered => Reach::Behind,
+            _ if !self.is_negative() => Reach::Behind,
+            // A count is whole, so that what does not hold for one holds for none alone.
+            CorrelationKind::EventCount | CorrelationKind::ValueCount if zero(0) && !zero(1) => Reach::Following,
+            _ => Reach::Opening,
+        }
+    }
+
+    /// How long after the event whose window is judged the violation is complete, milliseconds.
+    #[must_use]
+    pub fn completes_after_ms(&self) -> i64 {
+        match self.reach() {
+            Reach::Behind => 0,
+            Reach::Opening | Reach::Following => self.timespan_ms,
+        }
+    }
+
+    /// Whether more events can only make more windows satisfy the condition.
+    #[must_use]
+    pub fn is_monotone(&self) -> bool {
+        match &self.condition {
+            CorrelationCondition::Compare { compare, .. } => {
+                let sums = matches!(
+                    self.kind,
+                    CorrelationKind::ValueSum
+                        | CorrelationKind::ValueAvg
+                        | CorrelationKind::ValuePercentile { .. }
+                        | CorrelationKind::ValueMedian
+                );
+                !sums && compare.iter().all(|(c, _)| matches!(c, Compare::Gt | Compare::Gte))
+            }
+            CorrelationCondition::AllRules => true,
+            CorrelationCondition::Expression(expression) => !expression.has_not(),
+        }
+    }
+
+    /// Whether it is judged only when its window has closed.
+    #[must_use]
+    pub fn is_negative(&self) -> bool {
+        match &self.condition {
+            CorrelationCondition::Compare { compare, .. } => compare.iter().any(|(c, given)| c.is_negative(*given)),
+            CorrelationCondition::AllRules => false,
+            CorrelationCondition::Expression(expression) => expression.has_not(),
+        }
+    }
+}
+
 /// What a correlation counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CorrelationKind {
@@ -91,4 +159,16 @@ pub enum Expression {
     Any(Vec<Expression>),
     /// It does not hold.
     Not(Box<Expression>),
+}
+
+impl Expression {
+    /// Whether an event can make it false.
+    #[must_use]
+    pub fn has_not(&self) -> bool {
+        match self {
+            Expression::Fired(_) => false,
+            Expression::All(all) | Expression::Any(all) => all.iter().any(Expression::has_not),
+            Expression::Not(_) => true,
+        }
+    }
 }

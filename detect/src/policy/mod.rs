@@ -19,7 +19,7 @@ mod value;
 
 pub use absence::{Absence, Opens};
 pub use condition::{Condition, Op, Subject, Test};
-pub use correlation::{Compare, Correlation, CorrelationCondition, CorrelationKind, Expression, Feeder};
+pub use correlation::{Compare, Correlation, CorrelationCondition, CorrelationKind, Expression, Feeder, Reach};
 pub use document::{Body, Calendar, Dedup, EventTable, Policies, Policy, PolicyIndex, Rule, SeverityRaise};
 pub use load::{Loaded, SourceFile, load, load_text};
 pub use lookup::{Expect, Lookup};

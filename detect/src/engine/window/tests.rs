@@ -1,0 +1,157 @@
+//! Windows against their definition.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use model::Namespace;
+use proptest::prelude::*;
+
+use super::*;
+use crate::policy::{Compare, EventField, Expression, Feeder, PolicyIndex};
+
+const SPAN: i64 = 10;
+
+fn correlation(kind: CorrelationKind, condition: CorrelationCondition) -> Correlation {
+    let feeder = |n: u32| Feeder {
+        name: format!("r{n}"),
+        policy: PolicyIndex(n),
+        group_by: vec![],
+        fields: vec![EventField::new(Namespace::Ocsf, "v")],
+        aliases: BTreeMap::new(),
+    };
+    let feeders = (0..3).map(feeder).collect();
+    Correlation {
+        kind,
+        feeders,
+        group_by: vec![],
+        timespan_ms: SPAN,
+        condition,
+        generate: false,
+    }
+}
+
+fn compare(compare: Compare, given: i128) -> CorrelationCondition {
+    CorrelationCondition::Compare {
+        fields: vec!["v".into()],
+        compare: vec![(compare, Number::Int(given))],
+    }
+}
+
+type Event = (u8, i64, usize, BTreeSet<u8>);
+
+/// Which events complete a violation, read off the definition.
+fn plain(c: &Correlation, events: &[Event]) -> BTreeSet<(i64, u8)> {
+    let mut events = events.to_vec();
+    events.sort_by_key(|e| (e.1, e.0.to_string()));
+    let count = |window: &[&Event]| match c.kind {
+        CorrelationKind::EventCount => window.len() as i128,
+        CorrelationKind::ValueCount => {
+            let values: BTreeSet<u8> = window.iter().flat_map(|e| e.3.iter().copied()).collect();
+            values.len() as i128
+        }
+        _ => window.iter().flat_map(|e| &e.3).map(|v| i128::from(*v)).sum(),
+    };
+    let compared = |counted: i128| match &c.condition {
+        CorrelationCondition::Compare { compare, .. } => compare.iter().all(|(c, n)| c.holds(Number::Int(counted), *n)),
+        _ => false,
+    };
+    match c.reach() {
+        Reach::Behind => {}
+        Reach::Opening => {
+            let mut out = BTreeSet::new();
+            let mut left = &events[..];
+            while let Some(first) = left.first() {
+                let n = left.iter().take_while(|e| e.1 < first.1 + SPAN).count();
+                if compared(count(&left[..n].iter().collect::<Vec<_>>())) {
+                    out.insert((first.1, first.0));
+                }
+                left = &left[n..];
+            }
+            return out;
+        }
+        Reach::Following => {
+            let next = events[1.min(events.len())..].iter().map(Some).chain([None]);
+            let alone = events
+                .iter()
+                .zip(next)
+                .filter(|(e, next)| next.is_none_or(|n| n.1 > e.1 + SPAN));
+            return alone.map(|(e, _)| (e.1, e.0)).collect();
+        }
+    }
+    let holds = |end: &Event| {
+        let window: Vec<&Event> = events.iter().filter(|e| end.1 - SPAN < e.1 && e.1 <= end.1).collect();
+        let fired: BTreeSet<usize> = window.iter().map(|e| e.2).collect();
+        match (&c.kind, &c.condition) {
+            (_, CorrelationCondition::Compare { .. }) => compared(count(&window)),
+            (CorrelationKind::TemporalOrdered, _) => window.iter().any(|a| {
+                let chain = |b: &&&Event| b.2 == 1 && a.1 <= b.1 && b.1 <= end.1;
+                a.2 == 0 && end.2 == 2 && window.iter().any(|b| chain(&b))
+            }),
+            (CorrelationKind::Temporal, CorrelationCondition::Expression(_)) => {
+                fired.contains(&0) && !fired.contains(&1)
+            }
+            _ => fired.len() == 3,
+        }
+    };
+    events.iter().filter(|e| holds(e)).map(|e| (e.1, e.0)).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    #[test]
+    fn any_order_of_coming_and_going_is_as_the_definition_says(
+        steps in prop::collection::vec((any::<bool>(), 0i64..40, 0usize..3, prop::collection::btree_set(0u8..5, 0..3)), 1..40),
+        kind in 0usize..14,
+        given in 1i128..4,
+    ) {
+        let not = Expression::All(vec![Expression::Fired(0), Expression::Not(Box::new(Expression::Fired(1)))]);
+        let c = match kind {
+            0 => correlation(CorrelationKind::EventCount, compare(Compare::Gte, given)),
+            1 => correlation(CorrelationKind::EventCount, compare(Compare::Lt, given)),
+            2 => correlation(CorrelationKind::ValueCount, compare(Compare::Gte, given)),
+            3 => correlation(CorrelationKind::ValueCount, compare(Compare::Eq, given)),
+            4 => correlation(CorrelationKind::EventCount, compare(Compare::Eq, given)),
+            7 => correlation(CorrelationKind::EventCount, compare(Compare::Eq, 0)),
+            8 => correlation(CorrelationKind::ValueCount, compare(Compare::Lt, given)),
+            9 => correlation(CorrelationKind::ValueSum, compare(Compare::Gte, given)),
+            10 => correlation(CorrelationKind::ValueSum, compare(Compare::Lte, given)),
+            11 => {
+                let mut between = compare(Compare::Gte, given);
+                if let CorrelationCondition::Compare { compare, .. } = &mut between {
+                    compare.push((Compare::Lte, Number::Int(given + 1)));
+                }
+                correlation(CorrelationKind::EventCount, between)
+            }
+            12 => correlation(CorrelationKind::EventCount, compare(Compare::Neq, given)),
+            6 => correlation(CorrelationKind::Temporal, CorrelationCondition::AllRules),
+            5 => correlation(CorrelationKind::TemporalOrdered, CorrelationCondition::AllRules),
+            _ => correlation(CorrelationKind::Temporal, CorrelationCondition::Expression(not)),
+        };
+        let judging = Judging { now: Some(Millis(i64::MAX)), wait_ms: 0, lateness_ms: 0, alone: false };
+        let (mut group, mut events, mut told) = (Group::default(), Vec::<Event>::new(), BTreeSet::new());
+        for (n, (goes, time, feeder, values)) in steps.into_iter().enumerate() {
+            let changes = if goes && !events.is_empty() {
+                let (id, time, feeder, _) = events.remove(n % events.len());
+                group.remove(&c, &(Millis(time), id.to_string().into()), feeder, &judging)
+            } else {
+                let texts: Vec<String> = values.iter().map(u8::to_string).collect();
+                let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+                let fact = Fact::of(&n.to_string(), time, &texts);
+                events.push((n as u8, time, feeder, values));
+                let values: Vec<Arc<str>> = texts.iter().map(|t| Arc::from(*t)).collect();
+                group.insert(&c, Entry::new(&c, fact, feeder, values), &judging)
+            };
+            for ((time, id), change) in changes {
+                let member = (time.0, id.parse::<u8>().unwrap());
+                match change {
+                    Change::Became => prop_assert!(told.insert(member)),
+                    Change::Ceased => prop_assert!(told.remove(&member)),
+                    Change::Touched => prop_assert!(told.contains(&member)),
+                    Change::Shifted => {}
+                }
+            }
+            prop_assert_eq!(&told, &plain(&c, &events));
+        }
+    }
+}

@@ -370,7 +370,8 @@ fn depth(node: &Node) -> usize {
     }
 }
 
-fn count(node: &Node) -> usize {
+/// How many nodes there are in a node, keys and itself counted.
+pub(crate) fn count(node: &Node) -> usize {
     match &node.kind {
         Kind::List(items) => 1 + items.iter().map(count).sum::<usize>(),
         Kind::Map(items) => 1 + items.iter().map(|(_, v)| 1 + count(v)).sum::<usize>(),

@@ -65,7 +65,8 @@ fn item() -> impl Strategy<Value = String> {
     .prop_map(|(m, v)| (m.to_owned(), v.to_owned()));
     (field, prop_oneof![3 => plain, 2 => other]).prop_map(|(f, (m, v))| {
         // Keywords take text only.
-        let f = if f.is_empty() && (v.contains("null") || m.contains("fieldref") || m.contains("exists")) {
+        let f = if f.is_empty() && (v.contains("null") || ["fieldref", "exists", "hour"].iter().any(|w| m.contains(w)))
+        {
             "f"
         } else {
             f
@@ -151,7 +152,8 @@ impl Fields for Json<'_> {
             }
         }
         let mut out = Vec::new();
-        let found = match &*field.path {
+        let exists = field.path.strip_suffix(model::EXISTS);
+        let found = match exists.unwrap_or(&field.path) {
             "h.i" => self.0.get("h").and_then(|h| h.get("i")),
             "*" => {
                 self.0.values().for_each(|v| scalars(v, &mut out));
@@ -159,6 +161,9 @@ impl Fields for Json<'_> {
             }
             name => self.0.get(name),
         };
+        if exists.is_some() {
+            return found.map(|_| "true".to_owned()).into_iter().collect();
+        }
         found.into_iter().for_each(|v| scalars(v, &mut out));
         out
     }

@@ -22,12 +22,16 @@ pub enum Namespace {
     Native,
 }
 
+/// At the end of a field's path: the column is `true` in each row whose event has the field, be it null or empty.
+pub const EXISTS: &str = "|exists";
+
 /// A field of an event: a namespace and a name. Through arrays of objects a path yields many values.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Field {
     /// Which names.
     pub namespace: Namespace,
-    /// The dotted path or the source's name; `*` is every value of the event in that namespace (keywords).
+    /// The dotted path or the source's name; `*` is every value of the event in that namespace (keywords);
+    /// [`EXISTS`] may stand behind it.
     pub path: Arc<str>,
 }
 
@@ -209,6 +213,12 @@ fn column(source: &str, events: &[(LedgerIndex, Millis, &Event)], field: &Field)
 }
 
 fn collect(source: &str, event: &Event, field: &Field, out: &mut Vec<String>) {
+    if let Some(path) = field.path.strip_suffix(EXISTS) {
+        if has(source, event, field.namespace, path) {
+            out.push("true".to_owned());
+        }
+        return;
+    }
     if field.namespace == Namespace::Ocsf && field.path.starts_with("docket.") {
         match &field.path[7..] {
             "system" => out.extend(event.system.as_deref().map(str::to_owned)),
@@ -226,6 +236,22 @@ fn collect(source: &str, event: &Event, field: &Field, out: &mut Vec<String>) {
         return fields.values().for_each(|v| leaves(v, out));
     }
     walk(fields, &field.path, &mut |v| text(v, out));
+}
+
+/// Whether the event has a field, be it null.
+fn has(source: &str, event: &Event, namespace: Namespace, path: &str) -> bool {
+    let fields = match namespace {
+        Namespace::Ocsf if path.starts_with("docket.") => {
+            let mut out = Vec::new();
+            collect(source, event, &Field::ocsf(path), &mut out);
+            return !out.is_empty();
+        }
+        Namespace::Ocsf => &event.ocsf,
+        Namespace::Native => &event.native,
+    };
+    let mut any = false;
+    walk(fields, path, &mut |_| any = true);
+    any
 }
 
 /// Calls `found` with each value at `path`; crosses arrays; a key that itself holds dots goes first.

@@ -13,7 +13,7 @@ mod record;
 mod state;
 mod time;
 
-pub use batch::{Batch, Column, Field, Namespace, Row, Wanted};
+pub use batch::{Batch, Column, EXISTS, Field, Namespace, Row, Wanted};
 pub use event::{Event, LogSource};
 pub use finding::{Clause, Finding, FindingKind, FindingStatus, PolicyRef, ReferenceRow, Severity};
 pub use position::LedgerIndex;

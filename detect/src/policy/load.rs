@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::collection::Collection;
 use super::directory::{self, Directory};
-use super::read::{self, DocumentKind};
-use super::{Body, EventField, Policies, Policy, PolicyIndex, link, refer};
-use crate::PolicyError;
-use crate::sigma::{DetectionSet, Placeholders};
+use super::read::{self, DocumentKind, Filter};
+use super::{Body, EventField, Policies, Policy, link, refer};
+use crate::sigma::Placeholders;
 use crate::yaml;
+use crate::{PolicyError, Problem};
 
 /// A policy file as read from disk.
 #[derive(Clone, Debug)]
@@ -55,9 +56,22 @@ pub fn load(files: &[SourceFile], placeholders: &Placeholders) -> Loaded {
     let mut errors = Vec::new();
     let mut drafts = Vec::new();
     for file in files {
+        // Few files are collections; the others need no copies.
+        let mut collection = file.text.contains("action:").then(Collection::default);
         for document in yaml::documents(&file.text) {
-            match yaml::parse(&document, &file.name) {
-                Ok(node) => drafts.push(directory::draft(node, document.text, &file.name)),
+            let node = match yaml::parse(&document, &file.name) {
+                Ok(node) => node,
+                Err(e) => {
+                    errors.push(e);
+                    continue;
+                }
+            };
+            let Some(collection) = &mut collection else {
+                drafts.push(directory::draft(node, document.text, &file.name));
+                continue;
+            };
+            match collection.merge(node, document.text, &file.name) {
+                Ok(merged) => drafts.extend(merged.map(|(node, text)| directory::draft(node, &text, &file.name))),
                 Err(e) => errors.push(e),
             }
         }
@@ -65,13 +79,12 @@ pub fn load(files: &[SourceFile], placeholders: &Placeholders) -> Loaded {
     directory::report_duplicates(&mut drafts);
     let directory = Directory::new(&drafts);
     let mut policies: Vec<Option<Policy>> = Vec::new();
-    let mut filters: Vec<(usize, Arc<DetectionSet>, Vec<PolicyIndex>)> = Vec::new();
+    let mut filters: Vec<(usize, Filter)> = Vec::new();
     for (i, draft) in drafts.iter_mut().enumerate() {
         let node = draft.node.clone();
         let policy = match draft.kind {
             Some(DocumentKind::Filter) => {
-                filters
-                    .extend(read::filter(draft, &node, &directory, placeholders).map(|(set, rules)| (i, set, rules)));
+                filters.extend(read::filter(draft, &node, &directory, placeholders).map(|f| (i, f)));
                 None
             }
             Some(kind) => read::policy(draft, &node, kind, &directory, placeholders),
@@ -79,24 +92,37 @@ pub fn load(files: &[SourceFile], placeholders: &Placeholders) -> Loaded {
         };
         policies.push(policy.filter(|_| !draft.report.is_broken()));
     }
-    for (i, set, rules) in filters {
+    for (i, filter) in filters {
         if drafts[i].report.is_broken() {
             continue;
         }
-        for rule in rules {
-            if let Some(Policy {
+        let named = filter.rules.iter().map(|(rule, place)| (rule.0 as usize, Some(place)));
+        let every = (0..policies.len())
+            .filter(|_| filter.rules.is_empty())
+            .map(|rule| (rule, None));
+        for (rule, place) in named.chain(every) {
+            let Some(Policy {
                 body: Body::Rule(rule),
                 fields,
                 ..
-            }) = &mut policies[rule.0 as usize]
-            {
-                let sigma = Arc::make_mut(&mut rule.sigma);
-                sigma.filters.push(set.clone());
-                let namespace = rule.namespace;
-                sigma.for_each_field(|f| {
-                    fields.insert(EventField::new(namespace, f));
-                });
+            }) = &mut policies[rule]
+            else {
+                continue;
+            };
+            if !filter.fits(&rule.sigma.logsource) {
+                let lint = "the filter's log source is not the rule's, so the rule is not filtered".to_owned();
+                drafts[i].report.errors.extend(place.map(|place| PolicyError {
+                    place: place.clone(),
+                    problem: Problem::Lint(lint),
+                }));
+                continue;
             }
+            let sigma = Arc::make_mut(&mut rule.sigma);
+            sigma.filters.push(filter.set.clone());
+            let namespace = rule.namespace;
+            sigma.for_each_field(|f| {
+                fields.insert(EventField::new(namespace, f));
+            });
         }
     }
     refer::check_columns(&policies, &mut drafts);

@@ -4,6 +4,7 @@
 //! a [`Correlation`], an [`Absence`] or a [`Silence`]. `docs/policies.md` is the contract of the language.
 
 mod absence;
+mod collection;
 mod condition;
 mod correlation;
 mod directory;

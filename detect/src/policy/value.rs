@@ -101,7 +101,13 @@ impl EventField {
             path: self.path.clone(),
         });
         if self.namespace == Namespace::Native {
-            out.extend(taxonomy::ocsf_paths(&self.path).iter().map(|p| Field::ocsf(p)));
+            match self.path.strip_suffix(model::EXISTS) {
+                Some(name) => {
+                    let paths = taxonomy::ocsf_paths(name).iter();
+                    out.extend(paths.map(|p| Field::ocsf(&format!("{p}{}", model::EXISTS))));
+                }
+                None => out.extend(taxonomy::ocsf_paths(&self.path).iter().map(|p| Field::ocsf(p))),
+            }
         }
         out
     }

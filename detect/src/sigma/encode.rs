@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::modifier::{Placeholders, Wrong};
-use super::{Part, Pattern};
+use super::{DASHES, Part, Pattern};
 use crate::Problem;
 
 /// What one value may expand to.
@@ -19,47 +19,130 @@ pub(super) enum Encoding {
     Base64Offset,
 }
 
-/// `%name%` replaced by each of its values; `%%` and a single `%` stand for themselves.
-pub(super) fn expand(raw: &str, placeholders: &Placeholders, missing: &mut Vec<String>) -> Result<Vec<Pattern>, Wrong> {
-    let mut out = vec![Pattern::default()];
+/// A piece of a value with placeholders.
+enum Piece {
+    /// As written, `\%` read as `%`.
+    Text(String),
+    /// The name between two `%`.
+    Placeholder(String),
+}
+
+/// The value in pieces: `%name%` is a placeholder where the name is letters, digits, `_`, `-`, `.`; `\%` is a plain
+/// percent sign, and so is one that begins no placeholder.
+fn pieces(raw: &str) -> Vec<Piece> {
+    let mut out = Vec::new();
+    let mut text = String::new();
     let mut rest = raw;
-    loop {
-        let (before, name, after) = match rest.split_once('%').and_then(|(b, r)| Some((b, r.split_once('%')?))) {
-            Some((before, (name, after))) if !name.is_empty() && !name.contains(char::is_whitespace) => {
-                (before, Some(name), after)
+    while let Some(c) = rest.chars().next() {
+        let after = &rest[c.len_utf8()..];
+        match (c, after.chars().next()) {
+            ('\\', Some('%')) => {
+                text.push('%');
+                rest = &after[1..];
             }
-            _ => (rest, None, ""),
+            // Two backslashes are one, which escapes nothing; whoever reads the text unwraps them.
+            ('\\', Some('\\')) => {
+                text.push_str("\\\\");
+                rest = &after[1..];
+            }
+            ('%', _) => match name(after) {
+                Some(name) => {
+                    out.push(Piece::Text(std::mem::take(&mut text)));
+                    out.push(Piece::Placeholder(name.to_owned()));
+                    rest = &after[name.len() + 1..];
+                }
+                None => {
+                    text.push('%');
+                    rest = after;
+                }
+            },
+            _ => {
+                text.push(c);
+                rest = after;
+            }
+        }
+    }
+    out.push(Piece::Text(text));
+    out
+}
+
+/// The placeholder's name that `text` begins with, a `%` behind it.
+fn name(text: &str) -> Option<&str> {
+    let (name, _) = text.split_once('%')?;
+    let fine = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.');
+    (!name.is_empty() && name.chars().all(fine)).then_some(name)
+}
+
+/// A value with each placeholder replaced by each of its values. `text` appends what is written out, `value` a value of
+/// a placeholder. A placeholder without values leaves nothing, and is named in `missing`.
+pub(super) fn expand<T: Clone + Default>(
+    raw: &str,
+    placeholders: &Placeholders,
+    missing: &mut Vec<String>,
+    text: impl Fn(&mut T, &str),
+    value: impl Fn(&mut T, &str),
+) -> Result<Vec<T>, Wrong> {
+    let mut out = vec![T::default()];
+    for piece in pieces(raw) {
+        let name = match piece {
+            Piece::Text(t) => {
+                out.iter_mut().for_each(|o| text(o, &t));
+                continue;
+            }
+            Piece::Placeholder(name) => name,
         };
-        let literal = Pattern::parse(before);
-        out.iter_mut()
-            .for_each(|p| literal.parts().iter().for_each(|part| p.push(part.clone())));
-        let Some(name) = name else { return Ok(out) };
-        let values = placeholders.get(name).map_or(&[][..], Vec::as_slice);
+        let values = placeholders.get(&name).map_or(&[][..], Vec::as_slice);
         if values.is_empty() {
-            missing.push(name.to_owned());
+            missing.push(name);
             return Ok(Vec::new());
         }
-        let given = out.len().saturating_mul(values.len());
-        if given > ALTERNATIVES_MAX {
-            let what = "values behind one placeholder";
-            return Err(Wrong::Problem(Problem::TooMuch {
-                what,
-                given,
-                limit: ALTERNATIVES_MAX,
-            }));
+        within_limit("values behind one placeholder", out.len().saturating_mul(values.len()))?;
+        out = out
+            .iter()
+            .flat_map(|o| {
+                values.iter().map(|v| {
+                    let mut o = o.clone();
+                    value(&mut o, v);
+                    o
+                })
+            })
+            .collect();
+    }
+    Ok(out)
+}
+
+fn within_limit(what: &'static str, given: usize) -> Result<(), Wrong> {
+    if given <= ALTERNATIVES_MAX {
+        return Ok(());
+    }
+    Err(Wrong::Problem(Problem::TooMuch {
+        what,
+        given,
+        limit: ALTERNATIVES_MAX,
+    }))
+}
+
+/// A pattern with each [`Part::Dash`] written out as each dash.
+pub(super) fn dashes(pattern: &Pattern) -> Result<Vec<Pattern>, Wrong> {
+    let mut out = vec![Pattern::default()];
+    for part in pattern.parts() {
+        if *part != Part::Dash {
+            out.iter_mut().for_each(|p| p.push(part.clone()));
+            continue;
         }
+        within_limit("dashes of one value", out.len() * DASHES.len())?;
         out = out
             .iter()
             .flat_map(|p| {
-                values.iter().map(move |v| {
+                DASHES.iter().map(|d| {
                     let mut p = p.clone();
-                    p.push(Part::Literal(v.clone()));
+                    p.push_char(*d);
                     p
                 })
             })
             .collect();
-        rest = after;
     }
+    Ok(out)
 }
 
 /// The pattern in each form that the encodings give it.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use ipnet::IpNet;
 use regex::Regex;
 
-use super::encode::{Encoding, encode, expand};
+use super::encode::{Encoding, dashes, encode, expand};
 use super::{Compare, End, Item, Match, Number, Pattern, TimePart, address};
 use crate::Problem;
 use crate::report::{Report, unknown};
@@ -128,8 +128,22 @@ pub(crate) fn item(report: &mut Report, key: &Key, value: &Node, placeholders: &
     if report.errors[before..].iter().any(|e| !e.is_lint()) {
         return None;
     }
+    if modifiers.all && values.len() == 1 {
+        report.at_key(key, Problem::Lint("`all` says nothing about a single value".to_owned()));
+    }
+    if values.len() > 1
+        && let Some(null) = values.iter().find(|v| matches!(v.kind, Kind::Null))
+    {
+        let lint = "other tools refuse null in a list; write a detection of its own for it".to_owned();
+        report.at(null, Problem::Lint(lint));
+    }
+    let field = match modifiers.kind {
+        // Whether the event has the field, be it null, is a column of its own.
+        Some(ValueKind::Exists) => field.map(|f| format!("{f}{}", model::EXISTS).into()),
+        _ => field.map(Into::into),
+    };
     Some(Item {
-        field: field.map(Into::into),
+        field,
         groups,
         all: modifiers.all,
         negated: modifiers.neq,
@@ -156,11 +170,11 @@ fn modifiers<'t>(report: &mut Report, key: &Key, words: impl Iterator<Item = &'t
             }
             "windash" => {
                 out.windash = true;
-                None
+                out.before_encodings()
             }
             "expand" => {
                 out.expand = true;
-                None
+                out.before_encodings()
             }
             "i" | "m" | "s" if out.kind == Some(ValueKind::Re) => {
                 out.flags["ims".find(word).unwrap_or(0)] = true;
@@ -237,6 +251,11 @@ impl Modifiers {
             .then(|| "is the second part of a time".to_owned())
     }
 
+    /// Modifiers are applied in order: behind an encoding there is no dash and no placeholder left.
+    fn before_encodings(&self) -> Option<String> {
+        (!self.encodings.is_empty()).then(|| "has to stand before an encoding".to_owned())
+    }
+
     fn encode(&mut self, encoding: Encoding) -> Option<String> {
         if self.end.is_some() {
             return Some("has to stand before `contains`, `startswith` and `endswith`".to_owned());
@@ -256,13 +275,13 @@ impl Modifiers {
             if self.end.is_some() && kind != ValueKind::FieldRef {
                 return Some((word, "does not go with `contains`, `startswith`, `endswith`"));
             }
-            if self.windash || self.expand || !self.encodings.is_empty() {
-                return Some((word, "does not go with `windash`, `expand` or an encoding"));
+            if self.windash || !self.encodings.is_empty() {
+                return Some((word, "does not go with `windash` or an encoding"));
             }
             if self.part.is_some() && !matches!(kind, ValueKind::Compare(_)) {
                 return Some((word, "does not go with a part of a time"));
             }
-            if kind == ValueKind::Exists && (self.all || self.neq || self.cased) {
+            if kind == ValueKind::Exists && (self.all || self.neq || self.cased || self.expand) {
                 return Some((word, "stands alone"));
             }
         } else if self.part.is_some()
@@ -270,15 +289,22 @@ impl Modifiers {
         {
             return Some(("minute … year", "go with `lt`, `lte`, `gt`, `gte`, `neq` only"));
         }
-        let base64 = self
-            .encodings
-            .iter()
-            .any(|e| matches!(e, Encoding::Base64 | Encoding::Base64Offset));
-        (self.windash && base64).then_some(("windash", "does not go with an encoding"))
+        None
     }
 }
 
 impl ValueKind {
+    /// What its value has to be.
+    fn shape(self) -> &'static str {
+        match self {
+            ValueKind::Re => "a regular expression",
+            ValueKind::Cidr => "a CIDR (10.0.0.0/8) or an address",
+            ValueKind::Exists => "true or false",
+            ValueKind::FieldRef => "a field's name",
+            ValueKind::Compare(_) => "a number",
+        }
+    }
+
     fn word(self) -> &'static str {
         match self {
             ValueKind::Re => "re",
@@ -314,6 +340,9 @@ impl From<Match> for Matches {
 }
 
 fn matches(m: &Modifiers, keyword: bool, value: &Node, placeholders: &Placeholders) -> Result<Matches, Wrong> {
+    if keyword && (m.part.is_some() || matches!(m.kind, Some(ValueKind::Exists | ValueKind::FieldRef))) {
+        return Err(Wrong::Shape("behind the name of a field"));
+    }
     let number = |n: &Node| match &n.kind {
         Kind::Number(number, _) => Ok(*number),
         // Quoted numbers are common, and can mean nothing else here.
@@ -333,13 +362,49 @@ fn matches(m: &Modifiers, keyword: bool, value: &Node, placeholders: &Placeholde
         .into());
     }
     match m.kind {
-        Some(ValueKind::Compare(compare)) => Ok(Match::Compare(compare, number(value)?).into()),
         Some(ValueKind::Exists) => match value.kind {
             Kind::Bool(b) => Ok(Match::Exists(b).into()),
             _ => Err(Wrong::Shape("true or false")),
         },
-        Some(ValueKind::Re) => {
-            let text = value.scalar().ok_or(Wrong::Shape("a regular expression"))?;
+        Some(kind) if m.expand => {
+            let raw = value.scalar().ok_or(Wrong::Shape("text"))?;
+            let mut missing = Vec::new();
+            let values = expand(
+                &raw,
+                placeholders,
+                &mut missing,
+                String::push_str,
+                |out: &mut String, v| {
+                    // In an expression a value stands for itself.
+                    let v = if kind == ValueKind::Re {
+                        regex::escape(v)
+                    } else {
+                        v.to_owned()
+                    };
+                    out.push_str(&v);
+                },
+            )?;
+            let matches = values
+                .iter()
+                .map(|v| typed(m, kind, v))
+                .collect::<Result<Vec<_>, _>>()?;
+            Ok(Matches { matches, missing })
+        }
+        Some(ValueKind::Compare(compare)) => Ok(Match::Compare(compare, number(value)?).into()),
+        Some(kind) => {
+            let text = value.scalar().ok_or(Wrong::Shape(kind.shape()))?;
+            typed(m, kind, &text).map(Matches::from)
+        }
+        None => text(m, keyword, value, placeholders),
+    }
+}
+
+/// A value whose modifier says what it is.
+fn typed(m: &Modifiers, kind: ValueKind, text: &str) -> Result<Match, Wrong> {
+    let shape = Wrong::Shape(kind.shape());
+    match kind {
+        ValueKind::Compare(compare) => Number::parse(text).map(|n| Match::Compare(compare, n)).ok_or(shape),
+        ValueKind::Re => {
             let [i, multi, s] = m.flags;
             // As inline flags, so that the expression's text is all of it.
             let flags: String = [(i, 'i'), (multi, 'm'), (s, 's')]
@@ -348,11 +413,11 @@ fn matches(m: &Modifiers, keyword: bool, value: &Node, placeholders: &Placeholde
                 .map(|(_, c)| c)
                 .collect();
             let built = if flags.is_empty() {
-                Regex::new(&text)
+                Regex::new(text)
             } else {
                 Regex::new(&format!("(?{flags}){text}"))
             };
-            built.map(|r| Match::Regex(r).into()).map_err(|e| {
+            built.map(Match::Regex).map_err(|e| {
                 // Its last line says what is wrong; those before draw the place.
                 let reason = e.to_string();
                 let reason = reason
@@ -362,31 +427,23 @@ fn matches(m: &Modifiers, keyword: bool, value: &Node, placeholders: &Placeholde
                     .trim_start_matches("error: ")
                     .to_owned();
                 Wrong::Problem(Problem::Regex {
-                    given: text.into_owned(),
+                    given: text.to_owned(),
                     reason,
                 })
             })
         }
-        Some(ValueKind::Cidr) => {
-            let text = value.scalar().ok_or(Wrong::Shape("a CIDR"))?;
-            let net = text.parse::<IpNet>().ok().or_else(|| address(&text).map(IpNet::from));
-            net.map(|n| Match::Cidr(n).into())
-                .ok_or(Wrong::Shape("a CIDR (10.0.0.0/8) or an address"))
+        ValueKind::Cidr => {
+            let net = text.parse::<IpNet>().ok().or_else(|| address(text).map(IpNet::from));
+            net.map(Match::Cidr).ok_or(shape)
         }
-        Some(ValueKind::FieldRef) => {
-            let field = value
-                .scalar()
-                .filter(|t| !t.is_empty())
-                .ok_or(Wrong::Shape("a field's name"))?;
-            let end = m.end.unwrap_or(End::Whole);
-            Ok(Match::FieldRef {
-                field: (*field).into(),
-                end,
-                cased: m.cased,
-            }
-            .into())
-        }
-        None => text(m, keyword, value, placeholders),
+        ValueKind::FieldRef if text.is_empty() => Err(shape),
+        ValueKind::FieldRef => Ok(Match::FieldRef {
+            field: text.into(),
+            end: m.end.unwrap_or(End::Whole),
+            cased: m.cased,
+        }),
+        // Handled where the value is still a node.
+        ValueKind::Exists => Err(shape),
     }
 }
 
@@ -413,7 +470,9 @@ fn text(m: &Modifiers, keyword: bool, value: &Node, placeholders: &Placeholders)
     };
     let mut missing = Vec::new();
     let mut patterns = if m.expand {
-        expand(&raw, placeholders, &mut missing)?
+        let push =
+            |out: &mut Pattern, text: &str| Pattern::parse(text).parts().iter().for_each(|p| out.push(p.clone()));
+        expand(&raw, placeholders, &mut missing, push, push)?
     } else {
         vec![Pattern::parse(&raw)]
     };
@@ -423,7 +482,9 @@ fn text(m: &Modifiers, keyword: bool, value: &Node, placeholders: &Placeholders)
     if !m.encodings.is_empty() {
         let mut encoded = Vec::new();
         for p in &patterns {
-            encode(&m.encodings, p, &mut encoded)?;
+            for p in dashes(p)? {
+                encode(&m.encodings, &p, &mut encoded)?;
+            }
         }
         patterns = encoded;
     }

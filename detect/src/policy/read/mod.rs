@@ -4,11 +4,13 @@ mod absence;
 mod condition;
 mod correlation;
 mod extension;
+mod filter;
 mod lookup;
 mod message;
 mod policy;
 mod reference;
 
 pub(crate) use extension::DocumentKind;
-pub(crate) use policy::{filter, policy};
+pub(crate) use filter::{Filter, filter};
+pub(crate) use policy::policy;
 pub(crate) use reference::duration_ms;

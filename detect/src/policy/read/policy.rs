@@ -6,13 +6,13 @@ use std::sync::Arc;
 use model::{FindingKind, Namespace, PolicyRef, Severity};
 
 use super::super::directory::{Directory, Draft};
-use super::super::{Body, Dedup, EventField, Policy, PolicyIndex, Reference, Root, Rule, refer};
+use super::super::{Body, Dedup, EventField, Policy, Reference, Root, Rule, refer};
 use super::extension::{self, Common, DocumentKind};
 use super::reference::Scope;
 use super::{absence, correlation, lookup};
 use crate::Problem;
 use crate::report::{Report, nearest};
-use crate::sigma::{self, DetectionSet, Placeholders};
+use crate::sigma::{self, Placeholders};
 use crate::yaml::Node;
 
 const TOP_KEYS: &[&str] = &[
@@ -79,6 +79,10 @@ pub(crate) fn policy(
         }
         Some(status)
     });
+    if let Some(taxonomy) = node.get("taxonomy").filter(|n| n.scalar().as_deref() != Some("sigma")) {
+        let lint = "only the taxonomy `sigma` is known; the names of fields are taken as they are written".to_owned();
+        report.at(taxonomy, Problem::Lint(lint));
+    }
     let level: Option<Severity> = node.get("level").and_then(|n| extension::level(report, n));
     let docket = node.get("docket");
     if let Some(docket) = docket {
@@ -249,39 +253,4 @@ fn rule(
         }),
         scope,
     ))
-}
-
-/// A Sigma filter: a condition more for the rules that it names.
-pub(crate) fn filter(
-    draft: &mut Draft,
-    node: &Node,
-    directory: &Directory,
-    placeholders: &Placeholders,
-) -> Option<(Arc<DetectionSet>, Vec<PolicyIndex>)> {
-    let report = &mut draft.report;
-    if let Some(docket) = node.get("docket") {
-        extension::check_keys(report, docket, DocumentKind::Filter);
-    }
-    let filter = node.get("filter")?;
-    let set = sigma::detection_set(report, filter, "filter", placeholders)?;
-    let Some(rules) = filter.get("rules") else {
-        let why = "it names the rules that the filter is for".to_owned();
-        report.at(
-            filter,
-            Problem::Missing {
-                key: "filter.rules".to_owned(),
-                why,
-            },
-        );
-        return None;
-    };
-    let mut targets = Vec::new();
-    for n in rules.one_or_many() {
-        let word = report.text(n, "filter.rules")?;
-        match directory.find(&word) {
-            Some(index) if directory.is_rule(index) => targets.push(index),
-            _ => report.at(n, directory.dangling(&word)),
-        }
-    }
-    Some((Arc::new(set), targets))
 }

@@ -5,8 +5,7 @@ use std::sync::Arc;
 use detect::RuleSet;
 use detect::engine::Detector;
 use detect::policy::{Loaded, SourceFile};
-use detect::reference::Tables;
-use detect::sigma::Placeholders;
+use detect::reference::{Tables, placeholders};
 use include_dir::{Dir, include_dir};
 use model::{LedgerIndex, StateKey, StateValue};
 use sha2::{Digest as _, Sha256};
@@ -29,9 +28,10 @@ pub fn files(sources: &[PolicySource]) -> anyhow::Result<Vec<SourceFile>> {
     Ok(files)
 }
 
-/// Loads them. A broken policy is reported and the others run.
-pub fn load(sources: &[PolicySource]) -> anyhow::Result<Loaded> {
-    let loaded = detect::policy::load(&files(sources)?, &Placeholders::default());
+/// Loads them, placeholders filled from the tables. A broken policy is reported and the others run.
+pub fn load(sources: &[PolicySource], tables: &Tables) -> anyhow::Result<Loaded> {
+    let files = files(sources)?;
+    let loaded = detect::policy::load(&files, &placeholders(tables, &files));
     for error in &loaded.errors {
         tracing::error!(%error, "Policy not loaded.");
     }

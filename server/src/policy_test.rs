@@ -9,8 +9,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use bytes::Bytes;
 use detect::policy::SourceFile;
-use detect::reference::Tables;
-use detect::sigma::Placeholders;
+use detect::reference::{Tables, placeholders};
 use model::{Coordinate, Finding, FindingStatus, Millis, RawRecord, Severity, TOPIC_DOCKET};
 use serde::Deserialize;
 use serde_json::Value;
@@ -117,7 +116,13 @@ pub fn run(path: &Path, policies: &[SourceFile]) -> anyhow::Result<Vec<Outcome>>
         path.display()
     );
     let own = std::fs::canonicalize(&own)?;
-    let loaded = detect::policy::load(policies, &Placeholders::default());
+    let mut shared = Tables::default();
+    for (name, rows) in &file.reference {
+        shared
+            .load(name, &serde_json::to_vec(rows)?)
+            .with_context(|| path.display().to_string())?;
+    }
+    let loaded = detect::policy::load(policies, &placeholders(&shared, policies));
     let mine: Vec<String> = loaded
         .policies
         .all()
@@ -240,6 +245,8 @@ impl Expected {
 
 #[cfg(test)]
 mod tests {
+    use detect::sigma::Placeholders;
+
     use super::*;
     use crate::config::PolicySource;
 

@@ -250,8 +250,8 @@ struct Told {
 
 impl Stored {
     fn open(config: &Config, opened: &Opened, hooks: &[Webhook]) -> anyhow::Result<Stored> {
-        let loaded = policies::load(&config.policies)?;
         let tables = reference::load(config.reference.as_deref())?;
+        let loaded = policies::load(&config.policies, &tables)?;
         let (policies, reference) = (policies::version(&loaded), reference::versions(&tables));
         let alerts = config.data_dir.join(alert::FILE_NAME);
         let store = Store::open(alerts)?.with_channels(hooks.iter().map(|h| h.name().to_owned()));

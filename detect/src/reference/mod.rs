@@ -7,6 +7,7 @@ mod csv;
 mod identity;
 mod index;
 mod lookup;
+mod placeholders;
 mod table;
 
 pub use calendar::{CalendarError, WorkCalendar};
@@ -18,4 +19,5 @@ pub use index::Index;
 pub(crate) use index::{combinations, key};
 pub(crate) use lookup::reference_rows;
 pub use lookup::{EventRow, EventTables, Found, Gap, Lookups, NoEventTables, Verdict};
+pub use placeholders::placeholders;
 pub use table::{Fault, Table, TableError, Tables};

@@ -47,11 +47,11 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     if sources.is_empty() {
         sources.push(PolicySource::BuiltIn);
     }
-    let loaded = policies::load(&sources)?;
+    let tables = reference::load(args.reference.as_deref())?;
+    let loaded = policies::load(&sources, &tables)?;
     for error in &loaded.errors {
         eprintln!("{error}");
     }
-    let tables = reference::load(args.reference.as_deref())?;
     let mut line = Offline::new(&loaded, tables, settings(&args.input)?, !args.input.is_json())?;
     args.input.records(&mut |record| {
         line.push(record);

@@ -99,7 +99,7 @@ pub fn config(command: ConfigCommand) -> anyhow::Result<ExitCode> {
     let config = Config::read(&path)?;
     config.ingest_settings()?;
     let tables = crate::reference::load(config.reference.as_deref())?;
-    let loaded = crate::policies::load(&config.policies)?;
+    let loaded = crate::policies::load(&config.policies, &tables)?;
     println!("{}: fine", path.display());
     println!(
         "data folder {}; {} policies; {} reference tables",

@@ -184,7 +184,7 @@ fn what_is_wrong_is_said_with_its_place_and_the_rest_loads() {
         ("{lookup: [{table: t, where: {a|like: b}}]}", "unknown modifier `like`"),
         (
             "{lookup: [{table: t, where: {a|has|distinct: {b: c}}}]}",
-            "`|distinct` is not there yet",
+            "it has to be a list of maps, or a column and the list",
         ),
         (
             "{lookup: [{table: t, where: {a|lt: soon}}]}",

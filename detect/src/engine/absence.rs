@@ -195,6 +195,7 @@ pub(super) fn rows_only<'a>(aliases: &'a Aliases, tables: &'a Tables) -> Scope<'
         row: None,
         count: None,
         zone: tables.zone(),
+        calendar: tables.calendar(),
     }
 }
 

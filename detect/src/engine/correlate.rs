@@ -227,6 +227,7 @@ impl Detector {
             row: None,
             count: None,
             zone: self.tables.zone(),
+            calendar: self.tables.calendar(),
         };
         let (id, key) = self.bucket_of(index, policy, &scope, completion(c, &order).0, &fact.uid);
         let expires = self.entry_expires(policy, c, fact);

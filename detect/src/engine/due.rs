@@ -53,6 +53,7 @@ impl Detector {
                 }
             }
             Due::ForgetEntries(index, group) => self.forget_entries(&policies, index, &group),
+            Due::ForgetDays(rule, key) => self.forget_days(rule, &key),
             Due::ForgetSubject(rule, uid) => {
                 if let Some(subjects) = self.subjects.get_mut(&rule) {
                     subjects.expire(&uid);

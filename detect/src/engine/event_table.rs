@@ -10,8 +10,8 @@ use super::fact::{Fact, Order};
 use super::rows::{RowEvent, row_keys};
 use super::state::{Kind, key};
 use super::timer::Due;
-use crate::policy::{EventTable, Policy, PolicyIndex};
-use crate::reference::{EventRow, Found, resolve};
+use crate::policy::{EventTable, Policy, PolicyIndex, Take};
+use crate::reference::{EventRow, Found, holds, resolve};
 use crate::sigma::lower;
 
 impl Detector {
@@ -26,8 +26,12 @@ impl Detector {
         let Some(record) = fact.record() else { return };
         let scope = self.scope_of(fact, found);
         let mut columns = Map::new();
-        for (name, reference) in &table.columns {
-            let mut values: Vec<Json> = resolve(reference, &scope)
+        for (name, column) in &table.columns {
+            if !holds(&column.when, &scope) {
+                columns.insert(name.to_string(), Json::Null);
+                continue;
+            }
+            let mut values: Vec<Json> = resolve(&column.value, &scope)
                 .iter()
                 .map(|i| Json::String(i.text().into_owned()))
                 .collect();
@@ -81,7 +85,12 @@ impl Detector {
             .readers
             .iter()
             .map(|(_, _, columns)| columns.clone());
-        self.rows.entry(rule).or_insert_with(|| super::rows::Table::new(asked))
+        let columns = self.policies.get(rule).rule().and_then(|r| r.table.as_ref());
+        let taken = columns.into_iter().flat_map(|t| &t.columns);
+        let taken = taken.filter(|(_, c)| c.take != Take::First);
+        self.rows
+            .entry(rule)
+            .or_insert_with(|| super::rows::Table::new(asked, taken.map(|(name, c)| (name.clone(), c.take)).collect()))
     }
 
     pub(super) fn row_key(&self, rule: PolicyIndex, order: &Order) -> Vec<u8> {

@@ -51,6 +51,7 @@ impl Detector {
                     row: None,
                     count: None,
                     zone: self.tables.zone(),
+                    calendar: self.tables.calendar(),
                 };
                 let (bucket, _) = self.bucket_of(index, policy, &scope, by, "");
                 let mut parts = vec![bucket.1.to_string(), from.0.to_string(), by.0.to_string()];
@@ -244,6 +245,7 @@ impl Detector {
                     row: None,
                     count: None,
                     zone: self.tables.zone(),
+                    calendar: self.tables.calendar(),
                 };
                 let (bucket, group) = self.bucket_of(index, policy, &scope, e.by, id);
                 self.event_bucket.insert((index, id.clone()), bucket.clone());

@@ -168,6 +168,7 @@ impl Detector {
             row: None,
             count,
             zone: self.tables.zone(),
+            calendar: self.tables.calendar(),
         }
     }
 

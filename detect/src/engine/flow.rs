@@ -11,8 +11,8 @@ use super::plan::Consumer;
 use super::subject::{Judge, Retold};
 use super::timer::Due;
 use super::window::More;
-use crate::policy::{Body, Calendar, Policy, PolicyIndex, Rule};
-use crate::reference::{Found, Gap, Lookups, NoEventTables, Verdict};
+use crate::policy::{Body, Calendar, Policy, PolicyIndex, Rule, WorkingTime};
+use crate::reference::{Found, Gap, Lookups, NoEventTables, Verdict, resolve};
 
 impl Detector {
     /// A rule's Sigma condition holds for an event.
@@ -23,11 +23,12 @@ impl Detector {
         let policies = self.policies.clone();
         let policy = policies.get(rule);
         let Body::Rule(body) = &policy.body else { return };
-        if let Some(side) = body.calendar {
-            let Some(calendar) = self.tables.calendar() else {
+        if let Some(time) = &body.calendar {
+            if self.tables.calendar().is_none() {
                 return self.gap(rule, Gap::Calendar);
-            };
-            if calendar.is_working(fact.time, None) != (side == Calendar::Inside) {
+            }
+            // Whose working time it is may be known only from the joins.
+            if time.site.is_none() && !self.on_side(time, &fact, &Found::default()) {
                 return;
             }
         }
@@ -47,9 +48,38 @@ impl Detector {
             events: &NoEventTables,
         };
         match lookups.judge(&*fact, &mut |_, _| {}) {
-            Verdict::Fires(found) => self.add(rule, &fact, &Arc::new(found)),
+            Verdict::Fires(found) => {
+                if self.passes(body, &fact, &found) {
+                    self.fires(rule, &fact, &Arc::new(found));
+                }
+            }
             Verdict::DoesNotFire => {}
             Verdict::NotJudged(gap) => self.gap(rule, gap),
+        }
+    }
+
+    /// Whether it is working time, or not, as the rule wants.
+    fn on_side(&self, time: &WorkingTime, fact: &Fact, found: &Found) -> bool {
+        let Some(calendar) = self.tables.calendar() else {
+            return false;
+        };
+        let site = time.site.as_ref().map(|s| resolve(s, &self.scope_of(fact, found)));
+        let site = site.as_ref().and_then(|s| s.first()).map(|s| s.text());
+        calendar.is_working(fact.time, site.as_deref()) == (time.side == Calendar::Inside)
+    }
+
+    /// What a rule asks for that is known only once its joins hold.
+    pub(super) fn passes(&self, rule: &Rule, fact: &Fact, found: &Found) -> bool {
+        let time = rule.calendar.as_ref().filter(|time| time.site.is_some());
+        time.is_none_or(|time| self.on_side(time, fact, found))
+    }
+
+    /// A rule's condition and joins hold for an event; it fires unless it wants something new.
+    fn fires(&mut self, rule: PolicyIndex, fact: &Arc<Fact>, found: &Arc<Found>) {
+        let policies = self.policies.clone();
+        match policies.get(rule).rule().and_then(|r| r.novelty.as_ref()) {
+            Some(novelty) => self.seen(rule, novelty, fact, found),
+            None => self.add(rule, fact, found),
         }
     }
 
@@ -66,9 +96,10 @@ impl Detector {
     pub(super) fn judge(&mut self, rule: PolicyIndex, uids: BTreeSet<Arc<str>>) {
         let policies = self.policies.clone();
         let policy = policies.get(rule);
-        let Some(Rule { lookups, .. }) = policy.rule() else {
+        let Some(body) = policy.rule() else {
             return;
         };
+        let lookups = &body.lookups;
         let Some(mut subjects) = self.subjects.remove(&rule) else {
             return;
         };
@@ -80,6 +111,7 @@ impl Detector {
             tables: &self.tables,
             rows: &self.rows,
             ready: &ready,
+            passes: &|fact, found| self.passes(body, fact, found),
             waits: self.plan.node(rule).waits,
         };
         let mut gaps = Vec::new();

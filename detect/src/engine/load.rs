@@ -131,7 +131,11 @@ impl Detector {
                 self.take_up_kinds(read(&key, &value)?);
                 continue;
             }
-            let policy = state::policy_of(&key).and_then(|s| self.plan.by_state.get(&s).copied());
+            let named = match kind {
+                Kind::Habit | Kind::Day => &self.plan.by_habit,
+                _ => &self.plan.by_state,
+            };
+            let policy = state::policy_of(&key).and_then(|s| named.get(&s).copied());
             let taken = match policy {
                 Some(policy) => self.take_up(kind, policy, &key, &value, &mut linked)?,
                 None => false,
@@ -243,6 +247,8 @@ impl Detector {
                 let row: Heard = read(key, value)?;
                 self.heard.insert((index, row.id.clone()), row);
             }
+            Kind::Habit => self.take_up_habit(index, read(key, value)?),
+            Kind::Day => self.take_up_day(index, read(key, value)?),
             Kind::Time | Kind::Kinds => {}
         }
         Ok(true)
@@ -320,6 +326,7 @@ impl Detector {
                 tables: &self.tables,
                 rows: &self.rows,
                 ready: &ready,
+                passes: &|fact, found| self.passes(rule, fact, found),
                 waits: false,
             };
             subjects.relink(uids, &judge);

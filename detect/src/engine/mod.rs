@@ -18,7 +18,9 @@ mod fact;
 mod finding;
 mod flow;
 mod found;
+mod habit;
 mod load;
+mod novelty;
 mod plan;
 mod references;
 mod report;
@@ -95,6 +97,8 @@ pub struct Detector {
     /// At start: what was heard of the sources that are watched.
     heard: HashMap<(PolicyIndex, Arc<str>), silence::Heard>,
     silences: silence::Silences,
+    /// What rules have seen of whom.
+    habits: HashMap<(PolicyIndex, Arc<str>), habit::Habit>,
     /// Buckets that changed since the last flush, in the order in which they first did.
     dirty: Vec<BucketId>,
     is_dirty: BTreeSet<BucketId>,
@@ -140,6 +144,7 @@ impl Detector {
             opened: Vec::new(),
             heard: HashMap::new(),
             silences: silence::Silences::default(),
+            habits: HashMap::new(),
             dirty: Vec::new(),
             is_dirty: BTreeSet::new(),
             ready: Vec::new(),

@@ -54,6 +54,8 @@ pub(super) struct Plan {
     /// What is kept of the events of each rule.
     pub captured: BTreeMap<PolicyIndex, Arc<Captured>>,
     pub by_state: BTreeMap<StateId, PolicyIndex>,
+    /// Rules by the state of what they have seen, which outlives the rule's versions.
+    pub by_habit: BTreeMap<StateId, PolicyIndex>,
     pub captured_by_state: BTreeMap<StateId, Arc<Captured>>,
 }
 
@@ -87,7 +89,7 @@ impl Plan {
             let node = &mut nodes[i.0 as usize];
             node.state = state_id(policy, &upstream);
             let negative = match &policy.body {
-                Body::Rule(_) => node.deferred,
+                Body::Rule(rule) => node.deferred || rule.novelty.is_some(),
                 Body::Correlation(c) => !c.is_monotone(),
                 Body::Absence(_) => true,
                 // A record that comes later ends the silence; it does not undo it.
@@ -108,6 +110,7 @@ impl Plan {
         nodes.iter_mut().for_each(|n| n.consumers.sort());
         let captured = captured(policies, &nodes, &order);
         Plan {
+            by_habit: policies.iter().filter_map(|(i, p)| Some((habit_id(p)?, i))).collect(),
             by_state: policies.iter().map(|(i, _)| (nodes[i.0 as usize].state, i)).collect(),
             captured_by_state: captured.values().map(|c| (c.rule, c.clone())).collect(),
             captured,
@@ -139,15 +142,35 @@ fn state_id(policy: &Policy, upstream: &[StateId]) -> StateId {
     ))
 }
 
+/// Names what a rule has seen: by its id and by what it takes for new, so that another message does not make everybody
+/// a stranger.
+pub(super) fn habit_id(policy: &Policy) -> Option<StateId> {
+    let novelty = policy.rule()?.novelty.as_ref()?;
+    let mut hash = Sha256::new();
+    let mut part = |text: &str| {
+        hash.update((text.len() as u64).to_be_bytes());
+        hash.update(text);
+    };
+    part(&policy.reference.id);
+    novelty.key.iter().for_each(|r| part(&r.to_string()));
+    part("");
+    novelty.value.iter().for_each(|r| part(&r.to_string()));
+    let digest = hash.finalize();
+    Some(StateId(u64::from_be_bytes(
+        digest[..8].try_into().expect("SHA-256 has 32 bytes"),
+    )))
+}
+
 /// Whether a join with a reference table is judged later, because the policy says how long to wait.
 fn waits(policy: &Policy, lookup: &Lookup) -> bool {
     lookup.expect == Expect::None && lookup.event_table.is_none() && policy.wait_ms != WAIT_DEFAULT_MS
 }
 
 fn deferred(policy: &Policy) -> bool {
-    policy
-        .rule()
-        .is_some_and(|r| r.lookups.iter().any(|l| l.event_table.is_some() || waits(policy, l)))
+    policy.rule().is_some_and(|r| {
+        // What was seen is remembered as it comes.
+        r.novelty.is_none() && r.lookups.iter().any(|l| l.event_table.is_some() || waits(policy, l))
+    })
 }
 
 /// The policies whose events `policy` takes, once each.

@@ -15,7 +15,16 @@ pub(super) fn each_reference<'a>(policy: &'a Policy, each: &mut dyn FnMut(&'a Re
     match &policy.body {
         Body::Rule(rule) => {
             lookups(&rule.lookups, each);
-            rule.table.iter().flat_map(|t| &t.columns).for_each(|(_, r)| each(r));
+            for (_, column) in rule.table.iter().flat_map(|t| &t.columns) {
+                each(&column.value);
+                condition(&column.when, each);
+            }
+            rule.calendar
+                .iter()
+                .filter_map(|c| c.site.as_ref())
+                .for_each(&mut *each);
+            let new = rule.novelty.iter();
+            new.flat_map(|n| n.key.iter().chain(&n.value)).for_each(&mut *each);
         }
         Body::Correlation(_) => {}
         Body::Absence(absence) => {

@@ -53,6 +53,7 @@ impl Detector {
             row: None,
             count: None,
             zone: self.tables.zone(),
+            calendar: self.tables.calendar(),
         }
     }
 

@@ -10,9 +10,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
 
 use super::fact::Order;
-use crate::policy::PolicyIndex;
+use crate::policy::{PolicyIndex, Take};
 use crate::reference::{EventRow, combinations, each_value, key, scalar};
 use crate::sigma::lower;
+
+/// Values that a column which takes all of them has.
+const VALUES_MAX: usize = 100;
 
 /// One event's columns.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -39,6 +42,8 @@ pub(super) struct Table {
     by_id: HashMap<Arc<str>, BTreeSet<Order>>,
     rows: BTreeMap<Arc<str>, EventRow>,
     indexes: Vec<(Vec<Arc<str>>, RowsByKey)>,
+    /// Columns that do not have the earliest event's value.
+    taken: Vec<(Arc<str>, Take)>,
 }
 
 /// Ids of rows by the values of the indexed columns.
@@ -46,10 +51,11 @@ type RowsByKey = HashMap<String, BTreeSet<Arc<str>>>;
 
 impl Table {
     /// A table that is asked by these sets of columns.
-    pub fn new(asked: impl Iterator<Item = Vec<Arc<str>>>) -> Table {
+    pub fn new(asked: impl Iterator<Item = Vec<Arc<str>>>, taken: Vec<(Arc<str>, Take)>) -> Table {
         let asked: BTreeSet<Vec<Arc<str>>> = asked.collect();
         Table {
             indexes: asked.into_iter().map(|columns| (columns, HashMap::new())).collect(),
+            taken,
             ..Table::default()
         }
     }
@@ -109,12 +115,43 @@ impl Table {
         let mut events = self.by_id.get(id)?.iter().filter_map(|order| self.events.get(order));
         let first = events.next()?;
         let mut columns = first.columns.clone();
+        let mut lacking: Vec<String> = columns
+            .iter()
+            .filter(|(name, value)| value.is_null() && self.taken.iter().all(|(t, _)| **t != ***name))
+            .map(|(name, _)| name.clone())
+            .collect();
         for event in events {
-            for (name, value) in &event.columns {
-                if columns.get(name).is_none_or(Json::is_null) {
-                    columns.insert(name.clone(), value.clone());
-                }
+            if lacking.is_empty() {
+                break;
             }
+            lacking.retain(|name| match event.columns.get(name).filter(|v| !v.is_null()) {
+                Some(value) => {
+                    columns.insert(name.clone(), value.clone());
+                    false
+                }
+                None => true,
+            });
+        }
+        for (name, take) in &self.taken {
+            let events = self.by_id.get(id)?.iter().filter_map(|order| self.events.get(order));
+            let mut values = events.filter_map(|e| e.columns.get(&**name)).filter(|v| !v.is_null());
+            let value = match take {
+                Take::First => values.next().cloned(),
+                Take::Last => values.next_back().cloned(),
+                Take::All => {
+                    let mut all: Vec<Json> = Vec::new();
+                    for value in values {
+                        let each: &[Json] = value.as_array().map_or(std::slice::from_ref(value), |v| v);
+                        for value in each {
+                            if all.len() < VALUES_MAX && !all.contains(value) {
+                                all.push(value.clone());
+                            }
+                        }
+                    }
+                    (!all.is_empty()).then_some(Json::Array(all))
+                }
+            };
+            columns.insert(name.to_string(), value.unwrap_or(Json::Null));
         }
         columns.insert("time".into(), first.time.0.into());
         columns.insert("record".into(), first.record.to_string().into());

@@ -3,8 +3,10 @@
 //! ```text
 //! key    0  1  kind: B member of a bucket, S subject, W window entry, R row of an event table, F finding that
 //!              was reported, O opened expectation, X expected event, A settled expectation, E engine time,
-//!              N watch over a source's silence, K kinds of events of a source
-//!        1  8  the policy: SHA-256 of its id and version, and of those it depends on
+//!              N watch over a source's silence, K kinds of events of a source, H since when a key is known,
+//!              D a day on which a value was seen
+//!        1  8  the policy: SHA-256 of its id and version, and of those it depends on; of H and D, of its id and of
+//!              what it takes for new
 //!        9 16  SHA-256 of what names the item within the policy
 //! value  0  1  format version; this file writes 1
 //!        1     JSON
@@ -37,10 +39,12 @@ pub(super) enum Kind {
     Time = b'E',
     Silence = b'N',
     Kinds = b'K',
+    Habit = b'H',
+    Day = b'D',
 }
 
 impl Kind {
-    const ALL: [Kind; 11] = [
+    const ALL: [Kind; 13] = [
         Kind::Member,
         Kind::Subject,
         Kind::Window,
@@ -52,6 +56,8 @@ impl Kind {
         Kind::Time,
         Kind::Silence,
         Kind::Kinds,
+        Kind::Habit,
+        Kind::Day,
     ];
 
     /// `None` for keys that are not the engine's.

@@ -74,6 +74,8 @@ pub(super) struct Judge<'a> {
     pub rows: &'a EventTableRows,
     /// The wait of an event is over.
     pub ready: &'a dyn Fn(&Fact) -> bool,
+    /// What the rule asks for beside its joins holds.
+    pub passes: &'a dyn Fn(&Fact, &Found) -> bool,
     /// Nothing fires before its wait is over.
     pub waits: bool,
 }
@@ -198,7 +200,7 @@ impl Subjects {
         });
         let wanted = asking.wanted.into_inner();
         let found = match verdict {
-            Verdict::Fires(found) => Some(Arc::new(found)),
+            Verdict::Fires(found) => (judge.passes)(&subject.fact, &found).then(|| Arc::new(found)),
             Verdict::DoesNotFire => None,
             Verdict::NotJudged(gap) => {
                 gaps(gap);

@@ -26,6 +26,8 @@ pub(super) enum Due {
     ForgetEntries(PolicyIndex, Arc<str>),
     /// A subject is forgotten.
     ForgetSubject(PolicyIndex, Arc<str>),
+    /// Days on which a key was seen are forgotten.
+    ForgetDays(PolicyIndex, Arc<str>),
     /// A row's event is forgotten.
     ForgetRow(PolicyIndex, Order),
     /// An expectation that an event opened is forgotten.

@@ -31,8 +31,8 @@ impl Condition {
             }
             Condition::Test(test) => {
                 each(test);
-                if let Op::Has(cs) = &test.op {
-                    cs.iter().for_each(|c| c.for_each_test(each));
+                if let Op::Has(has) = &test.op {
+                    has.wanted.iter().for_each(|w| w.condition.for_each_test(each));
                 }
             }
         }
@@ -85,5 +85,34 @@ pub enum Op {
     /// The subject is an address, and one of the values a CIDR (or address) around it.
     Cidr(Vec<Value>),
     /// The subject is a list of objects; each condition holds for some element, whose columns it reads.
-    Has(Vec<Condition>),
+    Has(Has),
+}
+
+/// Which elements a list has to have.
+#[derive(Clone, Debug)]
+pub struct Has {
+    /// What has to be there.
+    pub wanted: Vec<Wanted>,
+    /// Whether one element may be several of them.
+    pub apart: Apart,
+}
+
+/// One element of a list.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    /// By this name the maps behind it read its columns.
+    pub alias: Option<Arc<str>>,
+    /// What it has to satisfy.
+    pub condition: Condition,
+}
+
+/// How the elements of a `has` have to differ.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Apart {
+    /// One may be several of them.
+    No,
+    /// Each is another one.
+    Elements,
+    /// They have no value of this column in common: `approver`.
+    Column(Arc<str>),
 }

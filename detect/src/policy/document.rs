@@ -143,9 +143,20 @@ pub struct Rule {
     /// Joins, in order; the rule fires when the Sigma condition and all of them hold.
     pub lookups: Vec<Lookup>,
     /// Fires only inside or outside of working time.
-    pub calendar: Option<Calendar>,
+    pub calendar: Option<WorkingTime>,
+    /// Fires only for what is new or rare.
+    pub novelty: Option<super::Novelty>,
     /// Its events are rows of a table called as the policy is.
     pub table: Option<EventTable>,
+}
+
+/// When a rule fires, by the table `work_calendar`.
+#[derive(Clone, Debug)]
+pub struct WorkingTime {
+    /// Within working time, or outside.
+    pub side: Calendar,
+    /// Whose working time; `None`: everybody's.
+    pub site: Option<Reference>,
 }
 
 /// A side of the working time of `work_calendar`.
@@ -175,13 +186,36 @@ pub struct SeverityRaise {
     pub when: Condition,
 }
 
+/// A column of a table kept from events.
+#[derive(Clone, Debug)]
+pub struct Column {
+    /// What it holds.
+    pub value: Reference,
+    /// Of the events of a row: whose value.
+    pub take: Take,
+    /// Which events have a say.
+    pub when: Condition,
+}
+
+/// Whose value a column has, of the events of a row that have one, in order of event time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Take {
+    /// The earliest's.
+    #[default]
+    First,
+    /// The latest's.
+    Last,
+    /// Everybody's: a list, each value once.
+    All,
+}
+
 /// A table kept from events.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct EventTable {
     /// Columns by which rows are one; empty: each event is a row.
     pub key: Vec<Arc<str>>,
     /// Columns, in the order written, and where each is read. Beside them every row has `time` and `record`.
-    pub columns: Vec<(Arc<str>, Reference)>,
+    pub columns: Vec<(Arc<str>, Column)>,
     /// How long a row is kept after its time, milliseconds.
     pub keep_ms: i64,
 }

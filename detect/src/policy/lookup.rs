@@ -25,8 +25,22 @@ pub struct Lookup {
     pub at: Option<Reference>,
     /// One row explains one event (`claim: one`: empty), or one set of events that are the same in these values.
     pub claim: Option<Vec<Reference>>,
+    /// Which of several rows is found.
+    pub pick: Pick,
     /// Where it is written.
     pub place: Place,
+}
+
+/// Which of several rows a lookup finds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Pick {
+    /// The first: of an event table the oldest, of a reference table the one that stands first.
+    #[default]
+    First,
+    /// The last: of an event table the newest (as of the event: the one before it).
+    Last,
+    /// Of an event table: the one nearest in time to the event, the older of two.
+    Nearest,
 }
 
 /// What a lookup's rows decide.

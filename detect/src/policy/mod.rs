@@ -13,17 +13,22 @@ mod link;
 mod load;
 mod lookup;
 mod message;
+mod novelty;
 mod read;
 mod refer;
 mod silence;
 mod value;
 
 pub use absence::{Absence, Opens};
-pub use condition::{Condition, Op, Subject, Test};
+pub use condition::{Apart, Condition, Has, Op, Subject, Test, Wanted};
 pub use correlation::{Compare, Correlation, CorrelationCondition, CorrelationKind, Expression, Feeder, Reach};
-pub use document::{Body, Calendar, Dedup, EventTable, Policies, Policy, PolicyIndex, Rule, SeverityRaise};
+pub use document::{
+    Body, Calendar, Column, Dedup, EventTable, Policies, Policy, PolicyIndex, Rule, SeverityRaise, Take, WorkingTime,
+};
 pub use load::{Loaded, SourceFile, load, load_text};
-pub use lookup::{Expect, Lookup};
+pub use lookup::{Expect, Lookup, Pick};
 pub use message::{Message, MessagePart};
+pub use novelty::Novelty;
+pub use read::schema::SCHEMA;
 pub use silence::Silence;
 pub use value::{EventField, Literal, Reference, Root, Value};

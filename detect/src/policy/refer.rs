@@ -60,7 +60,18 @@ fn for_each_reference(policy: &Policy, each: &mut dyn FnMut(&Reference)) {
     policy.severity.iter().for_each(|s| of_condition(&s.when, each));
     lookups(policy).iter().for_each(|l| of_lookup(l, each));
     match &policy.body {
-        Body::Rule(rule) => rule.table.iter().flat_map(|t| &t.columns).for_each(|(_, r)| each(r)),
+        Body::Rule(rule) => {
+            for (_, column) in rule.table.iter().flat_map(|t| &t.columns) {
+                each(&column.value);
+                of_condition(&column.when, each);
+            }
+            rule.calendar
+                .iter()
+                .filter_map(|c| c.site.as_ref())
+                .for_each(&mut *each);
+            let new = rule.novelty.iter();
+            new.flat_map(|n| n.key.iter().chain(&n.value)).for_each(&mut *each);
+        }
         Body::Absence(absence) => {
             absence.from.iter().chain([&absence.by]).for_each(&mut *each);
             absence.matching.iter().for_each(|(_, v)| of_value(v, each));

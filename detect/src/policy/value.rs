@@ -42,6 +42,8 @@ pub struct Reference {
     pub root: Root,
     /// Milliseconds to add to it; where it is not 0, the value is a time.
     pub offset_ms: i64,
+    /// Working days to add to it; likewise.
+    pub working_days: i32,
 }
 
 /// Where a reference points.
@@ -141,6 +143,11 @@ impl fmt::Display for Reference {
             Root::Alias { alias, column } => write!(f, "{alias}.{column}")?,
             Root::Row { column } => write!(f, "row.{column}")?,
             Root::Count => f.write_str("count")?,
+        }
+        match self.working_days {
+            0 => {}
+            days if days < 0 => write!(f, " - {}wd", days.unsigned_abs())?,
+            days => write!(f, " + {days}wd")?,
         }
         match self.offset_ms {
             0 => Ok(()),

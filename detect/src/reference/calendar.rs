@@ -151,6 +151,37 @@ impl WorkCalendar {
         let spills = |(from, to): (Time, Time)| to < from && time < to;
         site.hours_of(day).is_some_and(within) || day.yesterday().is_ok_and(|d| site.hours_of(d).is_some_and(spills))
     }
+
+    /// The same time of the day on the `days`th working day after (or, negative, before) that of `at`, in the
+    /// operator's zone. `None` beyond what the calendar reaches.
+    #[must_use]
+    pub fn plus_working_days(&self, at: Millis, days: i32) -> Option<Millis> {
+        let site = self.sites.get("").or_else(|| self.sites.values().next())?;
+        plus_working_days(at, days, &site.zone, &|day| site.hours_of(day).is_some())
+    }
+}
+
+/// As [`WorkCalendar::plus_working_days`], where no calendar was loaded: Monday to Friday.
+pub(super) fn plus_weekdays(at: Millis, days: i32, zone: &TimeZone) -> Option<Millis> {
+    plus_working_days(at, days, zone, &is_weekday)
+}
+
+fn is_weekday(day: Date) -> bool {
+    !matches!(day.weekday(), Weekday::Saturday | Weekday::Sunday)
+}
+
+fn plus_working_days(at: Millis, days: i32, zone: &TimeZone, works: &dyn Fn(Date) -> bool) -> Option<Millis> {
+    let local = jiff::Timestamp::from_millisecond(at.0).ok()?.to_zoned(zone.clone());
+    let (mut day, mut left) = (local.date(), days.unsigned_abs());
+    // A calendar that lists its days may end before so many are found.
+    let mut bound = days.unsigned_abs().saturating_mul(4) + 400;
+    while left > 0 {
+        day = if days < 0 { day.yesterday() } else { day.tomorrow() }.ok()?;
+        left -= u32::from(works(day));
+        bound = bound.checked_sub(1)?;
+    }
+    let moved = day.to_datetime(local.time()).to_zoned(zone.clone()).ok()?;
+    Some(Millis(moved.timestamp().as_millisecond()))
 }
 
 impl Site {
@@ -170,7 +201,7 @@ impl Site {
         }
         let works = match &self.days {
             Some(days) => days.contains(&day),
-            None => !matches!(day.weekday(), Weekday::Saturday | Weekday::Sunday),
+            None => is_weekday(day),
         };
         works.then_some(self.hours)
     }

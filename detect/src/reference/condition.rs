@@ -12,7 +12,10 @@ use model::Millis;
 use serde_json::Value as Json;
 use smallvec::SmallVec;
 
+use super::WorkCalendar;
+use super::calendar::plus_weekdays;
 use super::cell::{each_value, moment, scalar};
+use super::has::has;
 use crate::policy::{Condition, EventField, Literal, Op, Reference, Root, Subject, Test, Value};
 use crate::sigma::{Number, Pattern, lower};
 
@@ -44,6 +47,8 @@ pub struct Scope<'a> {
     pub count: Option<Number>,
     /// The zone of moments written without an offset.
     pub zone: &'a TimeZone,
+    /// Working days; Monday to Friday where there is none.
+    pub calendar: Option<&'a WorkCalendar>,
 }
 
 /// A value that a reference stands for.
@@ -95,10 +100,15 @@ pub fn resolve<'a>(reference: &Reference, scope: &Scope<'a>) -> Items<'a> {
             each_json(reference, scope, &mut |v| items.push(Item::Text(scalar(v))));
         }
     }
-    if reference.offset_ms != 0 {
-        let moved = items
-            .iter()
-            .filter_map(|i| Some(Item::Time(i.moment(scope.zone)?.plus_ms(reference.offset_ms))));
+    if reference.offset_ms != 0 || reference.working_days != 0 {
+        let moved = items.iter().filter_map(|i| {
+            let at = i.moment(scope.zone)?.plus_ms(reference.offset_ms);
+            Some(Item::Time(match (reference.working_days, scope.calendar) {
+                (0, _) => at,
+                (days, Some(calendar)) => calendar.plus_working_days(at, days)?,
+                (days, None) => plus_weekdays(at, days, scope.zone)?,
+            }))
+        });
         items = moved.collect();
     }
     items
@@ -153,7 +163,7 @@ pub fn holds(condition: &Condition, scope: &Scope<'_>) -> bool {
 }
 
 /// As [`holds`], with the columns of `columns`: the row at hand, or inside `has` the element.
-fn holds_for(condition: &Condition, columns: Option<&Json>, scope: &Scope<'_>) -> bool {
+pub(super) fn holds_for(condition: &Condition, columns: Option<&Json>, scope: &Scope<'_>) -> bool {
     match condition {
         Condition::All(all) => all.iter().all(|c| holds_for(c, columns, scope)),
         Condition::Any(any) => any.iter().any(|c| holds_for(c, columns, scope)),
@@ -172,9 +182,7 @@ fn test_holds(test: &Test, columns: Option<&Json>, scope: &Scope<'_>) -> bool {
             Subject::Reference(reference) => each_json(reference, scope, &mut |v| elements.push(v)),
         }
         elements.retain(|e| e.is_object());
-        return wanted
-            .iter()
-            .all(|w| elements.iter().any(|e| holds_for(w, Some(e), scope)));
+        return has(wanted, &elements, scope);
     }
     let items: Items<'_> = match &test.subject {
         Subject::Column(column) => {
@@ -362,12 +370,14 @@ pub(crate) mod tests {
         Value::Reference(Reference {
             root: Root::Event(EventField::new(Namespace::Ocsf, path)),
             offset_ms: 0,
+            working_days: 0,
         })
     }
     fn at(offset_ms: i64) -> Value {
         Value::Reference(Reference {
             root: Root::EventTime,
             offset_ms,
+            working_days: 0,
         })
     }
     fn alias(alias: &str, column: &str) -> Value {
@@ -377,6 +387,7 @@ pub(crate) mod tests {
                 column: column.into(),
             },
             offset_ms: 0,
+            working_days: 0,
         })
     }
     pub(crate) fn test(column: &str, op: Op) -> Condition {
@@ -415,13 +426,19 @@ pub(crate) mod tests {
                 row: Some(&row),
                 count: None,
                 zone: &zone,
+                calendar: None,
             },
         )
     }
 
     #[test]
     fn every_modifier() {
-        let has = |conditions| test("approvals", Op::Has(conditions));
+        let has = |conditions: Vec<Condition>| {
+            let wanted = conditions.into_iter();
+            let wanted = wanted.map(|condition| crate::policy::Wanted { alias: None, condition });
+            let (wanted, apart) = (wanted.collect(), crate::policy::Apart::No);
+            test("approvals", Op::Has(crate::policy::Has { wanted, apart }))
+        };
         let all = Condition::All;
         let approved = |capacity| {
             all(vec![
@@ -507,6 +524,7 @@ pub(crate) mod tests {
         let subject = Subject::Reference(Reference {
             root: Root::Event(EventField::new(Namespace::Ocsf, "n")),
             offset_ms: 0,
+            working_days: 0,
         });
         assert!(check(&Condition::Test(Test {
             subject,
@@ -515,6 +533,7 @@ pub(crate) mod tests {
         let subject = Subject::Reference(Reference {
             root: Root::EventTime,
             offset_ms: 60_000,
+            working_days: 0,
         });
         assert!(check(&Condition::Test(Test {
             subject,

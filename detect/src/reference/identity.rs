@@ -12,8 +12,10 @@ use crate::sigma::lower;
 #[must_use]
 pub fn person_of(tables: &Tables, system: &str, account: &str, at: Millis) -> Option<(String, ReferenceRow)> {
     let register = tables.get("account_registry")?;
-    let index = register.index(&["system".into(), "account".into()]);
-    let (equal, matching) = index.rows(&[vec![lower(system)], vec![lower(account)]]);
+    let columns = ["system".into(), "account".into()];
+    let mut values = [vec![lower(system)], vec![lower(account)]];
+    tables.hosts().widen("account_registry", &columns, &mut values);
+    let (equal, matching) = register.index(&columns).rows(&values);
     let valid = |rows: Vec<usize>| rows.into_iter().find(|row| register.valid(*row, at));
     let row = valid(equal).or_else(|| valid(matching))?;
     let owner = value_at(&register.rows()[row], "owner_employee_id")
@@ -49,6 +51,8 @@ mod tests {
         tables
             .load("hr_roster", br#"[{"employee_id": "E1"}, {"employee_id": "E2"}]"#)
             .unwrap();
+        let assets = br#"[{"asset_id": "A1", "names": ["web-1"], "addresses": ["10.0.0.7"]}]"#;
+        tables.load("asset_register", assets).unwrap();
         for (system, account, want) in [
             ("host:web-1", "Deploy", Some("E2")),
             ("host:web-2", "deploy", Some("E1")),
@@ -56,6 +60,8 @@ mod tests {
             ("crm", "shared", None),
             ("crm", "ghost", None),
             ("crm", "nobody", None),
+            ("host:web-1.shop.example", "deploy", Some("E2")),
+            ("host:10.0.0.7", "deploy", Some("E2")),
         ] {
             assert_eq!(who(&tables, system, account).as_deref(), want, "{system} {account}");
         }

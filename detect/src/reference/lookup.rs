@@ -7,7 +7,7 @@ use serde_json::Value as Json;
 
 use super::condition::{Aliases, EventValues, Scope, holds, key_texts, resolve, resolve_moment};
 use super::{Table, Tables};
-use crate::policy::{Expect, Lookup, PolicyIndex, Reference};
+use crate::policy::{Expect, Lookup, Pick, PolicyIndex, Reference};
 use crate::sigma::Number;
 
 /// A row of a table kept from events.
@@ -128,6 +128,7 @@ impl Lookups<'_> {
             row: None,
             count: None::<Number>,
             zone: self.tables.zone(),
+            calendar: self.tables.calendar(),
         };
         let at = match &lookup.at {
             None => Ok(event.time()),
@@ -201,7 +202,11 @@ impl Lookups<'_> {
             let claimant = (!same.is_empty()).then(|| claim_key(&same));
             return Ok(self.events.claim(step, &claim_key(&values), claimant, rows));
         }
-        Ok(rows.into_iter().next())
+        Ok(match lookup.pick {
+            Pick::First => rows.into_iter().next(),
+            Pick::Last => rows.pop(),
+            Pick::Nearest => rows.into_iter().min_by_key(|r| (r.time - at).saturating_abs()),
+        })
     }
 
     fn reference_row(
@@ -211,7 +216,11 @@ impl Lookups<'_> {
         scope: &Scope<'_>,
     ) -> Result<Option<(Arc<Table>, usize)>, Gap> {
         let (table, rows) = reference_rows(self.tables, lookup, Some(at), scope)?;
-        Ok(rows.first().map(|row| (table, *row)))
+        let row = match lookup.pick {
+            Pick::First | Pick::Nearest => rows.first(),
+            Pick::Last => rows.last(),
+        };
+        Ok(row.map(|row| (table, *row)))
     }
 }
 
@@ -271,7 +280,9 @@ pub(crate) fn reference_rows(
         (0..table.rows().len()).filter(valid).collect()
     } else {
         let columns: Vec<Arc<str>> = lookup.key.iter().map(|(c, _)| c.clone()).collect();
-        let (mut equal, mut matching) = table.index(&columns).rows(&key_values(lookup, scope)?);
+        let mut values = key_values(lookup, scope)?;
+        tables.hosts().widen(&lookup.table, &columns, &mut values);
+        let (mut equal, mut matching) = table.index(&columns).rows(&values);
         equal.retain(valid);
         matching.retain(valid);
         if equal.is_empty() { matching } else { equal }
@@ -319,6 +330,7 @@ mod tests {
             expect,
             at: None,
             claim: None,
+            pick: crate::policy::Pick::First,
             place: crate::Place::default(),
         }
     }
@@ -456,6 +468,7 @@ mod tests {
                     column: "owner".into(),
                 },
                 offset_ms: 0,
+                working_days: 0,
             }),
         )];
         let lookups = [

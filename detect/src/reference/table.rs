@@ -9,7 +9,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::cell::{moment, scalar, value_at};
-use super::{CalendarError, Index, WorkCalendar, csv};
+use super::{CalendarError, Hosts, Index, WorkCalendar, csv};
 
 /// Rows that one table may have.
 const ROWS_MAX: usize = 5_000_000;
@@ -220,6 +220,7 @@ pub struct Tables {
     // Kept to read the other tables again when the calendar, which names the operator's time zone, comes later.
     sources: BTreeMap<Arc<str>, Arc<[u8]>>,
     calendar: Option<Arc<WorkCalendar>>,
+    hosts: Arc<Hosts>,
     zone: TimeZone,
 }
 
@@ -229,6 +230,7 @@ impl Default for Tables {
             tables: BTreeMap::new(),
             sources: BTreeMap::new(),
             calendar: None,
+            hosts: Arc::default(),
             zone: TimeZone::UTC,
         }
     }
@@ -249,6 +251,9 @@ impl Tables {
             })?;
             self.rezone(calendar.zone())?;
             self.calendar = Some(Arc::new(calendar));
+        }
+        if name == "asset_register" {
+            self.hosts = Arc::new(Hosts::new(&table));
         }
         self.tables.insert(name.into(), Arc::new(table));
         self.sources.insert(name.into(), bytes.into());
@@ -281,6 +286,12 @@ impl Tables {
     #[must_use]
     pub fn calendar(&self) -> Option<&WorkCalendar> {
         self.calendar.as_deref()
+    }
+
+    /// The hosts of `asset_register`, as they may be called.
+    #[must_use]
+    pub fn hosts(&self) -> &Hosts {
+        &self.hosts
     }
 
     /// The time zone of moments written without an offset: the calendar's, else UTC.

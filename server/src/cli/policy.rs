@@ -31,6 +31,8 @@ pub enum Command {
         #[arg(long, value_name = "DIR")]
         with: Vec<PathBuf>,
     },
+    /// Print the JSON Schema of the `docket:` key
+    Schema,
 }
 
 /// Runs it.
@@ -38,6 +40,10 @@ pub fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Check { paths } => check(&paths),
         Command::Test { paths, with } => test(&paths, &with),
+        Command::Schema => {
+            print!("{}", detect::policy::SCHEMA);
+            Ok(ExitCode::SUCCESS)
+        }
     }
 }
 

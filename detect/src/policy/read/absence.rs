@@ -12,6 +12,9 @@ use crate::Problem;
 use crate::report::Report;
 use crate::yaml::Node;
 
+pub(crate) const ABSENCE_KEYS: &[&str] = &["each", "after", "from", "by", "expect", "match"];
+pub(crate) const SILENCE_KEYS: &[&str] = &["each", "source", "every"];
+
 /// Reads `docket.absence`.
 pub(crate) fn absence(
     report: &mut Report,
@@ -22,7 +25,7 @@ pub(crate) fn absence(
     if node.get("source").is_some() || node.get("every").is_some() {
         return silence(report, node, directory);
     }
-    if !report.keys(node, "absence", &["each", "after", "from", "by", "expect", "match"]) {
+    if !report.keys(node, "absence", ABSENCE_KEYS) {
         return None;
     }
     let missing = |report: &mut Report, key: &str, why: &str| {
@@ -114,7 +117,7 @@ pub(crate) fn absence(
 
 /// Reads `docket.absence` with `source`: any record of a source, again and again.
 fn silence(report: &mut Report, node: &Node, directory: &Directory) -> Option<(Body, Scope)> {
-    if !report.keys(node, "absence", &["each", "source", "every"]) {
+    if !report.keys(node, "absence", SILENCE_KEYS) {
         return None;
     }
     let mut scope = Scope::default();

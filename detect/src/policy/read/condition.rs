@@ -1,17 +1,19 @@
 //! `where` and `when`, read from YAML.
 
+use std::sync::Arc;
+
 use ipnet::IpNet;
 use model::Millis;
 use regex::Regex;
 
-use super::super::{Condition, Literal, Op, Subject, Test, Value};
+use super::super::{Apart, Condition, Has, Literal, Op, Subject, Test, Value, Wanted};
 use super::reference::{Scope, reference_text, value};
 use crate::Problem;
 use crate::report::{Report, unknown};
 use crate::sigma::{Number, address};
 use crate::yaml::{Key, Kind, Node};
 
-const TEST_MODIFIERS: &[&str] = &[
+pub(crate) const TEST_MODIFIERS: &[&str] = &[
     "contains",
     "startswith",
     "endswith",
@@ -26,6 +28,9 @@ const TEST_MODIFIERS: &[&str] = &[
     "has",
     "distinct",
 ];
+
+/// Elements that one `has` may ask for.
+const HAS_MAX: usize = 16;
 
 /// Reads the map of a `where` or a `when`: all its items have to hold.
 pub(crate) fn condition(report: &mut Report, node: &Node, key: &str, scope: &Scope) -> Option<Condition> {
@@ -95,18 +100,21 @@ fn item(report: &mut Report, key: &Key, node: &Node, scope: &Scope) -> Option<Co
         None => Subject::Column(name.into()),
     };
     let modifier = words.next();
-    if let Some(second) = words.next() {
-        let reason = match (modifier, second) {
-            (Some("has"), "distinct") => "is not there yet".to_owned(),
-            _ => "is a second modifier; a test takes one".to_owned(),
-        };
-        report.at_key(
-            key,
-            Problem::Modifier {
+    let second = words.next();
+    if let (Some("has"), Some("distinct"), None) = (modifier, second, words.next()) {
+        let has = distinct(report, key, node, scope)?;
+        let op = Op::Has(has);
+        return Some(Condition::Test(Test { subject, op }));
+    }
+    if let Some(second) = second {
+        let problem = match modifier {
+            Some("has") => unknown("modifier behind `has`", second, &["distinct"]),
+            _ => Problem::Modifier {
                 given: second.to_owned(),
-                reason,
+                reason: "is a second modifier; a test takes one".to_owned(),
             },
-        );
+        };
+        report.at_key(key, problem);
         return None;
     }
     let op = op(report, key, modifier, node, scope)?;
@@ -117,19 +125,7 @@ fn op(report: &mut Report, key: &Key, modifier: Option<&str>, node: &Node, scope
     let name = key.text.as_str();
     Some(match modifier {
         Some("exists") => Op::Exists(report.bool(node, name)?),
-        Some("has") => {
-            let row = scope.with_row();
-            let maps: Vec<_> = node
-                .one_or_many()
-                .iter()
-                .map(|n| condition(report, n, name, &row))
-                .collect();
-            if maps.is_empty() {
-                report.shape(node, name, "a list of maps");
-                return None;
-            }
-            Op::Has(maps.into_iter().collect::<Option<Vec<_>>>()?)
-        }
+        Some("has") => Op::Has(has(report, node, name, Apart::No, scope)?),
         Some("re") => {
             let mut all = Vec::new();
             for n in node.one_or_many() {
@@ -146,7 +142,7 @@ fn op(report: &mut Report, key: &Key, modifier: Option<&str>, node: &Node, scope
             Op::Re(all)
         }
         Some("distinct") => {
-            let reason = "goes behind `has`, and is not there yet".to_owned();
+            let reason = "goes behind `has`".to_owned();
             report.at_key(
                 key,
                 Problem::Modifier {
@@ -176,6 +172,78 @@ fn op(report: &mut Report, key: &Key, modifier: Option<&str>, node: &Node, scope
             return None;
         }
     })
+}
+
+/// Reads the maps of `has`. Each may name its element (`as`) for those behind it.
+fn has(report: &mut Report, node: &Node, name: &str, apart: Apart, scope: &Scope) -> Option<Has> {
+    let maps = node.one_or_many();
+    if maps.is_empty() {
+        report.shape(node, name, "a list of maps");
+        return None;
+    }
+    if maps.len() > HAS_MAX {
+        let problem = Problem::TooMuch {
+            what: "maps in one `has`",
+            given: maps.len(),
+            limit: HAS_MAX,
+        };
+        report.at(node, problem);
+        return None;
+    }
+    let mut row = scope.with_row();
+    let mut wanted = Vec::with_capacity(maps.len());
+    for map in maps {
+        let mut alias = None;
+        let mut items = Vec::new();
+        for (key, node) in map.map().unwrap_or_default() {
+            if key.text == "as" {
+                alias = report.text(node, "as");
+                if let Some(given) = &alias
+                    && (!is_alias(given) || row.aliases.iter().any(|a| **a == **given))
+                {
+                    report.shape(node, "as", "a word of its own, without dots and blanks");
+                }
+            } else {
+                items.push(item(report, key, node, &row)?);
+            }
+        }
+        if map.map().is_none() {
+            report.shape(map, name, "a map of `column|modifier: value`");
+            return None;
+        }
+        let alias: Option<Arc<str>> = alias.map(Into::into);
+        wanted.push(Wanted {
+            alias: alias.clone(),
+            condition: Condition::All(items),
+        });
+        row.aliases.extend(alias);
+    }
+    Some(Has { wanted, apart })
+}
+
+/// Reads `has|distinct`: a list of maps, or the column by which their elements differ, with the list.
+fn distinct(report: &mut Report, key: &Key, node: &Node, scope: &Scope) -> Option<Has> {
+    match node.map() {
+        Some([(column, maps)]) if matches!(maps.kind, Kind::List(_)) => has(
+            report,
+            maps,
+            &key.text,
+            Apart::Column(column.text.as_str().into()),
+            scope,
+        ),
+        Some(_) => {
+            let allowed = "a list of maps, or a column and the list: `{approver: [{capacity: supervisor}, …]}`";
+            report.shape(node, &key.text, allowed);
+            None
+        }
+        None => has(report, node, &key.text, Apart::Elements, scope),
+    }
+}
+
+/// Whether a word may name a row.
+pub(crate) fn is_alias(word: &str) -> bool {
+    let taken = ["event", "row", "count"].contains(&word);
+    !taken && !word.is_empty() && !word.contains(['.', '$', '{', '}', '|', ' '])
 }
 
 fn values(

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use model::{Clause, FindingKind, Severity};
 
-use super::super::{Calendar, Dedup, Message, Reference, SeverityRaise};
+use super::super::{Calendar, Dedup, Message, Reference, SeverityRaise, WorkingTime};
 use super::condition::condition;
 use super::message::message;
-use super::reference::{Scope, duration, duration_or_zero, references};
+use super::reference::{Scope, duration, duration_or_zero, reference, references};
 use crate::Problem;
 use crate::report::{Report, unknown};
 use crate::yaml::Node;
@@ -32,12 +32,30 @@ impl DocumentKind {
     }
 }
 
-const KEYS: &[&str] = &[
-    "absence", "actor", "calendar", "clauses", "controls", "dedup", "kind", "lateness", "lookup", "message", "person",
-    "severity", "silent", "table", "wait",
+pub(crate) const KEYS: &[&str] = &[
+    "absence",
+    "actor",
+    "calendar",
+    "clauses",
+    "controls",
+    "dedup",
+    "first_seen",
+    "kind",
+    "lateness",
+    "lookup",
+    "message",
+    "person",
+    "rare",
+    "severity",
+    "silent",
+    "table",
+    "wait",
 ];
 
-const KEYS_OF_RULES: &[&str] = &["calendar", "lookup", "table"];
+const KEYS_OF_RULES: &[&str] = &["calendar", "first_seen", "lookup", "rare", "table"];
+pub(crate) const CALENDAR_KEYS: &[&str] = &["side", "site"];
+pub(crate) const DEDUP_KEYS: &[&str] = &["by", "window"];
+pub(crate) const RAISE_KEYS: &[&str] = &["level", "when"];
 
 const LEVELS: &[(&str, Severity)] = &[
     ("informational", Severity::Informational),
@@ -47,7 +65,7 @@ const LEVELS: &[(&str, Severity)] = &[
     ("critical", Severity::Critical),
 ];
 
-const FRAMEWORKS: &[&str] = &["iso", "nist", "pci", "mlps"];
+pub(crate) const FRAMEWORKS: &[&str] = &["iso", "nist", "pci", "mlps"];
 
 /// Reports keys under `docket:` that do not belong there.
 pub(crate) fn check_keys(report: &mut Report, node: &Node, kind: DocumentKind) {
@@ -161,7 +179,7 @@ fn controls(report: &mut Report, node: &Node) -> BTreeMap<String, Vec<String>> {
 }
 
 fn dedup(report: &mut Report, node: &Node, scope: &Scope) -> Option<Dedup> {
-    if !report.keys(node, "dedup", &["by", "window"]) {
+    if !report.keys(node, "dedup", DEDUP_KEYS) {
         return None;
     }
     let by = node
@@ -188,7 +206,7 @@ fn dedup(report: &mut Report, node: &Node, scope: &Scope) -> Option<Dedup> {
 fn severity(report: &mut Report, node: &Node, scope: &Scope) -> Vec<SeverityRaise> {
     let mut out = Vec::new();
     for n in node.one_or_many() {
-        if !report.keys(n, "severity", &["level", "when"]) {
+        if !report.keys(n, "severity", RAISE_KEYS) {
             continue;
         }
         match (n.get("level"), n.get("when")) {
@@ -217,8 +235,27 @@ fn severity(report: &mut Report, node: &Node, scope: &Scope) -> Vec<SeverityRais
     out
 }
 
-/// Reads `calendar`.
-pub(crate) fn calendar(report: &mut Report, node: &Node) -> Option<Calendar> {
+/// Reads `calendar`: a side, or a map of a side and whose working time it is.
+pub(crate) fn calendar(report: &mut Report, node: &Node, scope: &Scope) -> Option<WorkingTime> {
+    if node.map().is_none() {
+        let side = side(report, node)?;
+        return Some(WorkingTime { side, site: None });
+    }
+    if !report.keys(node, "calendar", CALENDAR_KEYS) {
+        return None;
+    }
+    let Some(word) = node.get("side") else {
+        let why = "the rule fires on that side of working time (`outside`)".to_owned();
+        let key = "calendar.side".to_owned();
+        report.at(node, Problem::Missing { key, why });
+        return None;
+    };
+    let side = side(report, word)?;
+    let site = node.get("site").and_then(|n| reference(report, n, "site", scope));
+    Some(WorkingTime { side, site })
+}
+
+fn side(report: &mut Report, node: &Node) -> Option<Calendar> {
     match node.scalar().as_deref() {
         Some("inside") => Some(Calendar::Inside),
         Some("outside") => Some(Calendar::Outside),

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use super::super::directory::Directory;
-use super::super::{Condition, EventTable, Expect, Lookup, Reference, Value};
-use super::condition::condition;
-use super::reference::{Scope, duration, reference, references, value};
+use super::super::{Condition, Expect, Lookup, Pick, Value};
+use super::condition::{condition, is_alias};
+use super::reference::{Scope, reference, references, value};
 use crate::report::{Report, nearest};
 use crate::yaml::Node;
 use crate::{PolicyError, Problem};
@@ -25,16 +25,17 @@ const TABLES: &[&str] = &[
     "work_calendar",
 ];
 
+/// Keys of a lookup, and of one that opens absences.
+pub(crate) const LOOKUP_KEYS: &[&str] = &["table", "as", "key", "where", "expect", "at", "pick", "claim"];
+pub(crate) const EACH_KEYS: &[&str] = &["table", "as", "key", "where", "expect", "at"];
+pub(crate) const PICKS: &[&str] = &["first", "last", "nearest"];
+
 /// Reads lookups in order; each one's alias joins the scope of those behind it.
 pub(crate) fn lookups(report: &mut Report, node: &Node, key: &str, scope: &mut Scope) -> Vec<Lookup> {
     let in_absence = key != "lookup";
     let mut out: Vec<Lookup> = Vec::new();
     for n in node.one_or_many() {
-        let allowed: &[&str] = if in_absence {
-            &["table", "as", "key", "where", "expect", "at"]
-        } else {
-            &["table", "as", "key", "where", "expect", "at", "claim"]
-        };
+        let allowed: &[&str] = if in_absence { EACH_KEYS } else { LOOKUP_KEYS };
         if !report.keys(n, key, allowed) {
             continue;
         }
@@ -51,8 +52,7 @@ pub(crate) fn lookups(report: &mut Report, node: &Node, key: &str, scope: &mut S
         };
         let alias = n.get("as").and_then(|a| report.text(a, "as"));
         if let (Some(alias), Some(at)) = (&alias, n.get("as")) {
-            let taken = ["event", "row", "count"].contains(&alias.as_str());
-            if taken || alias.is_empty() || alias.contains(['.', '$', '{', '}', '|', ' ']) {
+            if !is_alias(alias) {
                 let allowed = "a word without dots and blanks, and not `event`, `row` or `count`";
                 report.shape(at, "as", allowed);
             } else if scope.aliases.iter().any(|a| **a == **alias) {
@@ -96,8 +96,26 @@ pub(crate) fn lookups(report: &mut Report, node: &Node, key: &str, scope: &mut S
                 None
             }
         };
+        let pick = match n.get("pick").map(|p| (p, p.scalar())) {
+            None => Pick::First,
+            Some((p, word)) => match word.as_deref() {
+                Some("first") => Pick::First,
+                Some("last") => Pick::Last,
+                Some("nearest") => Pick::Nearest,
+                other => {
+                    report.unknown(p, "choice of a row", other.unwrap_or_default(), PICKS);
+                    continue;
+                }
+            },
+        };
+        if let (Some(p), Some(_)) = (n.get("pick"), n.get("claim")) {
+            let reason = "what is claimed is the nearest in time".to_owned();
+            let key = "pick".to_owned();
+            report.at(p, Problem::Value { key, reason });
+        }
         let row = scope.with_row();
         out.push(Lookup {
+            pick,
             event_table: None,
             key: n.get("key").map(|k| key_columns(report, k, scope)).unwrap_or_default(),
             condition: n
@@ -122,6 +140,14 @@ pub(crate) fn bind_tables(report: &mut Report, lookups: &mut [Lookup], directory
     for lookup in lookups {
         lookup.event_table = directory.table(&lookup.table);
         check_table(report, lookup, &tables);
+        if lookup.pick == Pick::Nearest && lookup.event_table.is_none() {
+            let reason = "only rows of a table kept from events have a time to be nearest in".to_owned();
+            let key = "pick".to_owned();
+            report.errors.push(PolicyError {
+                place: lookup.place.clone(),
+                problem: Problem::Value { key, reason },
+            });
+        }
         if lookup.claim.is_some() && lookup.event_table.is_none() {
             let reason = "only rows of a table kept from events can be claimed".to_owned();
             let problem = Problem::Value {
@@ -175,63 +201,4 @@ fn key_columns(report: &mut Report, node: &Node, scope: &Scope) -> Vec<(Arc<str>
         out.extend(value(report, node, &key.text, scope).map(|v| (key.text.as_str().into(), v)));
     }
     out
-}
-
-/// Reads `table`.
-pub(crate) fn event_table(report: &mut Report, node: &Node, scope: &Scope) -> Option<EventTable> {
-    if !report.keys(node, "table", &["key", "columns", "keep"]) {
-        return None;
-    }
-    let Some(columns) = node.get("columns").and_then(Node::map) else {
-        let why = "a row has them: `columns: {uid: $event.session.uid}`".to_owned();
-        report.at(
-            node,
-            Problem::Missing {
-                key: "table.columns".to_owned(),
-                why,
-            },
-        );
-        return None;
-    };
-    let mut read: Vec<(Arc<str>, Reference)> = Vec::new();
-    for (key, node) in columns {
-        if ["time", "record"].contains(&key.text.as_str()) {
-            let reason = "every row has `time` and `record` of its own".to_owned();
-            report.at_key(
-                key,
-                Problem::Value {
-                    key: key.text.clone(),
-                    reason,
-                },
-            );
-        }
-        read.extend(reference(report, node, &key.text, scope).map(|r| (key.text.as_str().into(), r)));
-    }
-    let mut key = Vec::new();
-    for n in node.get("key").map(Node::one_or_many).unwrap_or_default() {
-        let Some(name) = report.text(n, "table.key") else {
-            continue;
-        };
-        if !columns.iter().any(|(k, _)| k.text == name) {
-            let nearest = nearest(&name, columns.iter().map(|(k, _)| k.text.as_str()));
-            report.at(
-                n,
-                Problem::Dangling {
-                    what: "column of the table",
-                    given: name.clone(),
-                    nearest,
-                },
-            );
-        }
-        key.push(name.into());
-    }
-    let keep_ms = node
-        .get("keep")
-        .and_then(|n| duration(report, n, "keep"))
-        .unwrap_or(86_400_000);
-    Some(EventTable {
-        key,
-        columns: read,
-        keep_ms,
-    })
 }

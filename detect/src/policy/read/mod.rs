@@ -7,8 +7,11 @@ mod extension;
 mod filter;
 mod lookup;
 mod message;
+mod novelty;
 mod policy;
 mod reference;
+pub(crate) mod schema;
+mod table;
 
 pub(crate) use extension::DocumentKind;
 pub(crate) use filter::{Filter, filter};

@@ -9,7 +9,7 @@ use super::super::directory::{Directory, Draft};
 use super::super::{Body, Dedup, EventField, Policy, Reference, Root, Rule, refer};
 use super::extension::{self, Common, DocumentKind};
 use super::reference::Scope;
-use super::{absence, correlation, lookup};
+use super::{absence, correlation, lookup, novelty, table};
 use crate::Problem;
 use crate::report::{Report, nearest};
 use crate::sigma::{self, Placeholders};
@@ -123,6 +123,7 @@ pub(crate) fn policy(
                 .map(|f| Reference {
                     root: Root::Event(f.clone()),
                     offset_ms: 0,
+                    working_days: 0,
                 })
                 .collect();
             Some(Dedup {
@@ -237,8 +238,26 @@ fn rule(
         .map(|n| lookup::lookups(report, n, "lookup", &mut scope))
         .unwrap_or_default();
     lookup::bind_tables(report, &mut lookups, directory);
-    let calendar = get("calendar").and_then(|n| extension::calendar(report, n));
-    let table = get("table").and_then(|n| lookup::event_table(report, n, &scope));
+    let calendar = get("calendar").and_then(|n| extension::calendar(report, n, &scope));
+    let table = get("table").and_then(|n| table::event_table(report, n, &scope));
+    let mut new = None;
+    for word in ["first_seen", "rare"] {
+        let Some(n) = get(word) else { continue };
+        let read = novelty::novelty(report, n, word, &scope);
+        if new.is_some() {
+            let (key, reason) = (word.to_owned(), "does not go with `first_seen`".to_owned());
+            report.at(n, Problem::Value { key, reason });
+        }
+        if lookups.iter().any(|l| l.event_table.is_some()) {
+            let reason = "does not go with joins of tables kept from events, whose answers change".to_owned();
+            let key = word.to_owned();
+            report.at(n, Problem::Value { key, reason });
+        }
+        new = new.or(read);
+    }
+    if new.is_some() {
+        scope.aliases.push("seen".into());
+    }
     let sigma = sigma?;
     sigma.for_each_field(|f| {
         fields.insert(EventField::new(namespace, f));
@@ -249,6 +268,7 @@ fn rule(
             namespace,
             lookups,
             calendar,
+            novelty: new,
             table,
         }),
         scope,

@@ -33,6 +33,9 @@ impl Scope {
     }
 }
 
+/// Working days that may be added at once.
+const WORKING_DAYS_MAX: i32 = 1_000;
+
 /// `15m` in milliseconds; `None` where it is no duration.
 pub(crate) fn duration_ms(text: &str) -> Option<i64> {
     let text = text.trim();
@@ -52,6 +55,12 @@ pub(crate) fn duration_ms(text: &str) -> Option<i64> {
     };
     // A hundred years: beyond it sums of times could leave `i64`.
     number.checked_mul(unit).filter(|ms| *ms <= 100 * 366 * 86_400_000)
+}
+
+/// `5wd`: working days; `None` where it is anything else.
+fn working_days(text: &str) -> Option<i32> {
+    let days: i32 = text.trim().strip_suffix("wd")?.trim_end().parse().ok()?;
+    (1..=WORKING_DAYS_MAX).contains(&days).then_some(days)
 }
 
 /// Reads a duration of more than nothing.
@@ -83,18 +92,25 @@ pub(crate) fn reference_text(text: &str, scope: &Scope) -> Result<Reference, Pro
         key: format!("${text}"),
         reason: reason.to_owned(),
     };
-    let (path, offset_ms) = match (text.rsplit_once(" + "), text.rsplit_once(" - ")) {
-        (Some((path, d)), None) => (path, duration_ms(d)),
-        (None, Some((path, d))) => (path, duration_ms(d).map(|ms| -ms)),
-        (None, None) => (text, Some(0)),
+    let (path, given, sign) = match (text.rsplit_once(" + "), text.rsplit_once(" - ")) {
+        (Some((path, d)), None) => (path, Some(d), 1),
+        (None, Some((path, d))) => (path, Some(d), -1),
+        (None, None) => (text, None, 1),
         _ => return Err(wrong("one duration can be added or taken off, not several")),
     };
-    let offset_ms = offset_ms.ok_or_else(|| wrong("what is added or taken off has to be a duration (`2h`)"))?;
+    let working_days = given.and_then(working_days).unwrap_or(0) * sign as i32;
+    let offset_ms = match given {
+        Some(d) if working_days == 0 => duration_ms(d).map(|ms| sign * ms),
+        _ => Some(0),
+    };
+    let offset_ms = offset_ms
+        .ok_or_else(|| wrong("what is added or taken off has to be a duration (`2h`) or working days (`5wd`)"))?;
     let path = path.trim();
     if path == "count" && scope.count {
         return Ok(Reference {
             root: Root::Count,
             offset_ms: 0,
+            working_days: 0,
         });
     }
     let Some((root, column)) = path.split_once('.').filter(|(r, c)| !r.is_empty() && !c.is_empty()) else {
@@ -127,7 +143,11 @@ pub(crate) fn reference_text(text: &str, scope: &Scope) -> Result<Reference, Pro
             }
         },
     };
-    Ok(Reference { root, offset_ms })
+    Ok(Reference {
+        root,
+        offset_ms,
+        working_days,
+    })
 }
 
 /// Reads `$…`; anything else is reported.
@@ -235,7 +255,13 @@ mod tests {
             ),
             (
                 "event.time + x",
-                "`$event.time + x`: what is added or taken off has to be a duration (`2h`)",
+                "`$event.time + x`: what is added or taken off has to be a duration (`2h`) or working days (`5wd`)",
+            ),
+            ("event.time + 5wd", "event.time + 5wd"),
+            ("event.time - 1wd", "event.time - 1wd"),
+            (
+                "event.time + 0wd",
+                "`$event.time + 0wd`: what is added or taken off has to be a duration (`2h`) or working days (`5wd`)",
             ),
         ] {
             let read = reference_text(text, &scope).map_or_else(|e| e.to_string(), |r| r.to_string());

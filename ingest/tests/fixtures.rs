@@ -1,64 +1,31 @@
-//! Every `fixtures/<format>/<case>.log` against its `<case>.ocsf.json`: one event a line, in order.
+//! Every `fixtures/<format>/<case>.log` against its `<case>.ocsf.json`: one event a line, in order; all of them pass the schema.
 //!
-//! `UPDATE_GOLDEN=1` rewrites the goldens; then read the diff. A case `x.at` holds the `received_at` of `x.log`; else it is
-//! 2026-03-06T00:00:00+08:00. Beside each event's OCSF stand what only Docket has: system, commands, log source.
+//! `UPDATE_GOLDEN=1` rewrites the goldens; then read the diff. Beside each event's OCSF stand what only Docket has: system,
+//! commands, log source. What must be true of an event is in `<case>.facts` (`facts.rs`); see `fixtures/README.md`.
 
 #![allow(clippy::unwrap_used)] // a test may panic
 
-use std::fs;
-use std::path::{Path, PathBuf};
+mod cases;
+mod schema;
 
-use ingest::replay::{Options, open};
-use ingest::{Normalizer, Settings, SourceSettings};
-use model::Millis;
+use std::fs;
+
+use cases::Case;
 use serde_json::{Map, Value, json};
 
-fn fixtures() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures")
-}
-
-fn cases() -> Vec<(String, PathBuf)> {
-    let mut found = Vec::new();
-    for folder in fs::read_dir(fixtures())
-        .expect("the fixtures")
-        .map(Result::unwrap)
-        .filter(|e| e.path().is_dir())
-    {
-        let format = folder.file_name().to_string_lossy().into_owned();
-        for file in fs::read_dir(folder.path()).unwrap().map(Result::unwrap) {
-            if file.path().extension().is_some_and(|e| e == "log") && ingest::format::by_name(&format).is_some() {
-                found.push((format.clone(), file.path()));
-            }
-        }
-    }
-    found.sort();
-    found
-}
-
-fn events(format: &str, path: &Path) -> String {
-    let at = fs::read_to_string(path.with_extension("at")).unwrap_or_else(|_| "2026-03-06T00:00:00+08:00".to_owned());
-    let default = SourceSettings {
-        format: Some(format.into()),
-        ..SourceSettings::default()
-    };
-    let normalizer = Normalizer::new(Settings {
-        default,
-        ..Settings::default()
-    });
+fn events(case: &Case) -> String {
     let mut out = String::new();
-    for record in open(path, Options::new(Millis::parse(&at).unwrap())).unwrap() {
-        let normalized = normalizer.normalize(&record.unwrap());
-        for event in normalized.events {
-            let mut docket = Map::new();
-            docket.insert("system".into(), json!(event.system));
-            if !event.commands.is_empty() {
-                docket.insert("commands".into(), json!(event.commands));
-            }
-            let l = event.logsource;
-            docket.insert("logsource".into(), json!([l.product, l.category, l.service]));
-            out += &serde_json::to_string(&json!({"docket": docket, "ocsf": event.ocsf})).unwrap();
-            out.push('\n');
+    for outcome in case.events() {
+        let event = outcome.event;
+        let mut docket = Map::new();
+        docket.insert("system".into(), json!(event.system));
+        if !event.commands.is_empty() {
+            docket.insert("commands".into(), json!(event.commands));
         }
+        let l = &event.logsource;
+        docket.insert("logsource".into(), json!([l.product, l.category, l.service]));
+        out += &serde_json::to_string(&json!({"docket": docket, "ocsf": cases::ocsf(&event)})).unwrap();
+        out.push('\n');
     }
     out
 }
@@ -66,11 +33,9 @@ fn events(format: &str, path: &Path) -> String {
 #[test]
 fn every_fixture_gives_its_golden() {
     let mut wrong = Vec::new();
-    let cases = cases();
-    assert!(!cases.is_empty());
-    for (format, path) in cases {
-        let golden = path.with_extension("ocsf.json");
-        let got = events(&format, &path);
+    for case in cases::all() {
+        let golden = case.beside("ocsf.json");
+        let got = events(&case);
         if std::env::var_os("UPDATE_GOLDEN").is_some() {
             fs::write(&golden, &got).unwrap();
             continue;
@@ -79,17 +44,31 @@ fn every_fixture_gives_its_golden() {
         for (n, (got, want)) in got.lines().zip(want.lines()).enumerate() {
             let parse = |text: &str| serde_json::from_str::<Value>(text).unwrap_or_default();
             if parse(got) != parse(want) {
-                wrong.push(format!("{} event {n}\n  want {want}\n  got  {got}", path.display()));
+                wrong.push(format!("{} event {n}\n  want {want}\n  got  {got}", case.name()));
             }
         }
         if got.lines().count() != want.lines().count() {
             wrong.push(format!(
                 "{}: {} events, golden has {}",
-                path.display(),
+                case.name(),
                 got.lines().count(),
                 want.lines().count()
             ));
         }
     }
     assert!(wrong.is_empty(), "{}\nUPDATE_GOLDEN=1 rewrites them", wrong.join("\n"));
+}
+
+#[test]
+fn every_golden_passes_the_schema() {
+    let mut checker = schema::Checker::new();
+    for case in cases::all() {
+        for outcome in case.events() {
+            checker.add(
+                &format!("{} {}", case.name(), outcome.line),
+                &cases::ocsf(&outcome.event),
+            );
+        }
+    }
+    checker.finish("the fixtures");
 }

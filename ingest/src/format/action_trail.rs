@@ -100,6 +100,7 @@ fn normalize(input: &mut Input<'_>) -> Result<Vec<Event>, Quarantine> {
     b.set_some("status_detail", fields.text("errorMessage").as_deref());
 
     let request = json_of(fields, &["requestParameters", "requestParameterJson"]);
+    let request_names = named(request.as_ref());
     match class.uid {
         3002 => {
             identity(&mut b, fields, "user");
@@ -136,7 +137,7 @@ fn normalize(input: &mut Input<'_>) -> Result<Vec<Event>, Quarantine> {
         }
     }
     session(&mut b, fields);
-    resources(&mut b, fields);
+    resources(&mut b, fields, request_names);
     for name in [
         "eventType",
         "eventRW",
@@ -336,12 +337,33 @@ fn source(b: &mut EventBuilder<'_>, fields: Fields<'_>) {
     }
     b.set_some("src_endpoint.vpc_uid", fields.text("vpcId").as_deref());
     if !b.has("src_endpoint.ip") && !b.has("src_endpoint.svc_name") {
-        b.set("src_endpoint.name", "unknown");
+        b.set("src_endpoint.name", if text.is_empty() { "unknown" } else { &*text });
     }
 }
 
-fn resources(b: &mut EventBuilder<'_>, fields: Fields<'_>) {
-    let mut found = Vec::new();
+/// On whom a call of RAM or STS is: the user, group, role or policy that its parameters name.
+fn named(request: Option<&Value>) -> Vec<Value> {
+    let Some(Value::Object(request)) = request else {
+        return Vec::new();
+    };
+    [
+        ("UserName", "user"),
+        ("UserPrincipalName", "user"),
+        ("GroupName", "group"),
+        ("RoleName", "role"),
+        ("RoleArn", "role"),
+        ("PolicyName", "policy"),
+    ]
+    .iter()
+    .filter_map(|(key, kind)| {
+        let name = crate::fields::scalar(request.get(*key)?)?;
+        Some(json!({"name": name, "type": kind}))
+    })
+    .collect()
+}
+
+fn resources(b: &mut EventBuilder<'_>, fields: Fields<'_>, named: Vec<Value>) {
+    let mut found = named;
     if let Some(referenced) = fields.object("referencedResources") {
         for (kind, names) in referenced.0 {
             let names = names.as_array().map_or(std::slice::from_ref(names), Vec::as_slice);

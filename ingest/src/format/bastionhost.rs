@@ -134,15 +134,9 @@ fn normalize(input: &mut Input<'_>) -> Result<Vec<Event>, Quarantine> {
         }
         Kind::Session | Kind::Other => {
             b.label("bastionhost.unknown_event_type");
-            for name in [
-                "user_id",
-                "user_name",
-                "user_client_ip",
-                "resource_address",
-                "resource_name",
-            ] {
-                b.set_some(&format!("unmapped.{name}"), fields.text(name).as_deref());
-            }
+            person(&mut b, fields, "actor.user");
+            b.set_some("unmapped.remote_addr", fields.text("user_client_ip").as_deref());
+            target(&mut b, fields, "device");
             b.set("message", &*mask::mask(&content));
         }
     }

@@ -166,6 +166,10 @@ fn normalize(input: &mut Input<'_>) -> Result<Vec<Event>, Quarantine> {
         .metadata("event_code", &**signature);
     b.original_uid(&fields.text("externalId").unwrap_or_default());
     time(&mut b, input, fields, &envelope);
+    // Where no service is named, one logs on to the product itself.
+    if class.uid == 3002 {
+        b.set("service.name", product_name);
+    }
     facts.fill(&mut b, input);
     b.unmapped("name", &**name);
     rank(&mut b, severity);

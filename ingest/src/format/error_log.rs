@@ -2,7 +2,7 @@
 
 use model::{Event, Millis};
 
-use crate::builder::EventBuilder;
+use crate::builder::{EventBuilder, address};
 use crate::class;
 use crate::format::access_log::request_line;
 use crate::format::{Format, Input, Match, Quarantine};
@@ -112,6 +112,11 @@ fn client(b: &mut EventBuilder<'_>, e: &Entry<'_>) {
         return;
     }
     let Some((_, rest)) = e.message.rsplit_once(", client: ") else {
+        // `client 10.0.0.1 closed keepalive connection`
+        let word = e.message.strip_prefix("client ").and_then(|r| r.split(' ').next());
+        if let Some(word) = word.filter(|w| address(w).0.is_some()) {
+            b.unmapped("client", word);
+        }
         return;
     };
     let (client, rest) = rest.split_once(", ").unwrap_or((rest, ""));
@@ -139,7 +144,11 @@ fn client(b: &mut EventBuilder<'_>, e: &Entry<'_>) {
     }
     if let Some((_, user)) = e.message.split_once("user \"").filter(|(before, _)| before.is_empty()) {
         // `user "zhang.wei": password mismatch`, `user "x" was not found in "/etc/htpasswd"`
-        b.unmapped("user", user.split('"').next().unwrap_or(""));
+        let user = user.split('"').next().unwrap_or("");
+        b.unmapped("user", user).set("actor.user.name", user);
+        if e.message.contains("password mismatch") || e.message.contains("was not found in") {
+            b.success(false);
+        }
     }
 }
 

@@ -10,7 +10,10 @@
 //! | `operation_log` | 3001, 3004, 3005 or 3006, by resource type | `operation.rs` |
 //! | `password_change_log` | Account Change 3001.3 (own) or .4 | `password.rs` |
 //! | Django's lines | HTTP Activity 4002 where they are of a request, else Base Event | `django.rs` |
+//! | `job_log`, `user_session` (by REST only) | Script Activity 1009.1, Authentication 3002.1 | `rest.rs` |
 //! | another category | Base Event, fields in `unmapped`, label `jumpserver.unknown_category` | |
+//!
+//! A bare JSON object, as REST and Elasticsearch's command storage have it, is of the category that its keys tell.
 //!
 //! Where policy authors find things, in every class that has them: the person in `actor.user.{name,full_name,uid}` (`user`
 //! on 3001 and 3002), the session in `actor.session.uid` and `metadata.correlation_uid`, the target in
@@ -32,6 +35,7 @@ mod django;
 mod login;
 mod operation;
 mod password;
+mod rest;
 mod session;
 mod transfer;
 
@@ -54,6 +58,8 @@ const KINDS: &[Kind] = &[
     ("session_command_log", command::class, command::build),
     ("ftp_log", transfer::class, transfer::build),
     ("password_change_log", password::class, password::build),
+    ("job_log", rest::job_class, rest::job),
+    ("user_session", rest::session_class, rest::session),
 ];
 const OPERATION: &str = "operation_log";
 const TAG: &str = "jumpserver";
@@ -61,6 +67,14 @@ const TAG: &str = "jumpserver";
 const HEADER_BYTES_MAX: usize = 256;
 
 fn matches(input: &Input<'_>) -> Option<Match> {
+    if input.text.starts_with('{') {
+        // Only the storage of commands has keys that nobody else has.
+        let category = rest::category(input.object().ok()?)?;
+        return matches!(category, "session_command_log" | "host_session_log").then_some(Match {
+            score: 80,
+            reason: "the keys of a session or command of JumpServer",
+        });
+    }
     let line = Line::read(&input.text)?;
     Some(match (line.header, line.category) {
         ("", Some(_)) => Match {
@@ -96,6 +110,11 @@ fn normalize(input: &mut Input<'_>) -> Result<Vec<Event>, Quarantine> {
 }
 
 fn record(input: &mut Input<'_>) -> Result<Vec<Event>, Quarantine> {
+    if input.text.starts_with('{') {
+        let object = input.take_object()?;
+        let category = rest::category(&object).ok_or(Quarantine("jumpserver_no_tag"))?;
+        return Ok(events(input, category, object, ""));
+    }
     let text = input.text.clone();
     let line = Line::read(&text).ok_or(Quarantine("jumpserver_no_tag"))?;
     let Some(category) = line.category else {
@@ -107,8 +126,12 @@ fn record(input: &mut Input<'_>) -> Result<Vec<Event>, Quarantine> {
         reason => reason,
     })?;
     let object = input.adopt(parsed);
+    Ok(events(input, category, object, line.header))
+}
+
+fn events(input: &Input<'_>, category: &str, object: Object, header: &str) -> Vec<Event> {
     if category == OPERATION {
-        return Ok(operation::events(input, object));
+        return operation::events(input, object);
     }
     let fields = Fields(&object);
     let mut b = match KINDS.iter().find(|(name, ..)| *name == category) {
@@ -133,11 +156,8 @@ fn record(input: &mut Input<'_>) -> Result<Vec<Event>, Quarantine> {
             b
         }
     };
-    if !line.header.is_empty() {
-        b.unmapped("syslog_header", line.header);
-    }
-    b.native(object);
-    Ok(vec![b.finish()])
+    b.unmapped("syslog_header", header).native(object);
+    vec![b.finish()]
 }
 
 /// What every record of JumpServer has.

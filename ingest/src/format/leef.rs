@@ -101,6 +101,10 @@ fn normalize(input: &mut Input<'_>) -> Result<Vec<Event>, Quarantine> {
             b.label(label);
         }
     }
+    // Where no service is named, one logs on to the product itself.
+    if class.uid == 3002 {
+        b.set("service.name", product_name);
+    }
     facts.fill(&mut b, input);
     if let Some(severity) = fields.int("sev") {
         match severity {

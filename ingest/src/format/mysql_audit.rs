@@ -424,12 +424,29 @@ impl<'a> Maker<'a, '_> {
         b.native(self.native.clone());
     }
 
+    /// Whether auditing starts or ends.
+    fn audit_act(&self) -> Option<u8> {
+        let told = Fields(&self.native);
+        match &*told.first(&["event", "audit_record.name"])?.to_ascii_lowercase() {
+            "startup" | "audit" => Some(6),
+            "shutdown" | "noaudit" => Some(7),
+            _ => None,
+        }
+    }
+
     fn events(&self) -> Vec<Event> {
         let act = &self.act;
         match &*act.operation {
             "CONNECT" => vec![self.logon(1), self.store(3)],
+            // Beside the CONNECT of the same connection: whose rights it goes on with, `account`@`host`.
             "PROXY_CONNECT" => {
-                let mut b = self.logon(1);
+                let mut b = self.logon(7);
+                let (account, _) = act.table.split_once('@').unwrap_or((&act.table, ""));
+                let account = account.trim_matches(['`', '\'']);
+                b.set("account_switch_type_id", 2)
+                    .set("account_switch_type", "Impersonate");
+                b.set("actor.user.name", if act.user.is_empty() { "-" } else { &*act.user });
+                b.set("user.name", if account.is_empty() { "-" } else { account });
                 b.label(DETAIL);
                 vec![b]
             }
@@ -448,7 +465,14 @@ impl<'a> Maker<'a, '_> {
                 vec![b, self.store(3)]
             }
             "AUDIT" => {
-                let mut b = self.event(&class::EVENT_LOG_ACTIVITY, 99);
+                let mut b = match self.audit_act() {
+                    Some(activity) => {
+                        let mut b = self.event(&class::EVENT_LOG_ACTIVITY, activity);
+                        b.success(true);
+                        b
+                    }
+                    None => self.event(&class::EVENT_LOG_ACTIVITY, 99),
+                };
                 b.set("log_name", "audit").set("log_provider", self.product.1);
                 vec![b]
             }
@@ -492,9 +516,12 @@ impl<'a> Maker<'a, '_> {
             "database",
             json!({"name": database, "type_id": 1, "type": "Relational"}),
         );
-        if !act.table.is_empty() {
-            b.set("table.name", &*act.table);
-        }
+        // Of a renaming `old|db.new`.
+        let (table, renamed) = match act.table.split_once('|') {
+            Some((old, new)) if act.operation == "RENAME" => (old, new),
+            _ => (&*act.table, ""),
+        };
+        b.set("table.name", table).unmapped("renamed_to", renamed);
         b.set("type_id", 1).set("type", "Database");
         b
     }

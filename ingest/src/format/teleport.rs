@@ -163,7 +163,8 @@ fn http_activity(verb: &str) -> u8 {
     }
 }
 
-/// The activity of a file transfer; sftp's actions are numbers: 1 open, 2 close, 3 read, 4 write, … 18.
+/// The activity of a file transfer; sftp's actions are numbers: 1 open, 2 close, 3 read, 4 write, 5 lstat, 6 fstat, 7 setstat,
+/// 8 fsetstat, 9 opendir, 10 readdir, 11 remove, 12 mkdir, 13 rmdir, 14 realpath, 15 stat, 16 rename, 17 readlink, 18 symlink.
 fn transfer(fields: Fields<'_>, name: &str) -> u8 {
     let action = fields.text("action").unwrap_or_default();
     if name == "scp" {
@@ -182,9 +183,10 @@ fn transfer(fields: Fields<'_>, name: &str) -> u8 {
         },
         "3" => 2,
         "4" => 1,
-        "8" | "9" | "16" => 3,
-        "12" | "14" => 4,
-        "17" => 5,
+        // setstat, fsetstat; remove, rmdir; rename.
+        "7" | "8" => 3,
+        "11" | "13" => 4,
+        "16" => 5,
         _ => 99,
     }
 }
@@ -253,6 +255,11 @@ fn normalize(input: &mut Input<'_>) -> Result<Vec<Event>, Quarantine> {
             host(&mut b, fields, "dst_endpoint");
         }
     }
+    let at = |name: &str| fields.text(name).and_then(|t| model::Millis::parse(&t).ok());
+    if let (Some(start), Some(stop)) = (at("session_start"), at("session_stop")) {
+        b.set("start_time", start.0).set("end_time", stop.0);
+        b.set("duration", stop - start);
+    }
     if class.uid != 3002 {
         b.set_some("actor.user.name", fields.text("user").as_deref());
     }
@@ -260,7 +267,17 @@ fn normalize(input: &mut Input<'_>) -> Result<Vec<Event>, Quarantine> {
     b.set_some("unmapped.account", login.as_deref());
     match kind {
         Kind::Logon => logon(&mut b, fields),
-        Kind::Session => {}
+        Kind::Session => {
+            // Where the port is forwarded to.
+            if name == "port"
+                && let Some(to) = fields.text("addr")
+            {
+                match to.rsplit_once(':') {
+                    Some((host, _)) if address(&to).0.is_none() => drop(b.set("dst_endpoint.hostname", host)),
+                    _ => drop(b.ip("dst_endpoint.ip", &to)),
+                }
+            }
+        }
         Kind::Command => command(&mut b, input, fields, login.as_deref()),
         Kind::Disk => {
             draft::file(&mut b, "file", &fields.text("path").unwrap_or_default(), 0);

@@ -1,6 +1,6 @@
-//! Windows events, above all of the Security log, in four dialects: XML (`wevtutil`, WEF, `<Event>`), flattened JSON
+//! Windows events, above all of the Security log, in five dialects: XML (`wevtutil`, WEF, `<Event>`), flattened JSON
 //! (NXLog, Logstash: `EventID` and `Channel` at the top), Winlogbeat (`winlog.event_data`), EVTX dumped as JSON
-//! (`Event.System`).
+//! (`Event.System`), Snare's tab-separated syslog line.
 //!
 //! | id | OCSF |
 //! |---|---|
@@ -14,7 +14,7 @@
 //! | 4697, System 7045 | Windows Service Activity 201004.1 |
 //! | 4698 … 4702 | Scheduled Job Activity 1006.1 .3 .4 .5 .2 |
 //! | 1102, System 104; 4719; 1100 | Event Log Activity 1008.1; .10 or .99; .7 |
-//! | 4704 4717, 4705 4718 | User Access 3005.1, .2 |
+//! | 4704 4717 4703, 4705 4718 | User Access 3005.1, .2 |
 //! | 4739 4713 4907 4902 4912 | Entity Management 3004.3 |
 //! | 4778, 4779, 21, 23, 24, 25, 1149 of terminal services | RDP Activity 4005 |
 //! | 5156, 5157 | Network Activity 4001.1, .5 |
@@ -39,6 +39,7 @@ use crate::format::{Format, Input, Match, Quarantine};
 
 mod classes;
 mod event;
+mod snare;
 mod xml;
 
 /// Windows events.
@@ -70,6 +71,13 @@ struct Entry {
 
 fn matches(input: &Input<'_>) -> Option<Match> {
     let text = input.text.trim_start();
+    // Its priority looks like a tag.
+    if snare::is_line(text) {
+        return Some(Match {
+            score: 92,
+            reason: "Snare's MSWinEventLog",
+        });
+    }
     if text.starts_with('<') {
         let is_event = text.contains("<EventID") && text.contains("<System>");
         return is_event.then_some(Match {
@@ -95,6 +103,9 @@ fn matches(input: &Input<'_>) -> Option<Match> {
 
 fn normalize(input: &mut Input<'_>) -> Result<Vec<Event>, Quarantine> {
     let text = input.text.trim_start();
+    if let Some(entry) = snare::entry(text) {
+        return Ok(vec![event::event(input, &entry)]);
+    }
     if text.starts_with('<') {
         let entry = xml::entry(text).ok_or(Quarantine("windows_xml"))?;
         return Ok(vec![event::event(input, &entry)]);

@@ -8,7 +8,8 @@
 //! | anything else, and what gives no person | 3004 by action, `entity.{type,name}` |
 //!
 //! A grant: `user.name` who gets it, `privileges` the accounts (or role), `resources` the assets, `unmapped.permission`
-//! its name, `unmapped.{valid_from,valid_to}` its term in epoch milliseconds. Always: `unmapped.{action,resource_type,resource,diff}`.
+//! its name, `unmapped.{valid_from,valid_to}` its term in epoch milliseconds. Always: `unmapped.{action,resource_type,resource,diff}`;
+//! changes that were too long to be sent have the label `diff.lost`.
 
 use model::Event;
 use serde_json::{Value, json};
@@ -85,6 +86,10 @@ fn begin<'a>(input: &Input<'a>, class: &'static Class, activity: u8, fields: Fie
         );
     }
     keep(&mut b, fields, &["action", "resource_type", "resource", "diff"]);
+    // Beyond 2,048 characters the server puts a sentence in its place.
+    if fields.text("diff").is_some() {
+        b.label("diff.lost");
+    }
     b
 }
 

@@ -83,7 +83,8 @@ impl<'a> Pam<'_, 'a> {
             b.set_some("user.uid", uid);
             let (by, by_uid) = account(by);
             b.set("actor.user.name", by);
-            if !by.is_empty() {
+            // sshd opens sessions as root for whoever logs on.
+            if !by.is_empty() || self.switches() {
                 b.set_some("actor.user.uid", by_uid);
             }
             if self.is_service() || self.is_counted_elsewhere() && !self.old {
@@ -104,7 +105,9 @@ impl<'a> Pam<'_, 'a> {
         if kind == "chauthtok"
             && let Some(user) = text.strip_prefix("password changed for ")
         {
-            let mut b = self.line.event(&class::ACCOUNT_CHANGE, 3);
+            // chpasswd is the administrators' tool.
+            let activity = if self.service == "chpasswd" { 4 } else { 3 };
+            let mut b = self.line.event(&class::ACCOUNT_CHANGE, activity);
             b.success(true).set("user.name", user.trim());
             self.line.acting_process(&mut b);
             return Some(b);
@@ -113,17 +116,22 @@ impl<'a> Pam<'_, 'a> {
     }
 
     fn attempt(&self, success: bool, user: &str) -> EventBuilder<'a> {
-        let switches = matches!(
-            self.service,
-            "su" | "su-l" | "sudo" | "sudo-i" | "runuser" | "runuser-l"
-        );
-        let mut b = self.line.authentication(if switches { 7 } else { 1 }, success, user);
-        if switches {
+        let mut b = self
+            .line
+            .authentication(if self.switches() { 7 } else { 1 }, success, user);
+        if self.switches() {
             b.set("account_switch_type_id", 1)
                 .set("account_switch_type", "Substitute User");
         }
         self.kind(&mut b);
         b
+    }
+
+    fn switches(&self) -> bool {
+        matches!(
+            self.service,
+            "su" | "su-l" | "sudo" | "sudo-i" | "runuser" | "runuser-l"
+        )
     }
 
     fn kind(&self, b: &mut EventBuilder<'_>) {

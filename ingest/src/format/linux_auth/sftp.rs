@@ -24,6 +24,17 @@ pub(super) fn event(line: &Line<'_>) -> Option<Event> {
             return session(line, activity, rest).map(EventBuilder::finish);
         }
     }
+    // Which request it answers is told by no line.
+    if let Some(status) = text.strip_prefix("sent status ") {
+        let mut b = line.event(&class::BASE_EVENT, OTHER);
+        b.success(matches!(status, "Ok" | "Success" | "End of file"))
+            .set("status_detail", status)
+            .set("message", text);
+        if let Some(host) = line.host() {
+            b.host("device", host).set("device.type_id", 0);
+        }
+        return Some(b.finish());
+    }
     let (verb, rest) = text.split_once(' ')?;
     let operand = rest
         .strip_prefix("name ")

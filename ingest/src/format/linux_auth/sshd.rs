@@ -1,5 +1,7 @@
 //! OpenSSH's server: `sshd`, and `sshd-session`, `sshd-auth` since 9.8.
 
+use std::borrow::Cow;
+
 use model::Event;
 
 use super::DETAIL;
@@ -21,9 +23,37 @@ pub(super) fn event(line: &Line<'_>) -> Option<Event> {
         .strip_suffix("[preauth]")
         .unwrap_or(line.message)
         .trim_end();
+    let text = &*names_decoded(text);
     attempt(line, text)
         .or_else(|| connection(line, text))
         .map(EventBuilder::finish)
+}
+
+/// sshd writes the bytes of a name beyond ASCII as `\347` (and some lines as `\\347`): put together again where they are
+/// text. No ASCII comes of it, so a name gains nothing by which it could imitate the rest of a line.
+fn names_decoded(text: &str) -> Cow<'_, str> {
+    if !text.contains('\\') {
+        return Cow::Borrowed(text);
+    }
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let [first, after @ ..] = rest {
+        let digits = match after {
+            [b'\\', digits @ ..] => digits,
+            digits => digits,
+        };
+        match (first, digits) {
+            (b'\\', [high @ b'2'..=b'3', middle @ b'0'..=b'7', low @ b'0'..=b'7', after @ ..]) => {
+                bytes.push((high - b'0') * 64 + (middle - b'0') * 8 + (low - b'0'));
+                rest = after;
+            }
+            _ => {
+                bytes.push(*first);
+                rest = after;
+            }
+        }
+    }
+    String::from_utf8(bytes).map_or(Cow::Borrowed(text), Cow::Owned)
 }
 
 /// Lines of an attempt to log on.
@@ -305,7 +335,8 @@ fn ssh<'a>(line: &Line<'a>, activity: u8, peer: Option<Peer<'_>>) -> Option<Even
     if let Some(peer) = peer {
         peer.put(&mut b);
     }
-    if !matches!(activity, FAIL | REFUSE) {
+    // What is other is a step on the way, and no success yet.
+    if !matches!(activity, FAIL | REFUSE | OTHER) {
         b.success(true);
     }
     line.acting_process(&mut b);

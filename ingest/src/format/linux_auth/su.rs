@@ -84,6 +84,9 @@ fn login<'a>(line: &Line<'a>) -> Option<EventBuilder<'a>> {
         .set("logon_type", "Interactive")
         .set("is_remote", false);
     b.set("actor.session.terminal", terminal);
+    if !success && let Some((_, reason)) = text.rsplit_once(", ") {
+        b.set("status_detail", reason);
+    }
     // The session that PAM opens is the one that counts.
     if success {
         b.label(DETAIL);
@@ -120,6 +123,7 @@ fn cron<'a>(line: &Line<'a>) -> Option<EventBuilder<'a>> {
     if what == "CMD" {
         b.set("job.cmd_line", inner)
             .set("job.user.name", user)
+            .set("actor.user.name", user)
             .commands(simple_commands(inner));
     } else {
         b.set("actor.user.name", user).set("job.user.name", inner);

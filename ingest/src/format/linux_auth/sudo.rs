@@ -57,7 +57,41 @@ pub(super) fn json(input: &Input<'_>, object: &Map<String, Value>) -> Option<Vec
         envelope.time_text = Some(format!("{seconds}.{nanoseconds:09}").into());
     }
     let line = Line::new(input, &envelope);
-    run_of(object, |run| events_of(&line, run))
+    told(&line, object)
+        .map(|event| vec![event])
+        .or_else(|| run_of(object, |run| events_of(&line, run)))
+}
+
+/// `exit`: a command ended, `uuid` says which; `alert`: sudo itself has trouble, whatever became of the command.
+fn told(line: &Line<'_>, object: &Map<String, Value>) -> Option<Event> {
+    let (kind, fields) = entry(object)?;
+    let text = |name: &str| fields.get(name).and_then(Value::as_str).unwrap_or("");
+    let mut b = match kind {
+        "exit" if !text("uuid").is_empty() => {
+            let mut b = line.event(&class::PROCESS_ACTIVITY, 2);
+            b.set("process.uid", text("uuid"));
+            let code = fields.get("exit_value").and_then(Value::as_i64);
+            b.set_some("exit_code", code.and_then(|c| i32::try_from(c).ok()));
+            b.unmapped("signal", text("signal")).success(true);
+            let invoker = text("submituser");
+            b.set("actor.user.name", if invoker.is_empty() { "-" } else { invoker });
+            if line.host().is_none() {
+                b.set("device.name", "-").set("device.type_id", 0);
+            }
+            b
+        }
+        "alert" => {
+            let mut b = line.event(&class::BASE_EVENT, 99);
+            b.set("message", text("reason"))
+                .set("actor.user.name", text("submituser"))
+                .unmapped("command", text("command"))
+                .unmapped("runuser", text("runuser"));
+            b
+        }
+        _ => return None,
+    };
+    b.unmapped("uuid", text("uuid"));
+    Some(b.finish())
 }
 
 /// `accept`, `reject`, `alert` or `exit`, and its fields.

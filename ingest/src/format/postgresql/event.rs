@@ -77,10 +77,12 @@ impl<'a> Maker<'a, '_> {
         let e = self.entry;
         if let Some(time) = e.time.as_deref() {
             // A zone's short name that nobody knows: the source's configured zone.
-            let bare = time.get(..time.rfind(' ').unwrap_or(0)).unwrap_or("");
-            if !b.time_of(self.input, &Value::from(time)) && !bare.is_empty() {
-                b.time_of(self.input, &Value::from(bare));
-                b.original_time(time, None);
+            match time.rsplit_once(' ') {
+                Some((bare, zone)) if is_unknown_zone(zone) => {
+                    b.time_of(self.input, &Value::from(bare));
+                    b.original_time(time, None);
+                }
+                _ => drop(b.time_of(self.input, &Value::from(time))),
             }
         }
         if let Some(name) = &e.host {
@@ -203,6 +205,8 @@ impl<'a> Maker<'a, '_> {
         if let Some(rest) = text.strip_prefix("disconnection: ") {
             let mut b = self.authentication(2, named(rest, "user="));
             b.success(true);
+            let lasted = rest.strip_prefix("session time: ").and_then(|r| r.split(' ').next());
+            b.set_some("duration", lasted.and_then(clock_ms));
             b.set_some(
                 "unmapped.session_time",
                 rest.strip_prefix("session time: ").and_then(|r| r.split(' ').next()),
@@ -390,6 +394,9 @@ impl<'a> Maker<'a, '_> {
     fn statement(&self, sql: &str) -> Vec<EventBuilder<'a>> {
         let mut b = self.store(sql_statement::activity(sql), self.entry.database.as_deref());
         b.success(true);
+        let took = self.entry.message.strip_prefix("duration: ");
+        let took = took.and_then(|t| t.split(' ').next()?.parse::<f64>().ok());
+        b.set_some("duration", took.filter(|t| (0.0..1e15).contains(t)).map(|t| t as i64));
         self.query(&mut b, sql, None);
         let mut all = vec![b];
         all.extend(self.effects(sql));
@@ -411,7 +418,22 @@ fn by_class(class: &str, command: &str) -> u8 {
 }
 
 fn class_has_actor(uid: u32) -> bool {
-    matches!(uid, 3001 | 3005 | 6005 | 1008)
+    matches!(uid, 0 | 3001 | 3005 | 6005 | 1008)
+}
+
+/// `CST` and the like: several zones have such a name. What is known is an offset, `UTC` and `GMT`.
+fn is_unknown_zone(text: &str) -> bool {
+    text.bytes().all(|b| b.is_ascii_alphabetic()) && !matches!(text, "UTC" | "GMT" | "Z")
+}
+
+/// `0:00:00.314` in milliseconds.
+fn clock_ms(text: &str) -> Option<i64> {
+    let mut parts = text.splitn(3, ':');
+    let (hours, minutes, seconds) = (parts.next()?, parts.next()?, parts.next()?);
+    let (seconds, fraction) = seconds.split_once('.').unwrap_or((seconds, "0"));
+    let whole = i64::from(hours.parse::<u32>().ok()?) * 3600 + i64::from(minutes.parse::<u16>().ok()?) * 60;
+    let fraction: i64 = format!("{fraction:0<3}").get(..3)?.parse().ok()?;
+    Some((whole + i64::from(seconds.parse::<u16>().ok()?)) * 1000 + fraction)
 }
 
 /// The statement that `log_statement` or `log_min_duration_statement` wrote.

@@ -26,8 +26,14 @@ impl<'a> Maker<'a, '_> {
         );
         b.set_some("session.uid", self.get("TargetLogonId").as_deref());
         b.set("service.name", self.get("ServiceName").as_deref().unwrap_or("Windows"));
-        if !self.entry.computer.is_empty() {
-            b.host("dst_endpoint", &self.entry.computer);
+        // With other credentials one goes elsewhere.
+        let elsewhere = self
+            .get("TargetServerName")
+            .filter(|s| id == 4648 && !s.eq_ignore_ascii_case("localhost"));
+        match elsewhere {
+            Some(server) => drop(b.host("dst_endpoint", &server)),
+            None if self.entry.computer.is_empty() => {}
+            None => drop(b.host("dst_endpoint", &self.entry.computer)),
         }
         if let Some(kind) = self.get("LogonType").and_then(|t| t.parse::<u8>().ok()) {
             let (kind, name) = LOGON_TYPES
@@ -120,6 +126,7 @@ impl<'a> Maker<'a, '_> {
         let mut b = self.event(&class::USER_ACCESS, activity);
         let given = self
             .get("PrivilegeList")
+            .or_else(|| self.get("EnabledPrivilegeList"))
             .or_else(|| self.get("AccessGranted"))
             .or_else(|| self.get("AccessRemoved"));
         let mut privileges = words(given.as_deref());
@@ -139,11 +146,17 @@ impl<'a> Maker<'a, '_> {
             .get("AccountName")
             .or_else(|| self.get("User"))
             .or_else(|| self.get("Param1"));
-        b.set_some("actor.user.name", name.as_deref());
-        b.set_some(
-            "actor.user.domain",
-            self.get("AccountDomain").filter(|_| name.is_some()).as_deref(),
-        );
+        let domain = self.get("AccountDomain").or_else(|| self.get("Param2"));
+        // `CORP\li.na`
+        let (domain, name) = match name.as_deref() {
+            Some(name) => match name.split_once('\\') {
+                Some((domain, name)) => (Some(domain), Some(name)),
+                None => (domain.as_deref(), Some(name)),
+            },
+            None => (None, None),
+        };
+        b.set_some("actor.user.name", name)
+            .set_some("actor.user.domain", domain);
         b.set_some(
             "actor.session.uid",
             self.get("LogonID").or_else(|| self.get("SessionID")).as_deref(),

@@ -111,7 +111,10 @@ impl<'a> Maker<'a, '_> {
         if !b.has("actor.user") {
             b.set_some(
                 "actor.user.name",
-                self.get("AccountName").filter(|_| self.entry.id == 7045).as_deref(),
+                // In the event data itself the name is that of the account that the service runs under.
+                self.get("AccountName")
+                    .filter(|_| self.entry.id == 7045 && self.get("AccountType").is_some())
+                    .as_deref(),
             );
             b.set_some("actor.user.uid", self.entry.user_sid.as_deref());
         }
@@ -230,6 +233,16 @@ impl<'a> Maker<'a, '_> {
             b.label("script.part");
         }
         b.set_some("actor.user.uid", self.entry.user_sid.as_deref());
+        // `… User = CORP\li.na …`, a line of the context of 4103.
+        if let Some(context) = self.get("ContextInfo")
+            && let Some((_, user)) = context
+                .split_once("User = ")
+                .filter(|(before, _)| !before.ends_with("Connected "))
+            && let Some(user) = user.split(['\r', '\n']).next()
+        {
+            let (domain, name) = user.trim().split_once('\\').unwrap_or(("", user.trim()));
+            b.set("actor.user.name", name).set("actor.user.domain", domain);
+        }
         if !b.has("actor") {
             b.set("actor.user.name", "-");
         }

@@ -5,8 +5,9 @@
 //! source whose format is known is never read in another one: whoever may write to the web server's topic must
 //! not be able to speak for the bastion.
 
-use model::TOPIC_DOCKET;
+use model::{RawRecord, TOPIC_DOCKET};
 
+use crate::SourceSettings;
 use crate::format::{self, FORMATS, Format, Input};
 
 /// A format, and why it was chosen.
@@ -21,7 +22,12 @@ pub struct Choice {
 /// The format that is known before the bytes are looked at.
 #[must_use]
 pub fn by_source(input: &Input<'_>) -> Option<Choice> {
-    let record = input.record;
+    of_source(input.record, input.settings)
+}
+
+/// As [`by_source`], of a record that nobody has looked into.
+#[must_use]
+pub fn of_source(record: &RawRecord, settings: &SourceSettings) -> Option<Choice> {
     let topic = &*record.coordinate.topic;
     // The reserved topic is written by the ledger's writer only; nobody else can name it.
     if topic == TOPIC_DOCKET {
@@ -30,7 +36,7 @@ pub fn by_source(input: &Input<'_>) -> Option<Choice> {
             reason: "the reserved topic",
         });
     }
-    if let Some(name) = &input.settings.format {
+    if let Some(name) = &settings.format {
         let format = format::by_name(name);
         let reason = if format.is_some() {
             "configured"

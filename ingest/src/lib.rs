@@ -2,7 +2,8 @@
 //!
 //! [`source`] takes records from where they come; [`replay`] reads them from files. The [`normalizer`] makes of
 //! each [`model::RawRecord`] one [`model::Event`] or more: it picks a [`format`](mod@format) (by configuration, by
-//! topic, or by [`detection`]), which builds events with the [`builder`]. [`dedup`] tells repeated deliveries,
+//! topic, or by [`detection`]), which builds events with the [`builder`]. [`mod@join`] puts records together that are parts of
+//! one event, [`dedup`] tells repeated deliveries,
 //! [`batcher`] groups events for the detector. Everything but `source` and the reading of files is pure: no clock,
 //! no network, no failure. A log line is never an error: what cannot be parsed becomes a Base Event with the label
 //! `quarantined:<reason>`.
@@ -15,6 +16,7 @@ pub mod dedup;
 pub mod detection;
 pub mod fields;
 pub mod format;
+pub mod join;
 pub mod json;
 pub mod mask;
 pub mod normalizer;

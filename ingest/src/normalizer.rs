@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::detection::{self, Choice};
 use crate::format::{Input, Quarantine, base_event, collector, json_lines};
+use crate::join::{Piece, Whole};
 use crate::{Settings, dedup, json};
 
 /// A record, normalized.
@@ -37,6 +38,20 @@ impl Normalizer {
         Normalizer {
             settings: Arc::new(settings),
         }
+    }
+
+    /// What the record is a part of; `None`: an event of its own.
+    #[must_use]
+    pub fn piece(&self, record: &RawRecord) -> Option<Piece> {
+        Piece::of(record, self.settings.of(&record.source))
+    }
+
+    /// Makes events of records that were put together.
+    #[must_use]
+    pub fn normalize_whole(&self, whole: &Whole) -> Normalized {
+        let mut normalized = self.normalize(&whole.record);
+        whole.label(&mut normalized.events);
+        normalized
     }
 
     /// Makes events of a record. The same record gives the same events, always.

@@ -10,10 +10,10 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use ingest::format::linux_auditd::{Joiner, Output};
+use ingest::join::Assembler;
 use ingest::replay::{Options, open};
 use ingest::{Input, Normalized, Normalizer, Settings, SourceSettings};
-use model::{Event, Millis, RawRecord};
+use model::{Event, LedgerIndex, Millis, RawRecord};
 
 const AT: &str = "2026-11-22T12:00:00+00:00";
 
@@ -161,29 +161,42 @@ fn joined(text: &str) -> Vec<Event> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("audit.log");
     fs::write(&path, text).unwrap();
-    let records = records(&path);
     let normalizer = normalizer("linux_auditd");
-    let mut joiner = Joiner::new();
-    let mut out = Vec::new();
-    for record in &records {
-        let text = Input::new(record, &SourceSettings::default()).text.into_owned();
-        match joiner.push(record.coordinate.clone(), record.received_at, &text) {
-            Ok(given) => out.extend(given),
+    let mut assembler = Assembler::default();
+    let mut wholes = Vec::new();
+    for (n, record) in records(&path).into_iter().enumerate() {
+        wholes.extend(assembler.advance(record.received_at));
+        match normalizer.piece(&record) {
+            Some(piece) => wholes.extend(assembler.push(LedgerIndex(n as u64), record, piece)),
             // One line of the data is `type=UNKNOWN[1329] msg=?`: no audit line, an event of its own.
-            Err(_) => assert_eq!(normalizer.normalize(record).events.len(), 1, "{text}"),
+            None => assert_eq!(normalizer.normalize(&record).events.len(), 1),
         }
     }
-    out.extend(joiner.flush());
-    let mut events = Vec::new();
-    for output in out {
-        if let Output::Event(joined) = output {
-            let first = records.iter().find(|r| r.coordinate == joined.lines[0].id).unwrap();
-            let mut normalized = normalizer.normalize(&joined.record(first));
-            joined.label(&mut normalized.events);
-            events.extend(normalized.events);
-        }
-    }
-    events
+    wholes.extend(assembler.flush());
+    wholes
+        .iter()
+        .flat_map(|whole| normalizer.normalize_whole(whole).events)
+        .collect()
+}
+
+#[test]
+fn a_joined_event_names_all_its_records() {
+    let lines = [
+        r#"type=SYSCALL msg=audit(1772413593.412:901): arch=c000003e syscall=59 success=yes exit=0 items=0 ppid=2 pid=3 auid=1001 uid=0 euid=0 ses=4 comm="rm" exe="/usr/bin/rm" key=(null)"#,
+        r#"type=EXECVE msg=audit(1772413593.412:901): argc=3 a0="rm" a1="-rf" a2=2F746D702F612062"#,
+        "type=EOE msg=audit(1772413593.412:901): ",
+    ];
+    let events = joined(&lines.join("\n"));
+    let [event] = events.as_slice() else {
+        panic!("one event")
+    };
+    assert_eq!(&*event.uid, "audit/0/0");
+    assert_eq!(event.text("process.cmd_line"), Some("rm -rf '/tmp/a b'"));
+    assert_eq!(event.text("actor.user.uid"), Some("1001"));
+    assert_eq!(event.commands, ["rm -rf /tmp/a b"]);
+    let labels = event.get("metadata").unwrap()["labels"].as_array().unwrap();
+    let records: Vec<_> = labels.iter().filter_map(|l| l.as_str()?.strip_prefix("record:")).collect();
+    assert_eq!(records, ["audit/0/0", "audit/0/1", "audit/0/2"]);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::net::{IpAddr, Ipv6Addr};
 
-use model::{Batch, Coordinate, Field as Column};
+use model::{Batch, Coordinate, Field as Column, LedgerIndex};
 use tantivy::TantivyDocument;
 
 use crate::keyword::bounded;
@@ -45,15 +45,16 @@ impl Documents {
         }
     }
 
-    /// The document, and the bytes of text in it.
-    pub(crate) fn document(&self, batch: &Batch, row: usize) -> (TantivyDocument, usize) {
+    /// The document of a row whose records are at `leaves`, and the bytes of text in it.
+    pub(crate) fn document(&self, batch: &Batch, row: usize, leaves: &[LedgerIndex]) -> (TantivyDocument, usize) {
         let f = &self.fields;
         let place = &batch.rows[row];
         let mut doc = TantivyDocument::default();
         let mut bytes = 0;
         doc.add_i64(f.time, place.time.0);
         doc.add_i64(f.received, place.received_at.0);
-        doc.add_u64(f.index, place.index.0);
+        doc.add_u64(f.index, leaves.first().unwrap_or(&place.index).0);
+        leaves.iter().skip(1).for_each(|leaf| doc.add_u64(f.parts, leaf.0));
         let uid = Uid::parse(&place.uid);
         doc.add_u64(f.event, uid.event);
         doc.add_text(f.partition, bounded(&uid.partition));
@@ -137,7 +138,7 @@ impl Documents {
 }
 
 /// Values of one keyword field of one event; the rest is found by the raw line only.
-const KEYWORD_VALUES_MAX: usize = 128;
+const KEYWORD_VALUES_MAX: usize = 640;
 
 fn each<'a>(batch: &'a Batch, row: usize, columns: &[Column], mut f: impl FnMut(&'a str)) {
     for column in columns.iter().filter_map(|c| batch.column(c)) {

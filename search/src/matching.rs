@@ -14,27 +14,27 @@ use crate::query::plan::Plan;
 /// Gives back the raw line of an event: the same masked text of `raw_data` that was indexed. The caller reads the
 /// ledger, normalizes and masks.
 pub trait RawText {
-    /// The text of the event `uid` of the leaf `index`; `None` where it has no raw line.
+    /// The text of the event `uid` of the records at `leaves` (never none); `None` where it has no raw line.
     ///
     /// # Errors
     /// Whatever kept the record from being read; the search ends with it.
     fn raw(
         &self,
-        index: LedgerIndex,
+        leaves: &[LedgerIndex],
         uid: &str,
     ) -> std::result::Result<Option<String>, Box<dyn StdError + Send + Sync>>;
 }
 
 impl<F> RawText for F
 where
-    F: Fn(LedgerIndex, &str) -> std::result::Result<Option<String>, Box<dyn StdError + Send + Sync>>,
+    F: Fn(&[LedgerIndex], &str) -> std::result::Result<Option<String>, Box<dyn StdError + Send + Sync>>,
 {
     fn raw(
         &self,
-        index: LedgerIndex,
+        leaves: &[LedgerIndex],
         uid: &str,
     ) -> std::result::Result<Option<String>, Box<dyn StdError + Send + Sync>> {
-        self(index, uid)
+        self(leaves, uid)
     }
 }
 
@@ -42,7 +42,7 @@ where
 pub struct NoText;
 
 impl RawText for NoText {
-    fn raw(&self, _: LedgerIndex, _: &str) -> std::result::Result<Option<String>, Box<dyn StdError + Send + Sync>> {
+    fn raw(&self, _: &[LedgerIndex], _: &str) -> std::result::Result<Option<String>, Box<dyn StdError + Send + Sync>> {
         Err("this search has no ledger to read from".into())
     }
 }
@@ -118,16 +118,16 @@ fn bits(query: &dyn Query, schema: &Schema, reader: &SegmentReader) -> Result<Bi
 /// The raw line of one event, read at most once.
 pub(crate) struct LazyText<'a> {
     pub(crate) source: &'a dyn RawText,
-    pub(crate) index: LedgerIndex,
+    pub(crate) leaves: Vec<LedgerIndex>,
     pub(crate) uid: String,
     read: Option<Option<String>>,
 }
 
 impl<'a> LazyText<'a> {
-    pub(crate) fn new(source: &'a dyn RawText, index: LedgerIndex, uid: String) -> LazyText<'a> {
+    pub(crate) fn new(source: &'a dyn RawText, leaves: Vec<LedgerIndex>, uid: String) -> LazyText<'a> {
         LazyText {
             source,
-            index,
+            leaves,
             uid,
             read: None,
         }
@@ -135,9 +135,9 @@ impl<'a> LazyText<'a> {
 
     fn get(&mut self) -> Result<Option<&str>> {
         if self.read.is_none() {
-            let text = self.source.raw(self.index, &self.uid);
+            let text = self.source.raw(&self.leaves, &self.uid);
             self.read = Some(text.map_err(|source| Error::Text {
-                index: self.index,
+                index: self.leaves.first().copied().unwrap_or_default(),
                 source,
             })?);
         }

@@ -1,9 +1,9 @@
 //! What a commit says of itself: how far the index has come in the ledger.
 //!
 //! The payload of a commit is one JSON object:
-//! `{"docket_index":1,"schema":1,"position":812,"ahead":[[815,0]]}`; `docket_index` is the version of this text,
+//! `{"docket_index":1,"schema":2,"position":812,"ahead":[[815,0]],"note":"…"}`; `docket_index` is the version of this text,
 //! `schema` of fields and tokens, `position` the next leaf to handle, `ahead` the events (leaf, number) at or past
-//! the position that are indexed already, because an earlier record is still being joined.
+//! the position that are indexed already, `note` what the caller wants to find again with the position.
 
 use std::collections::BTreeSet;
 
@@ -23,6 +23,8 @@ pub(crate) struct Payload {
     pub(crate) position: LedgerIndex,
     #[serde(default)]
     pub(crate) ahead: BTreeSet<(u64, u64)>,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(crate) note: String,
 }
 
 impl Payload {
@@ -33,6 +35,7 @@ impl Payload {
             schema: SCHEMA_VERSION,
             position,
             ahead: BTreeSet::new(),
+            note: String::new(),
         }
     }
 
@@ -55,9 +58,9 @@ impl Payload {
         serde_json::to_string(self).expect("numbers are JSON")
     }
 
-    /// Whether an event is in the index already.
-    pub(crate) fn holds(&self, index: LedgerIndex, event: u64) -> bool {
-        index < self.position || self.ahead.contains(&(index.0, event))
+    /// Whether an event is in the index already: `at` is the leaf that gave it out, `index` the first of its record's.
+    pub(crate) fn holds(&self, at: LedgerIndex, index: LedgerIndex, event: u64) -> bool {
+        at < self.position || self.ahead.contains(&(index.0, event))
     }
 
     /// Moves the position forward, never back.
@@ -79,13 +82,16 @@ mod tests {
         payload.advance(LedgerIndex(12));
         assert_eq!(
             payload.text(),
-            r#"{"docket_index":1,"schema":1,"position":12,"ahead":[[15,0]]}"#
+            r#"{"docket_index":1,"schema":2,"position":12,"ahead":[[15,0]]}"#
         );
         assert_eq!(Payload::parse(Some(&payload.text())), Ok(payload.clone()));
         payload.advance(LedgerIndex(3));
         assert_eq!(payload.position, LedgerIndex(12));
-        assert!(payload.holds(LedgerIndex(11), 7) && payload.holds(LedgerIndex(15), 0));
-        assert!(!payload.holds(LedgerIndex(12), 0) && !payload.holds(LedgerIndex(15), 1));
+        let holds = |index, event| payload.holds(LedgerIndex(index), LedgerIndex(index), event);
+        assert!(holds(11, 7) && holds(15, 0));
+        assert!(!holds(12, 0) && !holds(15, 1));
+        // An event that was given out past the position is new, whatever its first leaf.
+        assert!(!payload.holds(LedgerIndex(12), LedgerIndex(3), 0));
         for text in [
             None,
             Some(""),

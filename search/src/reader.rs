@@ -67,8 +67,10 @@ pub struct Answer {
 /// An event found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hit {
-    /// The leaf that holds its record.
+    /// The leaf that holds its record; of several records the first one.
     pub index: LedgerIndex,
+    /// The leaves of its records, in order.
+    pub leaves: Vec<LedgerIndex>,
     /// Its uid: the record id, with `#n` for the later events of a record.
     pub uid: String,
     /// When it happened.
@@ -259,6 +261,7 @@ impl Snapshot {
         let uid = self.segments[entry.segment].uid(entry.doc)?;
         Ok(Hit {
             index: entry.key.index,
+            leaves: self.segments[entry.segment].leaves(entry.doc),
             uid,
             time: entry.key.time,
             cursor: entry.key,
@@ -325,14 +328,15 @@ impl Search {
                 total += u64::from(weight.count(&segment.reader)?);
                 continue;
             }
-            if self.everything && self.within(segment) {
+            if self.everything && self.within(segment) && !segment.reader.has_deletes() {
                 total += u64::from(segment.reader.max_doc());
                 segment.every_doc(self.sort, |docs| segment.offer(number, docs, top));
                 continue;
             }
             weight.for_each_no_score(&segment.reader, &mut |docs| {
+                let docs = segment.live(docs);
                 total += docs.len() as u64;
-                segment.offer(number, docs, top);
+                segment.offer(number, &docs, top);
             })?;
         }
         Ok(total)
@@ -358,7 +362,7 @@ impl Search {
                     *slot = Some(Checked::of(&self.plan, &self.schema, &segment.reader)?);
                 }
                 let Some(plan) = slot else { continue };
-                let mut line = LazyText::new(text, entry.key.index, segment.uid(entry.doc)?);
+                let mut line = LazyText::new(text, segment.leaves(entry.doc), segment.uid(entry.doc)?);
                 if !plan.matches(entry.doc, &mut line)? {
                     continue;
                 }
@@ -404,10 +408,11 @@ impl Search {
                 if outcome.is_err() {
                     return;
                 }
+                let docs = segment.live(docs);
                 outcome = match &checked {
-                    None => each(number, segment, docs),
+                    None => each(number, segment, &docs),
                     Some(plan) => segment
-                        .check(plan, docs, text)
+                        .check(plan, &docs, text)
                         .and_then(|docs| each(number, segment, &docs)),
                 };
             })?;

@@ -14,7 +14,7 @@ use crate::keyword::Whole;
 use crate::tokenizer::Words;
 
 /// The version of fields and tokens; an index written with another one is rebuilt.
-pub const SCHEMA_VERSION: u32 = 1;
+pub const SCHEMA_VERSION: u32 = 2;
 
 /// Name of the tokenizer of text fields.
 const WORDS: &str = "docket_words_1";
@@ -125,8 +125,10 @@ pub struct Fields {
     pub time: Field,
     /// When it was received, ms.
     pub received: Field,
-    /// The leaf.
+    /// The leaf; of an event of several records the first one's.
     pub index: Field,
+    /// The leaves of the others, in order.
+    pub parts: Field,
     /// Which event of the record, from 0.
     pub event: Field,
     /// `<topic>/<partition>` of the record id.
@@ -169,6 +171,7 @@ impl Fields {
             time: builder.add_i64_field("time", fast()),
             received: builder.add_i64_field("received", fast()),
             index: builder.add_u64_field("index", fast()),
+            parts: builder.add_u64_field("parts", fast()),
             event: builder.add_u64_field("event", fast()),
             partition: builder.add_text_field("partition", whole().set_fast("raw")),
             offset: builder.add_i64_field("offset", fast()),

@@ -1,5 +1,6 @@
 //! A segment of the index, with the columns that every answer reads.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use model::{LedgerIndex, Millis};
@@ -21,6 +22,8 @@ pub(crate) struct Segment {
     pub(crate) last: i64,
     pub(crate) time: Arc<dyn ColumnValues<i64>>,
     index: Arc<dyn ColumnValues<u64>>,
+    /// Missing where every event of the segment is of one record.
+    parts: Option<Column<u64>>,
     event: Arc<dyn ColumnValues<u64>>,
     partition: Option<StrColumn>,
     /// Missing where no event of the segment has a coordinate.
@@ -36,6 +39,7 @@ impl Segment {
             last: time.max_value(),
             time: time.first_or_default_col(0),
             index: columns.column_first_or_default("index")?,
+            parts: columns.column_opt("parts")?,
             event: columns.column_first_or_default("event")?,
             partition: columns.str("partition")?,
             offset: columns.column_opt("offset")?,
@@ -49,6 +53,21 @@ impl Segment {
             time: Millis(self.time.get_val(doc)),
             index,
             event: self.event.get_val(doc),
+        }
+    }
+
+    /// The leaves of its records, in order.
+    pub(crate) fn leaves(&self, doc: DocId) -> Vec<LedgerIndex> {
+        let mut leaves = vec![LedgerIndex(self.index.get_val(doc))];
+        leaves.extend(self.parts.iter().flat_map(|c| c.values_for_doc(doc)).map(LedgerIndex));
+        leaves
+    }
+
+    /// Those of `docs` that were not deleted.
+    pub(crate) fn live<'d>(&self, docs: &'d [DocId]) -> Cow<'d, [DocId]> {
+        match self.reader.alive_bitset() {
+            None => Cow::Borrowed(docs),
+            Some(alive) => docs.iter().copied().filter(|doc| alive.is_alive(*doc)).collect(),
         }
     }
 
@@ -103,7 +122,7 @@ impl Segment {
     pub(crate) fn check(&self, plan: &Checked<'_>, docs: &[DocId], text: &dyn RawText) -> Result<Vec<DocId>> {
         let mut out = Vec::new();
         for doc in docs {
-            let mut line = LazyText::new(text, LedgerIndex(self.index.get_val(*doc)), self.uid(*doc)?);
+            let mut line = LazyText::new(text, self.leaves(*doc), self.uid(*doc)?);
             if plan.matches(*doc, &mut line)? {
                 out.push(*doc);
             }

@@ -1,6 +1,8 @@
 //! Writing: batches in, commits that carry their position.
 
+use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use model::{Batch, LedgerIndex};
 use tantivy::indexer::{IndexWriterOptions, LogMergePolicy};
@@ -9,6 +11,7 @@ use tantivy::{TantivyDocument, TantivyError};
 use crate::document::{Documents, Mask, Uid};
 use crate::error::{Error, Result};
 use crate::hot::Hot;
+use crate::leaves::Leaves;
 use crate::payload::Payload;
 use crate::reader::Searcher;
 
@@ -35,6 +38,21 @@ impl Default for Budgets {
             waiting_bytes_max: 128 << 20,
         }
     }
+}
+
+/// What a piece of the ledger gives to index.
+#[derive(Clone, Copy, Debug)]
+pub struct Work<'a> {
+    /// The events, each at the leaf that gave it out.
+    pub batches: &'a [Batch],
+    /// The next leaf to handle.
+    pub up_to: LedgerIndex,
+    /// By record id, the leaves of events that came of other leaves than that: in order, the first is the record's.
+    pub leaves: &'a BTreeMap<Arc<str>, Vec<LedgerIndex>>,
+    /// The events of these first leaves go before the batches come.
+    pub replaced: &'a [LedgerIndex],
+    /// What the caller wants to find again with the position ([`IndexWriter::note`]).
+    pub note: &'a str,
 }
 
 /// The writer of the hot index. One at a time a folder.
@@ -111,25 +129,60 @@ impl IndexWriter {
     /// # Errors
     /// The disk's; the writer has to be opened again.
     pub fn add(&mut self, batches: &[Batch], up_to: LedgerIndex) -> Result<u64> {
+        self.take(&Work {
+            batches,
+            up_to,
+            leaves: &BTreeMap::new(),
+            replaced: &[],
+            note: "",
+        })
+    }
+
+    /// As [`IndexWriter::add`], for events of several records and for those that take others' place. All of it is
+    /// committed together, or none.
+    ///
+    /// # Errors
+    /// The disk's; the writer has to be opened again.
+    pub fn take(&mut self, work: &Work<'_>) -> Result<u64> {
         let mut added = 0;
-        for batch in batches {
+        let is_new = work.up_to > self.payload.position;
+        let replaces = is_new && !work.replaced.is_empty();
+        if replaces {
+            self.writer.delete_query(Box::new(Leaves::new(work.replaced)))?;
+        }
+        for batch in work.batches {
             for (row, place) in batch.rows.iter().enumerate() {
                 let event = Uid::parse(&place.uid).event;
-                if self.payload.holds(place.index, event) {
+                let of = (!work.leaves.is_empty())
+                    .then(|| work.leaves.get(place.uid.split('#').next().unwrap_or_default()))
+                    .flatten();
+                let leaves = of.map_or(std::slice::from_ref(&place.index), Vec::as_slice);
+                let first = *leaves.first().unwrap_or(&place.index);
+                if self.payload.holds(place.index, first, event) {
                     continue;
                 }
-                let (document, bytes) = self.documents.document(batch, row);
+                let (document, bytes) = self.documents.document(batch, row, leaves);
                 self.writer.add_document(document)?;
                 added += 1;
-                self.payload.ahead.insert((place.index.0, event));
+                self.payload.ahead.insert((first.0, event));
                 self.waiting_bytes = self.waiting_bytes.saturating_add(bytes);
-                if self.waiting_bytes > self.waiting_bytes_max {
+                // In the middle of a replacement the position cannot say what was done; its batches are bounded.
+                if self.waiting_bytes > self.waiting_bytes_max && !replaces {
                     self.commit()?;
                 }
             }
         }
-        self.payload.advance(up_to);
+        if is_new {
+            self.payload.note = work.note.to_owned();
+        }
+        self.payload.advance(work.up_to);
         Ok(added)
+    }
+
+    /// What was given with the position.
+    #[must_use]
+    pub fn note(&self) -> &str {
+        &self.payload.note
     }
 
     /// Makes all that was added durable and searchable, with the position, in one step; returns the position.

@@ -150,7 +150,7 @@ proptest! {
         match Query::parse(&text, Some(Millis(0))) {
             Err(e) => prop_assert!(text.is_char_boundary(e.at) && e.at <= text.len(), "{e}"),
             Ok(query) => SEARCHER.with(|(_, s)| {
-                let text = |_: model::LedgerIndex, _: &str| Ok(Some("审计 a 5 -".to_owned()));
+                let text = |_: &[model::LedgerIndex], _: &str| Ok(Some("审计 a 5 -".to_owned()));
                 match s.search(&Request::new(query), &text) {
                     Ok(_) | Err(search::Error::Query(_)) => Ok(()),
                     Err(e) => Err(TestCaseError::fail(e.to_string())),

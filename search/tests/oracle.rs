@@ -404,8 +404,9 @@ fn index(dir: &std::path::Path) -> (Searcher, Vec<Placed>) {
 
 type Text = Result<Option<String>, Box<dyn StdError + Send + Sync>>;
 
-fn ledger(placed: &[Placed]) -> impl Fn(LedgerIndex, &str) -> Text + use<'_> {
-    move |index, uid| {
+fn ledger(placed: &[Placed]) -> impl Fn(&[LedgerIndex], &str) -> Text + use<'_> {
+    move |leaves, uid| {
+        let index = leaves[0];
         let found = placed
             .iter()
             .find(|p| p.index == index && &*p.event.uid == uid)
@@ -478,7 +479,7 @@ fn pages(
     request: &Request,
     all: &[&str],
     rng: &mut Rng,
-    text: &impl Fn(LedgerIndex, &str) -> Text,
+    text: &impl Fn(&[LedgerIndex], &str) -> Text,
 ) {
     let limit = 1 + rng.below(70);
     let mut request = Request {
@@ -507,7 +508,7 @@ fn groups(
     request: &Request,
     all: &[&str],
     placed: &[Placed],
-    text: &impl Fn(LedgerIndex, &str) -> Text,
+    text: &impl Fn(&[LedgerIndex], &str) -> Text,
 ) {
     let of = |uid: &&str| placed.iter().find(|p| *p.event.uid == **uid).unwrap();
     let mut users: std::collections::BTreeMap<String, u64> = Default::default();

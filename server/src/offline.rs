@@ -3,13 +3,15 @@
 //! `docket detect` and `docket policy test` judge with it, by the same code as the server.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use detect::engine::Detector;
 use detect::policy::Loaded;
 use detect::reference::Tables;
 use ingest::dedup::Dedup;
-use ingest::{Normalizer, Settings, batcher};
-use model::{Finding, LedgerIndex, Millis, RawRecord, Wanted};
+use ingest::join::Assembler;
+use ingest::{Normalized, Normalizer, Settings, batcher};
+use model::{Event, Finding, LedgerIndex, Millis, RawRecord, Wanted};
 
 use crate::policies;
 
@@ -29,10 +31,29 @@ pub struct Counts {
     pub deduplicated: u64,
 }
 
+impl Counts {
+    /// Counts an event of so many records.
+    pub fn add(&mut self, records: usize, normalized: &Normalized) {
+        self.quarantined += normalized.quarantined.map_or(0, |_| records as u64);
+        self.events += normalized.events.len() as u64;
+    }
+}
+
+fn placed(
+    at: LedgerIndex,
+    record: &RawRecord,
+    normalized: Normalized,
+) -> impl Iterator<Item = (LedgerIndex, Millis, Arc<str>, Event)> {
+    let (received_at, source) = (record.received_at, record.source.clone());
+    let events = normalized.events.into_iter();
+    events.map(move |e| (at, received_at, source.clone(), e))
+}
+
 /// The line, in memory.
 pub struct Offline {
     normalizer: Normalizer,
     dedup: Option<Dedup>,
+    assembler: Assembler,
     detector: Detector,
     wanted: Wanted,
     waiting: Vec<RawRecord>,
@@ -54,6 +75,7 @@ impl Offline {
         Ok(Offline {
             normalizer: Normalizer::new(settings),
             dedup: deduplicate.then(Dedup::default),
+            assembler: Assembler::default(),
             detector,
             wanted,
             waiting: Vec::new(),
@@ -76,6 +98,7 @@ impl Offline {
     /// which the findings were first made.
     pub fn finish(mut self, until: Option<Millis>) -> (Vec<Finding>, Counts) {
         self.judge();
+        self.end();
         if let Some(until) = until {
             let output = self.detector.advance(until);
             self.keep(output.findings);
@@ -100,25 +123,48 @@ impl Offline {
             self.next = index.next();
             self.counts.records += 1;
             span.push((index, record.received_at));
-            let normalized = self.normalizer.normalize(&record);
-            let seen = match (&mut self.dedup, normalized.dedup) {
+            let mut wholes = self.assembler.advance(record.received_at);
+            let piece = self.normalizer.piece(&record);
+            let (normalized, key) = match &piece {
+                Some(piece) => (None, piece.dedup(&record)),
+                None => {
+                    let normalized = self.normalizer.normalize(&record);
+                    let key = normalized.dedup;
+                    (Some(normalized), key)
+                }
+            };
+            let seen = match (&mut self.dedup, key) {
                 (Some(dedup), Some(key)) => dedup.check(index, record.received_at, key).is_some(),
                 _ => false,
             };
-            if seen {
-                self.counts.deduplicated += 1;
-                continue;
+            self.counts.deduplicated += u64::from(seen);
+            let own = normalized.filter(|_| !seen).map(|n| (record.clone(), n));
+            if let Some(piece) = piece.filter(|_| !seen) {
+                wholes.extend(self.assembler.push(index, record, piece));
             }
-            self.counts.quarantined += u64::from(normalized.quarantined.is_some());
-            self.counts.events += normalized.events.len() as u64;
-            events.extend(
-                normalized
-                    .events
-                    .into_iter()
-                    .map(|e| (index, record.received_at, record.source.clone(), e)),
-            );
+            let wholes = wholes
+                .iter()
+                .map(|w| (w.lines.len(), &w.record, self.normalizer.normalize_whole(w)));
+            let all = wholes.chain(own.iter().map(|(r, n)| (1, r, n.clone())));
+            for (lines, record, normalized) in all {
+                self.counts.add(lines, &normalized);
+                events.extend(placed(index, record, normalized));
+            }
         }
         let output = self.detector.process(&span, &batcher::batches(&events, &self.wanted));
+        self.keep(output.findings);
+    }
+
+    /// Nothing more comes: what waits for more is judged as it is.
+    fn end(&mut self) {
+        let at = self.next;
+        let mut events = Vec::new();
+        for whole in self.assembler.flush() {
+            let normalized = self.normalizer.normalize_whole(&whole);
+            self.counts.add(whole.lines.len(), &normalized);
+            events.extend(placed(at, &whole.record, normalized));
+        }
+        let output = self.detector.process(&[], &batcher::batches(&events, &self.wanted));
         self.keep(output.findings);
     }
 

@@ -8,6 +8,7 @@
 //! Each stage holds its own position; a restart replays the ledger from the least of them, in groups that
 //! are cut at every stage's position, so that a stage takes a group whole or skips it whole.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,6 +21,7 @@ use model::{Batch, LedgerIndex, Millis, Wanted};
 use crate::accounts::Accounts;
 
 mod index;
+pub mod joins;
 mod judge;
 mod normalize;
 
@@ -38,8 +40,16 @@ pub struct Group {
     pub range: Range<LedgerIndex>,
     /// Every record's index and `received_at`, in order.
     pub span: Vec<(LedgerIndex, Millis)>,
-    /// Their events, without duplicates.
+    /// The events that they give out, without duplicates: their own, and those of records that were held before.
     pub batches: Vec<Batch>,
+    /// By record id, the leaves of events that are of several records.
+    pub leaves: BTreeMap<Arc<str>, Vec<LedgerIndex>>,
+    /// What waits for more records after it, to be stored with the position ([`ingest::join`]).
+    pub joins: Arc<str>,
+    /// The first leaf that waits.
+    pub held: Option<LedgerIndex>,
+    /// When what waits is given out at the latest, by engine time.
+    pub due: Option<Millis>,
     /// What the duplicate check learned, to be stored with the judgement.
     pub dedup: model::Delta,
     /// What became of the records, by source.

@@ -12,6 +12,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::accounts;
 use crate::config::PolicySource;
+use crate::pipeline::joins;
 
 /// `policies/` as it was when the binary was built.
 static BUILT_IN: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../policies");
@@ -86,9 +87,12 @@ pub fn detector(
     for error in errors {
         tracing::error!(%error, "Policy not compiled.");
     }
-    let own = state
-        .into_iter()
-        .filter(|(key, _)| !matches!(key.first(), Some(&accounts::KIND | &ingest::dedup::STATE_KIND)));
+    let own = state.into_iter().filter(|(key, _)| {
+        !matches!(
+            key.first(),
+            Some(&accounts::KIND | &ingest::dedup::STATE_KIND | &joins::KIND)
+        )
+    });
     Ok(Detector::new(
         policies,
         Arc::new(rules),

@@ -13,6 +13,7 @@ use anyhow::Context as _;
 use detect::engine::Detector;
 use detect::reference::Tables;
 use ingest::dedup::Dedup;
+use ingest::join::Assembler;
 use model::{LedgerIndex, Millis, StateStore as _};
 use search::{Budgets, IndexWriter};
 use serde_json::json;
@@ -29,7 +30,7 @@ use crate::gateway::Gate;
 use crate::gateway::held::Budget;
 use crate::gateway::syslog::Listener;
 use crate::gateway::udp;
-use crate::pipeline::{Index, Judge, Line, Normalize, Progress, Running};
+use crate::pipeline::{Index, Judge, Line, Normalize, Progress, Running, joins};
 use crate::spine::{Append, Opened, Spine};
 use crate::{files, kafka, listen, policies, reference};
 
@@ -231,6 +232,7 @@ struct Stored {
     detector: Detector,
     store: Store,
     dedup: Dedup,
+    assembler: Assembler,
     accounts: Arc<Mutex<Accounts>>,
     writer: IndexWriter,
     policies: String,
@@ -259,6 +261,8 @@ impl Stored {
         let writer = IndexWriter::open(&config.data_dir.join("index"), INDEX, ingest::mask::mask)?;
         not_ahead("the alerts", judged, opened.size)?;
         not_ahead("the index", writer.position(), opened.size)?;
+        let waiting = joins::of_state(&state);
+        let assembler = joins::at_least((judged, &waiting), (writer.position(), writer.note()), &opened.reader)?;
         let mut dedup = Dedup::default();
         dedup.load(&state);
         let mut accounts = Accounts::load(&state);
@@ -270,6 +274,7 @@ impl Stored {
             detector,
             store,
             dedup,
+            assembler,
             accounts,
             writer,
             policies,
@@ -289,11 +294,13 @@ impl Stored {
 
     fn line(self, config: &Config, spine: &Spine, told: Told) -> Line {
         let wanted = Line::wanted(&self.detector);
+        let held = self.assembler.held();
         Line {
             normalize: Normalize {
                 reader: told.reader,
                 durable: spine.durable(),
                 normalizer: told.normalizer,
+                assembler: self.assembler,
                 dedup: self.dedup,
                 wanted,
             },
@@ -307,6 +314,7 @@ impl Stored {
                 clock: told.clock,
             },
             index: Index {
+                held,
                 writer: self.writer,
                 commit_every: Duration::from_millis(config.index_commit_ms),
                 searchable: told.searchable,

@@ -1,6 +1,6 @@
 //! The Linux audit log (auditd): one event of the kernel is several lines of the same id, `msg=audit(SEC.mmm:SERIAL)`.
 //!
-//! A record that holds several lines is joined by id; what the [`Joiner`] put together comes as such a record. A single
+//! A record that holds several lines is joined by id; what the [`Joiner`] put together ([`crate::join`]) comes as such a record. A single
 //! line gives an event, too; where it is but a part of one it has the label `auditd.partial`.
 //! `metadata.original_event_uid` and `metadata.correlation_uid` are the id, with the node before it where there is one.
 //!
@@ -39,7 +39,7 @@ mod merged;
 pub mod record;
 mod syscall;
 
-pub use join::{End, Joined, Joiner, Lost, Output};
+pub use join::{End, Joined, Joiner, Piece};
 
 use merged::Merged;
 use record::{EventId, Record};

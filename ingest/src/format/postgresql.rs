@@ -81,6 +81,32 @@ fn matches(input: &Input<'_>) -> Option<Match> {
     })
 }
 
+/// A line of stderr, as far as [`crate::join`] reads it.
+pub(crate) struct Part {
+    /// It belongs to the entry before it.
+    pub is_more: bool,
+    /// The process, where the line names it.
+    pub process: Option<String>,
+}
+
+/// What a line of stderr is; `None`: an entry of its own, or none at all.
+pub(crate) fn part(text: &str) -> Option<Part> {
+    if text.starts_with('\t') {
+        return Some(Part {
+            is_more: true,
+            process: None,
+        });
+    }
+    if text.starts_with('{') || read::csv_entry(text).is_some() || over_syslog(text).is_some() {
+        return None;
+    }
+    let entry = read::text_entry(text)?;
+    Some(Part {
+        is_more: entry.is_continuation,
+        process: entry.pid.map(Cow::into_owned),
+    })
+}
+
 /// A syslog line of postgres, and its message without the counter `[3-1]`.
 fn over_syslog(text: &str) -> Option<(syslog::Envelope<'_>, &str)> {
     let at = text.find("postgres[").or_else(|| text.find("postgres: "))?;

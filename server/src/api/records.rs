@@ -4,7 +4,8 @@ use axum::Json;
 use axum::extract::{Path, State};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use model::{Coordinate, LedgerIndex};
+use ingest::join::Whole;
+use model::{Coordinate, Entry, LedgerIndex};
 use serde_json::{Value, json};
 
 use super::{ApiError, Authenticated};
@@ -33,7 +34,11 @@ fn show(app: &App, coordinate: &Coordinate) -> Result<Value, ApiError> {
         return Err(ApiError::not_found(format!("the ledger holds no record {coordinate}")));
     };
     let entry = app.reader.entry(index).map_err(ApiError::internal)?;
-    let normalized = app.normalizer.normalize(&entry.record);
+    let (normalized, of) = match whole(app, &entry)? {
+        Some(whole) => (app.normalizer.normalize_whole(&whole), whole.lines),
+        None => (app.normalizer.normalize(&entry.record), Vec::new()),
+    };
+    let of = of.iter().map(|line| line.id.to_string()).collect::<Vec<_>>();
     // A record of the last second has no checkpoint over it yet.
     let proof = app.reader.proof_bundle(index).ok();
     Ok(json!({
@@ -46,15 +51,45 @@ fn show(app: &App, coordinate: &Coordinate) -> Result<Value, ApiError> {
         "raw_base64": BASE64_STANDARD.encode(&entry.record.payload),
         "format": normalized.format,
         "quarantined": normalized.quarantined.map(|q| q.0),
+        // The records that its event is of, where it is of several; the first one's id is the event's.
+        "joined": of,
         "events": normalized.events.iter().map(|e| &e.ocsf).collect::<Vec<_>>(),
         "proof": proof,
     }))
 }
 
-/// The event with this uid, normalized again from the ledger, as a search hit shows it: masked.
-pub fn event(app: &App, index: LedgerIndex, uid: &str) -> Result<Value, ledger::Error> {
-    let entry = app.reader.entry(index)?;
-    let normalized = app.normalizer.normalize(&entry.record);
+/// The event that a record is a part of, where it is of several: the index knows which.
+fn whole(app: &App, entry: &Entry) -> Result<Option<Whole>, ApiError> {
+    if app.normalizer.piece(&entry.record).is_none() {
+        return Ok(None);
+    }
+    let label = format!("label:\"record:{}\"", entry.record.coordinate);
+    let query = search::Query::parse(&label, None).map_err(ApiError::internal)?;
+    let found = app
+        .searcher
+        .search(&search::Request::new(query), &search::NoText)
+        .map_err(ApiError::internal)?;
+    // A record's own text may hold such a label; it is at none of that event's leaves.
+    let hit = found.hits.into_iter().find(|hit| hit.leaves.contains(&entry.index));
+    hit.filter(|hit| hit.leaves.len() > 1)
+        .and_then(|hit| joined(app, &hit.leaves).transpose())
+        .transpose()
+        .map_err(ApiError::internal)
+}
+
+/// The records of these leaves, put together.
+fn joined(app: &App, leaves: &[LedgerIndex]) -> Result<Option<Whole>, ledger::Error> {
+    let read = |index: &LedgerIndex| app.reader.entry(*index).map(|e| (e.index, e.record));
+    let records = leaves.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+    Ok(Whole::of(&records))
+}
+
+/// The event with this uid, normalized again from its leaves of the ledger, as a search hit shows it: masked.
+pub fn event(app: &App, leaves: &[LedgerIndex], uid: &str) -> Result<Value, ledger::Error> {
+    let Some(whole) = joined(app, leaves)? else {
+        return Ok(Value::Null);
+    };
+    let normalized = app.normalizer.normalize_whole(&whole);
     let event = normalized
         .events
         .iter()

@@ -132,7 +132,7 @@ fn quarantined(
         loop {
             let answer = app
                 .searcher
-                .search(&request, &|_, _: &str| Ok(None))
+                .search(&request, &search::NoText)
                 .map_err(ApiError::internal)?;
             found.extend(
                 answer

@@ -50,8 +50,8 @@ pub async fn search(
 }
 
 fn answer(app: &App, request: &search::Request) -> Result<Value, ApiError> {
-    let raw = |index: LedgerIndex, uid: &str| -> Result<Option<String>, Box<dyn Error + Send + Sync>> {
-        let event = records::event(app, index, uid)?;
+    let raw = |leaves: &[LedgerIndex], uid: &str| -> Result<Option<String>, Box<dyn Error + Send + Sync>> {
+        let event = records::event(app, leaves, uid)?;
         Ok(event["raw_data"].as_str().map(str::to_owned))
     };
     let answer = app.searcher.search(request, &raw).map_err(refusal)?;
@@ -59,7 +59,7 @@ fn answer(app: &App, request: &search::Request) -> Result<Value, ApiError> {
         .hits
         .iter()
         .map(|hit| {
-            let event = records::event(app, hit.index, &hit.uid)?;
+            let event = records::event(app, &hit.leaves, &hit.uid)?;
             Ok(json!({"record": hit.uid, "ledger_index": hit.index, "time": hit.time.to_string(), "event": event}))
         })
         .collect();

@@ -6,8 +6,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use ingest::dedup::Dedup;
+use ingest::join::{Assembler, Whole};
 use ingest::replay::{self, Options, Reading};
-use ingest::{Normalizer, Settings, SourceSettings};
+use ingest::{Normalized, Normalizer, Settings, SourceSettings};
 use model::{LedgerIndex, Millis, RawRecord};
 
 use crate::clock;
@@ -102,7 +103,8 @@ pub fn settings(input: &Input) -> anyhow::Result<Settings> {
 
 /// Turn records into OCSF events
 ///
-/// Prints one event or more for each record, one a line. Standard error ends with
+/// Prints one event or more for each record, one a line; records that are one event (the lines of auditd, …) are put
+/// together first. Standard error ends with
 /// `records= events= quarantined= deduplicated=`. A line that cannot be parsed is an event too, labelled
 /// `quarantined:<reason>`; it is no error.
 #[derive(clap::Args)]
@@ -120,24 +122,46 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let normalizer = Normalizer::new(settings(&args.input)?);
     let mut dedup = (!args.input.is_json()).then(Dedup::default);
     let mut counts = Counts::default();
+    let mut assembler = Assembler::default();
     let mut out = std::io::BufWriter::new(std::io::stdout().lock());
-    args.input.records(&mut |record| {
-        let index = LedgerIndex(counts.records);
-        counts.records += 1;
-        let normalized = normalizer.normalize(&record);
-        let seen = match (&mut dedup, normalized.dedup) {
-            (Some(dedup), Some(key)) => dedup.check(index, record.received_at, key).is_some(),
-            _ => false,
-        };
-        counts.deduplicated += u64::from(seen);
-        counts.quarantined += u64::from(!seen && normalized.quarantined.is_some());
+    let mut write = |normalized: &Normalized| -> anyhow::Result<()> {
         for event in &normalized.events {
-            counts.events += 1;
             serde_json::to_writer(&mut out, &event.ocsf)?;
             out.write_all(b"\n")?;
         }
         Ok(())
+    };
+    let put = |wholes: Vec<Whole>, counts: &mut Counts, write: &mut dyn FnMut(&Normalized) -> anyhow::Result<()>| {
+        wholes.iter().try_for_each(|whole| {
+            let normalized = normalizer.normalize_whole(whole);
+            counts.add(whole.lines.len(), &normalized);
+            write(&normalized)
+        })
+    };
+    args.input.records(&mut |record| {
+        let index = LedgerIndex(counts.records);
+        counts.records += 1;
+        put(assembler.advance(record.received_at), &mut counts, &mut write)?;
+        let mut repeats = |key: Option<[u8; 16]>| match (&mut dedup, key) {
+            (Some(dedup), Some(key)) => dedup.check(index, record.received_at, key).is_some(),
+            _ => false,
+        };
+        if let Some(piece) = normalizer.piece(&record) {
+            if repeats(piece.dedup(&record)) {
+                counts.deduplicated += 1;
+                return write(&normalizer.normalize(&record));
+            }
+            return put(assembler.push(index, record, piece), &mut counts, &mut write);
+        }
+        let normalized = normalizer.normalize(&record);
+        match repeats(normalized.dedup) {
+            true => counts.deduplicated += 1,
+            false => counts.quarantined += u64::from(normalized.quarantined.is_some()),
+        }
+        counts.events += normalized.events.len() as u64;
+        write(&normalized)
     })?;
+    put(assembler.flush(), &mut counts, &mut write)?;
     out.flush()?;
     let Counts {
         records,

@@ -6,7 +6,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use model::LedgerIndex;
-use search::IndexWriter;
+use search::{IndexWriter, Work};
 
 use super::Group;
 
@@ -18,6 +18,8 @@ pub struct Index {
     pub commit_every: Duration,
     /// Told to the rest of the server: leaves below are searchable.
     pub searchable: Arc<AtomicU64>,
+    /// The first leaf that waits for others.
+    pub held: Option<LedgerIndex>,
 }
 
 impl Index {
@@ -28,7 +30,9 @@ impl Index {
 
     /// Runs until the stage before has ended.
     pub fn run(&mut self, groups: &Receiver<Arc<Group>>) -> anyhow::Result<()> {
-        self.searchable.store(self.writer.position().0, Ordering::Relaxed);
+        let position = self.writer.position();
+        let searchable = self.held.map_or(position, |held| held.min(position));
+        self.searchable.store(searchable.0, Ordering::Relaxed);
         let mut dirty_since: Option<Instant> = None;
         loop {
             let wait = dirty_since.map_or(Duration::from_secs(3600), |t| {
@@ -36,7 +40,14 @@ impl Index {
             });
             match groups.recv_timeout(wait) {
                 Ok(group) if group.range.end > self.writer.position() => {
-                    self.writer.add(&group.batches, group.range.end)?;
+                    self.writer.take(&Work {
+                        batches: &group.batches,
+                        up_to: group.range.end,
+                        leaves: &group.leaves,
+                        replaced: &[],
+                        note: &group.joins,
+                    })?;
+                    self.held = group.held;
                     dirty_since.get_or_insert_with(Instant::now);
                 }
                 Ok(_) | Err(RecvTimeoutError::Timeout) => {}
@@ -55,7 +66,9 @@ impl Index {
 
     fn commit(&mut self) -> anyhow::Result<()> {
         let position = self.writer.commit()?;
-        self.searchable.store(position.0, Ordering::Relaxed);
+        // What waits for the rest of its event is not searchable yet.
+        let searchable = self.held.map_or(position, |held| held.min(position));
+        self.searchable.store(searchable.0, Ordering::Relaxed);
         metrics::gauge!("docket_indexed_position").set(position.0 as f64);
         Ok(())
     }

@@ -70,7 +70,7 @@ impl Judge {
 
     /// Runs until the stage before has ended.
     pub fn run(&mut self, groups: &Receiver<Arc<Group>>) -> anyhow::Result<()> {
-        self.tell(self.position());
+        self.tell(self.position(), None);
         while let Some(group) = take(groups) {
             if group.range.end <= self.position() {
                 continue;
@@ -89,6 +89,9 @@ impl Judge {
         let output = self.detector.process(&group.span, &group.batches);
         let mut delta = output.delta;
         delta.position = group.range.end;
+        delta
+            .put
+            .push((super::joins::KEY.to_vec(), group.joins.as_bytes().to_vec()));
         delta.put.extend(group.dedup.put.iter().cloned());
         delta.delete.extend(group.dedup.delete.iter().cloned());
         {
@@ -107,15 +110,17 @@ impl Judge {
         if !committed.raised.is_empty() {
             self.deliver.notify_one();
         }
-        self.tell(group.range.end);
+        self.tell(group.range.end, group.due);
         Ok(())
     }
 
-    fn tell(&self, position: LedgerIndex) {
+    /// `due` is when records that wait for others are given out.
+    fn tell(&self, position: LedgerIndex, due: Option<Millis>) {
         let far = Millis(i64::MAX);
+        let deadline = [self.detector.next_deadline(), due].into_iter().flatten().min();
         self.progress
             .deadline
-            .store(self.detector.next_deadline().unwrap_or(far).0, Ordering::Relaxed);
+            .store(deadline.unwrap_or(far).0, Ordering::Relaxed);
         if let Some(t) = self.detector.engine_time() {
             self.progress.engine_time.store(t.0, Ordering::Relaxed);
         }

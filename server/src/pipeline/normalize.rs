@@ -1,15 +1,18 @@
-//! Bytes to batches: reads the ledger as it grows, normalizes, leaves duplicates out.
+//! Bytes to batches: reads the ledger as it grows, puts records together that are one event, normalizes, leaves
+//! duplicates out.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 
-use ingest::Normalizer;
 use ingest::batcher::batches;
 use ingest::dedup::Dedup;
+use ingest::join::{Assembler, Piece, Whole};
+use ingest::{Normalized, Normalizer};
 use ledger::Reader;
-use model::{Entry, LedgerIndex, Wanted};
+use model::{Entry, Event, LedgerIndex, Millis, RawRecord, Wanted};
 use tokio::sync::watch;
 
 use super::{Group, hand_on};
@@ -30,6 +33,8 @@ pub struct Normalize {
     pub durable: watch::Receiver<LedgerIndex>,
     /// Formats.
     pub normalizer: Arc<Normalizer>,
+    /// Records that wait for others.
+    pub assembler: Assembler,
     /// Duplicates within seven days.
     pub dedup: Dedup,
     /// Columns to build.
@@ -80,35 +85,16 @@ impl Normalize {
     }
 
     fn group(&mut self, from: LedgerIndex, to: LedgerIndex, entries: Vec<Entry>) -> Group {
-        let mut accounts = Accounts::default();
+        let mut made = Made::default();
         let mut span = Vec::with_capacity(entries.len());
-        let mut events = Vec::with_capacity(entries.len());
         for Entry { index, record } in entries {
             span.push((index, record.received_at));
-            let normalized = self.normalizer.normalize(&record);
-            let duplicate = normalized
-                .dedup
-                .is_some_and(|key| self.dedup.check(index, record.received_at, key).is_some());
-            let outcome = match normalized.quarantined {
-                _ if duplicate => Outcome::Deduplicated,
-                Some(_) => Outcome::Quarantined,
-                None => Outcome::Stored,
-            };
-            let counted = Counted {
-                outcome,
-                received_at: record.received_at,
-                time: normalized.events.first().map(|e| e.time),
-                reason: normalized.quarantined.map(|q| q.0),
-            };
-            accounts.count(&record.source, counted);
-            if !duplicate {
-                let source = record.source;
-                events.extend(
-                    normalized
-                        .events
-                        .into_iter()
-                        .map(|e| (index, record.received_at, source.clone(), e)),
-                );
+            for whole in self.assembler.advance(record.received_at) {
+                self.whole(index, &whole, &mut made);
+            }
+            match self.normalizer.piece(&record) {
+                Some(piece) => self.piece(index, record, piece, &mut made),
+                None => self.record(index, &record, &mut made),
             }
         }
         let mut dedup = self.dedup.take_delta();
@@ -116,9 +102,86 @@ impl Normalize {
         Group {
             range: from..to,
             span,
-            batches: batches(&events, &self.wanted),
+            batches: batches(&made.events, &self.wanted),
+            leaves: made.leaves,
+            joins: self.assembler.state().into(),
+            held: self.assembler.held(),
+            due: self.assembler.due(),
             dedup,
-            accounts,
+            accounts: made.accounts,
         }
+    }
+
+    /// A record that is an event of its own.
+    fn record(&mut self, index: LedgerIndex, record: &RawRecord, made: &mut Made) {
+        let normalized = self.normalizer.normalize(record);
+        let duplicate = normalized
+            .dedup
+            .is_some_and(|key| self.dedup.check(index, record.received_at, key).is_some());
+        made.count(record.received_at, &record.source, &normalized, duplicate);
+        if !duplicate {
+            made.take(index, record, normalized);
+        }
+    }
+
+    /// A record that waits for others. A repeated one is left out before it is joined.
+    fn piece(&mut self, index: LedgerIndex, record: RawRecord, piece: Piece, made: &mut Made) {
+        let key = piece.dedup(&record);
+        if key.is_some_and(|key| self.dedup.check(index, record.received_at, key).is_some()) {
+            let counted = Counted {
+                outcome: Outcome::Deduplicated,
+                received_at: record.received_at,
+                time: None,
+                reason: None,
+            };
+            return made.accounts.count(&record.source, counted);
+        }
+        for whole in self.assembler.push(index, record, piece) {
+            self.whole(index, &whole, made);
+        }
+    }
+
+    /// Records that were put together, given out at leaf `at`.
+    fn whole(&self, at: LedgerIndex, whole: &Whole, made: &mut Made) {
+        let normalized = self.normalizer.normalize_whole(whole);
+        for line in &whole.lines {
+            made.count(line.received_at, &whole.record.source, &normalized, false);
+        }
+        if whole.lines.iter().any(|line| line.index != at) {
+            let leaves = whole.lines.iter().map(|line| line.index).collect();
+            made.leaves.insert(whole.record.coordinate.to_string().into(), leaves);
+        }
+        made.take(at, &whole.record, normalized);
+    }
+}
+
+/// What a group's records became.
+#[derive(Default)]
+struct Made {
+    events: Vec<(LedgerIndex, Millis, Arc<str>, Event)>,
+    leaves: BTreeMap<Arc<str>, Vec<LedgerIndex>>,
+    accounts: Accounts,
+}
+
+impl Made {
+    fn count(&mut self, received_at: Millis, source: &Arc<str>, normalized: &Normalized, duplicate: bool) {
+        let outcome = match normalized.quarantined {
+            _ if duplicate => Outcome::Deduplicated,
+            Some(_) => Outcome::Quarantined,
+            None => Outcome::Stored,
+        };
+        let counted = Counted {
+            outcome,
+            received_at,
+            time: normalized.events.first().map(|e| e.time),
+            reason: normalized.quarantined.map(|q| q.0),
+        };
+        self.accounts.count(source, counted);
+    }
+
+    fn take(&mut self, at: LedgerIndex, record: &RawRecord, normalized: Normalized) {
+        let events = normalized.events.into_iter();
+        self.events
+            .extend(events.map(|e| (at, record.received_at, record.source.clone(), e)));
     }
 }

@@ -52,10 +52,7 @@ impl<'a> Maker<'a, '_> {
         let mut b = EventBuilder::new(self.input, class, activity, "Linux", "auditd");
         let id = self.lines.id();
         let text = id.to_string();
-        let uid = match id.node.as_str() {
-            "" => text.clone(),
-            node => format!("{node}/{text}"),
-        };
+        let uid = id.uid();
         b.time(id.time)
             .original_time(text.split(':').next().unwrap_or(""), None)
             .original_uid(&uid)

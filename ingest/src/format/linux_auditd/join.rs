@@ -1,21 +1,22 @@
 //! Puts the lines of one audit event together again: they come interleaved with those of other events, out of order,
 //! and some not at all.
 //!
-//! One joiner a source. No clock: time is the `received_at` of what comes in, and what [`Joiner::tick`] is told. An
-//! event is given out when its EOE line comes; 200 ms after its PROCTITLE; at once where its type is never one of
-//! several; else after 2 s by the time of receipt, or when 64 further lines of the same host have come and its audit time
-//! is 2 s ahead (so a file that was received in one go is joined as it was written). Same calls, same results.
+//! One joiner a source. No clock: time is engine time, as [`Joiner::push`] and [`Joiner::tick`] are told it, and never goes
+//! back. An event is given out when its EOE line comes; 200 ms after its PROCTITLE; at once where its type is never one
+//! of several; else after 2 s, or when 64 further lines of the same host have come and its audit time is 2 s behind (so
+//! a file that was received in one go is joined as it was written). Same calls, same results; what [`Joiner::state`]
+//! gives and [`Joiner::load`] takes is all of it.
 //!
-//! A number that the host counted and that never came is [`Output::Lost`], once, as long after a later one was given out:
-//! the kernel or the transport dropped it (its backlog, a cut connection), or somebody cut it out.
+//! Numbers that the host counted and that never came are told once, with an event of the host that is given out at least as
+//! long after a later number was ([`Joined::lost`]): the kernel or the transport dropped them (its backlog, a cut
+//! connection), or somebody cut them out.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use bytes::Bytes;
-use model::{Coordinate, Event, Millis, RawRecord};
-use serde_json::Value;
+use model::{LedgerIndex, Millis};
+use serde::{Deserialize, Serialize};
 
-use super::record::{EventId, Record};
+use super::record::{EventId, head};
 use crate::syslog;
 
 /// After this an event is given out as it is.
@@ -33,18 +34,18 @@ pub const LINES_MAX: usize = 512;
 pub const BYTES_MAX: usize = 32 << 20;
 /// Hosts whose numbers are watched; of more, those not heard of for longest are forgotten.
 pub const NODES_MAX: usize = 4_096;
-/// Numbers ahead of a hole that are remembered for each host.
-const AHEAD_MAX: usize = 1_024;
+/// Numbers by which a host may fall back before it is taken to have started anew.
+const RESTART_MIN: u64 = 1_024;
+/// Runs of numbers ahead of a hole that are remembered for each host.
+const RUNS_MAX: usize = 64;
 
-/// A line that was taken.
+/// A line, as far as the joiner reads it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Line {
-    /// The record it came in.
-    pub id: Coordinate,
-    /// When that was received.
-    pub received_at: Millis,
-    /// The text, without its end.
-    pub text: String,
+pub struct Piece {
+    /// The event that it is a part of.
+    pub event: EventId,
+    kind: String,
+    bytes: usize,
 }
 
 /// Why an event was given out.
@@ -69,81 +70,18 @@ pub enum End {
 pub struct Joined {
     /// Which event.
     pub id: EventId,
-    /// Never none.
-    pub lines: Vec<Line>,
+    /// The leaves of its lines; never none.
+    pub lines: Vec<LedgerIndex>,
     /// Why it is given out now.
     pub end: End,
+    /// Numbers of its host that never came and that were not told before: each hole's first and last one.
+    pub lost: Vec<(u64, u64)>,
 }
 
-/// Numbers of a host that never came.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Lost {
-    /// The host; empty where the lines name none.
-    pub node: String,
-    /// The first number that is missing.
-    pub from: u64,
-    /// The last one.
-    pub to: u64,
-    /// The audit time of the event behind the hole.
-    pub before: Millis,
-}
-
-/// What the joiner gives.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Output {
-    /// An event.
-    Event(Joined),
-    /// A hole in the numbers.
-    Lost(Lost),
-}
-
-impl Joined {
-    /// The event as one record: the first one's, its payload all the lines. `first` is the record of the first line.
-    #[must_use]
-    pub fn record(&self, first: &RawRecord) -> RawRecord {
-        let mut payload = String::with_capacity(self.lines.iter().map(|l| l.text.len() + 1).sum());
-        for (n, line) in self.lines.iter().enumerate() {
-            if n > 0 {
-                payload.push('\n');
-            }
-            payload.push_str(&line.text);
-        }
-        RawRecord {
-            payload: Bytes::from(payload),
-            ..first.clone()
-        }
-    }
-
-    /// Labels the events that were made of [`Joined::record`]: `record:<id>` for each record, and
-    /// `auditd.join:<why>` where the event may lack something.
-    pub fn label(&self, events: &mut [Event]) {
-        let mut labels: Vec<String> = Vec::new();
-        for line in &self.lines {
-            let label = format!("record:{}", line.id);
-            if labels.last() != Some(&label) && !labels.contains(&label) {
-                labels.push(label);
-            }
-        }
-        match self.end {
-            End::Timeout => labels.push("auditd.join:timeout".to_owned()),
-            End::Bound => labels.push("auditd.join:bound".to_owned()),
-            _ => {}
-        }
-        for event in events {
-            let Some(Value::Object(metadata)) = event.ocsf.get_mut("metadata") else {
-                continue;
-            };
-            let there = metadata.entry("labels").or_insert_with(|| Value::Array(Vec::new()));
-            if let Value::Array(there) = there {
-                there.extend(labels.iter().map(|l| Value::from(l.as_str())));
-            }
-        }
-    }
-}
-
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Waiting {
-    lines: Vec<Line>,
+    lines: Vec<LedgerIndex>,
+    bytes: usize,
     /// Counts up: what came first goes first.
     order: u64,
     since: Millis,
@@ -152,18 +90,25 @@ struct Waiting {
     at_line: u64,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Node {
     /// The latest audit time.
     newest: Millis,
     /// The last number before the first hole.
     upto: u64,
-    /// Numbers given out behind it, with their audit time.
-    ahead: BTreeMap<u64, Millis>,
-    /// When the first hole was seen: by receipt, by audit time, by count of lines.
-    hole: (Millis, Millis, u64),
+    /// Numbers given out behind it, by the first of each run.
+    ahead: BTreeMap<u64, Run>,
     lines: u64,
     order: u64,
+}
+
+/// Numbers without a hole between them.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+struct Run {
+    /// The last one.
+    end: u64,
+    /// When the hole before them was seen: engine time, audit time, the host's count of lines.
+    seen: (Millis, Millis, u64),
 }
 
 /// Puts the lines of events together. See the module.
@@ -174,9 +119,19 @@ pub struct Joiner {
     nodes: BTreeMap<String, Node>,
     order: u64,
     bytes: usize,
-    /// Nothing is due before this, by the time of receipt.
+    /// Nothing is due before this.
     due_at: Option<Millis>,
     /// Lines until all are looked at.
+    until_scan: u64,
+}
+
+/// All that a joiner knows, to be kept while nobody runs.
+#[derive(Debug, Default, Clone, PartialEq, Serialize, Deserialize)]
+pub struct State {
+    waiting: Vec<(EventId, Waiting)>,
+    nodes: BTreeMap<String, Node>,
+    order: u64,
+    due_at: Option<Millis>,
     until_scan: u64,
 }
 
@@ -187,25 +142,17 @@ impl Joiner {
         Joiner::default()
     }
 
-    /// Takes a line; gives what is ready, in the order in which it began. A line that is no audit line is given back
-    /// as `Err`: it is not the joiner's.
-    ///
-    /// # Errors
-    /// The text has no audit id: normalize it as a record of its own.
-    pub fn push(&mut self, id: Coordinate, received_at: Millis, text: &str) -> Result<Vec<Output>, NotAudit> {
-        let record = Record::parse(text).ok_or(NotAudit)?;
-        let mut event = record.id;
-        let kind = record.kind;
-        if event.node.is_empty() && !text.starts_with("type=") {
-            event.node = syslog::parse(text).host.as_deref().unwrap_or("").to_owned();
-        }
+    /// Takes the line of a leaf; gives what is ready, in the order in which it began.
+    pub fn push(&mut self, line: LedgerIndex, now: Millis, piece: Piece) -> Vec<Joined> {
+        let Piece { event, kind, bytes } = piece;
         let mut out = Vec::new();
-        let at_line = self.heard(&event, received_at);
+        let at_line = self.heard(&event);
         let order = self.next_order();
         let waiting = self.waiting.entry(event.clone()).or_insert_with(|| Waiting {
             lines: Vec::new(),
+            bytes: 0,
             order,
-            since: received_at,
+            since: now,
             proctitle_at: None,
             at_line,
         });
@@ -213,67 +160,67 @@ impl Joiner {
         if waiting.lines.is_empty() {
             self.by_order.insert(order, event.clone());
         }
-        self.bytes += text.len();
-        waiting.lines.push(Line {
-            id,
-            received_at,
-            text: text.to_owned(),
-        });
+        self.bytes += bytes;
+        waiting.bytes += bytes;
+        waiting.lines.push(line);
         let lines = waiting.lines.len();
-        match &*kind {
-            "EOE" => self.give(&event, End::Eoe, &mut out),
+        match kind.as_str() {
+            "EOE" => self.give(&event, End::Eoe, now, &mut out),
             "PROCTITLE" => {
-                waiting.proctitle_at = Some(received_at);
-                let due = received_at + PROCTITLE_MS;
+                waiting.proctitle_at = Some(now);
+                let due = now + PROCTITLE_MS;
                 self.due_at = Some(self.due_at.map_or(due, |d| d.min(due)));
             }
-            kind if lines == 1 && is_single(kind) => self.give(&event, End::Single, &mut out),
+            kind if lines == 1 && is_single(kind) => self.give(&event, End::Single, now, &mut out),
             _ => {}
         }
         if lines >= LINES_MAX {
-            self.give(&event, End::Bound, &mut out);
+            self.give(&event, End::Bound, now, &mut out);
         }
         while self.waiting.len() > EVENTS_MAX || self.bytes > BYTES_MAX {
             let Some((_, oldest)) = self.by_order.first_key_value() else {
                 break;
             };
             let oldest = oldest.clone();
-            self.give(&oldest, End::Bound, &mut out);
+            self.give(&oldest, End::Bound, now, &mut out);
         }
-        let due = received_at + TIMEOUT_MS;
+        let due = now + TIMEOUT_MS;
         self.due_at = Some(self.due_at.map_or(due, |d| d.min(due)));
         self.until_scan = self.until_scan.saturating_sub(1);
-        if self.until_scan == 0 || self.due_at.is_some_and(|d| d <= received_at) {
-            self.expire(received_at, &mut out);
+        if self.until_scan == 0 || self.due_at.is_some_and(|d| d <= now) {
+            self.expire(now, &mut out);
         }
-        Ok(out)
+        out
     }
 
     /// Tells the time; gives what has waited long enough.
-    pub fn tick(&mut self, now: Millis) -> Vec<Output> {
+    pub fn tick(&mut self, now: Millis) -> Vec<Joined> {
         let mut out = Vec::new();
-        self.expire(now, &mut out);
+        if self.due_at.is_some_and(|d| d <= now) {
+            self.expire(now, &mut out);
+        }
         out
     }
 
-    /// Gives everything, and every hole.
-    pub fn flush(&mut self) -> Vec<Output> {
+    /// Gives everything.
+    pub fn flush(&mut self, now: Millis) -> Vec<Joined> {
         let mut out = Vec::new();
         let all: Vec<EventId> = self.by_order.values().cloned().collect();
         for id in all {
-            self.give(&id, End::Flush, &mut out);
-        }
-        for (name, node) in &mut self.nodes {
-            while let Some(lost) = node.lost(name) {
-                out.push(Output::Lost(lost));
-            }
+            self.give(&id, End::Flush, now, &mut out);
         }
         out
     }
 
-    /// The records that wait, as coordinates: a stage may not say that it has passed the least of them.
-    pub fn held(&self) -> impl Iterator<Item = &Coordinate> {
-        self.waiting.values().flat_map(|w| w.lines.iter().map(|l| &l.id))
+    /// The moment at which [`Joiner::tick`] may give something: there is nothing before.
+    #[must_use]
+    pub fn due(&self) -> Option<Millis> {
+        self.due_at.filter(|_| !self.waiting.is_empty())
+    }
+
+    /// The leaves that wait: a stage may not say that it has passed the least of them.
+    pub fn held(&self) -> impl Iterator<Item = LedgerIndex> {
+        self.waiting.values().flat_map(|w| w.lines.iter().copied())
     }
 
     /// Events that wait.
@@ -288,13 +235,39 @@ impl Joiner {
         self.waiting.is_empty()
     }
 
+    /// All that it knows.
+    #[must_use]
+    pub fn state(&self) -> State {
+        State {
+            waiting: self.waiting.iter().map(|(id, w)| (id.clone(), w.clone())).collect(),
+            nodes: self.nodes.clone(),
+            order: self.order,
+            due_at: self.due_at,
+            until_scan: self.until_scan,
+        }
+    }
+
+    /// A joiner that goes on from there.
+    #[must_use]
+    pub fn load(state: State) -> Joiner {
+        Joiner {
+            by_order: state.waiting.iter().map(|(id, w)| (w.order, id.clone())).collect(),
+            bytes: state.waiting.iter().map(|(_, w)| w.bytes).sum(),
+            waiting: state.waiting.into_iter().collect(),
+            nodes: state.nodes,
+            order: state.order,
+            due_at: state.due_at,
+            until_scan: state.until_scan,
+        }
+    }
+
     fn next_order(&mut self) -> u64 {
         self.order += 1;
         self.order
     }
 
     /// Counts a line of a host.
-    fn heard(&mut self, id: &EventId, received_at: Millis) -> u64 {
+    fn heard(&mut self, id: &EventId) -> u64 {
         let order = self.next_order();
         if let Some(node) = self.nodes.get_mut(&id.node) {
             node.newest = node.newest.max(id.time);
@@ -311,7 +284,6 @@ impl Joiner {
             newest: id.time,
             upto: id.serial.saturating_sub(1),
             ahead: BTreeMap::new(),
-            hole: (received_at, id.time, 0),
             lines: 0,
             order,
         };
@@ -319,23 +291,39 @@ impl Joiner {
         0
     }
 
-    fn give(&mut self, id: &EventId, end: End, out: &mut Vec<Output>) {
+    fn give(&mut self, id: &EventId, end: End, now: Millis, out: &mut Vec<Joined>) {
         let Some(waiting) = self.waiting.remove(id) else {
             return;
         };
         self.by_order.remove(&waiting.order);
-        self.bytes -= waiting.lines.iter().map(|l| l.text.len()).sum::<usize>();
-        if let (Some(node), Some(last)) = (self.nodes.get_mut(&id.node), waiting.lines.last()) {
-            node.given(id, last.received_at);
+        self.bytes -= waiting.bytes;
+        let mut lost = Vec::new();
+        // What still waits is no loss.
+        let least_waiting = self
+            .waiting
+            .range(EventId::least(&id.node)..)
+            .take_while(|(other, _)| other.node == id.node)
+            .map(|(other, _)| other.serial)
+            .min();
+        if let Some(node) = self.nodes.get_mut(&id.node) {
+            node.given(id, now);
+            while let Some((from, to)) = node.hole()
+                && (end == End::Flush || node.is_hole_old(now))
+                && least_waiting.is_none_or(|least| least < from || least > to)
+            {
+                lost.push((from, to));
+                node.lose();
+            }
         }
-        out.push(Output::Event(Joined {
+        out.push(Joined {
             id: id.clone(),
             lines: waiting.lines,
             end,
-        }));
+            lost,
+        });
     }
 
-    fn expire(&mut self, now: Millis, out: &mut Vec<Output>) {
+    fn expire(&mut self, now: Millis, out: &mut Vec<Joined>) {
         self.until_scan = BEHIND_LINES;
         let mut due: Vec<(EventId, End)> = Vec::new();
         let mut next: Option<Millis> = None;
@@ -345,7 +333,7 @@ impl Joiner {
                 .nodes
                 .get(&id.node)
                 .map_or((id.time, waiting.at_line), |n| (n.newest, n.lines));
-            let is_behind = newest - id.time >= TIMEOUT_MS && lines - waiting.at_line >= BEHIND_LINES;
+            let is_behind = newest - id.time >= TIMEOUT_MS && lines.saturating_sub(waiting.at_line) >= BEHIND_LINES;
             let (at, end) = match waiting.proctitle_at {
                 Some(at) => (at + PROCTITLE_MS, End::Proctitle),
                 None => (waiting.since + TIMEOUT_MS, End::Timeout),
@@ -356,36 +344,26 @@ impl Joiner {
                 next = Some(next.map_or(at, |n| n.min(at)));
             }
         }
-        if let Some(hole) = self
-            .nodes
-            .values()
-            .filter(|n| !n.ahead.is_empty())
-            .map(|n| n.hole.0 + TIMEOUT_MS)
-            .min()
-        {
-            next = Some(next.map_or(hole, |n| n.min(hole)));
-        }
-        self.due_at = next.map(|at| at.max(now + 1));
+        self.due_at = next;
         for (id, end) in due {
-            self.give(&id, end, out);
+            self.give(&id, end, now, out);
         }
-        let waiting = &self.waiting;
-        for (name, node) in &mut self.nodes {
-            // What still waits is no loss.
-            let pending: BTreeSet<u64> = waiting
-                .range(EventId::least(name)..)
-                .take_while(|(id, _)| id.node == *name)
-                .map(|(id, _)| id.serial)
-                .collect();
-            while node.is_hole_old(now) || node.ahead.len() > AHEAD_MAX {
-                let hole_ends = node.ahead.keys().next().copied();
-                if hole_ends.is_none_or(|end| pending.range(node.upto..end).next().is_some()) {
-                    break;
-                }
-                let Some(lost) = node.lost(name) else { break };
-                out.push(Output::Lost(lost));
-            }
+    }
+}
+
+impl Piece {
+    /// What a line is. `None`: the text has no audit id, it is a record of its own.
+    #[must_use]
+    pub fn read(text: &str) -> Option<Piece> {
+        let (mut event, kind, _) = head(text)?;
+        if event.node.is_empty() && !text.starts_with("type=") {
+            event.node = syslog::parse(text).host.as_deref().unwrap_or("").to_owned();
         }
+        Some(Piece {
+            event,
+            kind: kind.into_owned(),
+            bytes: text.len(),
+        })
     }
 }
 
@@ -400,59 +378,71 @@ impl EventId {
 }
 
 impl Node {
+    /// The first hole, from its first number to its last.
+    fn hole(&self) -> Option<(u64, u64)> {
+        let (&start, _) = self.ahead.first_key_value()?;
+        Some((self.upto.saturating_add(1), start.saturating_sub(1)))
+    }
+
     fn is_hole_old(&self, now: Millis) -> bool {
-        let (received, audit, line) = self.hole;
-        !self.ahead.is_empty()
-            && (now - received >= TIMEOUT_MS
-                || self.newest - audit >= TIMEOUT_MS && self.lines.saturating_sub(line) >= BEHIND_LINES)
+        let Some((_, run)) = self.ahead.first_key_value() else {
+            return false;
+        };
+        let (seen, audit, line) = run.seen;
+        now - seen >= TIMEOUT_MS
+            || self.newest - audit >= TIMEOUT_MS && self.lines.saturating_sub(line) >= BEHIND_LINES
+            || self.ahead.len() > RUNS_MAX
     }
 
     fn given(&mut self, id: &EventId, now: Millis) {
         // The host started anew: a lower number at a later time.
-        if id.serial < self.upto && id.time - self.newest >= 0 && self.upto - id.serial > AHEAD_MAX as u64 {
+        if id.serial < self.upto && id.time >= self.newest && self.upto - id.serial > RESTART_MIN {
             self.upto = id.serial.saturating_sub(1);
             self.ahead.clear();
         }
         if id.serial <= self.upto {
             return;
         }
-        if self.ahead.is_empty() {
-            self.hole = (now, id.time, self.lines);
-        }
-        self.ahead.insert(id.serial, id.time);
+        self.insert(id.serial, (now, id.time, self.lines));
         self.close();
+    }
+
+    /// Adds a number to the runs.
+    fn insert(&mut self, serial: u64, mut seen: (Millis, Millis, u64)) {
+        let (mut start, mut end) = (serial, serial);
+        if let Some((&before, run)) = self.ahead.range(..=serial).next_back() {
+            if run.end >= serial {
+                return;
+            }
+            if run.end == serial - 1 {
+                (start, seen) = (before, run.seen);
+            }
+        }
+        if let Some(run) = serial.checked_add(1).and_then(|next| self.ahead.remove(&next)) {
+            end = run.end;
+        }
+        self.ahead.insert(start, Run { end, seen });
     }
 
     /// Moves on over what has come.
     fn close(&mut self) {
-        while let Some((&serial, _)) = self.ahead.first_key_value() {
-            if serial > self.upto.saturating_add(1) {
+        while let Some((&start, &Run { end, .. })) = self.ahead.first_key_value() {
+            if start > self.upto.saturating_add(1) {
                 break;
             }
             self.ahead.pop_first();
-            self.upto = self.upto.max(serial);
+            self.upto = self.upto.max(end);
         }
     }
 
     /// Gives up on the first hole.
-    fn lost(&mut self, name: &str) -> Option<Lost> {
-        let (&serial, &time) = self.ahead.first_key_value()?;
-        let lost = Lost {
-            node: name.to_owned(),
-            from: self.upto.saturating_add(1),
-            to: serial - 1,
-            before: time,
-        };
-        self.upto = serial - 1;
-        self.close();
-        Some(lost)
+    fn lose(&mut self) {
+        if let Some((_, to)) = self.hole() {
+            self.upto = to;
+            self.close();
+        }
     }
 }
-
-/// The text has no audit id.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("no audit line: it has no `type=` and `audit(SECONDS.mmm:SERIAL):`")]
-pub struct NotAudit;
 
 /// Types that programs write, each an event of its own.
 fn is_single(kind: &str) -> bool {

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use model::Millis;
+use serde::{Deserialize, Serialize};
 
 /// Fields that one line may have; what goes over is left out.
 const FIELDS_MAX: usize = 4096;
@@ -11,7 +12,7 @@ const FIELDS_MAX: usize = 4096;
 const ENRICHED: char = '\u{1d}';
 
 /// Which event a line belongs to.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct EventId {
     /// The host that auditd was told to name; empty where it was not.
     pub node: String,
@@ -19,6 +20,17 @@ pub struct EventId {
     pub time: Millis,
     /// Counts from 1 since the host's start.
     pub serial: u64,
+}
+
+impl EventId {
+    /// Its id, with the host before it where there is one.
+    #[must_use]
+    pub fn uid(&self) -> String {
+        match self.node.as_str() {
+            "" => self.to_string(),
+            node => format!("{node}/{self}"),
+        }
+    }
 }
 
 impl fmt::Display for EventId {
@@ -48,50 +60,59 @@ pub struct Record<'a> {
     pub text: &'a str,
 }
 
+/// A line's head: its event, its type, and the text behind them. Whatever stands before `node=` or `type=` (a syslog
+/// header) is passed over.
+#[must_use]
+pub fn head(line: &str) -> Option<(EventId, Cow<'_, str>, &str)> {
+    let audit = memchr::memmem::find(line.as_bytes(), b"audit(")?;
+    let (head, rest) = line.split_at(audit);
+    let (stamp, text) = rest.strip_prefix("audit(")?.split_once(')')?;
+    // Without it in old daemons' own records.
+    let text = text.strip_prefix(':').unwrap_or(text);
+    let (time, serial) = stamp.split_once(':')?;
+    let (seconds, millis) = time.split_once('.')?;
+    if millis.len() != 3 || !millis.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    let time = seconds
+        .parse::<u32>()
+        .ok()
+        .map(|s| i64::from(s) * 1000 + millis.parse::<i64>().unwrap_or(0))?;
+    let serial = serial.parse().ok()?;
+    let mut kind = None;
+    let mut node = "";
+    for word in head.split_ascii_whitespace() {
+        match word.split_once('=') {
+            Some(("type", v)) => kind = Some(v),
+            Some(("node", v)) => node = v,
+            _ => {}
+        }
+    }
+    let kind = kind.filter(|k| !k.is_empty() && k.len() <= 64)?;
+    let kind = match kind.parse::<u32>() {
+        Ok(number) => number_name(number).map_or(Cow::Borrowed(kind), Cow::Borrowed),
+        Err(_) => kind
+            .strip_prefix("UNKNOWN[")
+            .and_then(|k| k.strip_suffix(']'))
+            .and_then(|k| number_name(k.parse().ok()?))
+            .map_or(Cow::Borrowed(kind), Cow::Borrowed),
+    };
+    let id = EventId {
+        node: node.to_owned(),
+        time: Millis(time),
+        serial,
+    };
+    Some((id, kind, text))
+}
+
 impl<'a> Record<'a> {
-    /// Reads a line. Whatever stands before `node=` or `type=` (a syslog header) is passed over.
+    /// Reads a line; see [`head`].
     #[must_use]
     pub fn parse(line: &'a str) -> Option<Record<'a>> {
-        let audit = line.find("audit(")?;
-        let (head, rest) = line.split_at(audit);
-        let (stamp, text) = rest.strip_prefix("audit(")?.split_once(')')?;
-        // Without it in old daemons' own records.
-        let text = text.strip_prefix(':').unwrap_or(text);
-        let (time, serial) = stamp.split_once(':')?;
-        let (seconds, millis) = time.split_once('.')?;
-        if millis.len() != 3 || !millis.bytes().all(|b| b.is_ascii_digit()) {
-            return None;
-        }
-        let time = seconds
-            .parse::<u32>()
-            .ok()
-            .map(|s| i64::from(s) * 1000 + millis.parse::<i64>().unwrap_or(0))?;
-        let serial = serial.parse().ok()?;
-        let mut kind = None;
-        let mut node = "";
-        for word in head.split_ascii_whitespace() {
-            match word.split_once('=') {
-                Some(("type", v)) => kind = Some(v),
-                Some(("node", v)) => node = v,
-                _ => {}
-            }
-        }
-        let kind = kind.filter(|k| !k.is_empty() && k.len() <= 64)?;
-        let kind = match kind.parse::<u32>() {
-            Ok(number) => number_name(number).map_or(Cow::Borrowed(kind), Cow::Borrowed),
-            Err(_) => kind
-                .strip_prefix("UNKNOWN[")
-                .and_then(|k| k.strip_suffix(']'))
-                .and_then(|k| number_name(k.parse().ok()?))
-                .map_or(Cow::Borrowed(kind), Cow::Borrowed),
-        };
+        let (id, kind, text) = head(line)?;
         let (plain, enriched) = text.split_once(ENRICHED).unwrap_or((text, ""));
         let mut record = Record {
-            id: EventId {
-                node: node.to_owned(),
-                time: Millis(time),
-                serial,
-            },
+            id,
             kind,
             fields: Vec::new(),
             enriched: Vec::new(),

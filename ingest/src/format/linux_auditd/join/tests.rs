@@ -3,11 +3,10 @@ use std::path::Path;
 use proptest::prelude::*;
 
 use super::*;
-use crate::format::Input;
-use crate::{Normalizer, Settings, SourceSettings};
 
-fn at(offset: i64) -> Coordinate {
-    Coordinate::new("audit.linux_auditd", 0, offset)
+fn push(joiner: &mut Joiner, n: i64, now: Millis, text: &str) -> Vec<Joined> {
+    let piece = Piece::read(text).expect("an audit line");
+    joiner.push(LedgerIndex(n as u64), now, piece)
 }
 
 /// What comes out, shortened: `58x2` two lines of number 58, `lost 50-58`.
@@ -16,19 +15,18 @@ fn run(lines: &[&str], received_at: impl Fn(i64) -> Millis) -> Vec<String> {
     let mut out = Vec::new();
     for (n, line) in lines.iter().enumerate() {
         let n = n as i64;
-        out.extend(joiner.push(at(n), received_at(n), line).expect("an audit line"));
+        out.extend(push(&mut joiner, n, received_at(n), line));
     }
-    out.extend(joiner.flush());
+    out.extend(joiner.flush(received_at(lines.len() as i64)));
     assert!(joiner.is_empty());
     assert_eq!(joiner.bytes, 0);
-    out.iter().map(short).collect()
+    out.iter().flat_map(short).collect()
 }
 
-fn short(output: &Output) -> String {
-    match output {
-        Output::Event(e) => format!("{}x{} {:?}", e.id.serial, e.lines.len(), e.end),
-        Output::Lost(l) => format!("lost {}-{}", l.from, l.to),
-    }
+fn short(e: &Joined) -> Vec<String> {
+    let mut out = vec![format!("{}x{} {:?}", e.id.serial, e.lines.len(), e.end)];
+    out.extend(e.lost.iter().map(|(from, to)| format!("lost {from}-{to}")));
+    out
 }
 
 fn shared(name: &str) -> Option<String> {
@@ -83,18 +81,18 @@ fn each_end_gives_the_event() {
     assert_eq!(run(&[call], Millis), ["7x1 Flush"]);
 
     let mut joiner = Joiner::new();
-    let push = |j: &mut Joiner, n, text: &str| j.push(at(n), Millis(n), text).expect("an audit line");
+    let push = |j: &mut Joiner, n, text: &str| push(j, n, Millis(n), text);
     assert_eq!(push(&mut joiner, 0, call), []);
-    assert_eq!(joiner.held().collect::<Vec<_>>(), [&at(0)]);
+    assert_eq!(joiner.held().collect::<Vec<_>>(), [LedgerIndex(0)]);
     assert_eq!(joiner.tick(Millis(1_999)), []);
     assert_eq!(
-        joiner.tick(Millis(2_000)).iter().map(short).collect::<Vec<_>>(),
+        joiner.tick(Millis(2_000)).iter().flat_map(short).collect::<Vec<_>>(),
         ["7x1 Timeout"]
     );
     let title = "type=PROCTITLE msg=audit(10.000:8): proctitle=6C73";
     assert_eq!(push(&mut joiner, 3_000, title), []);
     assert_eq!(
-        joiner.tick(Millis(3_200)).iter().map(short).collect::<Vec<_>>(),
+        joiner.tick(Millis(3_200)).iter().flat_map(short).collect::<Vec<_>>(),
         ["8x1 Proctitle"]
     );
     assert_eq!(joiner.held().count(), 0);
@@ -108,8 +106,8 @@ fn each_end_gives_the_event() {
         n += 1;
     }
     assert!(n > BEHIND_LINES);
-    assert_eq!(out.iter().map(short).collect::<Vec<_>>(), ["9x1 Timeout"]);
-    assert_eq!(joiner.push(at(1), Millis(0), "hello"), Err(NotAudit));
+    assert_eq!(out.iter().flat_map(short).collect::<Vec<_>>(), ["9x1 Timeout"]);
+    assert_eq!(Piece::read("hello"), None);
 }
 
 #[test]
@@ -139,75 +137,32 @@ fn memory_is_bounded() {
     let mut given = 0;
     for n in 0..(EVENTS_MAX as i64 + 10) {
         let line = format!("node=n{} type=SYSCALL msg=audit(10.000:{n}): x=1", n % 7);
-        given += joiner
-            .push(at(n), Millis(0), &line)
-            .expect("an audit line")
-            .iter()
-            .filter(|o| matches!(o, Output::Event(_)))
-            .count();
+        given += push(&mut joiner, n, Millis(0), &line).len();
     }
     assert_eq!((joiner.len(), given), (EVENTS_MAX, 10));
 }
 
 #[test]
-fn a_joined_event_names_all_its_records() {
+fn holes_are_told_once_and_only_when_old() {
+    let line = |serial| format!("type=USER_LOGIN msg=audit({}.000:{serial}): pid=1", 10 + serial / 10);
     let mut joiner = Joiner::new();
-    let lines = [
-        r#"type=SYSCALL msg=audit(1772413593.412:901): arch=c000003e syscall=59 success=yes exit=0 items=0 ppid=2 pid=3 auid=1001 uid=0 euid=0 ses=4 comm="rm" exe="/usr/bin/rm" key=(null)"#,
-        r#"type=EXECVE msg=audit(1772413593.412:901): argc=3 a0="rm" a1="-rf" a2=2F746D702F612062"#,
-        "type=EOE msg=audit(1772413593.412:901): ",
-    ];
-    let records: Vec<RawRecord> = lines
-        .iter()
-        .enumerate()
-        .map(|(n, line)| RawRecord {
-            coordinate: at(n as i64),
-            received_at: Millis(1_772_413_594_000),
-            source: "linux_auditd".into(),
-            peer: None,
-            key: None,
-            headers: Vec::new(),
-            payload: (*line).into(),
-            truncated: None,
-        })
-        .collect();
-    let mut out = Vec::new();
-    for record in &records {
-        let text = Input::new(record, &SourceSettings::default()).text.into_owned();
-        out.extend(
-            joiner
-                .push(record.coordinate.clone(), record.received_at, &text)
-                .expect("an audit line"),
-        );
+    let mut told = Vec::new();
+    for (now, serial) in [
+        (0, 1),
+        (10, 2),
+        (20, 5),
+        (30, 4),
+        (40, 9),
+        (2_030, 10),
+        (2_041, 11),
+        (9_000, 12),
+    ] {
+        for joined in push(&mut joiner, serial, Millis(now), &line(serial)) {
+            told.extend(joined.lost.into_iter().map(|hole| (now, hole)));
+        }
     }
-    let [Output::Event(joined)] = out.as_slice() else {
-        panic!("{out:?}")
-    };
-    let mut normalized = Normalizer::new(Settings::default()).normalize(&joined.record(&records[0]));
-    joined.label(&mut normalized.events);
-    let [event] = normalized.events.as_slice() else {
-        panic!("one event")
-    };
-    assert_eq!(&*event.uid, "audit.linux_auditd/0/0");
-    assert_eq!(event.text("process.cmd_line"), Some("rm -rf '/tmp/a b'"));
-    assert_eq!(event.text("actor.user.uid"), Some("1001"));
-    assert_eq!(event.commands, ["rm -rf /tmp/a b"]);
-    let labels = event
-        .get("metadata.labels")
-        .map(ToString::to_string)
-        .unwrap_or_default();
-    assert!(labels.contains("record:"), "{event:?}");
-    let Some(Value::Array(labels)) = event.ocsf["metadata"].get("labels") else {
-        panic!("labels")
-    };
-    assert_eq!(
-        labels,
-        &[
-            "record:audit.linux_auditd/0/0",
-            "record:audit.linux_auditd/0/1",
-            "record:audit.linux_auditd/0/2"
-        ]
-    );
+    // Number 3 is missing since 20, 6 to 8 since 40.
+    assert_eq!(told, [(2_030, (3, 3)), (2_041, (6, 8))]);
 }
 
 proptest! {
@@ -217,28 +172,27 @@ proptest! {
         let mut joiner = Joiner::new();
         let mut seen = Vec::new();
         let mut clock = 0;
-        let take = |out: Vec<Output>, seen: &mut Vec<i64>| for o in out {
-            if let Output::Event(e) = o {
-                seen.extend(e.lines.iter().map(|l| l.id.offset));
-            }
-        };
+        let take = |out: Vec<Joined>, seen: &mut Vec<u64>| seen.extend(out.into_iter().flat_map(|e| e.lines).map(|l| l.0));
         for (n, (serial, kind, step)) in kinds.iter().enumerate() {
             clock += step;
             let line = format!("type={} msg=audit({}.{:03}:{serial}): a=1", KINDS[*kind], 10 + serial / 7, serial);
-            take(joiner.push(at(n as i64), Millis(clock), &line).expect("an audit line"), &mut seen);
+            take(push(&mut joiner, n as i64, Millis(clock), &line), &mut seen);
         }
-        take(joiner.flush(), &mut seen);
+        take(joiner.flush(Millis(clock)), &mut seen);
         seen.sort_unstable();
-        prop_assert_eq!(seen, (0..kinds.len() as i64).collect::<Vec<_>>());
+        prop_assert_eq!(seen, (0..kinds.len() as u64).collect::<Vec<_>>());
     }
 
     #[test]
     fn any_text_is_taken_or_refused(lines in prop::collection::vec(".{0,80}", 0..20)) {
         let mut joiner = Joiner::new();
         for line in lines {
-            let _ = joiner.push(at(0), Millis(0), &line);
-            let _ = joiner.push(at(0), Millis(0), &format!("type={line} msg=audit(1.000:18446744073709551615): {line}"));
+            for text in [line.clone(), format!("type={line} msg=audit(1.000:18446744073709551615): {line}")] {
+                if let Some(piece) = Piece::read(&text) {
+                    joiner.push(LedgerIndex(0), Millis(0), piece);
+                }
+            }
         }
-        joiner.flush();
+        joiner.flush(Millis(0));
     }
 }

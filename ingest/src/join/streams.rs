@@ -1,0 +1,195 @@
+//! What one stream writes in pieces that follow one another: a container's output, PostgreSQL's stderr.
+
+use std::collections::BTreeMap;
+
+use model::{LedgerIndex, Millis, RawRecord};
+use serde::{Deserialize, Serialize};
+
+use crate::format::linux_auditd::End;
+use crate::format::postgresql;
+use crate::source::file::HEADER_FILE;
+
+/// Streams that may wait at once; the oldest is given out when there would be more.
+const STREAMS_MAX: usize = 4_096;
+/// Pieces of one event; when there are more it is given out as it is.
+const PIECES_MAX: usize = 512;
+/// Bytes of one event.
+const BYTES_MAX: usize = 4 << 20;
+/// How long the rest of a container's line is waited for.
+const CRI_MS: i64 = 2_000;
+/// How long another line of a log entry is waited for: its writer writes them at once.
+const ENTRY_MS: i64 = 200;
+
+/// A piece, as far as it is read here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Piece {
+    stream: String,
+    /// What the event's pieces have in common, where they say so: the process.
+    of: Option<String>,
+    role: Role,
+    wait_ms: i64,
+    bytes: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Role {
+    /// Begins an event; what waits is complete.
+    First,
+    /// Belongs to what waits.
+    More,
+    /// Belongs to what waits, and completes it.
+    Last,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Waiting {
+    lines: Vec<LedgerIndex>,
+    of: Option<String>,
+    bytes: usize,
+    order: u64,
+    due: Millis,
+    /// Whether it is whole when nothing more comes.
+    may_end: bool,
+}
+
+/// The pieces that wait, of one source.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Streams {
+    waiting: BTreeMap<String, Waiting>,
+    order: u64,
+}
+
+type Given = Vec<(Vec<LedgerIndex>, End)>;
+
+impl Streams {
+    pub(super) fn push(&mut self, line: LedgerIndex, now: Millis, piece: Piece) -> Given {
+        let mut out = Vec::new();
+        let is_other = |w: &Waiting| piece.role == Role::First || piece.of.is_some() && w.of != piece.of;
+        if self.waiting.get(&piece.stream).is_some_and(is_other) {
+            self.give(&piece.stream, None, &mut out);
+        }
+        self.order += 1;
+        let waiting = self.waiting.entry(piece.stream.clone()).or_insert_with(|| Waiting {
+            lines: Vec::new(),
+            of: piece.of,
+            bytes: 0,
+            order: self.order,
+            due: now,
+            may_end: piece.wait_ms == ENTRY_MS,
+        });
+        waiting.lines.push(line);
+        waiting.bytes += piece.bytes;
+        waiting.due = now + piece.wait_ms;
+        if piece.role == Role::Last {
+            self.give(&piece.stream, Some(End::Eoe), &mut out);
+        } else if waiting.lines.len() >= PIECES_MAX || waiting.bytes >= BYTES_MAX {
+            self.give(&piece.stream, Some(End::Bound), &mut out);
+        }
+        if self.waiting.len() > STREAMS_MAX
+            && let Some((oldest, _)) = self.waiting.iter().min_by_key(|(_, w)| w.order)
+        {
+            let oldest = oldest.clone();
+            self.give(&oldest, Some(End::Bound), &mut out);
+        }
+        out
+    }
+
+    pub(super) fn tick(&mut self, now: Millis) -> Given {
+        self.give_all(None, |w| w.due <= now)
+    }
+
+    pub(super) fn flush(&mut self, end: End) -> Given {
+        self.give_all(Some(end), |_| true)
+    }
+
+    pub(super) fn due(&self) -> Option<Millis> {
+        self.waiting.values().map(|w| w.due).min()
+    }
+
+    pub(super) fn held(&self) -> impl Iterator<Item = LedgerIndex> {
+        self.waiting.values().flat_map(|w| w.lines.iter().copied())
+    }
+
+    /// In the order in which they began.
+    fn give_all(&mut self, end: Option<End>, which: impl Fn(&Waiting) -> bool) -> Given {
+        let mut streams: Vec<(u64, String)> = self
+            .waiting
+            .iter()
+            .filter(|(_, w)| which(w))
+            .map(|(name, w)| (w.order, name.clone()))
+            .collect();
+        streams.sort();
+        let mut out = Vec::new();
+        for (_, stream) in streams {
+            self.give(&stream, end, &mut out);
+        }
+        out
+    }
+
+    fn give(&mut self, stream: &str, end: Option<End>, out: &mut Given) {
+        if let Some(waiting) = self.waiting.remove(stream) {
+            let end = end.unwrap_or(if waiting.may_end { End::Eoe } else { End::Timeout });
+            out.push((waiting.lines, end));
+        }
+    }
+}
+
+/// Whether a line looks like `2026-03-02T14:06:33.1Z stdout F line`: a quick no.
+pub(super) fn may_be_cri(line: &[u8]) -> bool {
+    line.len() > 30 && line[0].is_ascii_digit() && line[4] == b'-' && line[10] == b'T' && cri_parts(line).is_some()
+}
+
+/// Of such a line, what stands before the tag and what behind it.
+pub(super) fn cri_parts(line: &[u8]) -> Option<(&[u8], &[u8])> {
+    let time = line.iter().take(48).position(|b| *b == b' ')?;
+    let rest = &line[time + 1..];
+    if !(rest.starts_with(b"stdout ") || rest.starts_with(b"stderr ")) {
+        return None;
+    }
+    let tag = &rest[7..];
+    let blank = tag.iter().take(16).position(|b| *b == b' ')?;
+    matches!(tag.first()?, b'P' | b'F').then(|| (&line[..time + 7], &tag[blank + 1..]))
+}
+
+pub(super) fn is_cri_partial(line: &[u8]) -> bool {
+    cri_parts(line).is_some_and(|(head, _)| line.get(head.len() + 1) == Some(&b'P'))
+}
+
+/// A part of a container's line.
+pub(super) fn cri(record: &RawRecord, line: &[u8]) -> Option<Piece> {
+    let (head, _) = cri_parts(line)?;
+    let stream = head.ends_with(b"err");
+    Some(Piece {
+        stream: format!("{}\u{1f}{}", origin(record), if stream { "stderr" } else { "stdout" }),
+        of: None,
+        role: if is_cri_partial(line) { Role::More } else { Role::Last },
+        wait_ms: CRI_MS,
+        bytes: record.payload.len(),
+    })
+}
+
+/// A line of an entry of PostgreSQL's stderr.
+pub(super) fn postgresql(record: &RawRecord, text: &str) -> Option<Piece> {
+    let part = postgresql::part(text)?;
+    Some(Piece {
+        stream: origin(record),
+        of: part.process,
+        role: if part.is_more { Role::More } else { Role::First },
+        wait_ms: ENTRY_MS,
+        bytes: record.payload.len(),
+    })
+}
+
+/// Who wrote it, as far as the transport tells: two writers' lines may come mixed.
+fn origin(record: &RawRecord) -> String {
+    let file = record.headers.iter().find(|(name, _)| name == HEADER_FILE);
+    let text = |bytes: Option<&[u8]>| String::from_utf8_lossy(bytes.unwrap_or_default()).into_owned();
+    [
+        record.coordinate.topic.to_string(),
+        record.coordinate.partition.to_string(),
+        record.peer.as_deref().unwrap_or_default().to_owned(),
+        text(record.key.as_deref()),
+        text(file.map(|(_, v)| v.as_ref())),
+    ]
+    .join("\u{1f}")
+}

@@ -12,7 +12,7 @@ use std::process::Command;
 
 use ingest::join::Assembler;
 use ingest::replay::{Options, open};
-use ingest::{Input, Normalized, Normalizer, Settings, SourceSettings};
+use ingest::{Normalized, Normalizer, Settings, SourceSettings};
 use model::{Event, LedgerIndex, Millis, RawRecord};
 
 const AT: &str = "2026-11-22T12:00:00+00:00";

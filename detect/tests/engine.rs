@@ -624,6 +624,11 @@ proptest! {
         let (whole, state) = run(&site, &records, &[], false);
         let (cut, cut_state) = run(&site, &records, &cuts, false);
         let (restarted, restarted_state) = run(&site, &records, &cuts, true);
+        let (spilled, spilled_state) = run_within(&site, &records, &cuts, false, Some(0));
+        prop_assert_eq!(&cut, &spilled, "with no memory");
+        prop_assert_eq!(&cut_state, &spilled_state);
+        let (spilled, _) = run_within(&site, &records, &cuts, true, Some(2_000));
+        prop_assert_eq!(&cut, &spilled, "with little memory, from the start");
         let whole = last(whole);
         prop_assert_eq!(&cut, &restarted, "revisions");
         prop_assert_eq!(&whole, &last(cut));

@@ -11,7 +11,7 @@ use super::bucket::{BucketId, Member};
 use super::fact::{Fact, Order};
 use super::load::EntryRow;
 use super::plan::Consumer;
-use super::state::{Kind, key};
+use super::state::{Kind, grouped_key};
 use super::timer::Due;
 use super::window::{Change, Entry, Judging, More};
 use crate::policy::{Body, Correlation, Policies, Policy, PolicyIndex};
@@ -55,7 +55,9 @@ impl Detector {
         entry.more = more.boxed();
         let expires = self.entry_expires(policy, c, fact);
         let judging = self.judging(index);
-        let entries = self.windows.entry((index, group.clone())).or_default();
+        let id = (index, group.clone());
+        self.warm(&id);
+        let entries = self.windows.entry(&id);
         let (next, fresh) = (entries.next_due(), entries.forgotten_at.is_none_or(|at| expires < at));
         let changes = entries.insert(c, entry, &judging);
         if fresh {
@@ -78,6 +80,7 @@ impl Detector {
         let Body::Correlation(c) = &policy.body else { return };
         let Some(group) = group_of(c, feeder, fact) else { return };
         let order = &fact.order();
+        self.warm(&(index, group.clone()));
         let Some(entry) = self.windows.get(&(index, group.clone())).and_then(|g| g.get(order)) else {
             return;
         };
@@ -85,6 +88,7 @@ impl Detector {
         let judging = self.judging(index);
         // The finding as it was is told from the windows as they were.
         if let Some(id) = &bucket {
+            self.warm_bucket(id);
             let last = self.buckets.get(id).is_some_and(|b| b.members.len() == 1);
             if last {
                 let lost = self.buckets.get(id).and_then(|b| self.finding(id, b));
@@ -118,6 +122,7 @@ impl Detector {
 
     /// As [`Detector::leave`], of an entry that is gone already, so that its finding cannot be told any more.
     pub(super) fn leave_window(&mut self, id: &BucketId, order: &Order, superseded: bool) {
+        self.warm_bucket(id);
         let Some(bucket) = self.buckets.get(id) else { return };
         let told = self.finding(id, bucket).is_some();
         if told {
@@ -187,7 +192,9 @@ impl Detector {
             let Some(group) = group_of(c, feeder, fact) else {
                 continue;
             };
-            let Some(entries) = self.windows.get(&(next, group)) else {
+            let id = (next, group);
+            self.warm(&id);
+            let Some(entries) = self.windows.get(&id) else {
                 continue;
             };
             let complete = entries.holders(c, fact.time).filter(|e| e.complete);
@@ -271,25 +278,26 @@ impl Detector {
     }
 
     pub(super) fn entry_key(&self, index: PolicyIndex, group: &str, order: &Order) -> Vec<u8> {
-        key(
-            Kind::Window,
-            self.state(index),
-            &[group.as_bytes(), &order.0.0.to_be_bytes(), order.1.as_bytes()],
-        )
+        let parts: &[&[u8]] = &[&order.0.0.to_be_bytes(), order.1.as_bytes()];
+        grouped_key(Kind::Window, self.state(index), group, parts)
     }
 
     pub(super) fn write_entry(&mut self, index: PolicyIndex, group: &Arc<str>, order: &Order) {
+        if self.changes.off {
+            return;
+        }
         let Some(entry) = self.windows.get(&(index, group.clone())).and_then(|g| g.get(order)) else {
             return;
         };
         let row = EntryRow::of(group, entry, |policy| self.state(policy));
-        self.changes.put(self.entry_key(index, group, order), &row);
+        self.changes.put_bytes(self.entry_key(index, group, order), &row);
     }
 
     /// Forgets the entries of a group whose time is over.
     pub(super) fn forget_entries(&mut self, policies: &Policies, index: PolicyIndex, group: &Arc<str>) {
         let policy = policies.get(index);
         let Body::Correlation(c) = &policy.body else { return };
+        self.warm(&(index, group.clone()));
         let Some(entries) = self.windows.get(&(index, group.clone())) else {
             return;
         };
@@ -324,7 +332,7 @@ impl Detector {
                 entries.forgotten_at = Some(next);
                 self.timers.set(next, Due::ForgetEntries(index, group.clone()));
             }
-            _ => drop(self.windows.remove(&(index, group.clone()))),
+            _ => self.windows.remove(&(index, group.clone())),
         }
     }
 }

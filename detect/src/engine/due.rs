@@ -20,6 +20,7 @@ impl Detector {
                     return;
                 };
                 let judging = self.judging(index);
+                self.warm(&(index, group.clone()));
                 let Some(entries) = self.windows.get_mut(&(index, group.clone())) else {
                     return;
                 };

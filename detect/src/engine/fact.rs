@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use model::{Batch, Coordinate, Field, LedgerIndex, Millis, Namespace};
+use model::{Batch, Column, Coordinate, Field, LedgerIndex, Millis, Namespace};
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
+use super::bytes::{Bytes, Reader, Writer};
 use super::plan::StateId;
 use crate::policy::EventField;
 use crate::reference::EventValues;
@@ -43,12 +44,18 @@ impl Captured {
         self.columns.iter().flatten()
     }
 
+    /// Where a batch has the fields.
+    pub fn bind<'b>(&self, batch: &'b Batch) -> Bound<'b> {
+        let find = |fields: &SmallVec<[Field; 2]>| fields.iter().filter_map(|f| batch.column(f)).collect();
+        Bound(self.columns.iter().map(find).collect())
+    }
+
     /// The fact of a row of a batch.
-    pub fn read(self: &Arc<Captured>, batch: &Batch, row: usize) -> Fact {
+    pub fn read(self: &Arc<Captured>, batch: &Batch, bound: &Bound<'_>, row: usize) -> Fact {
         let place = &batch.rows[row];
-        let read = |columns: &SmallVec<[Field; 2]>| {
+        let read = |columns: &SmallVec<[&Column; 2]>| {
             let mut values: Values = Values::new();
-            for column in columns.iter().filter_map(|f| batch.column(f)) {
+            for column in columns {
                 column.for_each(row, |v| {
                     if values.len() < VALUES_MAX {
                         values.push(v.into());
@@ -66,10 +73,14 @@ impl Captured {
             index: place.index,
             time: place.time,
             received_at: place.received_at,
-            values: self.columns.iter().map(read).collect(),
+            values: bound.0.iter().map(read).collect(),
         }
     }
 }
+
+/// The columns of one batch in which the fields of a rule are, as they are asked.
+#[derive(Debug)]
+pub(super) struct Bound<'b>(Vec<SmallVec<[&'b Column; 2]>>);
 
 type Values = SmallVec<[Arc<str>; 1]>;
 
@@ -101,6 +112,12 @@ impl Fact {
     /// The record's id. Every uid is a record id, but for a hostile or broken batch, which yields none.
     pub fn record(&self) -> Option<Coordinate> {
         self.uid.parse().ok()
+    }
+
+    /// Bytes of memory, about.
+    pub fn bytes(&self) -> usize {
+        let texts: usize = self.values.iter().flatten().map(|v| 16 + v.len().next_multiple_of(16)).sum();
+        96 + self.uid.len() + self.values.len() * std::mem::size_of::<Values>() + texts
     }
 
     /// Which names its rule uses.
@@ -170,6 +187,43 @@ pub(super) struct FactRow {
     time: Millis,
     received_at: Millis,
     values: Vec<Vec<Arc<str>>>,
+}
+
+impl Bytes for FactRow {
+    fn put(&self, to: &mut Writer) {
+        to.0.extend(self.rule.0.to_le_bytes());
+        to.text(&self.uid);
+        to.number(self.index.0);
+        to.time(self.time);
+        to.time(self.received_at);
+        to.number(self.values.len() as u64);
+        for values in &self.values {
+            to.number(values.len() as u64);
+            values.iter().for_each(|v| to.text(v));
+        }
+    }
+
+    fn take(from: &mut Reader<'_>) -> Option<FactRow> {
+        let (rule, rest) = from.0.split_at_checked(8)?;
+        from.0 = rest;
+        let rule = StateId(u64::from_le_bytes(rule.try_into().ok()?));
+        let uid = from.shared()?;
+        let index = LedgerIndex(from.number()?);
+        let (time, received_at) = (from.time()?, from.time()?);
+        let mut values = Vec::with_capacity(from.count()?);
+        for _ in 0..values.capacity() {
+            let n = from.count()?;
+            values.push((0..n).map(|_| from.shared()).collect::<Option<Vec<_>>>()?);
+        }
+        Some(FactRow {
+            rule,
+            uid,
+            index,
+            time,
+            received_at,
+            values,
+        })
+    }
 }
 
 impl FactRow {

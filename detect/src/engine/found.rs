@@ -5,6 +5,7 @@ use std::sync::Arc;
 use model::{Coordinate, ReferenceRow};
 use serde::{Deserialize, Serialize};
 
+use super::bytes::{Bytes, Reader, Writer};
 use crate::reference::{Aliases, Found};
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -13,6 +14,26 @@ pub(super) struct FoundRow {
     rows: Vec<ReferenceRow>,
     records: Vec<Coordinate>,
     negative: bool,
+}
+
+impl Bytes for FoundRow {
+    fn put(&self, to: &mut Writer) {
+        to.bool(self.negative);
+        let more = (&self.aliases, &self.rows, &self.records);
+        let none = self.aliases.is_empty() && self.rows.is_empty() && self.records.is_empty();
+        to.json((!none).then_some(&more));
+    }
+
+    fn take(from: &mut Reader<'_>) -> Option<FoundRow> {
+        let negative = from.bool()?;
+        let (aliases, rows, records) = from.json()?.unwrap_or_default();
+        Some(FoundRow {
+            aliases,
+            rows,
+            records,
+            negative,
+        })
+    }
 }
 
 impl FoundRow {

@@ -9,15 +9,17 @@ use serde::{Deserialize, Serialize};
 
 use super::absence::{Expected, Settled};
 use super::bucket::{Bucket, BucketId, Member};
+use super::bytes::{Bytes, Reader, Writer};
 use super::fact::{Fact, FactRow};
 use super::found::FoundRow;
+use super::groups::GroupId;
 use super::plan::StateId;
 use super::rows::RowEvent;
 use super::silence::Heard;
 use super::state::{self, Kind};
 use super::subject::{Judge, SubjectRow};
 use super::timer::Due;
-use super::window::{Entry, More};
+use super::window::{Entry, Group, More};
 use super::{Clock, Detector, StateError, correlate};
 use crate::policy::{Body, PolicyIndex};
 use crate::reference::Found;
@@ -54,6 +56,7 @@ pub(super) struct EntryRow {
     records: Vec<Coordinate>,
     rows: Vec<ReferenceRow>,
     origins: Vec<(StateId, Arc<str>)>,
+    #[serde(default)]
     opens: bool,
     complete: bool,
 }
@@ -111,8 +114,81 @@ impl ReportedRow {
     }
 }
 
+impl Bytes for MemberRow {
+    fn put(&self, to: &mut Writer) {
+        to.text(&self.bucket);
+        to.number(self.group.len() as u64);
+        for (name, value) in &self.group {
+            to.text(name);
+            to.text(value);
+        }
+        self.fact.put(to);
+        self.found.put(to);
+        to.time(self.expires);
+    }
+
+    fn take(from: &mut Reader<'_>) -> Option<MemberRow> {
+        let bucket = from.shared()?;
+        let n = from.count()?;
+        let pair = |_| Some((from.text()?.to_owned(), from.text()?.to_owned()));
+        let group = (0..n).map(pair).collect::<Option<Vec<_>>>()?;
+        Some(MemberRow {
+            bucket,
+            group,
+            fact: FactRow::take(from)?,
+            found: FoundRow::take(from)?,
+            expires: from.time()?,
+        })
+    }
+}
+
+impl Bytes for EntryRow {
+    fn put(&self, to: &mut Writer) {
+        to.text(&self.group);
+        self.fact.put(to);
+        to.number(self.feeders.len() as u64);
+        self.feeders.iter().for_each(|f| to.number(*f as u64));
+        to.0.push(u8::from(self.opens) | u8::from(self.complete) << 1);
+        let more = (&self.records, &self.rows, &self.origins);
+        let none = self.records.is_empty() && self.rows.is_empty() && self.origins.is_empty();
+        to.json((!none).then_some(&more));
+    }
+
+    fn take(from: &mut Reader<'_>) -> Option<EntryRow> {
+        let group = from.shared()?;
+        let fact = FactRow::take(from)?;
+        let n = from.count()?;
+        let feeders = (0..n)
+            .map(|_| usize::try_from(from.number()?).ok())
+            .collect::<Option<Vec<_>>>()?;
+        let flags = from.number()?;
+        let (records, rows, origins) = from.json()?.unwrap_or_default();
+        Some(EntryRow {
+            group,
+            fact,
+            feeders,
+            records,
+            rows,
+            origins,
+            opens: flags & 1 != 0,
+            complete: flags & 2 != 0,
+        })
+    }
+}
+
+/// The rows of one group, as they come.
+#[derive(Default)]
+struct GroupRows {
+    of: Option<GroupId>,
+    rows: Vec<(StateKey, EntryRow)>,
+}
+
 fn read<T: DeserializeOwned>(key: &[u8], value: &[u8]) -> Result<T, StateError> {
     state::read(value).ok_or_else(|| StateError { key: hex::encode(key) })
+}
+
+fn read_bytes<T: Bytes + DeserializeOwned>(key: &[u8], value: &[u8]) -> Result<T, StateError> {
+    state::read_bytes(value).ok_or_else(|| StateError { key: hex::encode(key) })
 }
 
 impl Detector {
@@ -123,6 +199,7 @@ impl Detector {
             self.clock = read::<Clock>(&time, value)?;
         }
         let mut linked: BTreeSet<(PolicyIndex, Arc<str>)> = BTreeSet::new();
+        let mut group = GroupRows::default();
         for (key, value) in rows {
             let Some(kind) = Kind::of(&key).filter(|k| *k != Kind::Time) else {
                 continue;
@@ -137,6 +214,15 @@ impl Detector {
             };
             let policy = state::policy_of(&key).and_then(|s| named.get(&s).copied());
             let taken = match policy {
+                Some(index) if kind == Kind::Window => {
+                    let row: EntryRow = read_bytes(&key, &value)?;
+                    if group.of.as_ref().is_none_or(|of| of.0 != index || of.1 != row.group) {
+                        self.take_up_group(std::mem::take(&mut group));
+                        group.of = Some((index, row.group.clone()));
+                    }
+                    group.rows.push((key, row));
+                    continue;
+                }
                 Some(policy) => self.take_up(kind, policy, &key, &value, &mut linked)?,
                 None => false,
             };
@@ -144,6 +230,7 @@ impl Detector {
                 self.changes.delete(key);
             }
         }
+        self.take_up_group(group);
         self.relink(linked);
         self.reopen();
         self.open_tables();
@@ -169,7 +256,7 @@ impl Detector {
         let captured = &self.plan.captured_by_state;
         match kind {
             Kind::Member => {
-                let row: MemberRow = read(key, value)?;
+                let row: MemberRow = read_bytes(key, value)?;
                 let Some(fact) = row.fact.read(captured) else {
                     return Ok(false);
                 };
@@ -186,7 +273,7 @@ impl Detector {
                 );
             }
             Kind::Subject => {
-                let row: SubjectRow = read(key, value)?;
+                let row: SubjectRow = read_bytes(key, value)?;
                 let Some(fact) = row.fact.read(captured) else {
                     return Ok(false);
                 };
@@ -202,10 +289,8 @@ impl Detector {
                     .or_default()
                     .insert(fact, row.told.map(FoundRow::read));
             }
-            Kind::Window => {
-                let row: EntryRow = read(key, value)?;
-                return Ok(self.take_up_entry(index, row));
-            }
+            // Taken up a group at a time.
+            Kind::Window => {}
             Kind::Row => {
                 let event: RowEvent = read(key, value)?;
                 self.timers.set(event.expires, Due::ForgetRow(index, event.order()));
@@ -254,17 +339,58 @@ impl Detector {
         Ok(true)
     }
 
-    fn take_up_entry(&mut self, index: PolicyIndex, row: EntryRow) -> bool {
+    /// Takes up the entries of a group, oldest first, which costs the least.
+    fn take_up_group(&mut self, group: GroupRows) {
+        let Some(id) = group.of else { return };
         let policies = self.policies.clone();
-        let policy = policies.get(index);
-        let Body::Correlation(c) = &policy.body else {
-            return false;
+        let policy = policies.get(id.0);
+        let mut entries = Vec::with_capacity(group.rows.len());
+        for (key, row) in group.rows {
+            match (&policy.body, self.entry_of(id.0, row)) {
+                (Body::Correlation(c), Some(entry)) => {
+                    // A row of an earlier format stands under another key.
+                    if key != self.entry_key(id.0, &id.1, &entry.order()) {
+                        self.changes.delete(key);
+                        self.rewrite.push((id.clone(), entry.order()));
+                    }
+                    entries.push((c, entry));
+                }
+                _ => self.changes.delete(key),
+            }
+        }
+        entries.sort_by(|a, b| a.1.order().cmp(&b.1.order()));
+        let judging = self.judging(id.0);
+        let mut complete = Vec::new();
+        for (c, entry) in entries {
+            complete.extend(entry.complete.then(|| (c, entry.fact.clone())));
+            let expires = self.entry_expires(policy, c, &entry.fact);
+            let entries = self.windows.entry(&id);
+            entries.restore(c, entry, &judging);
+            if entries.forgotten_at.is_none_or(|at| expires < at) {
+                entries.forgotten_at = Some(expires);
+                self.timers.set(expires, Due::ForgetEntries(id.0, id.1.clone()));
+            }
+        }
+        if let Some(next) = self.windows.get(&id).and_then(|g| g.next_due()) {
+            self.timers.set(next, Due::Window(id.0, id.1.clone()));
+        }
+        for (c, fact) in complete {
+            self.complete(id.0, policy, c, &id.1, &fact);
+        }
+        for (id, order) in std::mem::take(&mut self.rewrite) {
+            self.write_entry(id.0, &id.1, &order);
+        }
+        self.let_go();
+    }
+
+    /// An entry of a group as it was written; `None` where its rule is not there any more.
+    fn entry_of(&self, index: PolicyIndex, row: EntryRow) -> Option<Entry> {
+        let Body::Correlation(c) = &self.policies.get(index).body else {
+            return None;
         };
-        let Some(fact) = row.fact.read(&self.plan.captured_by_state) else {
-            return false;
-        };
+        let fact = row.fact.read(&self.plan.captured_by_state)?;
         if row.feeders.is_empty() || row.feeders.iter().any(|f| *f >= c.feeders.len()) {
-            return false;
+            return None;
         }
         let mut entry = correlate::entry(c, row.feeders[0], &fact);
         for feeder in &row.feeders[1..] {
@@ -280,19 +406,87 @@ impl Detector {
                 .collect(),
         };
         entry.more = more.boxed();
-        let judging = self.judging(index);
-        let group = row.group;
-        let entries = self.windows.entry((index, group.clone())).or_default();
-        entries.restore(c, entry, &judging);
-        if let Some(next) = entries.next_due() {
-            self.timers.set(next, Due::Window(index, group.clone()));
+        Some(entry)
+    }
+
+    /// A group as bytes, with all it knows.
+    fn group_bytes(&self, id: &GroupId, group: &Group) -> Vec<u8> {
+        let mut writer = Writer::default();
+        writer.time(group.forgotten_at.unwrap_or(Millis(i64::MAX)));
+        writer.number(group.entries().count() as u64);
+        for entry in group.entries() {
+            EntryRow::of(&id.1, entry, |policy| self.state(policy)).put(&mut writer);
+            writer.text(entry.bucket.as_ref().map_or("", |(_, uid)| uid));
         }
-        let expires = self.entry_expires(policy, c, &fact);
-        self.timers.set(expires, Due::ForgetEntries(index, group.clone()));
-        if row.complete {
-            self.complete(index, policy, c, &group, &fact);
+        writer.0
+    }
+
+    fn group_of_bytes(&self, id: &GroupId, bytes: &[u8]) -> Option<Group> {
+        let Body::Correlation(c) = &self.policies.get(id.0).body else {
+            return None;
+        };
+        let judging = self.judging(id.0);
+        let mut reader = Reader(bytes);
+        let mut group = Group::default();
+        let forgotten_at = reader.time()?;
+        for _ in 0..reader.count()? {
+            let row = EntryRow::take(&mut reader)?;
+            let uid = reader.text()?;
+            let mut entry = self.entry_of(id.0, row)?;
+            entry.bucket = (!uid.is_empty()).then(|| (id.0, uid.into()));
+            group.restore(c, entry, &judging);
         }
-        true
+        group.forgotten_at = Some(forgotten_at);
+        Some(group)
+    }
+
+    /// Sees to it that a group is in memory, where there is one.
+    pub(super) fn warm(&mut self, id: &GroupId) {
+        let Some(bytes) = self.windows.fetch(id) else { return };
+        let group = bytes.ok().and_then(|bytes| self.group_of_bytes(id, &bytes));
+        match group {
+            Some(group) => self.windows.warm(id.clone(), group),
+            None => {
+                let error = StateError {
+                    key: hex::encode(self.entry_key(id.0, &id.1, &(Millis(0), "".into()))),
+                };
+                tracing::error!(%error, "State that was let go cannot be read back.");
+                self.fault.get_or_insert(error);
+            }
+        }
+    }
+
+    /// Sees to it that the windows of a finding are in memory.
+    pub(super) fn warm_bucket(&mut self, id: &BucketId) {
+        let Some(bucket) = self.buckets.get(id) else { return };
+        let groups: BTreeSet<Arc<str>> = bucket
+            .members
+            .values()
+            .filter_map(|m| match m {
+                Member::Window(group) => Some(group.clone()),
+                _ => None,
+            })
+            .collect();
+        let mut next: Vec<GroupId> = groups.into_iter().map(|g| (id.0, g)).collect();
+        let mut seen = BTreeSet::new();
+        while let Some(id) = next.pop() {
+            if !seen.insert(id.clone()) {
+                continue;
+            }
+            self.warm(&id);
+            if self.plan.node(id.0).chained {
+                let entries = self.windows.get(&id).into_iter().flat_map(|g| g.entries());
+                let origins: BTreeSet<GroupId> = entries.flat_map(|e| e.origins().iter().cloned()).collect();
+                next.extend(origins);
+            }
+        }
+    }
+
+    /// Lets go what there is no room for.
+    pub(super) fn let_go(&mut self) {
+        let mut windows = std::mem::take(&mut self.windows);
+        windows.let_go(&|id, group| self.group_bytes(id, group));
+        self.windows = windows;
     }
 
     /// Opens again what events had opened, now that all that was expected and settled is there.
@@ -343,6 +537,6 @@ impl Detector {
             told: subject.told.as_deref().map(FoundRow::write),
         };
         let key = state::key(Kind::Subject, self.plan.node(rule).state, &[uid.as_bytes()]);
-        self.changes.put(key, &row);
+        self.changes.put_bytes(key, &row);
     }
 }

@@ -10,6 +10,7 @@
 
 mod absence;
 mod bucket;
+mod bytes;
 mod correlate;
 mod due;
 mod event_table;
@@ -18,6 +19,7 @@ mod fact;
 mod finding;
 mod flow;
 mod found;
+mod groups;
 mod habit;
 mod load;
 mod novelty;
@@ -40,6 +42,7 @@ use serde::{Deserialize, Serialize};
 
 use self::bucket::{Bucket, BucketId};
 use self::fact::Fact;
+pub use self::groups::{Place, Spill};
 use self::plan::Plan;
 use self::state::{Changes, Kind};
 use self::timer::Timers;
@@ -86,7 +89,13 @@ pub struct Detector {
     timers: Timers,
     subjects: BTreeMap<PolicyIndex, subject::Subjects>,
     rows: rows::EventTableRows,
-    windows: HashMap<(PolicyIndex, Arc<str>), window::Group>,
+    windows: groups::Groups,
+    /// Entries whose rows stand in an earlier format, while the state is read.
+    rewrite: Vec<(groups::GroupId, fact::Order)>,
+    /// State could not be read back: nothing may be judged any more.
+    fault: Option<StateError>,
+    /// Findings are told at the end only.
+    tells_at_end: bool,
     absences: BTreeMap<PolicyIndex, absence::Expectations>,
     buckets: HashMap<BucketId, Bucket>,
     /// Where the event of a rule, or an expectation, is a member.
@@ -122,6 +131,21 @@ impl Detector {
         state: Vec<(StateKey, StateValue)>,
         position: LedgerIndex,
     ) -> Result<Detector, StateError> {
+        Detector::spilling(policies, rules, tables, state, position, None)
+    }
+
+    /// As [`Detector::new`]; state of correlations beyond so many bytes lies in `spill`.
+    ///
+    /// # Errors
+    /// The operator's: the state is broken.
+    pub fn spilling(
+        policies: Arc<Policies>,
+        rules: Arc<RuleSet>,
+        tables: Tables,
+        state: Vec<(StateKey, StateValue)>,
+        position: LedgerIndex,
+        spill: Option<(Box<dyn Spill>, usize)>,
+    ) -> Result<Detector, StateError> {
         let plan = Plan::new(&policies);
         let mut wanted = rules.wanted().clone();
         wanted.extend(plan.wanted());
@@ -136,7 +160,10 @@ impl Detector {
             timers: Timers::default(),
             subjects: BTreeMap::new(),
             rows: BTreeMap::new(),
-            windows: HashMap::new(),
+            windows: groups::Groups::default(),
+            rewrite: Vec::new(),
+            fault: None,
+            tells_at_end: false,
             absences: BTreeMap::new(),
             buckets: HashMap::new(),
             event_bucket: HashMap::new(),
@@ -152,8 +179,37 @@ impl Detector {
             gaps: BTreeMap::new(),
             no_aliases: Aliases::new(),
         };
+        if let Some((spill, bytes)) = spill {
+            detector.windows.spill_to(spill, bytes);
+        }
         detector.load(state)?;
         Ok(detector)
+    }
+
+    /// A detector whose state nobody keeps, and whose findings are told once, by [`Detector::finish`].
+    #[must_use]
+    pub fn for_one_run(mut self) -> Detector {
+        self.changes.off = true;
+        self.tells_at_end = true;
+        self
+    }
+
+    /// Why nothing may be judged any more: state that was let go cannot be read back. What was put out since is void.
+    #[must_use]
+    pub fn fault(&self) -> Option<&StateError> {
+        self.fault.as_ref()
+    }
+
+    /// Groups of correlations in memory, and those that lie elsewhere.
+    #[must_use]
+    pub fn groups(&self) -> (usize, usize) {
+        self.windows.counts()
+    }
+
+    /// Tells what is not told yet.
+    pub fn finish(&mut self) -> Output {
+        self.tells_at_end = false;
+        self.flush()
     }
 
     /// The columns that batches must have: what rules, joins, correlations, keys, messages and actors read.
@@ -224,6 +280,7 @@ impl Detector {
         );
         records.extend(span.iter().copied().filter(|(index, _)| *index >= self.position));
         let mut steps = steps.into_iter().peekable();
+        let mut bound: HashMap<(usize, PolicyIndex), fact::Bound<'_>> = HashMap::new();
         let spoken = self.spoken(batches);
         let mut spoken = spoken.into_iter().peekable();
         for (index, received_at) in records {
@@ -233,7 +290,8 @@ impl Detector {
             }
             while let Some((_, _, rule, n, row)) = steps.next_if(|s| s.0 == index) {
                 if let Some(captured) = self.plan.captured.get(&rule) {
-                    let fact = Arc::new(captured.read(&batches[n], row as usize));
+                    let columns = bound.entry((n, rule)).or_insert_with(|| captured.bind(&batches[n]));
+                    let fact = Arc::new(captured.read(&batches[n], columns, row as usize));
                     self.hit(rule, fact);
                 }
             }
@@ -283,10 +341,13 @@ impl Detector {
 
     /// Writes out what changed.
     fn flush(&mut self) -> Output {
-        for id in std::mem::take(&mut self.dirty) {
-            self.settle(&id);
+        if !self.tells_at_end {
+            for id in std::mem::take(&mut self.dirty) {
+                self.settle(&id);
+            }
         }
         self.write_heard();
+        self.let_go();
         let (put, delete) = self.changes.take();
         Output {
             findings: std::mem::take(&mut self.ready),
@@ -308,6 +369,7 @@ impl Detector {
 
     /// The new revision of a bucket's finding, where it has changed.
     fn report(&mut self, id: &BucketId) -> Option<Finding> {
+        self.warm_bucket(id);
         let bucket = self.buckets.get(id)?;
         let finding = match self.finding(id, bucket) {
             Some(finding) => finding,

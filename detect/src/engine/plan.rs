@@ -45,6 +45,8 @@ pub(super) struct Node {
     pub readers: Vec<(PolicyIndex, usize, Vec<Arc<str>>)>,
     /// It takes part in a circle, and cannot run.
     pub circular: bool,
+    /// It is a correlation of correlations.
+    pub chained: bool,
 }
 
 /// The graph of the policies.
@@ -80,6 +82,13 @@ impl Plan {
                 withdrawable: false,
                 readers: Vec::new(),
                 circular: circular.contains(&i),
+                chained: match &p.body {
+                    Body::Correlation(c) => {
+                        let is = |f: &crate::policy::Feeder| policies.get(f.policy).rule().is_none();
+                        c.feeders.iter().any(is)
+                    }
+                    _ => false,
+                },
             })
             .collect();
         for i in &order {

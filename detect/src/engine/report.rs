@@ -73,8 +73,10 @@ impl Detector {
         }
         let window = policy.dedup.as_ref().map_or(0, |d| d.window_ms);
         let expires = self.kept_until(fact, policy.lateness_ms, window.saturating_add(policy.wait_ms));
-        let row = MemberRow::of(&id, &group, fact, found, expires);
-        self.changes.put(self.member_key(&id, &fact.order()), &row);
+        if !self.changes.off {
+            let row = MemberRow::of(&id, &group, fact, found, expires);
+            self.changes.put_bytes(self.member_key(&id, &fact.order()), &row);
+        }
         self.timers.set(expires, Due::ForgetMember(id.clone(), fact.order()));
         self.event_bucket.insert((index, fact.uid.clone()), id.clone());
         self.join(&id, group, fact.order(), member, expires);
@@ -131,6 +133,7 @@ impl Detector {
     /// A member leaves a finding. Without members it is resolved; `superseded` where its event is in another bucket
     /// now.
     pub(super) fn leave(&mut self, id: &BucketId, order: &Order, superseded: bool) {
+        self.warm_bucket(id);
         let Some(bucket) = self.buckets.get(id) else { return };
         if bucket.members.len() == 1 && bucket.members.contains_key(order) {
             let lost = self.finding(id, bucket).map(|mut lost| {

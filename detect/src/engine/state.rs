@@ -7,9 +7,10 @@
 //!              D a day on which a value was seen
 //!        1  8  the policy: SHA-256 of its id and version, and of those it depends on; of H and D, of its id and of
 //!              what it takes for new
-//!        9 16  SHA-256 of what names the item within the policy
-//! value  0  1  format version; this file writes 1
-//!        1     JSON
+//!        9 16  SHA-256 of what names the item within the policy; of W 8 bytes each of that of the group and of the
+//!              entry, so that a group's rows stand together
+//! value  0  1  format version; this file writes 1 and 2
+//!        1     of version 1 JSON; of 2 (B, S, W) bytes as `bytes.rs` writes them
 //! ```
 //! A row of a policy that is not there any more, or in another version, is dropped when the state is read.
 
@@ -20,9 +21,11 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 
+use super::bytes::{Bytes, Reader, Writer};
 use super::plan::StateId;
 
 const VERSION: u8 = 1;
+const VERSION_BYTES: u8 = 2;
 
 /// What a row of the state is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,14 +97,47 @@ pub(super) fn read<T: DeserializeOwned>(value: &[u8]) -> Option<T> {
     serde_json::from_slice(json).ok()
 }
 
+/// As [`read`], of what may be written as bytes.
+pub(super) fn read_bytes<T: Bytes + DeserializeOwned>(value: &[u8]) -> Option<T> {
+    match value.split_first()? {
+        (&VERSION_BYTES, bytes) => T::take(&mut Reader(bytes)),
+        _ => read(value),
+    }
+}
+
+/// The key of an item of a group: those of a group stand together.
+pub(super) fn grouped_key(kind: Kind, policy: StateId, group: &str, parts: &[&[u8]]) -> StateKey {
+    let mut out = key(kind, policy, &[group.as_bytes()]);
+    let own = key(kind, policy, parts);
+    out.truncate(17);
+    out.extend(&own[9..17]);
+    out
+}
+
 /// What changed since the last delta: the last word for each key.
 #[derive(Debug, Default)]
 pub(super) struct Changes {
     rows: BTreeMap<StateKey, Option<StateValue>>,
+    /// Nobody keeps the state.
+    pub off: bool,
 }
 
 impl Changes {
+    /// Puts a value as bytes.
+    pub fn put_bytes(&mut self, key: StateKey, value: &impl Bytes) {
+        if self.off {
+            return;
+        }
+        let mut writer = Writer(Vec::with_capacity(128));
+        writer.0.push(VERSION_BYTES);
+        value.put(&mut writer);
+        self.rows.insert(key, Some(writer.0));
+    }
+
     pub fn put(&mut self, key: StateKey, value: &impl Serialize) {
+        if self.off {
+            return;
+        }
         let mut bytes = vec![VERSION];
         // The engine's own types: maps have text keys, and nothing refuses to be written.
         serde_json::to_writer(&mut bytes, value).expect("the engine's state is always JSON");
@@ -109,6 +145,9 @@ impl Changes {
     }
 
     pub fn delete(&mut self, key: StateKey) {
+        if self.off {
+            return;
+        }
         self.rows.insert(key, None);
     }
 

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use model::Millis;
 use serde::{Deserialize, Serialize};
 
+use super::bytes::{Bytes, Reader, Writer};
 use super::fact::{Fact, FactRow};
 use super::found::FoundRow;
 use super::rows::EventTableRows;
@@ -41,6 +42,20 @@ struct Wish {
 pub(super) struct SubjectRow {
     pub fact: FactRow,
     pub told: Option<FoundRow>,
+}
+
+impl Bytes for SubjectRow {
+    fn put(&self, to: &mut Writer) {
+        self.fact.put(to);
+        to.bool(self.told.is_some());
+        self.told.iter().for_each(|t| t.put(to));
+    }
+
+    fn take(from: &mut Reader<'_>) -> Option<SubjectRow> {
+        let fact = FactRow::take(from)?;
+        let told = if from.bool()? { Some(FoundRow::take(from)?) } else { None };
+        Some(SubjectRow { fact, told })
+    }
 }
 
 /// The subjects of one rule.

@@ -61,6 +61,10 @@ impl Judging {
     }
 }
 
+/// What a group and its places in maps take, and an entry beside its fact.
+const GROUP_BYTES: usize = 320;
+const ENTRY_BYTES: usize = 160;
+
 /// The events of a group.
 #[derive(Debug, Default)]
 pub(super) struct Group {
@@ -75,9 +79,20 @@ pub(super) struct Group {
     waiting: Option<Box<BTreeSet<(Millis, Order)>>>,
     /// When entries are forgotten next.
     pub forgotten_at: Option<Millis>,
+    /// When it was touched last, and the bytes that were counted of it then.
+    pub epoch: u32,
+    pub accounted: usize,
 }
 
 impl Group {
+    /// Bytes of memory, about: what every entry takes, and the values of one as those of all.
+    pub fn bytes(&self) -> usize {
+        let one = self.entries.front().map_or(0, |e| e.fact.bytes() + ENTRY_BYTES);
+        let more = 64 * (usize::from(self.distinct.is_some()) + usize::from(self.fired.is_some()))
+            + 48 * usize::from(self.waiting.is_some());
+        GROUP_BYTES + self.entries.len() * (one + more)
+    }
+
     pub fn entries(&self) -> impl Iterator<Item = &Entry> {
         self.entries.iter()
     }

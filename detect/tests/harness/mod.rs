@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use detect::RuleSet;
-use detect::engine::Detector;
+use detect::engine::{Detector, Place, Spill};
 use detect::policy::{Policies, load_text};
 use detect::reference::Tables;
 use model::{Batch, Delta, Event, Finding, FindingStatus, LedgerIndex, LogSource, Millis, StateKey, StateValue};
@@ -130,14 +130,27 @@ pub fn standing_with_labels(findings: Vec<Finding>) -> BTreeMap<String, Finding>
 /// Runs the records, cut after each of `cuts`; at each cut the detector is made anew from its state where `restart`
 /// says so. All revisions in order, and the state at the end.
 pub fn run(site: &Site, records: &[Rec], cuts: &[usize], restart: bool) -> (Vec<Finding>, Store) {
+    run_within(site, records, cuts, restart, None)
+}
+
+/// As [`run`], with so many bytes of memory for the groups of correlations.
+pub fn run_within(
+    site: &Site,
+    records: &[Rec],
+    cuts: &[usize],
+    restart: bool,
+    budget: Option<usize>,
+) -> (Vec<Finding>, Store) {
     let make = |store: &Store, position| {
         let state = store.clone().into_iter().collect();
-        Detector::new(
+        let spill = budget.map(|bytes| (Box::new(Heap::default()) as Box<dyn Spill>, bytes));
+        Detector::spilling(
             site.policies.clone(),
             site.rules.clone(),
             site.tables.clone(),
             state,
             position,
+            spill,
         )
         .unwrap()
     };
@@ -198,4 +211,31 @@ pub fn line(f: &Finding) -> String {
 pub fn logon(user: &str, ok: bool, ip: &str) -> Value {
     json!({"class_uid": 3002, "activity_id": 1, "status_id": if ok { 1 } else { 2 }, "user": {"name": user},
            "src_endpoint": {"ip": ip}, "device": {"hostname": "web-1", "ip": "10.20.0.1"}, "system": "host:web-1"})
+}
+
+/// Lets state lie in memory of its own, and sees to it that nothing is read that was freed.
+#[derive(Default)]
+pub struct Heap {
+    lying: BTreeMap<u64, Vec<u8>>,
+    next: u64,
+}
+
+impl Spill for Heap {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<Place> {
+        self.next += 1;
+        self.lying.insert(self.next, bytes.to_vec());
+        Ok(Place {
+            segment: 0,
+            offset: self.next,
+            bytes: bytes.len() as u32,
+        })
+    }
+
+    fn read(&mut self, place: Place) -> std::io::Result<Vec<u8>> {
+        self.lying.get(&place.offset).cloned().ok_or_else(|| std::io::Error::other("nothing lies there"))
+    }
+
+    fn free(&mut self, place: Place) {
+        self.lying.remove(&place.offset).expect("it is freed once");
+    }
 }

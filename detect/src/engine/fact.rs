@@ -116,7 +116,12 @@ impl Fact {
 
     /// Bytes of memory, about.
     pub fn bytes(&self) -> usize {
-        let texts: usize = self.values.iter().flatten().map(|v| 16 + v.len().next_multiple_of(16)).sum();
+        let texts: usize = self
+            .values
+            .iter()
+            .flatten()
+            .map(|v| 16 + v.len().next_multiple_of(16))
+            .sum();
         96 + self.uid.len() + self.values.len() * std::mem::size_of::<Values>() + texts
     }
 

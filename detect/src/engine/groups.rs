@@ -61,7 +61,10 @@ pub(super) struct Groups {
 impl fmt::Debug for Groups {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (warm, cold) = (self.warm.len(), self.cold.len());
-        f.debug_struct("Groups").field("warm", &warm).field("cold", &cold).finish_non_exhaustive()
+        f.debug_struct("Groups")
+            .field("warm", &warm)
+            .field("cold", &cold)
+            .finish_non_exhaustive()
     }
 }
 
@@ -138,7 +141,9 @@ impl Groups {
         }
         self.epoch = self.epoch.wrapping_add(1).max(1);
         while self.held > self.budget {
-            let Some((id, epoch)) = self.recent.pop_front() else { break };
+            let Some((id, epoch)) = self.recent.pop_front() else {
+                break;
+            };
             let Some(group) = self.warm.get(&id).filter(|g| g.epoch == epoch) else {
                 continue;
             };
@@ -157,7 +162,8 @@ impl Groups {
         }
         if self.recent.len() > 1_024 + 4 * self.warm.len() {
             let warm = &self.warm;
-            self.recent.retain(|(id, epoch)| warm.get(id).is_some_and(|g| g.epoch == *epoch));
+            self.recent
+                .retain(|(id, epoch)| warm.get(id).is_some_and(|g| g.epoch == *epoch));
         }
         if self.warm.capacity() > 1_024 + 4 * self.warm.len() {
             self.warm.shrink_to(2 * self.warm.len());

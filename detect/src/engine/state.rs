@@ -4,8 +4,8 @@
 //! key    0  1  kind: B member of a bucket, S subject, W window entry, R row of an event table, F finding that
 //!              was reported, O opened expectation, X expected event, A settled expectation, E engine time,
 //!              N watch over a source's silence, K kinds of events of a source, H since when a key is known,
-//!              D a day on which a value was seen
-//!        1  8  the policy: SHA-256 of its id and version, and of those it depends on; of H and D, of its id and of
+//!              Y a day on which a value was seen; C and D are not the engine's (accounts, duplicates)
+//!        1  8  the policy: SHA-256 of its id and version, and of those it depends on; of H and Y, of its id and of
 //!              what it takes for new
 //!        9 16  SHA-256 of what names the item within the policy; of W 8 bytes each of that of the group and of the
 //!              entry, so that a group's rows stand together
@@ -43,7 +43,7 @@ pub(super) enum Kind {
     Silence = b'N',
     Kinds = b'K',
     Habit = b'H',
-    Day = b'D',
+    Day = b'Y',
 }
 
 impl Kind {

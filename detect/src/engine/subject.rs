@@ -53,7 +53,11 @@ impl Bytes for SubjectRow {
 
     fn take(from: &mut Reader<'_>) -> Option<SubjectRow> {
         let fact = FactRow::take(from)?;
-        let told = if from.bool()? { Some(FoundRow::take(from)?) } else { None };
+        let told = if from.bool()? {
+            Some(FoundRow::take(from)?)
+        } else {
+            None
+        };
         Some(SubjectRow { fact, told })
     }
 }

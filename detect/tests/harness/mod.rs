@@ -232,7 +232,10 @@ impl Spill for Heap {
     }
 
     fn read(&mut self, place: Place) -> std::io::Result<Vec<u8>> {
-        self.lying.get(&place.offset).cloned().ok_or_else(|| std::io::Error::other("nothing lies there"))
+        self.lying
+            .get(&place.offset)
+            .cloned()
+            .ok_or_else(|| std::io::Error::other("nothing lies there"))
     }
 
     fn free(&mut self, place: Place) {

@@ -195,7 +195,10 @@ fn a_joined_event_names_all_its_records() {
     assert_eq!(event.text("actor.user.uid"), Some("1001"));
     assert_eq!(event.commands, ["rm -rf /tmp/a b"]);
     let labels = event.get("metadata").unwrap()["labels"].as_array().unwrap();
-    let records: Vec<_> = labels.iter().filter_map(|l| l.as_str()?.strip_prefix("record:")).collect();
+    let records: Vec<_> = labels
+        .iter()
+        .filter_map(|l| l.as_str()?.strip_prefix("record:"))
+        .collect();
     assert_eq!(records, ["audit/0/0", "audit/0/1", "audit/0/2"]);
 }
 

@@ -8,10 +8,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use ingest::format::linux_auditd::{Joiner, Output};
+use ingest::join::Assembler;
 use ingest::replay::{Options, open};
-use ingest::{Input, Normalizer, Settings, SourceSettings};
-use model::{Event, Millis, RawRecord};
+use ingest::{Normalizer, Settings, SourceSettings};
+use model::{Event, LedgerIndex, Millis, RawRecord};
 use serde_json::Value;
 
 /// A case.
@@ -120,25 +120,19 @@ fn outcomes(normalizer: &Normalizer, record: &RawRecord) -> Vec<Outcome> {
 }
 
 fn joined(normalizer: &Normalizer, records: &[RawRecord]) -> Vec<Outcome> {
-    let mut joiner = Joiner::new();
-    let mut given = Vec::new();
-    for record in records {
-        let text = Input::new(record, &SourceSettings::default()).text.into_owned();
-        given.extend(
-            joiner
-                .push(record.coordinate.clone(), record.received_at, &text)
-                .expect("an audit line"),
-        );
+    let mut assembler = Assembler::default();
+    let mut wholes = Vec::new();
+    for (n, record) in records.iter().enumerate() {
+        wholes.extend(assembler.advance(record.received_at));
+        let piece = normalizer.piece(record).expect("an audit line");
+        wholes.extend(assembler.push(LedgerIndex(n as u64), record.clone(), piece));
     }
-    given.extend(joiner.flush());
+    wholes.extend(assembler.flush());
     let mut out = Vec::new();
-    for output in given {
-        if let Output::Event(joined) = output {
-            let first = records.iter().find(|r| r.coordinate == joined.lines[0].id).unwrap();
-            for mut outcome in outcomes(normalizer, &joined.record(first)) {
-                joined.label(std::slice::from_mut(&mut outcome.event));
-                out.push(outcome);
-            }
+    for whole in &wholes {
+        for mut outcome in outcomes(normalizer, &whole.record) {
+            whole.label(std::slice::from_mut(&mut outcome.event));
+            out.push(outcome);
         }
     }
     out

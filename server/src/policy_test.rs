@@ -4,7 +4,6 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use anyhow::Context as _;
 use bytes::Bytes;
@@ -18,6 +17,8 @@ use crate::offline::Offline;
 
 /// Between two records of a test, where it does not say, in milliseconds.
 const STEP_MS: i64 = 2_000;
+/// Records that one line of a test may stand for.
+const REPEAT_MAX: usize = 100_000;
 /// How long after the last record deadlines are judged, where the test does not say.
 const AFTER_MS: i64 = 3_600_000;
 
@@ -49,6 +50,63 @@ struct Record {
     #[serde(default)]
     at: Option<String>,
     line: String,
+    /// The record again and again: `{n}` in the line is its number from 0, `{at:%H:%M:%S}` its `at`.
+    #[serde(default)]
+    repeat: Option<Repeat>,
+}
+
+/// How often a record comes, and at what distance.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Repeat {
+    /// 1 or more.
+    times: usize,
+    /// A duration (`10s`, `1500ms`).
+    every: String,
+}
+
+impl Record {
+    /// The lines that it stands for, with the distance of each from the first, in milliseconds.
+    fn lines(&self, first: Millis) -> anyhow::Result<Vec<(i64, String)>> {
+        let Some(repeat) = &self.repeat else {
+            return Ok(vec![(0, self.line.clone())]);
+        };
+        anyhow::ensure!(
+            (1..=REPEAT_MAX).contains(&repeat.times),
+            "`repeat.times` is {}; it may be 1 to {REPEAT_MAX}",
+            repeat.times
+        );
+        let every = detect::policy::duration_ms(&repeat.every)
+            .with_context(|| format!("`repeat.every` is `{}`; give a duration such as `10s`", repeat.every))?;
+        let zone = self.at.as_deref().and_then(offset).unwrap_or(jiff::tz::TimeZone::UTC);
+        (0..repeat.times)
+            .map(|n| {
+                let later = every * i64::try_from(n)?;
+                Ok((later, written(&self.line, n, first + later, &zone)?))
+            })
+            .collect()
+    }
+}
+
+/// The zone of a time that is written with an offset.
+fn offset(text: &str) -> Option<jiff::tz::TimeZone> {
+    let pieces = jiff::fmt::temporal::DateTimeParser::new().parse_pieces(text).ok()?;
+    Some(pieces.to_numeric_offset()?.to_time_zone())
+}
+
+/// `line` with its `{n}` and `{at:…}` filled in; other braces are left as they are.
+fn written(line: &str, n: usize, at: Millis, zone: &jiff::tz::TimeZone) -> anyhow::Result<String> {
+    let at = jiff::Timestamp::from_millisecond(at.0)?.to_zoned(zone.clone());
+    let mut out = String::with_capacity(line.len());
+    let mut rest = line.replace("{n}", &n.to_string());
+    while let Some((before, after)) = rest.split_once("{at:") {
+        let (format, after) = after.split_once('}').context("`{at:` has no closing brace")?;
+        out.push_str(before);
+        out.push_str(&jiff::fmt::strtime::format(format, &at)?);
+        rest = after.to_owned();
+    }
+    out.push_str(&rest);
+    Ok(out)
 }
 
 #[derive(Deserialize, Debug)]
@@ -163,27 +221,17 @@ fn judge(
     }
     let mut line = Offline::new(loaded, tables, ingest::Settings::default(), false)?;
     let mut at = Millis(0);
-    for (offset, record) in (0..).zip(&test.records) {
-        at = match &record.at {
+    let mut offset = 0;
+    for record in &test.records {
+        let first = match &record.at {
             Some(text) => Millis::parse(text).with_context(|| format!("test `{}`", test.name))?,
             None => at + STEP_MS,
         };
-        let source: Arc<str> = record.source.as_str().into();
-        // Docket's own acts are known by their topic alone.
-        let topic = match &*record.source {
-            TOPIC_DOCKET => TOPIC_DOCKET.to_owned(),
-            source => format!("audit.{source}"),
-        };
-        line.push(RawRecord {
-            coordinate: Coordinate::new(topic, 0, offset),
-            received_at: at,
-            source,
-            peer: None,
-            key: None,
-            headers: Vec::new(),
-            payload: Bytes::from(record.line.clone()),
-            truncated: None,
-        });
+        for (later, text) in record.lines(first).with_context(|| format!("test `{}`", test.name))? {
+            at = first + later;
+            line.push(raw(&record.source, offset, at, text));
+            offset += 1;
+        }
     }
     let until = test
         .until
@@ -196,6 +244,24 @@ fn judge(
         .into_iter()
         .filter(|f| f.status == FindingStatus::New)
         .collect())
+}
+
+fn raw(source: &str, offset: i64, received_at: Millis, line: String) -> RawRecord {
+    // Docket's own acts are known by their topic alone.
+    let topic = match source {
+        TOPIC_DOCKET => TOPIC_DOCKET.to_owned(),
+        source => format!("audit.{source}"),
+    };
+    RawRecord {
+        coordinate: Coordinate::new(topic, 0, offset),
+        received_at,
+        source: source.into(),
+        peer: None,
+        key: None,
+        headers: Vec::new(),
+        payload: Bytes::from(line),
+        truncated: None,
+    }
 }
 
 /// Pairs each expectation with a finding of its own; whatever is left over on either side is told.

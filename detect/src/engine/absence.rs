@@ -209,6 +209,9 @@ pub(super) fn each(
 ) {
     // Rows are valid at the deadline; the first table's own row usually gives it, so that is asked row by row.
     let at = |lookup: &Lookup, aliases: &Aliases| {
+        if lookup.ever {
+            return None;
+        }
         resolve_moment(lookup.at.as_ref().unwrap_or(&absence.by), &rows_only(aliases, tables))
     };
     combine(lookups, tables, &at, gap, &mut |found| {

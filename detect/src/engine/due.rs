@@ -32,12 +32,13 @@ impl Detector {
             }
             Due::Expectation(index, id) => {
                 let first = self.clock.first;
+                let checks = matches!(&policies.get(index).body, Body::Absence(a) if a.checks());
                 let Some(e) = self.absences.get_mut(&index).and_then(|a| a.get_mut(&id)) else {
                     return;
                 };
                 if !e.settled.judged {
                     e.settled.judged = true;
-                    e.settled.void |= first.is_none_or(|first| e.by <= first);
+                    e.settled.void |= !checks && first.is_none_or(|first| e.by <= first);
                     self.write_settled(index, &id);
                     self.refresh_missing(index, policies.get(index), &id);
                 }

@@ -127,7 +127,9 @@ impl Detector {
         }
         if let Some(settled) = self.settled.remove(&(index, id.clone())) {
             expectation.settled = settled;
-        } else if self.clock.now.is_some_and(|now| by < now.plus_ms(-policy.lateness_ms)) && expectation.fact.is_none()
+        } else if self.clock.now.is_some_and(|now| by < now.plus_ms(-policy.lateness_ms))
+            && expectation.fact.is_none()
+            && !matches!(&policy.body, Body::Absence(a) if a.checks())
         {
             // What would have satisfied it may have been forgotten long ago.
             expectation.settled.void = true;

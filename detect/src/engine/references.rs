@@ -70,6 +70,7 @@ fn condition<'a>(condition: &'a Condition, each: &mut dyn FnMut(&'a Reference)) 
             | Op::Gt(values)
             | Op::Gte(values)
             | Op::Covers(values)
+            | Op::Within(values)
             | Op::Cidr(values) => values.iter().for_each(|v| value(v, each)),
             Op::Re(_) | Op::Exists(_) | Op::Has(_) => {}
         }

@@ -135,6 +135,7 @@ impl Detector {
         let (mut out, mut gaps) = (Vec::new(), Vec::new());
         let tables = &self.tables;
         let at = |lookup: &crate::policy::Lookup, aliases: &crate::reference::Aliases| match &lookup.at {
+            _ if lookup.ever => None,
             Some(at) => resolve_moment(at, &absence::rows_only(aliases, tables)),
             None => Some(now),
         };

@@ -17,6 +17,14 @@ pub struct Absence {
     pub matching: Vec<(EventField, Value)>,
 }
 
+impl Absence {
+    /// Whether it checks tables: nothing is expected, the rows themselves are the violation.
+    #[must_use]
+    pub fn checks(&self) -> bool {
+        self.expect.is_empty()
+    }
+}
+
 /// What opens an expectation.
 #[derive(Clone, Debug)]
 pub enum Opens {

@@ -84,6 +84,8 @@ pub enum Op {
     Covers(Vec<Value>),
     /// The subject is an address, and one of the values a CIDR (or address) around it.
     Cidr(Vec<Value>),
+    /// Each value of the subject equals one of the values; of none, it holds.
+    Within(Vec<Value>),
     /// The subject is a list of objects; each condition holds for some element, whose columns it reads.
     Has(Has),
 }

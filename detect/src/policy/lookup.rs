@@ -23,6 +23,8 @@ pub struct Lookup {
     /// The moment at which rows must be valid; `None`: the default (the event's time; in `absence.each`
     /// the deadline `by`).
     pub at: Option<Reference>,
+    /// `at: always`: rows count whether they are valid or not.
+    pub ever: bool,
     /// One row explains one event (`claim: one`: empty), or one set of events that are the same in these values.
     pub claim: Option<Vec<Reference>>,
     /// Which of several rows is found.

@@ -29,6 +29,6 @@ pub use load::{Loaded, SourceFile, load, load_text};
 pub use lookup::{Expect, Lookup, Pick};
 pub use message::{Message, MessagePart};
 pub use novelty::Novelty;
-pub use read::schema::SCHEMA;
+pub use read::{duration_ms, schema::SCHEMA};
 pub use silence::Silence;
 pub use value::{EventField, Literal, Reference, Root, Value};

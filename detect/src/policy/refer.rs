@@ -184,6 +184,7 @@ fn of_condition(condition: &Condition, each: &mut dyn FnMut(&Reference)) {
             | Op::Gt(vs)
             | Op::Gte(vs)
             | Op::Covers(vs)
+            | Op::Within(vs)
             | Op::Cidr(vs) => vs.iter().for_each(|v| of_value(v, each)),
             Op::Re(_) | Op::Exists(_) | Op::Has(_) => {}
         }

@@ -209,6 +209,10 @@ fn test_holds(test: &Test, columns: Option<&Json>, scope: &Scope<'_>) -> bool {
         Op::Gte(values) => ordered(&items, values, scope, Ordering::is_ge),
         Op::Covers(values) => pairs(&items, values, scope, contains),
         Op::Cidr(values) => pairs(&items, values, scope, |ip, net| contains(net, ip)),
+        Op::Within(values) => items.iter().all(|item| {
+            let alone = Items::from_iter([item.clone()]);
+            values.iter().any(|v| equals(&alone, v, scope))
+        }),
         Op::Has(_) => false,
     }
 }

@@ -131,8 +131,12 @@ impl Lookups<'_> {
             calendar: self.tables.calendar(),
         };
         let at = match &lookup.at {
-            None => Ok(event.time()),
-            Some(at) => resolve_moment(at, &scope).ok_or_else(|| Gap::At(lookup.table.clone())),
+            _ if lookup.ever => Ok(None),
+            None => Ok(Some(event.time())),
+            Some(at) => match resolve_moment(at, &scope) {
+                Some(at) => Ok(Some(at)),
+                None => Err(Gap::At(lookup.table.clone())),
+            },
         };
         let first = match (at, lookup.event_table) {
             (Err(gap), _) => Err(gap),
@@ -179,7 +183,7 @@ impl Lookups<'_> {
         step: usize,
         lookup: &Lookup,
         table: PolicyIndex,
-        at: Millis,
+        at: Option<Millis>,
         scope: &Scope<'_>,
         used: &mut dyn FnMut(usize, &[Vec<String>]),
     ) -> Result<Option<EventRow>, Gap> {
@@ -188,7 +192,7 @@ impl Lookups<'_> {
         let columns: Vec<Arc<str>> = lookup.key.iter().map(|(c, _)| c.clone()).collect();
         let mut rows = self.events.rows(table, &columns, &values);
         rows.retain(|row| {
-            valid_row(&row.row, at, scope)
+            at.is_none_or(|at| valid_row(&row.row, at, scope))
                 && holds(
                     &lookup.condition,
                     &Scope {
@@ -205,17 +209,20 @@ impl Lookups<'_> {
         Ok(match lookup.pick {
             Pick::First => rows.into_iter().next(),
             Pick::Last => rows.pop(),
-            Pick::Nearest => rows.into_iter().min_by_key(|r| (r.time - at).saturating_abs()),
+            Pick::Nearest => {
+                let near = at.or_else(|| scope.event.map(EventValues::time)).unwrap_or_default();
+                rows.into_iter().min_by_key(|r| (r.time - near).saturating_abs())
+            }
         })
     }
 
     fn reference_row(
         &self,
         lookup: &Lookup,
-        at: Millis,
+        at: Option<Millis>,
         scope: &Scope<'_>,
     ) -> Result<Option<(Arc<Table>, usize)>, Gap> {
-        let (table, rows) = reference_rows(self.tables, lookup, Some(at), scope)?;
+        let (table, rows) = reference_rows(self.tables, lookup, at, scope)?;
         let row = match lookup.pick {
             Pick::First | Pick::Nearest => rows.first(),
             Pick::Last => rows.last(),
@@ -329,6 +336,7 @@ mod tests {
             condition,
             expect,
             at: None,
+            ever: false,
             claim: None,
             pick: crate::policy::Pick::First,
             place: crate::Place::default(),

@@ -82,7 +82,7 @@ pub(crate) fn absence(
             None => report.at(n, directory.dangling(&name)),
         }
     }
-    if node.get("expect").is_none() {
+    if node.get("expect").is_none() && node.get("each").is_none() {
         missing(
             report,
             "expect",

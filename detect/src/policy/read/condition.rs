@@ -25,6 +25,7 @@ pub(crate) const TEST_MODIFIERS: &[&str] = &[
     "exists",
     "covers",
     "cidr",
+    "within",
     "has",
     "distinct",
 ];
@@ -158,6 +159,7 @@ fn op(report: &mut Report, key: &Key, modifier: Option<&str>, node: &Node, scope
         Some("endswith") => Op::EndsWith(values(report, name, node, scope, &is_text, "text")?),
         Some("covers") => Op::Covers(values(report, name, node, scope, &is_address, "an address")?),
         Some("cidr") => Op::Cidr(values(report, name, node, scope, &is_net, "a CIDR or an address")?),
+        Some("within") => Op::Within(values(report, name, node, scope, &|_| true, "")?),
         Some(word @ ("lt" | "lte" | "gt" | "gte")) => {
             let values = values(report, name, node, scope, &is_ordered, "a number or a time")?;
             match word {

@@ -113,6 +113,7 @@ pub(crate) fn lookups(report: &mut Report, node: &Node, key: &str, scope: &mut S
             let key = "pick".to_owned();
             report.at(p, Problem::Value { key, reason });
         }
+        let ever = n.get("at").and_then(Node::scalar).as_deref() == Some("always");
         let row = scope.with_row();
         out.push(Lookup {
             pick,
@@ -123,7 +124,11 @@ pub(crate) fn lookups(report: &mut Report, node: &Node, key: &str, scope: &mut S
                 .and_then(|w| condition(report, w, "where", &row))
                 .unwrap_or(Condition::ALWAYS),
             expect,
-            at: n.get("at").and_then(|a| reference(report, a, "at", scope)),
+            at: n
+                .get("at")
+                .filter(|_| !ever)
+                .and_then(|a| reference(report, a, "at", scope)),
+            ever,
             claim,
             place: n.place(&report.file),
             alias: alias.as_deref().map(Into::into),

@@ -16,4 +16,4 @@ mod table;
 pub(crate) use extension::DocumentKind;
 pub(crate) use filter::{Filter, filter};
 pub(crate) use policy::policy;
-pub(crate) use reference::duration_ms;
+pub use reference::duration_ms;

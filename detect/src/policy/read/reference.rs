@@ -37,7 +37,7 @@ impl Scope {
 const WORKING_DAYS_MAX: i32 = 1_000;
 
 /// `15m` in milliseconds; `None` where it is no duration.
-pub(crate) fn duration_ms(text: &str) -> Option<i64> {
+pub fn duration_ms(text: &str) -> Option<i64> {
     let text = text.trim();
     let digits = text.find(|c: char| !c.is_ascii_digit())?;
     let number: i64 = text[..digits].parse().ok()?;

@@ -403,7 +403,7 @@ fn group(
             span.push((index, at));
             if normalized
                 .dedup
-                .is_some_and(|key| dedup.check(index, at, key).is_some())
+                .is_some_and(|key| dedup.check(index, at, key).is_ok_and(|d| d.is_some()))
             {
                 continue;
             }

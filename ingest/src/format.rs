@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 
 use crate::SourceSettings;
 use crate::json::{self, Parsed};
+use crate::truncation;
 
 pub mod access_log;
 pub mod action_trail;
@@ -145,6 +146,7 @@ impl<'a> Input<'a> {
     #[must_use]
     pub fn new(record: &'a RawRecord, settings: &'a SourceSettings) -> Input<'a> {
         let (text, mut flags) = json::text(&record.payload, settings);
+        flags.extend(truncation::labels(&record.payload));
         for (name, value) in &record.headers {
             if name == HEADER_FLAGS {
                 flags.extend(TRANSPORT_FLAGS.iter().filter(|f| value.as_ref() == f.as_bytes()));

@@ -25,6 +25,7 @@ pub mod settings;
 pub mod source;
 pub mod syslog;
 pub mod time_text;
+pub mod truncation;
 
 pub use builder::EventBuilder;
 pub use format::{Format, Input, Quarantine};

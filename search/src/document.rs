@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::net::{IpAddr, Ipv6Addr};
 
-use model::{Batch, Coordinate, Field as Column, LedgerIndex};
+use model::{Batch, Coordinate, Field as Column, LedgerIndex, Millis};
 use tantivy::TantivyDocument;
 
 use crate::keyword::bounded;
@@ -46,13 +46,22 @@ impl Documents {
     }
 
     /// The document of a row whose records are at `leaves`, and the bytes of text in it.
-    pub(crate) fn document(&self, batch: &Batch, row: usize, leaves: &[LedgerIndex]) -> (TantivyDocument, usize) {
+    pub(crate) fn document(
+        &self,
+        batch: &Batch,
+        row: usize,
+        leaves: &[LedgerIndex],
+        processed: Option<Millis>,
+    ) -> (TantivyDocument, usize) {
         let f = &self.fields;
         let place = &batch.rows[row];
         let mut doc = TantivyDocument::default();
         let mut bytes = 0;
         doc.add_i64(f.time, place.time.0);
         doc.add_i64(f.received, place.received_at.0);
+        if let Some(at) = processed {
+            doc.add_i64(f.processed, at.0);
+        }
         doc.add_u64(f.index, leaves.first().unwrap_or(&place.index).0);
         leaves.iter().skip(1).for_each(|leaf| doc.add_u64(f.parts, leaf.0));
         let uid = Uid::parse(&place.uid);

@@ -75,6 +75,8 @@ pub struct Hit {
     pub uid: String,
     /// When it happened.
     pub time: Millis,
+    /// When it was indexed, where the writer was told.
+    pub processed: Option<Millis>,
     /// Its place in the order.
     pub cursor: Cursor,
 }
@@ -264,6 +266,7 @@ impl Snapshot {
             leaves: self.segments[entry.segment].leaves(entry.doc),
             uid,
             time: entry.key.time,
+            processed: self.segments[entry.segment].processed(entry.doc),
             cursor: entry.key,
         })
     }

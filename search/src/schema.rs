@@ -125,6 +125,8 @@ pub struct Fields {
     pub time: Field,
     /// When it was received, ms.
     pub received: Field,
+    /// When it was indexed, ms.
+    pub processed: Field,
     /// The leaf; of an event of several records the first one's.
     pub index: Field,
     /// The leaves of the others, in order.
@@ -170,6 +172,7 @@ impl Fields {
         Fields {
             time: builder.add_i64_field("time", fast()),
             received: builder.add_i64_field("received", fast()),
+            processed: builder.add_i64_field("processed", fast()),
             index: builder.add_u64_field("index", fast()),
             parts: builder.add_u64_field("parts", fast()),
             event: builder.add_u64_field("event", fast()),

@@ -28,6 +28,7 @@ pub(crate) struct Segment {
     partition: Option<StrColumn>,
     /// Missing where no event of the segment has a coordinate.
     offset: Option<Column<i64>>,
+    processed: Option<Column<i64>>,
 }
 
 impl Segment {
@@ -43,6 +44,7 @@ impl Segment {
             event: columns.column_first_or_default("event")?,
             partition: columns.str("partition")?,
             offset: columns.column_opt("offset")?,
+            processed: columns.column_opt("processed")?,
             reader: reader.clone(),
         })
     }
@@ -69,6 +71,11 @@ impl Segment {
             None => Cow::Borrowed(docs),
             Some(alive) => docs.iter().copied().filter(|doc| alive.is_alive(*doc)).collect(),
         }
+    }
+
+    /// When it was indexed, where that was said.
+    pub(crate) fn processed(&self, doc: DocId) -> Option<Millis> {
+        self.processed.as_ref()?.first(doc).map(Millis)
     }
 
     pub(crate) fn uid(&self, doc: DocId) -> Result<String> {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use model::{Batch, LedgerIndex};
+use model::{Batch, LedgerIndex, Millis};
 use tantivy::indexer::{IndexWriterOptions, LogMergePolicy};
 use tantivy::{TantivyDocument, TantivyError};
 
@@ -64,6 +64,8 @@ pub struct IndexWriter {
     /// The position of the last commit.
     committed: LedgerIndex,
     searcher: Searcher,
+    /// When what is added is indexed.
+    processed: Option<Millis>,
     /// Bytes of text added since the last commit.
     waiting_bytes: usize,
     waiting_bytes_max: usize,
@@ -105,6 +107,7 @@ impl IndexWriter {
             documents,
             payload,
             searcher,
+            processed: None,
             waiting_bytes: 0,
             waiting_bytes_max: budgets.waiting_bytes_max,
         })
@@ -120,6 +123,11 @@ impl IndexWriter {
     #[must_use]
     pub fn committed(&self) -> LedgerIndex {
         self.committed
+    }
+
+    /// From now on what is added is indexed at this time; nothing else depends on it.
+    pub fn set_processed_at(&mut self, now: Millis) {
+        self.processed = Some(now);
     }
 
     /// Indexes the events of `batches` and moves the position to `up_to`, below which every leaf is now handled.
@@ -161,7 +169,7 @@ impl IndexWriter {
                 if self.payload.holds(place.index, first, event) {
                     continue;
                 }
-                let (document, bytes) = self.documents.document(batch, row, leaves);
+                let (document, bytes) = self.documents.document(batch, row, leaves, self.processed);
                 self.writer.add_document(document)?;
                 added += 1;
                 self.payload.ahead.insert((first.0, event));

@@ -11,13 +11,16 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use detect::engine::Watched;
 use detect::reference::Tables;
 use model::{Millis, StateKey, StateValue};
 use serde::{Deserialize, Serialize};
 
 mod minute;
+mod offset;
 
 pub use minute::{HOUR_MS, MINUTE_MS, Skews, Span};
+pub use offset::Offsets;
 
 /// The first byte of the accounts' keys in the state.
 pub const KIND: u8 = b'C';
@@ -30,8 +33,10 @@ const HOURS_MS: i64 = 90 * 24 * HOUR_MS;
 const YOUNG_MS: i64 = 10 * MINUTE_MS;
 /// The table of the sources that are expected.
 const REGISTER: &str = "source_register";
-/// Reasons that are told apart for one source; the formats' own are fewer.
+/// Reasons, or labels, that are told apart for one source; the formats' own are fewer.
 const REASONS_MAX: usize = 256;
+/// A source whose clock is further from ours is flagged, as each of its events is.
+pub const SKEW_MS_MAX: i64 = 120_000;
 
 /// What became of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +60,8 @@ pub struct Counted<'a> {
     pub time: Option<Millis>,
     /// Why it, or a part of it, was quarantined.
     pub reason: Option<&'a str>,
+    /// What its events are labelled with, each once.
+    pub labels: &'a [String],
 }
 
 /// The counts of one source.
@@ -73,6 +80,12 @@ pub struct Account {
     /// Why records were quarantined, and how many.
     #[serde(default)]
     pub reasons: BTreeMap<String, u64>,
+    /// What records were labelled with (a cut text, an assumed zone, a clock that is wrong), and how many.
+    #[serde(default)]
+    pub labels: BTreeMap<String, u64>,
+    /// Whether its clock is off by whole quarters of an hour.
+    #[serde(default)]
+    pub offsets: Offsets,
     /// How long after it was received the last one was judged, milliseconds; since the start.
     #[serde(skip)]
     pub lag_ms: Option<i64>,
@@ -88,6 +101,8 @@ pub struct Accounts {
     by_source: BTreeMap<Arc<str>, Account>,
     /// How long a source may be silent, seconds, as the register says.
     declared: BTreeMap<String, i64>,
+    /// What the detector watches, by the source's id in lower case.
+    watched: BTreeMap<String, Watched>,
 }
 
 impl Account {
@@ -130,6 +145,10 @@ impl Account {
         for (reason, n) in &more.reasons {
             add_reason(&mut self.reasons, reason, *n);
         }
+        for (label, n) in &more.labels {
+            add_reason(&mut self.labels, label, *n);
+        }
+        self.offsets.merge(&more.offsets);
         let newest = |a: &Account| a.minutes.last_key_value().map(|(start, _)| *start);
         let Some(newest) = newest(self).max(newest(more)) else {
             return;
@@ -216,8 +235,16 @@ impl Accounts {
             add_reason(&mut account.reasons, record.reason.unwrap_or("unknown"), 1);
         }
         account.last_received = account.last_received.max(record.received_at);
-        // Delay and skew are those of first deliveries.
+        // Delay, skew and labels are those of first deliveries.
+        if record.outcome != Outcome::Deduplicated {
+            for label in record.labels {
+                add_reason(&mut account.labels, label, 1);
+            }
+        }
         let skew = record.time.filter(|_| record.outcome == Outcome::Stored);
+        if let Some(time) = skew {
+            account.offsets.add(record.received_at - time);
+        }
         account
             .minutes
             .entry(start_of(record.received_at, MINUTE_MS))
@@ -282,6 +309,13 @@ impl Accounts {
         accounts
     }
 
+    /// Tells the metrics of all sources, as they were counted before a start.
+    pub fn tell(&self) {
+        for (source, account) in &self.by_source {
+            tell(source, account);
+        }
+    }
+
     /// Reads what the register says of the sources.
     pub fn declare(&mut self, tables: &Tables) {
         let rows = tables.get(REGISTER).map(|t| t.rows()).unwrap_or_default();
@@ -298,6 +332,16 @@ impl Accounts {
     /// How long a source may be silent, seconds, where that is declared.
     pub fn max_silence_s(&self, source: &str) -> Option<i64> {
         self.declared.get(source).copied()
+    }
+
+    /// Takes what the detector watches now.
+    pub fn watch(&mut self, watched: Vec<Watched>) {
+        self.watched = watched.into_iter().map(|w| (w.source.clone(), w)).collect();
+    }
+
+    /// How the detector sees a source; `None` where nothing watches it, or the server does not run.
+    pub fn watched(&self, source: &str) -> Option<&Watched> {
+        self.watched.get(&source.to_lowercase())
     }
 
     /// Sources that are declared, whether they sent anything or not.
@@ -330,6 +374,10 @@ fn tell(source: &str, account: &Account) {
         .set(account.last_received.0 as f64 / 1000.0);
     if let Some(lag) = account.lag_ms {
         metrics::gauge!("docket_source_lag_seconds", "source" => source.to_owned()).set(lag as f64 / 1000.0);
+    }
+    for (label, n) in &account.labels {
+        let labels = [("source", source.to_owned()), ("label", label.clone())];
+        metrics::counter!("docket_labelled_total", &labels).absolute(*n);
     }
     if let Some(skew) = account.skew_ms() {
         metrics::gauge!("docket_source_skew_seconds", "source" => source.to_owned()).set(skew as f64 / 1000.0);
@@ -365,6 +413,7 @@ mod tests {
             received_at: Millis(received_at),
             time: Some(Millis(received_at - 40)),
             reason: (outcome == Outcome::Quarantined).then_some("unknown_format"),
+            labels: &[],
         }
     }
 
@@ -401,6 +450,24 @@ mod tests {
         let read = load(&state);
         assert_eq!(read.get("linux").map(|r| &r.minutes), Some(&a.minutes));
         assert_eq!(read.get("linux").map(|r| r.received), Some(6));
+    }
+
+    #[test]
+    fn labels_are_counted_of_first_deliveries() {
+        let source: Arc<str> = "linux".into();
+        let labels = ["cmd.truncated".to_owned(), "time.zone_assumed".to_owned()];
+        let mut group = Accounts::default();
+        for outcome in [Outcome::Stored, Outcome::Quarantined, Outcome::Deduplicated] {
+            let record = Counted {
+                labels: &labels,
+                ..counted(outcome, 5)
+            };
+            group.count(&source, record);
+        }
+        let (mut all, mut state) = (Accounts::default(), BTreeMap::new());
+        add(&mut all, &group, &mut state);
+        let expected = BTreeMap::from([("cmd.truncated".to_owned(), 2), ("time.zone_assumed".to_owned(), 2)]);
+        assert_eq!(load(&state).get("linux").unwrap().labels, expected);
     }
 
     #[test]

@@ -21,6 +21,7 @@ mod health;
 mod records;
 mod replay;
 mod search;
+mod sources;
 
 /// Who is at the other end of a connection.
 #[derive(Clone, Copy, Debug)]
@@ -65,8 +66,8 @@ pub fn router(app: App) -> Router {
         .route("/api/v1/alerts/{id}/ack", post(alerts::ack))
         .route("/api/v1/alerts/{id}/close", post(alerts::close))
         .route("/api/v1/replay", get(replay::replay))
-        .route("/api/v1/sources", get(admin::sources))
-        .route("/api/v1/sources/{id}", get(admin::source))
+        .route("/api/v1/sources", get(sources::list))
+        .route("/api/v1/sources/{id}", get(sources::show))
         .route("/api/v1/tokens", post(admin::create_token))
         .fallback(|request: Request| async move {
             ApiError::new(

@@ -51,6 +51,27 @@ pub struct Shared {
     pub record_bytes_max: usize,
     /// What the listeners share that take requests.
     pub intake: crate::gateway::Intake,
+    /// The sources that the configuration names, and where.
+    pub configured: Vec<crate::reference::Configured>,
+    /// The zones of the sources' times.
+    pub zones: Zones,
+}
+
+/// Which zone times without one are taken to be in.
+#[derive(Debug, Default)]
+pub struct Zones(Option<ingest::Settings>);
+
+impl Zones {
+    /// A source's zone; `None` where the configuration is not known.
+    pub fn of(&self, source: &str) -> Option<&jiff::tz::TimeZone> {
+        Some(&self.0.as_ref()?.of(source).time_zone)
+    }
+}
+
+impl From<ingest::Settings> for Zones {
+    fn from(settings: ingest::Settings) -> Zones {
+        Zones(Some(settings))
+    }
 }
 
 impl std::ops::Deref for App {

@@ -18,6 +18,7 @@ mod policy;
 mod replay;
 mod search;
 mod serve;
+mod show;
 mod source;
 mod token;
 mod verify;
@@ -44,6 +45,7 @@ enum Command {
     #[command(subcommand)]
     Config(serve::ConfigCommand),
     Search(search::Args),
+    Show(show::Args),
     #[command(subcommand)]
     Alert(alert::Command),
     #[command(subcommand)]
@@ -92,6 +94,7 @@ pub fn run() -> ExitCode {
         Command::Serve(args) => serve::run(args),
         Command::Config(command) => serve::config(command),
         Command::Search(args) => search::run(args),
+        Command::Show(args) => show::run(args),
         Command::Alert(command) => alert::run(command),
         Command::Source(command) => source::run(command),
         Command::Token(command) => token::run(command),

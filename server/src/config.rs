@@ -15,6 +15,9 @@ use crate::exit::{CONFIGURATION, failure};
 use crate::gateway::settings::{BulkFile, Gateway, HecFile, OtlpFile};
 use crate::gateway::tls::{Tls, TlsFile};
 
+/// Days after which a reference table that nobody renewed is a finding, by default.
+const REFERENCE_DAYS: u32 = 35;
+
 /// Bytes of one record that are kept, by default.
 const RECORD_BYTES_MAX: usize = 16 << 20;
 
@@ -139,6 +142,10 @@ pub struct LimitsFile {
     pub record_bytes: Option<usize>,
     /// Milliseconds between commits of the index.
     pub index_commit_ms: Option<u64>,
+    /// Records with an id, of the last seven days, that are remembered on disk so that a repetition counts once.
+    pub duplicates: Option<u64>,
+    /// Days that a reference table's file may be old before that is a finding; 0: any number.
+    pub reference_days: Option<u32>,
     /// Bytes that may be held for shippers: of requests under way, and as many of connections.
     pub held_bytes: Option<usize>,
 }
@@ -174,6 +181,10 @@ pub struct Config {
     pub record_bytes_max: usize,
     /// Milliseconds between commits of the index.
     pub index_commit_ms: u64,
+    /// Records whose repetitions are recognized, beside those in memory.
+    pub duplicates_max: u64,
+    /// How old a reference table's file may be, milliseconds; `None`: any age.
+    pub reference_age_ms_max: Option<i64>,
     /// SHA-256 of the configuration as read, for the ledger.
     pub hash: String,
 }
@@ -356,6 +367,12 @@ impl File {
             (50..=60_000).contains(&index_commit_ms),
             "[limits] index_commit_ms {index_commit_ms}: give 50 to 60000"
         );
+        let reference_days = self.limits.reference_days.unwrap_or(REFERENCE_DAYS);
+        let duplicates_max = self.limits.duplicates.unwrap_or(ingest::dedup::CAPACITY);
+        anyhow::ensure!(
+            (1_000_000..=1_000_000_000).contains(&duplicates_max),
+            "[limits] duplicates {duplicates_max}: give 1000000 to 1000000000"
+        );
         let policies = self.policies.unwrap_or_else(|| vec!["built-in".into()]);
         let policies: Vec<_> = policies
             .into_iter()
@@ -391,12 +408,33 @@ impl File {
             webhooks: self.webhooks,
             record_bytes_max,
             index_commit_ms,
+            duplicates_max,
+            reference_age_ms_max: (reference_days > 0).then(|| i64::from(reference_days) * 86_400_000),
             hash,
         })
     }
 }
 
 impl Config {
+    /// The sources that are named, each once, in order, and by which section.
+    pub fn named_sources(&self) -> Vec<(String, &'static str)> {
+        let mut named: BTreeMap<String, &'static str> = BTreeMap::new();
+        let topics = self
+            .kafka
+            .iter()
+            .flat_map(|k| &k.topics)
+            .filter(|t| !t.starts_with('^'));
+        named.extend(
+            topics
+                .filter_map(|t| ingest::detection::topic_source(t))
+                .map(|s| (s.to_owned(), "[kafka]")),
+        );
+        named.extend(self.sources.keys().map(|s| (s.clone(), "[sources]")));
+        named.extend(self.files.iter().map(|f| (f.source.to_string(), "[[files]]")));
+        named.extend(self.syslog.iter().map(|s| (s.source.clone(), "[[syslog]]")));
+        named.into_iter().collect()
+    }
+
     /// The sources' settings, as the normalizer wants them.
     ///
     /// # Errors

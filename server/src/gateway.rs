@@ -15,6 +15,7 @@ pub mod body;
 pub mod bulk;
 pub mod hec;
 pub mod http;
+pub mod losses;
 pub mod otlp;
 pub mod settings;
 pub mod syslog;
@@ -81,6 +82,8 @@ pub struct Intake {
     pub acks: Mutex<hec::acks::Acks>,
     /// The OTLP endpoints' settings.
     pub otlp: otlp::Otlp,
+    /// What did not come in.
+    pub losses: losses::Losses,
 }
 
 /// A payload as long as is kept, and what was cut off.

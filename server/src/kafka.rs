@@ -17,6 +17,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 use crate::auth::write_whole;
+use crate::behind::{Behind, source_of};
 use crate::clock::Clock;
 use crate::config::{Config, KafkaFile};
 use crate::exit::{CONFIGURATION, failure};
@@ -59,6 +60,12 @@ pub fn start(
             kafka.sources.insert(topic.clone(), id.as_str().into());
         }
     }
+    let topics: BTreeMap<String, String> = kafka
+        .sources
+        .iter()
+        .map(|(topic, source)| (topic.clone(), source.to_string()))
+        .collect();
+    let behind = Behind::new(topics.clone(), positions.keys().map(|(topic, _)| &**topic));
     let epochs_path = config.data_dir.join(EPOCHS);
     let epochs = read_epochs(&epochs_path)?;
     let start = Start {
@@ -79,8 +86,10 @@ pub fn start(
     let gate = producer
         .clone()
         .map_or_else(|| Gate::Ledger(spine.clone()), Gate::Kafka);
+    tokio::spawn(behind.run(handle.clone(), spine.clone(), stop.clone()));
     let keeper = Keeper {
         spine,
+        sources: topics,
         handle: handle.clone(),
         epochs_path,
         epochs,
@@ -113,6 +122,8 @@ impl Consumer {
 struct Keeper {
     spine: Spine,
     handle: KafkaHandle,
+    /// Which source a topic is, where its name does not say.
+    sources: BTreeMap<String, String>,
     epochs_path: PathBuf,
     epochs: BTreeMap<String, TopicEpoch>,
 }
@@ -153,7 +164,8 @@ impl Keeper {
                     .increment((gap.resumed_at - gap.expected).unsigned_abs());
                 tracing::error!(topic = %gap.topic, partition = gap.partition, expected = gap.expected,
                     resumed_at = gap.resumed_at, "Records are gone from Kafka that were not read.");
-                let detail = json!({"topic": gap.topic, "partition": gap.partition, "expected": gap.expected, "resumed_at": gap.resumed_at});
+                let detail = json!({"topic": gap.topic, "partition": gap.partition, "expected": gap.expected, "resumed_at": gap.resumed_at,
+                    "sources": [source_of(&self.sources, &gap.topic)]});
                 self.spine.act("kafka.gap", "docket", detail).await?;
             }
             Delivery::Epoch(epoch) => {

@@ -4,6 +4,7 @@ mod accounts;
 mod api;
 mod app;
 mod auth;
+mod behind;
 mod cli;
 mod clock;
 mod config;
@@ -21,6 +22,7 @@ mod reading;
 mod reference;
 mod serve;
 mod spine;
+mod staleness;
 
 use std::process::ExitCode;
 

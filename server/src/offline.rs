@@ -134,7 +134,8 @@ impl Offline {
                 }
             };
             let seen = match (&mut self.dedup, key) {
-                (Some(dedup), Some(key)) => dedup.check(index, record.received_at, key).is_some(),
+                // In memory alone: nothing can fail.
+                (Some(dedup), Some(key)) => dedup.check(index, record.received_at, key).is_ok_and(|d| d.is_some()),
                 _ => false,
             };
             self.counts.deduplicated += u64::from(seen);

@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::accounts::Accounts;
-use crate::app::{App, Shared};
+use crate::app::{App, Shared, Zones};
 use crate::auth::Tokens;
 use crate::clock::Clock;
 use crate::config::File;
@@ -95,6 +95,8 @@ impl Reading {
             embedded: BTreeMap::new(),
             record_bytes_max: config.record_bytes_max,
             intake: config.gateway.intake(),
+            configured: Vec::new(),
+            zones: Zones::default(),
         }));
         let (stop, stopping) = watch::channel(false);
         let listeners = listen::start(&config, &app, stopping).await?;

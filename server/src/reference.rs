@@ -39,6 +39,37 @@ pub fn load(dir: Option<&Path>) -> anyhow::Result<Tables> {
     Ok(tables)
 }
 
+/// The table of the sources that the configuration names: of those that the register does not name, some policy may say
+/// that they never sent anything.
+const CONFIGURED: &str = "docket_sources";
+
+/// A source that the configuration names, and by which of its sections.
+pub type Configured = (String, &'static str);
+
+/// Adds the table of the configured sources (`source`, `transport`, `registered`), unless the operator gives one.
+///
+/// # Errors
+/// Never, as far as anybody knows: the table is Docket's own.
+pub fn add_configured(tables: &mut Tables, configured: &[Configured]) -> anyhow::Result<()> {
+    if tables.get(CONFIGURED).is_some() {
+        return Ok(());
+    }
+    let register = tables.get("source_register").map(|t| t.rows()).unwrap_or_default();
+    let registered = |source: &str| {
+        register
+            .iter()
+            .any(|row| row["source"].as_str().is_some_and(|s| s.eq_ignore_ascii_case(source)))
+    };
+    let rows: Vec<_> = configured
+        .iter()
+        .map(|(source, transport)| {
+            serde_json::json!({"source": source, "transport": transport, "registered": registered(source)})
+        })
+        .collect();
+    tables.load(CONFIGURED, &serde_json::to_vec(&rows)?)?;
+    Ok(())
+}
+
 /// Each table's version, by name, for the ledger.
 pub fn versions(tables: &Tables) -> BTreeMap<String, String> {
     tables

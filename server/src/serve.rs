@@ -12,7 +12,7 @@ use alert::{Channel, Courier, Retry, Store};
 use anyhow::Context as _;
 use detect::engine::Detector;
 use detect::reference::Tables;
-use ingest::dedup::Dedup;
+use ingest::dedup::{Dedup, RunError};
 use ingest::join::Assembler;
 use model::{LedgerIndex, Millis, StateStore as _};
 use search::{Budgets, IndexWriter};
@@ -32,6 +32,7 @@ use crate::gateway::syslog::Listener;
 use crate::gateway::udp;
 use crate::pipeline::{Index, Judge, Line, Normalize, Progress, Running, joins};
 use crate::spine::{Append, Opened, Spine};
+use crate::staleness::Staleness;
 use crate::{files, kafka, listen, policies, reference};
 
 /// What indexing may use: commits come each half second, so that little gathers between them.
@@ -137,6 +138,8 @@ impl Server {
             embedded,
             record_bytes_max: config.record_bytes_max,
             intake: config.gateway.intake(),
+            configured: config.named_sources(),
+            zones: config.ingest_settings()?.into(),
         }));
         let couriers = hooks
             .into_iter()
@@ -162,6 +165,7 @@ impl Server {
     pub fn reloader(&self, config: &Config) -> Reloader {
         Reloader {
             dir: config.reference.clone(),
+            configured: config.named_sources(),
             spine: self.app.spine.clone(),
             tables: self.tables.clone(),
         }
@@ -207,6 +211,7 @@ impl Server {
 /// Reads reference tables anew while the server runs.
 pub struct Reloader {
     dir: Option<PathBuf>,
+    configured: Vec<reference::Configured>,
     spine: Spine,
     tables: Sender<Tables>,
 }
@@ -218,7 +223,8 @@ impl Reloader {
     /// A table is wrong, or the act cannot be recorded: the old ones stay.
     pub async fn reload(&self) -> anyhow::Result<()> {
         let dir = self.dir.clone();
-        let tables = tokio::task::spawn_blocking(move || reference::load(dir.as_deref())).await??;
+        let mut tables = tokio::task::spawn_blocking(move || reference::load(dir.as_deref())).await??;
+        reference::add_configured(&mut tables, &self.configured)?;
         self.spine
             .act("reference.load", "docket", json!(reference::versions(&tables)))
             .await?;
@@ -252,7 +258,8 @@ struct Told {
 
 impl Stored {
     fn open(config: &Config, opened: &Opened, hooks: &[Webhook]) -> anyhow::Result<Stored> {
-        let tables = reference::load(config.reference.as_deref())?;
+        let mut tables = reference::load(config.reference.as_deref())?;
+        reference::add_configured(&mut tables, &config.named_sources())?;
         let loaded = policies::load(&config.policies, &tables)?;
         let (policies, reference) = (policies::version(&loaded), reference::versions(&tables));
         let alerts = config.data_dir.join(alert::FILE_NAME);
@@ -263,10 +270,24 @@ impl Stored {
         not_ahead("the index", writer.position(), opened.size)?;
         let waiting = joins::of_state(&state);
         let assembler = joins::at_least((judged, &waiting), (writer.position(), writer.note()), &opened.reader)?;
-        let mut dedup = Dedup::default();
+        let mut dedup = Dedup::open(
+            &config.data_dir.join("duplicates"),
+            ingest::dedup::YOUNG,
+            config.duplicates_max,
+        )
+        .map_err(|e| match e {
+            e @ RunError::Damaged { .. } => failure(INTEGRITY, e.to_string()),
+            e @ RunError::Io { .. } => e.into(),
+        })?;
+        not_ahead(
+            "the folder `duplicates`",
+            dedup.greatest_on_disk().map_or(LedgerIndex(0), LedgerIndex::next),
+            opened.size,
+        )?;
         dedup.load(&state);
         let mut accounts = Accounts::load(&state);
         accounts.declare(&tables);
+        accounts.tell();
         let accounts = Arc::new(Mutex::new(accounts));
         let detector = policies::detector(&loaded, tables, state, judged)?;
         Ok(Stored {
@@ -303,6 +324,7 @@ impl Stored {
                 assembler: self.assembler,
                 dedup: self.dedup,
                 wanted,
+                forgotten: 0,
             },
             judge: Judge {
                 detector: self.detector,
@@ -311,13 +333,14 @@ impl Stored {
                 progress: told.progress,
                 deliver: told.deliver,
                 tables: told.tables,
-                clock: told.clock,
+                clock: told.clock.clone(),
             },
             index: Index {
                 held,
                 writer: self.writer,
                 commit_every: Duration::from_millis(config.index_commit_ms),
                 searchable: told.searchable,
+                clock: told.clock,
             },
         }
     }
@@ -342,6 +365,7 @@ async fn listeners(config: &Config, app: &App, stop: &watch::Receiver<bool>) -> 
             clock: app.clock.clone(),
             record_bytes_max: config.record_bytes_max,
             room: room.clone(),
+            losses: app.intake.losses.clone(),
             stop: stop.clone(),
         };
         listeners.push(match &syslog.protocol {
@@ -357,6 +381,14 @@ async fn listeners(config: &Config, app: &App, stop: &watch::Receiver<bool>) -> 
         stop.clone(),
     )?);
     listeners.push(tokio::spawn(tick(app.clone(), stop.clone())));
+    if let (Some(dir), Some(age_ms_max)) = (&config.reference, config.reference_age_ms_max) {
+        let staleness = Staleness {
+            dir: dir.clone(),
+            age_ms_max,
+            clock: app.clock.clone(),
+        };
+        listeners.push(tokio::spawn(staleness.run(app.spine.clone(), stop.clone())));
+    }
     Ok(listeners)
 }
 

@@ -208,6 +208,10 @@ impl Detector {
                 self.take_up_kinds(read(&key, &value)?);
                 continue;
             }
+            if kind == Kind::Pauses {
+                self.silences.take_up_habit(read(&key, &value)?);
+                continue;
+            }
             let named = match kind {
                 Kind::Habit | Kind::Day => &self.plan.by_habit,
                 _ => &self.plan.by_state,
@@ -334,7 +338,7 @@ impl Detector {
             }
             Kind::Habit => self.take_up_habit(index, read(key, value)?),
             Kind::Day => self.take_up_day(index, read(key, value)?),
-            Kind::Time | Kind::Kinds => {}
+            Kind::Time | Kind::Kinds | Kind::Pauses => {}
         }
         Ok(true)
     }

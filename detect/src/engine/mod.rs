@@ -34,6 +34,8 @@ mod timer;
 mod view;
 mod window;
 
+pub use silence::Watched;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -246,6 +248,13 @@ impl Detector {
         &self.gaps
     }
 
+    /// The sources that are watched for silence or whose cadence is learned, by name; of several policies that watch one,
+    /// the least patient speaks.
+    #[must_use]
+    pub fn sources(&self) -> Vec<Watched> {
+        self.watched_sources()
+    }
+
     /// Handles a span of the ledger: every record of it in order, also those without events, and the events of its
     /// batches. Records before [`Detector::position`] are left out: they were handled before.
     pub fn process(&mut self, span: &[(LedgerIndex, Millis)], batches: &[Batch]) -> Output {
@@ -279,14 +288,20 @@ impl Detector {
                 .map(|(index, _, _, n, row)| (*index, batches[*n].rows[*row as usize].received_at)),
         );
         records.extend(span.iter().copied().filter(|(index, _)| *index >= self.position));
-        let mut steps = steps.into_iter().peekable();
         let mut bound: HashMap<(usize, PolicyIndex), fact::Bound<'_>> = HashMap::new();
-        let spoken = self.spoken(batches);
+        let (spoken, mut ears) = self.spoken(batches);
         let mut spoken = spoken.into_iter().peekable();
+        let restarts = self.restarts(batches, &steps);
+        let mut restarts = restarts.into_iter().peekable();
+        let mut steps = steps.into_iter().peekable();
         for (index, received_at) in records {
+            // Before the time between goes by: nobody was there to hear.
+            while let Some(restart) = restarts.next_if(|r| r.index <= index) {
+                self.begin_anew(&restart, received_at);
+            }
             self.tick(received_at);
             while let Some((_, n)) = spoken.next_if(|s| s.0 <= index) {
-                self.hear(&batches[n]);
+                self.hear(&batches[n], &mut ears[n], received_at);
             }
             while let Some((_, _, rule, n, row)) = steps.next_if(|s| s.0 == index) {
                 if let Some(captured) = self.plan.captured.get(&rule) {

@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 
 use super::fact::Captured;
 use super::references::each_reference;
-use crate::policy::{Body, EventField, Expect, Lookup, Opens, Policies, Policy, PolicyIndex, Root};
+use crate::policy::{Anew, Body, EventField, Expect, Lookup, Opens, Policies, Policy, PolicyIndex, Root};
 
 /// A policy in one version, as the state names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -59,6 +59,8 @@ pub(super) struct Plan {
     /// Rules by the state of what they have seen, which outlives the rule's versions.
     pub by_habit: BTreeMap<StateId, PolicyIndex>,
     pub captured_by_state: BTreeMap<StateId, Arc<Captured>>,
+    /// Some policy learns the cadences of sources.
+    pub learns: bool,
 }
 
 /// Fields that tell who did it, where a policy does not say.
@@ -124,6 +126,9 @@ impl Plan {
             captured_by_state: captured.values().map(|c| (c.rule, c.clone())).collect(),
             captured,
             nodes,
+            learns: policies
+                .iter()
+                .any(|(_, p)| matches!(&p.body, Body::Silence(s) if s.learn.is_some())),
         }
     }
 
@@ -195,8 +200,19 @@ pub(super) fn sources(policy: &Policy) -> BTreeSet<PolicyIndex> {
             };
             a.expect.iter().map(|(_, p)| *p).chain(opens).collect()
         }
-        Body::Silence(s) => tables(&s.each).into_iter().collect(),
+        Body::Silence(s) => {
+            let anew = s.anew.iter().map(|a| a.rule);
+            tables(&s.each).into_iter().chain(anew).collect()
+        }
     }
+}
+
+/// What makes the clocks of silences begin anew, with the silence's policy.
+pub(super) fn anew(policies: &Policies) -> impl Iterator<Item = (PolicyIndex, &Anew)> {
+    policies.iter().flat_map(|(i, policy)| match &policy.body {
+        Body::Silence(silence) => silence.anew.iter().map(|a| (i, a)).collect::<Vec<_>>(),
+        _ => Vec::new(),
+    })
 }
 
 fn consumes(i: PolicyIndex, policy: &Policy) -> Vec<(PolicyIndex, Consumer)> {
@@ -247,9 +263,14 @@ fn order(policies: &Policies) -> (Vec<PolicyIndex>, BTreeSet<PolicyIndex>) {
 /// What has to be kept of each rule's events: what it reads itself, and what all that take its events read.
 fn captured(policies: &Policies, nodes: &[Node], order: &[PolicyIndex]) -> BTreeMap<PolicyIndex, Arc<Captured>> {
     let mut needs: BTreeMap<PolicyIndex, BTreeSet<EventField>> = BTreeMap::new();
+    let mut sources: BTreeMap<PolicyIndex, BTreeSet<EventField>> = BTreeMap::new();
+    for (_, anew) in anew(policies) {
+        sources.entry(anew.rule).or_default().extend(anew.source.clone());
+    }
     for i in order.iter().rev() {
         let policy = policies.get(*i);
         let mut need: BTreeSet<EventField> = default_fields().clone().into();
+        need.extend(sources.remove(i).unwrap_or_default());
         each_reference(policy, &mut |reference| {
             if let Root::Event(field) = &reference.root {
                 need.insert(field.clone());

@@ -37,8 +37,7 @@ pub(super) fn each_reference<'a>(policy: &'a Policy, each: &mut dyn FnMut(&'a Re
         }
         Body::Silence(silence) => {
             lookups(&silence.each, each);
-            value(&silence.source, each);
-            value(&silence.every, each);
+            silence.values().for_each(|v| value(v, each));
         }
     }
 }

@@ -4,7 +4,8 @@
 //! key    0  1  kind: B member of a bucket, S subject, W window entry, R row of an event table, F finding that
 //!              was reported, O opened expectation, X expected event, A settled expectation, E engine time,
 //!              N watch over a source's silence, K kinds of events of a source, H since when a key is known,
-//!              Y a day on which a value was seen; C and D are not the engine's (accounts, duplicates)
+//!              Y a day on which a value was seen, P pauses of a source; C and D are not the engine's (accounts,
+//!              duplicates)
 //!        1  8  the policy: SHA-256 of its id and version, and of those it depends on; of H and Y, of its id and of
 //!              what it takes for new
 //!        9 16  SHA-256 of what names the item within the policy; of W 8 bytes each of that of the group and of the
@@ -44,10 +45,11 @@ pub(super) enum Kind {
     Kinds = b'K',
     Habit = b'H',
     Day = b'Y',
+    Pauses = b'P',
 }
 
 impl Kind {
-    const ALL: [Kind; 13] = [
+    const ALL: [Kind; 14] = [
         Kind::Member,
         Kind::Subject,
         Kind::Window,
@@ -61,6 +63,7 @@ impl Kind {
         Kind::Kinds,
         Kind::Habit,
         Kind::Day,
+        Kind::Pauses,
     ];
 
     /// `None` for keys that are not the engine's.

@@ -18,7 +18,11 @@ fn needs(policy: &Policy) -> Vec<PolicyIndex> {
             }
             needs
         }
-        Body::Silence(s) => tables(&s.each),
+        Body::Silence(s) => {
+            let mut needs = tables(&s.each);
+            needs.extend(s.anew.iter().map(|a| a.rule));
+            needs
+        }
     }
 }
 
@@ -106,7 +110,10 @@ pub(crate) fn compact(policies: Vec<Option<Policy>>) -> Vec<Policy> {
                     Opens::After(index) => renumber(index),
                 }
             }
-            Body::Silence(s) => tables(&mut s.each),
+            Body::Silence(s) => {
+                tables(&mut s.each);
+                s.anew.iter_mut().for_each(|a| renumber(&mut a.rule));
+            }
         }
     }
     out

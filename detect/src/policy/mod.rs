@@ -30,5 +30,5 @@ pub use lookup::{Expect, Lookup, Pick};
 pub use message::{Message, MessagePart};
 pub use novelty::Novelty;
 pub use read::{duration_ms, schema::SCHEMA};
-pub use silence::Silence;
+pub use silence::{Anew, Learn, Silence};
 pub use value::{EventField, Literal, Reference, Root, Value};

@@ -76,9 +76,7 @@ fn for_each_reference(policy: &Policy, each: &mut dyn FnMut(&Reference)) {
             absence.from.iter().chain([&absence.by]).for_each(&mut *each);
             absence.matching.iter().for_each(|(_, v)| of_value(v, each));
         }
-        Body::Silence(silence) => [&silence.source, &silence.every]
-            .into_iter()
-            .for_each(|v| of_value(v, each)),
+        Body::Silence(silence) => silence.values().for_each(|v| of_value(v, each)),
         Body::Correlation(_) => {}
     }
 }

@@ -14,6 +14,8 @@ use serde_json::Value;
 
 use super::cell::{each_value, scalar, value_at};
 
+mod spans;
+
 /// The calendar does not say when work is. Its author has to mend it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("row {row} (from 0): `{column}` is `{given}`; give {allowed}")]
@@ -132,11 +134,7 @@ impl WorkCalendar {
     /// `from <= time of day < to`; hours past midnight (`["22:00", "06:00"]`) belong to the day they began.
     #[must_use]
     pub fn is_working(&self, at: Millis, site: Option<&str>) -> bool {
-        let site = site
-            .and_then(|s| self.sites.get(s))
-            .or_else(|| self.sites.get(""))
-            .or_else(|| self.sites.values().next());
-        let (Some(site), Ok(at)) = (site, jiff::Timestamp::from_millisecond(at.0)) else {
+        let (Some(site), Ok(at)) = (self.site(site), jiff::Timestamp::from_millisecond(at.0)) else {
             return false;
         };
         let local = at.to_zoned(site.zone.clone());
@@ -182,6 +180,15 @@ fn plus_working_days(at: Millis, days: i32, zone: &TimeZone, works: &dyn Fn(Date
     }
     let moved = day.to_datetime(local.time()).to_zoned(zone.clone()).ok()?;
     Some(Millis(moved.timestamp().as_millisecond()))
+}
+
+impl WorkCalendar {
+    /// A site that the calendar knows, else the one that stands for all.
+    fn site(&self, name: Option<&str>) -> Option<&Site> {
+        name.and_then(|s| self.sites.get(s))
+            .or_else(|| self.sites.get(""))
+            .or_else(|| self.sites.values().next())
+    }
 }
 
 impl Site {

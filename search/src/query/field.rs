@@ -101,6 +101,11 @@ pub static FIELDS: &[FieldSpec] = &[
     field("port", &[], Kind::Number("port")),
     field("time", &["@timestamp", "timestamp"], Kind::Time("time")),
     field("received", &["received_at", "logged_time"], Kind::Time("received")),
+    field(
+        "processed",
+        &["processed_at", "processed_time"],
+        Kind::Time("processed"),
+    ),
     field("record", &["uid", "id", "metadata.uid"], Kind::Record),
     field("index", &["ledger_index", "leaf"], Kind::Number("index")),
 ];

@@ -5,7 +5,7 @@ use axum::extract::{Path, State};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use ingest::join::Whole;
-use model::{Coordinate, Entry, LedgerIndex};
+use model::{Coordinate, Entry, LedgerIndex, Millis};
 use serde_json::{Value, json};
 
 use super::{ApiError, Authenticated};
@@ -38,7 +38,19 @@ fn show(app: &App, coordinate: &Coordinate) -> Result<Value, ApiError> {
         Some(whole) => (app.normalizer.normalize_whole(&whole), whole.lines),
         None => (app.normalizer.normalize(&entry.record), Vec::new()),
     };
+    // The index knows an event of several records by the first one.
+    let known = of.first().map_or(coordinate, |line| &line.id);
+    let processed = processed(app, known);
     let of = of.iter().map(|line| line.id.to_string()).collect::<Vec<_>>();
+    let events: Vec<Value> = normalized
+        .events
+        .iter()
+        .map(|e| {
+            let mut event = Value::Object(e.ocsf.clone());
+            set_processed(&mut event, processed);
+            event
+        })
+        .collect();
     // A record of the last second has no checkpoint over it yet.
     let proof = app.reader.proof_bundle(index).ok();
     Ok(json!({
@@ -53,9 +65,27 @@ fn show(app: &App, coordinate: &Coordinate) -> Result<Value, ApiError> {
         "quarantined": normalized.quarantined.map(|q| q.0),
         // The records that its event is of, where it is of several; the first one's id is the event's.
         "joined": of,
-        "events": normalized.events.iter().map(|e| &e.ocsf).collect::<Vec<_>>(),
+        "time": normalized.events.first().map(|e| e.time.to_string()),
+        "processed_at": processed.map(|t| t.to_string()),
+        "events": events,
         "proof": proof,
     }))
+}
+
+/// When the record was indexed; `None` where it is not yet, or was a repeated delivery.
+fn processed(app: &App, coordinate: &Coordinate) -> Option<Millis> {
+    let query = search::Query::parse(&format!("record:\"{coordinate}\""), None).ok()?;
+    let mut request = search::Request::new(query);
+    request.limit = 1;
+    let answer = app.searcher.search(&request, &search::NoText).ok()?;
+    answer.hits.first()?.processed
+}
+
+/// Puts the third time into an event that is shown: it is no part of what the bytes alone give.
+pub fn set_processed(event: &mut Value, processed: Option<Millis>) {
+    if let (Some(at), Some(Value::Object(metadata))) = (processed, event.get_mut("metadata")) {
+        metadata.insert("processed_time".to_owned(), at.0.into());
+    }
 }
 
 /// The event that a record is a part of, where it is of several: the index knows which.

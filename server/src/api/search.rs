@@ -59,8 +59,13 @@ fn answer(app: &App, request: &search::Request) -> Result<Value, ApiError> {
         .hits
         .iter()
         .map(|hit| {
-            let event = records::event(app, &hit.leaves, &hit.uid)?;
-            Ok(json!({"record": hit.uid, "ledger_index": hit.index, "time": hit.time.to_string(), "event": event}))
+            let mut event = records::event(app, &hit.leaves, &hit.uid)?;
+            records::set_processed(&mut event, hit.processed);
+            let received = event["metadata"]["logged_time"].as_i64().map(|t| Millis(t).to_string());
+            Ok(
+                json!({"record": hit.uid, "ledger_index": hit.index, "time": hit.time.to_string(),
+                "received_at": received, "processed_at": hit.processed.map(|t| t.to_string()), "event": event}),
+            )
         })
         .collect();
     let hits = hits.map_err(|e| {

@@ -143,7 +143,10 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         counts.records += 1;
         put(assembler.advance(record.received_at), &mut counts, &mut write)?;
         let mut repeats = |key: Option<[u8; 16]>| match (&mut dedup, key) {
-            (Some(dedup), Some(key)) => dedup.check(index, record.received_at, key).is_some(),
+            (Some(dedup), Some(key)) => {
+                // In memory alone: nothing can fail.
+                dedup.check(index, record.received_at, key).is_ok_and(|d| d.is_some())
+            }
             _ => false,
         };
         if let Some(piece) = normalizer.piece(&record) {

@@ -4,7 +4,7 @@
 //! when all that it calls created is durable. One item's error does not lose the others; when nothing can be kept the
 //! whole request is answered 429 and the shipper sends it again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use axum::Json;
@@ -102,17 +102,32 @@ async fn answer(
     caller.demand(Right::Ship)?;
     let batch = Batch::of(headers, &caller.name()).map_err(ApiError::bad_request)?;
     let start = std::time::Instant::now();
+    let losses = &app.intake.losses;
+    // Before the body is read, the path alone tells whose records they would be.
+    let named = app.intake.bulk.source(index.as_deref().unwrap_or("_bulk")).to_owned();
     let taken = async {
         let (held, body) = body::take(&app.intake.budget, headers, body).await?;
         body::work(held, move |held| parse(&body, index.as_deref(), held)).await
     };
     let (held, actions) = match taken.await {
         Ok((held, Ok(actions))) => (held, actions),
-        Ok((_, Err(malformed))) => return Ok(malformed_request(&malformed)),
-        Err(BodyError::Full(full)) => return Ok(busy(&full.to_string())),
-        Err(error) => return Err(ApiError::new(body::status(&error), error.to_string())),
+        Ok((_, Err(malformed))) => {
+            losses.answered(&named, StatusCode::BAD_REQUEST);
+            return Ok(malformed_request(&malformed));
+        }
+        Err(error) => {
+            losses.answered(&named, body::status(&error));
+            return match error {
+                BodyError::Full(full) => Ok(busy(&full.to_string())),
+                error => Err(ApiError::new(body::status(&error), error.to_string())),
+            };
+        }
     };
     let (results, records) = sort(app, caller, &batch, actions);
+    for refused in results.iter().filter(|r| r.is_error) {
+        let cause = if refused.denied { "forbidden" } else { "malformed" };
+        losses.count(&refused.source, cause, 1);
+    }
     if records.is_empty() && results.iter().any(|r| r.denied) {
         // A shipper drops an item that is forbidden, and keeps a batch that is.
         caller.demand_source(&results[0].source)?;
@@ -120,6 +135,10 @@ async fn answer(
     let kept = app.gate.keep(records).await;
     drop(held);
     if let Err(refused) = kept {
+        let sources: BTreeSet<&str> = results.iter().map(|r| &*r.source).collect();
+        sources
+            .iter()
+            .for_each(|s| losses.answered(s, StatusCode::TOO_MANY_REQUESTS));
         return Ok(busy(&refused.to_string()));
     }
     let errors = results.iter().any(|r| r.is_error);

@@ -177,7 +177,15 @@ where
     match keep(app, parameters, headers, body, take).await {
         Ok(None) => Json(json!({"text": "Success", "code": 0})).into_response(),
         Ok(Some(id)) => Json(json!({"text": "Success", "code": 0, "ackId": id})).into_response(),
-        Err(refusal) => refusal.into_response(),
+        Err(refusal) => {
+            let response = refusal.into_response();
+            // Who is not known is nobody's source.
+            if response.status() != StatusCode::UNAUTHORIZED {
+                let source = parameters.index.as_deref().unwrap_or(&app.intake.hec_source);
+                app.intake.losses.answered(source, response.status());
+            }
+            response
+        }
     }
 }
 

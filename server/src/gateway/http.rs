@@ -25,13 +25,21 @@ pub async fn ingest(
 ) -> Result<Response, ApiError> {
     caller.demand(Right::Ship)?;
     check_shippable(&source).map_err(|e| ApiError::bad_request(e.to_string()))?;
-    caller.demand_source(&source)?;
+    let losses = &app.intake.losses;
+    caller
+        .demand_source(&source)
+        .inspect_err(|_| losses.answered(&source, StatusCode::FORBIDDEN))?;
     let batch = Batch::of(&headers, &caller.name()).map_err(ApiError::bad_request)?;
     let taken = take(&app, &headers, body).await;
     let (held, records) = match taken {
         Ok(taken) => taken,
-        Err(BodyError::Full(full)) => return Ok(busy(&full.to_string())),
-        Err(error) => return Err(ApiError::new(body::status(&error), error.to_string())),
+        Err(error) => {
+            losses.answered(&source, body::status(&error));
+            return match error {
+                BodyError::Full(full) => Ok(busy(&full.to_string())),
+                error => Err(ApiError::new(body::status(&error), error.to_string())),
+            };
+        }
     };
     let count = records.len();
     let (source, peer): (Arc<str>, Arc<str>) = (source.into(), caller.name().into());
@@ -48,7 +56,10 @@ pub async fn ingest(
     drop(held);
     match kept {
         Ok(()) => Ok(Json(json!({"accepted": count})).into_response()),
-        Err(refused) => Ok(busy(&refused.to_string())),
+        Err(refused) => {
+            losses.answered(&source, StatusCode::SERVICE_UNAVAILABLE);
+            Ok(busy(&refused.to_string()))
+        }
     }
 }
 

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, StatusCode};
 use bytes::Bytes;
 use ingest::source::otlp::{LogRecord, Wire, split};
 
@@ -94,6 +94,18 @@ fn caller(app: &App, headers: &HeaderMap) -> Result<Caller, Refusal> {
     }
 }
 
+/// Counts a request that was refused, whatever it was answered in.
+fn count(app: &App, refusal: &Refusal) {
+    let cause = match refusal {
+        // Who is not known is nobody's source; whose records were forbidden is counted record by record.
+        Refusal::Unknown | Refusal::Forbidden(_) => return,
+        Refusal::Bad(_) => StatusCode::BAD_REQUEST,
+        Refusal::Body(error) => super::body::status(error),
+        Refusal::Busy(_) => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    app.intake.losses.answered(&app.intake.otlp.source, cause);
+}
+
 /// Keeps a request's log records.
 async fn keep(
     app: &App,
@@ -144,6 +156,7 @@ fn sort(app: &App, caller: &Caller, batch: &Batch, default: &str, records: Vec<L
             .or_insert_with(|| caller.may_ship(name).then(|| name.into()));
         let Some(source) = known else {
             partial.rejected += 1;
+            app.intake.losses.count(name, "forbidden", 1);
             partial.message = format!("`{}` may not send records of source `{name}`", caller.name());
             continue;
         };

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::bulk::Bulk;
 use super::hec::acks::Acks;
 use super::held::Budget;
+use super::losses::Losses;
 use super::otlp::Otlp;
 use super::tls::{Tls, TlsFile};
 use super::{Intake, http};
@@ -140,6 +141,7 @@ impl Gateway {
                 source: self.otlp_source.clone(),
                 source_attribute: self.source_attribute.clone(),
             },
+            losses: Losses::default(),
         }
     }
 }

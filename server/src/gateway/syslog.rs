@@ -16,6 +16,7 @@ use tokio::time::Instant;
 
 use super::Gate;
 use super::held::{Budget, Held};
+use super::losses::Losses;
 use super::tls::{self, Tls};
 use crate::clock::Clock;
 use crate::spine::Incoming;
@@ -44,6 +45,8 @@ pub struct Listener {
     pub record_bytes_max: usize,
     /// Room for records that have come in part, shared by all connections.
     pub room: Budget,
+    /// What did not come in.
+    pub losses: Losses,
     /// Turns true when the server stops.
     pub stop: watch::Receiver<bool>,
 }
@@ -100,7 +103,10 @@ impl Listener {
         };
         match tls.accept(stream).await {
             Ok((stream, name)) => self.connection(stream, name.unwrap_or(peer).into()).await,
-            Err(error) => tls::refused(&error, address),
+            Err(error) => {
+                self.losses.count(&self.source, "tls", 1);
+                tls::refused(&error, address);
+            }
         }
     }
 
@@ -128,6 +134,7 @@ impl Listener {
                     Err(error) => {
                         tracing::warn!(%error, %peer, "Connection closed: framing broken.");
                         metrics::counter!("docket_syslog_framing_errors_total").increment(1);
+                        self.losses.count(&self.source, "framing", 1);
                         (Vec::new(), true)
                     }
                 },
@@ -170,6 +177,7 @@ impl Listener {
         let full = held.grow_within(more, ROOM_WAIT_MAX).await.is_err();
         if full {
             metrics::counter!("docket_syslog_no_room_total").increment(1);
+            self.losses.count(&self.source, "no_room", 1);
             tracing::warn!(
                 peer,
                 held = held.bytes(),

@@ -49,6 +49,7 @@ async fn read(listener: Listener, socket: UdpSocket, queue: mpsc::Sender<Queued>
     let mut buffer = vec![0; 65_536];
     let room = Budget::new(QUEUE_BYTES);
     let mut look = tokio::time::interval(LOOK);
+    let mut dropped = 0;
     let inode = inode(&socket);
     let mut stop = listener.stop.clone();
     loop {
@@ -56,7 +57,7 @@ async fn read(listener: Listener, socket: UdpSocket, queue: mpsc::Sender<Queued>
             biased;
             _ = stop.wait_for(|s| *s) => break,
             _ = look.tick() => {
-                count_dropped(&listener.source, inode);
+                count_dropped(&listener, inode, &mut dropped);
                 continue;
             }
             got = socket.recv_from(&mut buffer) => got,
@@ -86,11 +87,11 @@ async fn read(listener: Listener, socket: UdpSocket, queue: mpsc::Sender<Queued>
         };
         let mut held = room.share();
         if held.grow(n + RECORD_COST_BYTES).is_err() || queue.try_send((record, held)).is_err() {
-            lost(1);
+            lost(&listener, 1);
             break;
         }
     }
-    count_dropped(&listener.source, inode);
+    count_dropped(&listener, inode, &mut dropped);
 }
 
 fn record(listener: &Listener, datagram: &[u8], peer: SocketAddr) -> Option<Incoming> {
@@ -112,7 +113,7 @@ async fn keep(listener: Listener, mut waiting: mpsc::Receiver<Queued>) {
             tracing::warn!(%error, "Datagrams not kept, trying again.");
             if *listener.stop.borrow() {
                 tracing::error!(%error, count = records.len(), "Datagrams lost.");
-                lost(records.len());
+                lost(&listener, records.len());
                 break;
             }
             tokio::time::sleep(Duration::from_secs(1)).await;
@@ -120,8 +121,9 @@ async fn keep(listener: Listener, mut waiting: mpsc::Receiver<Queued>) {
     }
 }
 
-fn lost(datagrams: usize) {
+fn lost(listener: &Listener, datagrams: usize) {
     metrics::counter!("docket_udp_lost_total").increment(datagrams as u64);
+    listener.losses.count(&listener.source, "udp_lost", datagrams as u64);
 }
 
 /// The socket's number in `/proc/net/udp`.
@@ -130,16 +132,21 @@ fn inode(socket: &UdpSocket) -> Option<u64> {
     link.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok()
 }
 
-/// Shows what the kernel dropped since the socket was bound.
-fn count_dropped(source: &str, inode: Option<u64>) {
+/// Shows what the kernel dropped since the socket was bound; `known` of them were shown before.
+fn count_dropped(listener: &Listener, inode: Option<u64>, known: &mut u64) {
     let Some(inode) = inode else { return };
     let dropped = ["/proc/net/udp", "/proc/net/udp6"].iter().find_map(|table| {
         let table = std::fs::read_to_string(table).ok()?;
         table.lines().find_map(|line| drops(line, inode))
     });
     if let Some(dropped) = dropped {
-        metrics::counter!("docket_udp_dropped_total", "source" => source.to_owned(), "socket" => inode.to_string())
+        let source = listener.source.to_string();
+        metrics::counter!("docket_udp_dropped_total", "source" => source, "socket" => inode.to_string())
             .absolute(dropped);
+        listener
+            .losses
+            .count(&listener.source, "udp_dropped", dropped.saturating_sub(*known));
+        *known = dropped;
     }
 }
 

@@ -9,6 +9,7 @@ use model::LedgerIndex;
 use search::{IndexWriter, Work};
 
 use super::Group;
+use crate::clock::Clock;
 
 /// The stage.
 pub struct Index {
@@ -20,6 +21,8 @@ pub struct Index {
     pub searchable: Arc<AtomicU64>,
     /// The first leaf that waits for others.
     pub held: Option<LedgerIndex>,
+    /// Says when events are indexed.
+    pub clock: Clock,
 }
 
 impl Index {
@@ -40,6 +43,7 @@ impl Index {
             });
             match groups.recv_timeout(wait) {
                 Ok(group) if group.range.end > self.writer.position() => {
+                    self.writer.set_processed_at(self.clock.now());
                     self.writer.take(&Work {
                         batches: &group.batches,
                         up_to: group.range.end,

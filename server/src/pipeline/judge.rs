@@ -71,6 +71,7 @@ impl Judge {
     /// Runs until the stage before has ended.
     pub fn run(&mut self, groups: &Receiver<Arc<Group>>) -> anyhow::Result<()> {
         self.tell(self.position(), None);
+        crate::app::lock(&self.accounts).watch(self.detector.sources());
         while let Some(group) = take(groups) {
             if group.range.end <= self.position() {
                 continue;
@@ -99,6 +100,7 @@ impl Judge {
             let (put, delete) = accounts.add(&group.accounts, self.clock.now());
             delta.put.extend(put);
             delta.delete.extend(delete);
+            accounts.watch(self.detector.sources());
         }
         let committed = self
             .store

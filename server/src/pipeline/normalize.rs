@@ -39,6 +39,8 @@ pub struct Normalize {
     pub dedup: Dedup,
     /// Columns to build.
     pub wanted: Wanted,
+    /// Firsts that were given up, as far as that was told.
+    pub forgotten: u64,
 }
 
 impl Normalize {
@@ -76,7 +78,7 @@ impl Normalize {
                 anyhow::bail!("the ledger holds no leaf {next}, although {durable} are durable");
             };
             let end = last.index.next();
-            let group = self.group(next, end, entries);
+            let group = self.group(next, end, entries)?;
             if !hand_on(group, stages) {
                 return Ok(());
             }
@@ -84,7 +86,7 @@ impl Normalize {
         }
     }
 
-    fn group(&mut self, from: LedgerIndex, to: LedgerIndex, entries: Vec<Entry>) -> Group {
+    fn group(&mut self, from: LedgerIndex, to: LedgerIndex, entries: Vec<Entry>) -> anyhow::Result<Group> {
         let mut made = Made::default();
         let mut span = Vec::with_capacity(entries.len());
         for Entry { index, record } in entries {
@@ -93,13 +95,14 @@ impl Normalize {
                 self.whole(index, &whole, &mut made);
             }
             match self.normalizer.piece(&record) {
-                Some(piece) => self.piece(index, record, piece, &mut made),
-                None => self.record(index, &record, &mut made),
+                Some(piece) => self.piece(index, record, piece, &mut made)?,
+                None => self.record(index, &record, &mut made)?,
             }
         }
         let mut dedup = self.dedup.take_delta();
         dedup.position = to;
-        Group {
+        self.tell();
+        Ok(Group {
             range: from..to,
             span,
             batches: batches(&made.events, &self.wanted),
@@ -109,36 +112,59 @@ impl Normalize {
             due: self.assembler.due(),
             dedup,
             accounts: made.accounts,
+        })
+    }
+
+    /// Tells how much of the last seven days is remembered.
+    fn tell(&mut self) {
+        metrics::gauge!("docket_dedup_firsts", "place" => "memory").set(self.dedup.len() as f64);
+        metrics::gauge!("docket_dedup_firsts", "place" => "disk").set(self.dedup.on_disk() as f64);
+        let forgotten = self.dedup.forgotten();
+        metrics::counter!("docket_dedup_forgotten_total").absolute(forgotten);
+        if forgotten > self.forgotten {
+            self.forgotten = forgotten;
+            tracing::error!(
+                forgotten,
+                "No room for all ids of seven days: repetitions of the oldest count as new. Raise [limits] duplicates."
+            );
         }
     }
 
     /// A record that is an event of its own.
-    fn record(&mut self, index: LedgerIndex, record: &RawRecord, made: &mut Made) {
+    fn record(&mut self, index: LedgerIndex, record: &RawRecord, made: &mut Made) -> anyhow::Result<()> {
         let normalized = self.normalizer.normalize(record);
-        let duplicate = normalized
-            .dedup
-            .is_some_and(|key| self.dedup.check(index, record.received_at, key).is_some());
+        let duplicate = self.repeats(index, record.received_at, normalized.dedup)?;
         made.count(record.received_at, &record.source, &normalized, duplicate);
         if !duplicate {
             made.take(index, record, normalized);
         }
+        Ok(())
+    }
+
+    fn repeats(&mut self, index: LedgerIndex, received_at: Millis, key: Option<[u8; 16]>) -> anyhow::Result<bool> {
+        match key {
+            Some(key) => Ok(self.dedup.check(index, received_at, key)?.is_some()),
+            None => Ok(false),
+        }
     }
 
     /// A record that waits for others. A repeated one is left out before it is joined.
-    fn piece(&mut self, index: LedgerIndex, record: RawRecord, piece: Piece, made: &mut Made) {
-        let key = piece.dedup(&record);
-        if key.is_some_and(|key| self.dedup.check(index, record.received_at, key).is_some()) {
+    fn piece(&mut self, index: LedgerIndex, record: RawRecord, piece: Piece, made: &mut Made) -> anyhow::Result<()> {
+        if self.repeats(index, record.received_at, piece.dedup(&record))? {
             let counted = Counted {
                 outcome: Outcome::Deduplicated,
                 received_at: record.received_at,
                 time: None,
                 reason: None,
+                labels: &[],
             };
-            return made.accounts.count(&record.source, counted);
+            made.accounts.count(&record.source, counted);
+            return Ok(());
         }
         for whole in self.assembler.push(index, record, piece) {
             self.whole(index, &whole, made);
         }
+        Ok(())
     }
 
     /// Records that were put together, given out at leaf `at`.
@@ -170,11 +196,13 @@ impl Made {
             Some(_) => Outcome::Quarantined,
             None => Outcome::Stored,
         };
+        let labels = labels(&normalized.events);
         let counted = Counted {
             outcome,
             received_at,
             time: normalized.events.first().map(|e| e.time),
             reason: normalized.quarantined.map(|q| q.0),
+            labels: &labels,
         };
         self.accounts.count(source, counted);
     }
@@ -184,4 +212,18 @@ impl Made {
         self.events
             .extend(events.map(|e| (at, record.received_at, record.source.clone(), e)));
     }
+}
+
+/// What the events are labelled with, each once.
+fn labels(events: &[Event]) -> Vec<String> {
+    let mut out: Vec<String> = Vec::new();
+    for event in events {
+        let labels = event.ocsf.get("metadata").and_then(|m| m["labels"].as_array());
+        for label in labels.into_iter().flatten().filter_map(|l| l.as_str()) {
+            if !out.iter().any(|known| known == label) {
+                out.push(label.to_owned());
+            }
+        }
+    }
+    out
 }

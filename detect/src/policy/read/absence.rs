@@ -5,15 +5,15 @@ use std::collections::BTreeSet;
 use model::Namespace;
 
 use super::super::directory::Directory;
-use super::super::{Absence, Body, EventField, Opens, Silence, Value};
+use super::super::{Absence, Body, EventField, Opens};
 use super::lookup::{bind_tables, lookups};
 use super::reference::{Scope, reference, value};
+use super::silence::silence;
 use crate::Problem;
 use crate::report::Report;
 use crate::yaml::Node;
 
 pub(crate) const ABSENCE_KEYS: &[&str] = &["each", "after", "from", "by", "expect", "match"];
-pub(crate) const SILENCE_KEYS: &[&str] = &["each", "source", "every"];
 
 /// Reads `docket.absence`.
 pub(crate) fn absence(
@@ -22,8 +22,8 @@ pub(crate) fn absence(
     directory: &Directory,
     fields: &mut BTreeSet<EventField>,
 ) -> Option<(Body, Scope)> {
-    if node.get("source").is_some() || node.get("every").is_some() {
-        return silence(report, node, directory);
+    if ["source", "every", "learn"].iter().any(|key| node.get(key).is_some()) {
+        return silence(report, node, directory, fields);
     }
     if !report.keys(node, "absence", ABSENCE_KEYS) {
         return None;
@@ -110,57 +110,6 @@ pub(crate) fn absence(
             by: by?,
             expect,
             matching,
-        }),
-        scope,
-    ))
-}
-
-/// Reads `docket.absence` with `source`: any record of a source, again and again.
-fn silence(report: &mut Report, node: &Node, directory: &Directory) -> Option<(Body, Scope)> {
-    if !report.keys(node, "absence", SILENCE_KEYS) {
-        return None;
-    }
-    let mut scope = Scope::default();
-    let mut each = Vec::new();
-    if let Some(n) = node.get("each") {
-        each = lookups(report, n, "absence.each", &mut scope);
-        bind_tables(report, &mut each, directory);
-    }
-    if let Some(wrong) = each.iter().find(|l| l.event_table.is_some()) {
-        let reason = "silence is watched for the rows of reference tables, not of event tables".to_owned();
-        let key = format!("absence.each.{}", wrong.table);
-        report.at(node, Problem::Value { key, reason });
-    }
-    let mut part = |key: &str, why: &str| match node.get(key) {
-        Some(n) => value(report, n, key, &scope),
-        None => {
-            report.at(
-                node,
-                Problem::Missing {
-                    key: format!("absence.{key}"),
-                    why: why.to_owned(),
-                },
-            );
-            None
-        }
-    };
-    let source = part("source", "it is the source whose records are expected");
-    let every = part(
-        "every",
-        "it is how long the source may be silent (`15m`, or a column of seconds)",
-    );
-    let text = node.get("every").and_then(Node::scalar).unwrap_or_default();
-    if let (Some(Value::Literal(_)), Some(n)) = (&every, node.get("every"))
-        && Silence::span_ms(&text).is_none()
-    {
-        report.shape(n, "every", "a number of seconds, a duration (`15m`) or a reference");
-    }
-    scope.aliases.push("silence".into());
-    Some((
-        Body::Silence(Silence {
-            each,
-            source: source?,
-            every: every?,
         }),
         scope,
     ))

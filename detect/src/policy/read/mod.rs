@@ -11,6 +11,7 @@ mod novelty;
 mod policy;
 mod reference;
 pub(crate) mod schema;
+mod silence;
 mod table;
 
 pub(crate) use extension::DocumentKind;

@@ -9,7 +9,7 @@ mod tests {
 
     use serde_json::{Value, json};
 
-    use super::super::{absence, condition, extension, lookup, novelty, table};
+    use super::super::{absence, condition, extension, lookup, novelty, silence, table};
     use super::SCHEMA;
     use crate::policy::load_text;
 
@@ -39,7 +39,12 @@ mod tests {
             ("/$defs/each/properties", lookup::EACH_KEYS),
             ("/$defs/lookup/properties/pick/enum", lookup::PICKS),
             ("/$defs/absence/oneOf/0/properties", absence::ABSENCE_KEYS),
-            ("/$defs/absence/oneOf/1/properties", absence::SILENCE_KEYS),
+            ("/$defs/absence/oneOf/1/properties", silence::SILENCE_KEYS),
+            (
+                "/$defs/absence/oneOf/1/properties/learn/properties",
+                silence::LEARN_KEYS,
+            ),
+            ("/$defs/anew/properties", silence::ANEW_KEYS),
             ("/$defs/first_seen/properties", novelty::FIRST_SEEN_KEYS),
             ("/$defs/rare/properties", novelty::RARE_KEYS),
             ("/$defs/table/properties", table::TABLE_KEYS),

@@ -455,6 +455,9 @@ impl<'a> Maker<'a, '_> {
             && let Some(title) = lines.title()
         {
             b.unmapped("proctitle", command_line(&title));
+            if lines.title_is_cut() {
+                b.label("cmd.truncated");
+            }
         }
         if matches!(kind, "TTY" | "USER_TTY") {
             // The keystrokes, which may be a password; the text of the line has them as hex.
@@ -503,6 +506,10 @@ impl<'a> Maker<'a, '_> {
             .arguments()
             .map(|(arguments, _)| command_line(&arguments))
             .or_else(|| lines.of("EXECVE")?.get("ARGV_STR").map(str::to_owned));
+        let arguments_missing = lines.arguments().is_some_and(|(_, whole)| !whole);
+        if arguments_missing || (arguments.is_none() && lines.title_is_cut()) {
+            b.label("cmd.truncated");
+        }
         let command = match arguments {
             Some(command) => command,
             None => lines.title().map(|t| command_line(&t)).unwrap_or_default(),

@@ -5,6 +5,9 @@ use serde_json::{Map, Value};
 use super::record::{EventId, Record, hex, is_set};
 use super::syscall;
 
+/// Bytes of a process's title that the kernel writes.
+const TITLE_BYTES_MAX: usize = 128;
+
 /// Arguments that are taken of one command.
 const ARGUMENTS_MAX: usize = 4096;
 /// Bytes of a command line.
@@ -139,6 +142,12 @@ impl<'a> Merged<'a> {
                 .map(str::to_owned)
                 .collect(),
         )
+    }
+
+    /// The kernel cut it: source: `MAX_PROCTITLE_AUDIT_LEN` of `kernel/auditsc.c`.
+    pub(super) fn title_is_cut(&self) -> bool {
+        let title = self.of("PROCTITLE").and_then(|r| r.get("proctitle"));
+        title.is_some_and(|t| t.len() >= TITLE_BYTES_MAX)
     }
 
     /// The files, in order of `item`.

@@ -17,11 +17,21 @@ use crate::fields::{Fields, scalar};
 use crate::format::{Input, host};
 use crate::time_text;
 
+/// Characters of a value that was cut: ETW's bound of 31,839, or all of 32 K.
+const VALUE_CHARS: usize = 31_839;
+
 pub(super) fn event(input: &Input<'_>, entry: &Entry) -> Event {
     let maker = Maker { input, entry };
     let mut b = maker.build();
     for (name, value) in &entry.data {
         b.unmapped(name, value.clone());
+        // `EvtRender` and ETW hold 64 KB: strings end before 32 K characters of two bytes.
+        if value
+            .as_str()
+            .is_some_and(|v| v.len() >= VALUE_CHARS && v.chars().count() >= VALUE_CHARS)
+        {
+            b.label("data.maybe_truncated");
+        }
     }
     b.finish()
 }

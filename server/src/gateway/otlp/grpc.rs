@@ -9,7 +9,7 @@ use http_body_util::{BodyExt as _, Full};
 use prost::Message as _;
 
 use super::http::response;
-use super::{Partial, Refusal, Wire, caller, keep};
+use super::{Partial, Refusal, Wire, caller, count, keep};
 use crate::app::App;
 use crate::gateway::body::{self, BodyError, text};
 use crate::gateway::http::count_refused;
@@ -39,7 +39,10 @@ pub async fn export(State(app): State<App>, headers: HeaderMap, body: axum::body
     }
     match call(&app, &headers, body).await {
         Ok(partial) => success(&response(partial).encode_to_vec()),
-        Err(refusal) => failure(&refusal),
+        Err(refusal) => {
+            count(&app, &refusal);
+            failure(&refusal)
+        }
     }
 }
 

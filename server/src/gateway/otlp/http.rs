@@ -7,7 +7,7 @@ use opentelemetry_proto::tonic::collector::logs::v1::{ExportLogsPartialSuccess, 
 use prost::Message as _;
 use serde_json::json;
 
-use super::{Partial, Refusal, Wire, caller, keep};
+use super::{Partial, Refusal, Wire, caller, count, keep};
 use crate::app::App;
 use crate::gateway::body::{self, text};
 use crate::gateway::http::count_refused;
@@ -35,6 +35,7 @@ pub async fn logs(State(app): State<App>, headers: HeaderMap, body: axum::body::
     match kept.await {
         Ok(partial) => success(wire, partial),
         Err(refusal) => {
+            count(&app, &refusal);
             let code = match &refusal {
                 Refusal::Unknown => StatusCode::UNAUTHORIZED,
                 Refusal::Forbidden(_) => StatusCode::FORBIDDEN,

@@ -13,11 +13,23 @@ use aho_corasick::{AhoCorasick, MatchKind};
 
 /// What stands in place of a secret.
 pub const MASK: &str = "***";
+/// How often a text is looked through; what is masked once rarely shows another secret.
+const PASSES_MAX: usize = 4;
 
 /// The text with its secrets replaced by [`MASK`]; identity and bank card numbers keep their first six and last
 /// four digits. Masking a masked text changes nothing.
 #[must_use]
 pub fn mask(text: &str) -> Cow<'_, str> {
+    let mut masked = once(text);
+    // A secret may have stood in the way of another: what a rule looks at ends somewhere.
+    for _ in 1..PASSES_MAX {
+        let Cow::Owned(again) = once(&masked) else { break };
+        masked = Cow::Owned(again);
+    }
+    masked
+}
+
+fn once(text: &str) -> Cow<'_, str> {
     let mut spans = Vec::new();
     secrets(text, &mut spans);
     numbers::numbers(text, &mut spans);
@@ -206,11 +218,13 @@ static ANCHOR: LazyLock<AhoCorasick> = LazyLock::new(|| {
 });
 
 fn secrets(text: &str, spans: &mut Vec<Range<usize>>) {
-    let mut masked_until = 0;
+    // Secrets that lie ahead: an anchor within one is a part of it, an anchor before it has its own.
+    let mut ahead: Vec<Range<usize>> = Vec::new();
     // Up to where each program's options were looked at, so that a text of nothing but `mysql` stays linear.
     let mut options_until = [0; ANCHORS.len()];
     for found in ANCHOR.find_iter(text) {
-        if found.start() < masked_until {
+        ahead.retain(|s| s.end > found.start());
+        if ahead.iter().any(|s| s.contains(&found.start())) {
             continue;
         }
         let (anchor, rule) = ANCHORS[found.pattern().as_usize()];
@@ -247,10 +261,10 @@ fn secrets(text: &str, spans: &mut Vec<Range<usize>>) {
                     .flatten()
             }
             Rule::PrivateKey => private_key(text, end),
-            Rule::Piped => piped(text, found.start(), masked_until),
+            Rule::Piped => piped(text, found.start()),
         };
         if let Some(span) = span.filter(|s| !s.is_empty() && &text[s.clone()] != MASK) {
-            masked_until = masked_until.max(span.end);
+            ahead.push(span.clone());
             spans.push(span);
         }
     }
@@ -463,8 +477,8 @@ fn private_key(text: &str, end: usize) -> Option<Range<usize>> {
 }
 
 /// The password in `echo 'user:password' | chpasswd`, `echo password | passwd --stdin user`.
-fn piped(text: &str, start: usize, after: usize) -> Option<Range<usize>> {
-    let from = start.saturating_sub(256).max(after);
+fn piped(text: &str, start: usize) -> Option<Range<usize>> {
+    let from = start.saturating_sub(256);
     let before = &text.as_bytes()[from..start];
     let echo = memchr::memmem::rfind(before, b"echo ")?;
     let pipe = echo + memchr::memchr(b'|', &before[echo..])?;
@@ -511,6 +525,12 @@ mod tests {
             ("mysqldump --password=abc db", "mysqldump --password=*** db"),
             ("mysql -u root -p'a b' db", "mysql -u root -p'***' db"),
             ("sshpass -p hunter2 ssh h", "sshpass -p *** ssh h"),
+            (
+                "echo 'root:a' | tee u?sig=b | chpasswd",
+                "echo 'root:***' | tee u?sig=*** | chpasswd",
+            ),
+            ("mysql --password=a -pb x", "mysql --password=*** -p*** x"),
+            ("sqlplus --password=a u/b@db", "sqlplus --password=*** u/***@db"),
             ("sshpass -p a mysql -pb x", "sshpass -p *** mysql -p*** x"),
             ("sshpass -phunter2 ssh h", "sshpass -p*** ssh h"),
             ("curl -u bob:s3 https://h/", "curl -u bob:*** https://h/"),

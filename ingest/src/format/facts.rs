@@ -17,8 +17,7 @@ use serde_json::json;
 use crate::builder::{EventBuilder, address};
 use crate::class::{self, Class};
 use crate::command_line;
-use crate::format::Input;
-use crate::format::draft;
+use crate::format::{Input, draft, http};
 use crate::mask::mask;
 
 type Text<'a> = Cow<'a, str>;
@@ -269,8 +268,8 @@ impl Facts<'_> {
                 .set("http_request.url.path", path)
                 .set("http_request.url.query_string", query);
         }
-        b.set("http_request.http_method", &*self.method)
-            .set("http_request.user_agent", &*self.user_agent);
+        http::set_method(b, &self.method);
+        b.set("http_request.user_agent", &*self.user_agent);
         if class == 4002
             && let Some(code) = self.status
         {

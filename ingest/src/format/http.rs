@@ -43,6 +43,17 @@ pub(crate) struct Request<'a> {
     pub device: Option<&'a str>,
 }
 
+/// The method, where OCSF knows it; any other under its own name in `unmapped`.
+pub(crate) fn set_method(b: &mut EventBuilder<'_>, method: &str) {
+    const KNOWN: &[&str] = &[
+        "CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE",
+    ];
+    match KNOWN.iter().find(|k| k.eq_ignore_ascii_case(method)) {
+        Some(known) => b.set("http_request.http_method", *known),
+        None => b.unmapped("http_method", method),
+    };
+}
+
 impl Request<'_> {
     /// An event in the making; the caller may add to it.
     pub(crate) fn event<'i>(&self, input: &Input<'i>) -> EventBuilder<'i> {
@@ -79,8 +90,8 @@ impl Request<'_> {
         self.endpoints(&mut b, input);
         b.set("actor.user.name", &*self.user);
         self.url(&mut b);
-        b.set("http_request.http_method", &*self.method)
-            .set("http_request.uid", &*self.uid);
+        set_method(&mut b, &self.method);
+        b.set("http_request.uid", &*self.uid);
         b.set("http_request.user_agent", &*self.user_agent)
             .set("http_request.referrer", mask(&self.referrer));
         b.set(

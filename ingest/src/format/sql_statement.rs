@@ -247,7 +247,9 @@ fn names(words: &[Word], from: usize) -> Vec<String> {
             // The account register knows accounts; from where they may come is the server's matter.
             rest.next();
         }
-        all.push(name);
+        if !name.is_empty() {
+            all.push(name);
+        }
         if rest.next_if(|w| w.text == "," && !w.quoted).is_none() {
             break;
         }
@@ -416,6 +418,7 @@ mod tests {
             ("SET GLOBAL server_audit_logging=ON", Effect::Audit(9)),
             ("ALTER SYSTEM SET pgaudit.log TO 'ddl'", Effect::Audit(99)),
             ("UNINSTALL PLUGIN server_audit", Effect::Audit(10)),
+            ("DROP USER ''@'%', a", Effect::Account(6, list(&["a"]))),
             ("SET search_path = x", Effect::None),
             ("GRANT", Effect::None),
             ("", Effect::None),

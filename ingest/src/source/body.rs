@@ -157,7 +157,10 @@ fn json(body: &Bytes, held: &mut Held) -> Result<Vec<Bytes>, BodyError> {
     }
     let one: Result<&RawValue, _> = serde_json::from_slice(trimmed);
     match one {
-        Ok(value) => Ok(vec![body.slice_ref(value.get().as_bytes())]),
+        Ok(value) => {
+            held.grow(RECORD_COST_BYTES)?;
+            Ok(vec![body.slice_ref(value.get().as_bytes())])
+        }
         Err(_) => lines(body, held),
     }
 }

@@ -4,7 +4,7 @@ use model::Event;
 
 use crate::builder::EventBuilder;
 use crate::class;
-use crate::format::Input;
+use crate::format::{Input, http};
 
 /// Django's words for a status, as it logs them.
 const PHRASES: &[(&str, u16)] = &[
@@ -29,7 +29,7 @@ pub(super) fn event(input: &Input<'_>, body: &str) -> Event {
     b.set("message", body);
     if let Some(request) = request {
         let (path, query) = request.target.split_once('?').unwrap_or((request.target, ""));
-        b.set("http_request.http_method", request.method);
+        http::set_method(&mut b, request.method);
         if activity == 99 {
             b.set("activity_name", request.method);
         }

@@ -99,7 +99,11 @@ impl<'a> Maker<'a, '_> {
         let mut b = self.event(&WINDOWS_SERVICE_ACTIVITY, 1);
         b.set("win_service.name", self.get("ServiceName").as_deref().unwrap_or("-"));
         let image = self.get("ServiceFileName").or_else(|| self.get("ImagePath"));
-        b.set_some("win_service.cmd_line", image.as_deref());
+        match image.as_deref().filter(|i| !i.is_empty()) {
+            Some(image) => b.set("win_service.cmd_line", image),
+            // The class wants one thing about the service beside its name.
+            None => b.set("win_service.service_type_id", 0),
+        };
         self.some_actor_or_log(&mut b);
         self.outcome(&mut b);
         b

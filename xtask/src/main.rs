@@ -1,6 +1,7 @@
 //! `cargo xtask`: the chores of this repository that are more than one command.
 
 mod broker;
+mod fuzz;
 mod protocol;
 mod suite;
 mod tidy;
@@ -11,7 +12,10 @@ use std::process::ExitCode;
 const USAGE: &str = "\
 usage: cargo xtask CHORE
 
-  test [ARGS]     brings up Kafka, runs `cargo fmt --check` and `cargo test --workspace [ARGS]`, stops Kafka
+  test [ARGS]     brings up Kafka, runs `cargo fmt --check` and `cargo test --workspace [ARGS]`, stops Kafka,
+                  then fuzzes 10 s each (not with ARGS)
+  fuzz [--seconds N] [--jobs N] [TARGET…]
+                  runs the fuzz targets (all, 60 s each, as many at a time as there are cores); exit 1 on a finding
   lint            clippy over everything, warnings denied
   tidy            the promises of docs/ARCHITECTURE.md that a machine can hold (`test` runs them too)
   kafka up        starts a real Apache Kafka (KRaft) from Maven Central; prints its address
@@ -28,6 +32,7 @@ fn main() -> ExitCode {
     let words: Vec<&str> = args.iter().map(String::as_str).collect();
     let done = match words.as_slice() {
         ["test", rest @ ..] => suite::test(&root(), rest),
+        ["fuzz", rest @ ..] => fuzz::run(&root(), rest),
         ["lint"] => suite::lint(&root()),
         ["tidy"] => tidy::run(&root()),
         ["kafka", "up"] => broker::up(&root()),

@@ -1,4 +1,4 @@
-//! The test run: a broker, the formatter's check, all tests, and the broker stopped whatever happened.
+//! The test run: a broker, the formatter's check, all tests, the broker stopped whatever happened, and some fuzzing.
 
 use std::path::Path;
 use std::process::{Command, ExitCode};
@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 
-use crate::broker;
+use crate::{broker, fuzz};
 
 /// `test`: `args` go to `cargo test`.
 pub fn test(root: &Path, args: &[&str]) -> Result<ExitCode> {
@@ -44,8 +44,11 @@ pub fn test(root: &Path, args: &[&str]) -> Result<ExitCode> {
         broker::stop()?;
     }
     let tested = tested.context("cargo test")?.success();
+    // Who gives arguments looks for something else.
+    let seconds = fuzz::SECONDS_IN_TEST.to_string();
+    let fuzzed = !args.is_empty() || fuzz::run(root, &["--seconds", &seconds])? == ExitCode::SUCCESS;
     eprintln!("xtask: done after {} s", started.elapsed().as_secs());
-    Ok(if formatted && tested {
+    Ok(if formatted && tested && fuzzed {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
@@ -59,7 +62,8 @@ pub fn lint(root: &Path) -> Result<ExitCode> {
     Ok(if clean { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn cargo(root: &Path, args: &[&str]) -> Command {
+/// A command of the cargo that runs us, in `root`.
+pub fn cargo(root: &Path, args: &[&str]) -> Command {
     // The cargo that runs us, so that the same toolchain does the work.
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(root).args(args);

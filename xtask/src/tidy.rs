@@ -19,6 +19,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("server", &["model", "ingest", "ledger", "detect", "search", "alert"]),
     ("benches", &["model", "ingest", "ledger", "detect", "search", "alert"]),
     ("benches/rsigma", &["model", "detect"]),
+    ("fuzz", &["model", "ingest", "ledger", "detect", "search"]),
     ("xtask", &[]),
 ];
 

@@ -1,0 +1,119 @@
+//! What people hand us: policies, Sigma rules, reference tables, searches.
+
+use std::collections::BTreeSet;
+use std::sync::OnceLock;
+
+use detect::RuleSet;
+use detect::plain::{self, BatchRow};
+use detect::policy::load_text;
+use detect::reference::{Table, Tables};
+use ingest::batcher;
+use jiff::tz::TimeZone;
+use model::{Batch, Event, LedgerIndex, Millis};
+use search::Query;
+
+use crate::bytes::choices;
+use crate::format::{RECEIVED_AT, normalizer, record};
+use crate::{Target, seeds};
+
+/// Bytes of a policy file.
+const POLICY_BYTES: usize = 4096;
+
+/// Every reader of what people write.
+pub fn targets() -> Vec<Target> {
+    vec![
+        Target::new("authored-policy", POLICY_BYTES, policy),
+        Target::new("authored-table", POLICY_BYTES, table),
+        Target::new("authored-query", 512, query),
+    ]
+}
+
+/// A file of policies loads or is told why not; what loads gives the same hits compiled and plain.
+fn policy(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let loaded = load_text(&text);
+    let again = load_text(&text);
+    assert_eq!(shown(&loaded.errors), shown(&again.errors));
+    let (rules, errors) = RuleSet::compile(&loaded.policies);
+    let not_compiled: BTreeSet<String> = shown(&errors).into_iter().collect();
+    assert!(rules.len() + not_compiled.len() <= loaded.policies.all().len());
+    for batch in batches(&rules) {
+        let hits: BTreeSet<(usize, u32)> = rules
+            .evaluate(&batch)
+            .iter()
+            .map(|h| (h.row as usize, h.rule.0))
+            .collect();
+        if !not_compiled.is_empty() {
+            continue;
+        }
+        for row in 0..batch.rows.len() {
+            for (index, policy) in loaded.policies.iter() {
+                let Some(rule) = policy.rule() else { continue };
+                if !rule.sigma.is_for(&batch.logsource, batch.class_uid) {
+                    continue;
+                }
+                let plain = plain::is_match(&rule.sigma, &BatchRow { batch: &batch, row });
+                assert_eq!(hits.contains(&(row, index.0)), plain, "row {row}, rule {index:?}");
+            }
+        }
+    }
+}
+
+fn shown<E: std::fmt::Display>(errors: &[E]) -> Vec<String> {
+    errors.iter().map(E::to_string).collect()
+}
+
+/// A few events of formats that differ.
+fn batches(rules: &RuleSet) -> Vec<Batch> {
+    static EVENTS: OnceLock<Vec<Event>> = OnceLock::new();
+    let events = EVENTS.get_or_init(|| {
+        let normalizer = normalizer(None);
+        let lines = seeds::LINES.iter().map(|l| record("s", l.as_bytes()));
+        lines.flat_map(|r| normalizer.normalize(&r).events).collect()
+    });
+    let items: Vec<(LedgerIndex, Millis, std::sync::Arc<str>, Event)> = (0..)
+        .zip(events)
+        .map(|(n, e)| (LedgerIndex(n), RECEIVED_AT, "s".into(), e.clone()))
+        .collect();
+    batcher::batches(&items, rules.wanted())
+}
+
+fn table(data: &[u8]) {
+    let ([name], bytes) = choices::<1>(data);
+    let name = ["hr_roster", "work_calendar", "t"][usize::from(name) % 3];
+    if let Ok(table) = Table::parse(name, bytes, &TimeZone::UTC) {
+        let columns: BTreeSet<std::sync::Arc<str>> = table
+            .rows()
+            .iter()
+            .filter_map(|r| r.as_object())
+            .flat_map(|r| r.keys().take(3).map(|k| k.as_str().into()))
+            .take(3)
+            .collect();
+        let columns: Vec<_> = columns.into_iter().collect();
+        let _ = table.index(&columns);
+        for row in 0..table.rows().len().min(16) {
+            let _ = (table.valid(row, RECEIVED_AT), table.cite(row));
+        }
+    }
+    let mut tables = Tables::default();
+    if tables.load(name, bytes).is_ok()
+        && let Some(calendar) = tables.calendar()
+    {
+        for day in 0..8 {
+            let _ = calendar.is_working(Millis(RECEIVED_AT.0 + day * 40_000_000), Some("x"));
+        }
+    }
+}
+
+fn query(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let read = Query::parse(&text, Some(RECEIVED_AT));
+    assert_eq!(read, Query::parse(&text, Some(RECEIVED_AT)));
+    match read {
+        Ok(query) => {
+            let spaced = Query::parse(&format!(" {text} "), Some(RECEIVED_AT));
+            assert!(spaced.is_ok(), "blanks around a query: {spaced:?} of {query:?}");
+        }
+        Err(error) => assert!(!error.to_string().is_empty()),
+    }
+}

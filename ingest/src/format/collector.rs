@@ -26,7 +26,7 @@ use crate::builder::EventBuilder;
 use crate::class;
 use crate::detection;
 use crate::fields::{Fields, scalar};
-use crate::format::{self, Format, Input, Match, Quarantine, base_event};
+use crate::format::{self, Format, Input, Match, Quarantine, base_event, host};
 use crate::time_text;
 
 /// A collector's envelope.
@@ -160,10 +160,7 @@ fn bare(part: &Input<'_>, envelope: &Envelope) -> Event {
     );
     b.set("message", &*crate::mask::mask(&part.text));
     if let Some(host) = &envelope.host {
-        b.host("device", host);
-        if b.has("device") {
-            b.set("device.type_id", 0);
-        }
+        host::machine(&mut b, host);
     }
     let mut native = Map::new();
     native.insert("message".to_owned(), Value::from(&*part.text));

@@ -5,7 +5,7 @@ use model::{Event, Millis};
 use crate::builder::{EventBuilder, address};
 use crate::class;
 use crate::format::access_log::request_line;
-use crate::format::{Format, Input, Match, Quarantine};
+use crate::format::{Format, Input, Match, Quarantine, host};
 use crate::mask::mask;
 use crate::time_text::{self, ParsedTime};
 
@@ -72,7 +72,7 @@ pub(crate) fn event(input: &Input<'_>, line: &str, device: Option<&str>) -> Opti
         .unmapped("tid", e.tid);
     client(&mut b, &e);
     if let Some(device) = device {
-        b.host("device", device).set("device.type_id", 0);
+        host::machine(&mut b, device);
     }
     let mut native = serde_json::Map::new();
     for (name, value) in [

@@ -17,6 +17,14 @@ pub(crate) fn device(b: &mut EventBuilder<'_>, host: Option<&str>) {
     b.set("device.type_id", 0).set("device.type", "Unknown");
 }
 
+/// Puts a host at `device` where the record names one: `-` names none.
+pub(crate) fn machine(b: &mut EventBuilder<'_>, host: &str) {
+    b.host("device", host);
+    if b.has("device") {
+        b.set("device.type_id", 0);
+    }
+}
+
 /// The last part of a path, of either kind of system; the whole where there is none.
 pub(crate) fn file_name(path: &str) -> &str {
     let end = path.trim_end_matches(['/', '\\']);

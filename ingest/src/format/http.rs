@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use crate::builder::{EventBuilder, address};
 use crate::class;
-use crate::format::Input;
+use crate::format::{Input, host};
 use crate::mask::mask;
 use crate::time_text::ParsedTime;
 
@@ -115,7 +115,7 @@ impl Request<'_> {
                 .unmapped("request", mask(&self.malformed));
         }
         if let Some(device) = self.device {
-            b.host("device", device).set("device.type_id", 0);
+            host::machine(&mut b, device);
         }
         b.native(self.native());
         let product = if self.product == "Apache" { "apache" } else { "nginx" };

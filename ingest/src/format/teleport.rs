@@ -251,7 +251,8 @@ fn normalize(input: &mut Input<'_>) -> Result<Vec<Event>, Quarantine> {
         if let Some(remote) = remote(fields) {
             b.ip("src_endpoint.ip", &remote);
         }
-        if kind != Kind::Network {
+        // Accounts, entities and groups have no place for it; it is among the source's own fields.
+        if kind != Kind::Network && !matches!(class.uid, 3001 | 3004..=3006) {
             host(&mut b, fields, "dst_endpoint");
         }
     }

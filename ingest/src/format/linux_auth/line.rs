@@ -81,7 +81,7 @@ impl<'a> Line<'a> {
         if imitates_line(self.message) || self.imitates_sshd() {
             b.label("log_injection");
         }
-        if let Some(host) = self.host() {
+        if let Some(host) = self.host().filter(|h| !matches!(h.trim(), "" | "-")) {
             b.host("device", host)
                 .set("device.type_id", 0)
                 .set("device.type", "Unknown");

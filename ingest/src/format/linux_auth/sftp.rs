@@ -6,6 +6,7 @@ use super::DETAIL;
 use super::line::{Line, Peer, quoted};
 use crate::builder::EventBuilder;
 use crate::class;
+use crate::format::host;
 
 const UPLOAD: u8 = 1;
 const DOWNLOAD: u8 = 2;
@@ -30,8 +31,8 @@ pub(super) fn event(line: &Line<'_>) -> Option<Event> {
         b.success(matches!(status, "Ok" | "Success" | "End of file"))
             .set("status_detail", status)
             .set("message", text);
-        if let Some(host) = line.host() {
-            b.host("device", host).set("device.type_id", 0);
+        if let Some(named) = line.host() {
+            host::machine(&mut b, named);
         }
         return Some(b.finish());
     }

@@ -80,6 +80,10 @@ impl<'a> Maker<'a, '_> {
         }
         b.set_some("session.uid", self.get("SubjectLogonId").as_deref());
         b.set("privileges", words(self.get("PrivilegeList").as_deref()));
+        if !b.has("privileges") {
+            // The class wants to know what was given.
+            b.set("privileges", serde_json::json!(["-"]));
+        }
         b.success(true);
         b
     }

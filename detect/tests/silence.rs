@@ -321,6 +321,14 @@ fn what_docket_did_not_hear_is_no_silence() {
         told(register, ALIKE, &silent, &[]),
         ["5630 a since 1970-01-01T00:00:00+00:00 of 600 s declared: Logons; none; AU-09, AU-21"]
     );
+    // Of a long cadence what was listened to counts on: 4 h before, 2 h and the grace after.
+    let patient = r#"[{"source": "a", "max_silence_s": 21600, "speaks": "always"}]"#;
+    let restarts = [(0, Some("a")), (14_400, None), (50_000, Some("docket")), (57_290, None)];
+    assert_eq!(told(patient, ALIKE, &restarts[..3], &[]), [""; 0]);
+    assert_eq!(
+        told(patient, ALIKE, &restarts, &[]),
+        ["57230 a since 1970-01-01T00:00:00+00:00 of 21600 s declared: Logons; none; AU-09, AU-21"]
+    );
     // A backlog of `a` is being read: not silent, whatever the others send. Of `b` nothing is late.
     let behind = [
         (0, Some("a")),

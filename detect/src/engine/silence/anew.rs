@@ -54,10 +54,16 @@ impl Detector {
     /// The clock begins anew, for sources whose silence was not told.
     pub(in crate::engine) fn begin_anew(&mut self, restart: &Restart, received_at: Millis) {
         let now = self.clock.now.map_or(received_at, |now| now.max(received_at));
+        let away_ms = self.clock.now.map_or(0, |before| now - before);
         let meant = |source: &Arc<str>| restart.sources.as_ref().is_none_or(|s| s.contains(source));
         for (id, watch) in &mut self.silences.watches {
             if id.0 == restart.policy && meant(&watch.source) && !watch.heard.told {
-                (watch.heard.since, watch.heard.grace) = (now, true);
+                // What was listened to before Docket was away counts on; of sources that are named nothing is known.
+                let since = match restart.sources {
+                    None => watch.heard.since.plus_ms(away_ms),
+                    Some(_) => now,
+                };
+                (watch.heard.since, watch.heard.anew) = (since.min(now), Some(now));
                 self.silences.changed.insert(id.clone());
             }
         }

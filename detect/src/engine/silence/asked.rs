@@ -13,6 +13,9 @@ use crate::sigma::lower;
 /// What `within` says of a source that speaks in working hours.
 const WORKING_HOURS: &str = "working_hours";
 
+/// How long of a source's cadence is waited for at most after Docket was away.
+const ANEW_MS_MAX: i64 = 3_600_000;
+
 /// What a policy asks of a source.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Asked {
@@ -106,13 +109,20 @@ impl Detector {
             return None;
         };
         let allowed = self.allowed(index, watch)?;
-        let since = watch.heard.since;
-        let by = match self.tables.calendar().filter(|_| allowed.working) {
-            Some(calendar) => calendar.after_working(since, allowed.every_ms, watch.asked.site.as_deref()),
-            None => since.plus_ms(allowed.every_ms),
+        let after = |since: Millis, ms: i64| match self.tables.calendar().filter(|_| allowed.working) {
+            Some(calendar) => calendar.after_working(since, ms, watch.asked.site.as_deref()),
+            None => since.plus_ms(ms),
         };
-        let grace_ms = if watch.heard.grace { silence.grace_ms } else { 0 };
-        Some((by.plus_ms(grace_ms), allowed))
+        let by = after(watch.heard.since, allowed.every_ms);
+        let by = match watch.heard.anew {
+            // Shippers need some time to find Docket again, but no more than an hour: a source of a long cadence would
+            // not be told of as long as Docket is started now and then.
+            Some(anew) => by
+                .max(after(anew, allowed.every_ms.min(ANEW_MS_MAX)))
+                .plus_ms(silence.grace_ms),
+            None => by,
+        };
+        Some((by, allowed))
     }
 }
 

@@ -70,9 +70,9 @@ pub(super) struct Heard {
     /// When its last record was received.
     #[serde(default)]
     last: Option<Millis>,
-    /// The clock began anew since its last record.
+    /// When the clock began anew, where it did since its last record.
     #[serde(default)]
-    grace: bool,
+    anew: Option<Millis>,
     /// What was told of its silence, while it lasts.
     #[serde(default)]
     finding: Option<Box<Finding>>,
@@ -155,7 +155,7 @@ impl Detector {
                 any: false,
                 told: false,
                 last: None,
-                grace: false,
+                anew: None,
                 finding: None,
             }
         });
@@ -229,11 +229,11 @@ impl Detector {
                 continue;
             };
             let heard = &mut watch.heard;
-            if !ended && heard.any && !heard.grace && (heard.since, heard.last) == (now, last) {
+            if !ended && heard.any && heard.anew.is_none() && (heard.since, heard.last) == (now, last) {
                 continue;
             }
             let began = !heard.any;
-            (heard.since, heard.any, heard.grace, heard.last) = (now, true, false, last);
+            (heard.since, heard.any, heard.anew, heard.last) = (now, true, None, last);
             let rearm = ended || began || sooner || !watch.armed;
             self.silences.changed.insert(id.clone());
             if rearm {

@@ -34,6 +34,7 @@ pub mod kubernetes_audit;
 pub mod leef;
 pub mod linux_auditd;
 pub mod linux_auth;
+pub mod mapped;
 pub mod mysql_audit;
 pub mod nginx_json;
 pub mod okta;
@@ -49,6 +50,7 @@ pub mod windows_events;
 /// Every format, in order of detection: the first one with the highest score wins.
 pub static FORMATS: &[&Format] = &[
     &docket_acts::FORMAT,
+    &mapped::FORMAT,
     &jumpserver::FORMAT,
     &action_trail::FORMAT,
     &bastionhost::FORMAT,

@@ -18,6 +18,7 @@ pub mod fields;
 pub mod format;
 pub mod join;
 pub mod json;
+pub mod mapping;
 pub mod mask;
 pub mod normalizer;
 pub mod replay;

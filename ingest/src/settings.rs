@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::mapping::Mapping;
+
 /// The settings of every source.
 #[derive(Clone, Debug, Default)]
 pub struct Settings {
@@ -34,6 +36,22 @@ pub struct SourceSettings {
     pub system: Option<Arc<str>>,
     /// Proxies whose `X-Forwarded-For` is believed, as addresses or CIDRs (`10.0.0.0/8`).
     pub trusted_proxies: Vec<String>,
+    /// What its fields mean, where its format is `mapped`.
+    pub mapping: Option<Arc<Mapping>>,
+}
+
+impl SourceSettings {
+    /// Takes a mapping over: its zone and system, and the format where none is named.
+    pub fn use_mapping(&mut self, mapping: Arc<Mapping>) {
+        if let Some(zone) = &mapping.zone {
+            self.time_zone = zone.clone();
+        }
+        if self.system.is_none() {
+            self.system.clone_from(&mapping.system);
+        }
+        self.format.get_or_insert_with(|| "mapped".into());
+        self.mapping = Some(mapping);
+    }
 }
 
 impl Default for SourceSettings {
@@ -46,6 +64,7 @@ impl Default for SourceSettings {
             encoding: None,
             system: None,
             trusted_proxies: Vec::new(),
+            mapping: None,
         }
     }
 }

@@ -71,10 +71,26 @@ fn matches(input: &Input<'_>) -> Option<Match> {
 
 fn normalize(input: &mut Input<'_>) -> Result<Vec<Event>, Quarantine> {
     let object = input.take_object()?;
-    let fields = Fields(&object);
+    let mut b = build(input, &object, None);
+    b.native(object);
+    Ok(vec![b.finish()])
+}
+
+/// The contract's actions.
+pub(crate) fn action_words() -> Vec<&'static str> {
+    ACTIONS.iter().map(|(name, ..)| *name).collect()
+}
+
+/// The event of an object in the contract's words; of `class` and its activity, where that is known otherwise.
+pub(crate) fn build<'a>(
+    input: &Input<'a>,
+    object: &Map<String, Value>,
+    class: Option<(&'static Class, u8)>,
+) -> EventBuilder<'a> {
+    let fields = Fields(object);
     let action = Action::read(fields);
     let result = outcome(fields);
-    let (class, activity) = action.class();
+    let (class, activity) = class.unwrap_or_else(|| action.class());
     let system = fields.first(SYSTEM);
     let product = system.clone().unwrap_or_else(|| Cow::Borrowed(&*input.record.source));
     let mut b = EventBuilder::new(
@@ -145,13 +161,12 @@ fn normalize(input: &mut Input<'_>) -> Result<Vec<Event>, Quarantine> {
         _ => target_resources(&mut b, &target, fields),
     }
     particulars(&mut b, fields, &target);
-    for (name, value) in &object {
+    for (name, value) in object {
         if !READ.contains(&name.as_str()) && !NAMES.iter().any(|names| names.contains(&name.as_str())) {
             b.unmapped(name, value.clone());
         }
     }
-    b.native(object);
-    Ok(vec![b.finish()])
+    b
 }
 
 fn missing(b: &mut EventBuilder<'_>, name: &str, there: bool) {

@@ -9,6 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use ingest::join::Assembler;
+use ingest::mapping::Mapping;
 use ingest::replay::{Options, open};
 use ingest::{Normalizer, Settings, SourceSettings};
 use model::{Event, LedgerIndex, Millis, RawRecord};
@@ -84,10 +85,14 @@ impl Case {
 
     /// Its events.
     pub fn events(&self) -> Vec<Outcome> {
-        let default = SourceSettings {
+        let mut default = SourceSettings {
             format: Some(self.format.as_str().into()),
             ..SourceSettings::default()
         };
+        if let Ok(mapping) = fs::read_to_string(self.beside("toml")) {
+            let mapping = Mapping::read(&mapping).unwrap_or_else(|p| panic!("{}.toml:{}", self.name(), p[0]));
+            default.use_mapping(mapping.into());
+        }
         let normalizer = Normalizer::new(Settings {
             default,
             ..Settings::default()

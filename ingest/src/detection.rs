@@ -60,6 +60,12 @@ pub fn of_source(record: &RawRecord, settings: &SourceSettings) -> Option<Choice
 /// The format that the bytes look most like; of equals the first in [`FORMATS`].
 #[must_use]
 pub fn by_bytes(input: &Input<'_>) -> Choice {
+    if let Some(format) = format::hec::named(input) {
+        return Choice {
+            format: Some(format),
+            reason: "the sourcetype of its HEC envelope, and its bytes look like it",
+        };
+    }
     match best(input, |_| true) {
         Some((format, found)) => Choice {
             format: Some(format),

@@ -26,6 +26,7 @@ mod facts;
 pub mod gelf;
 pub mod github_audit;
 pub mod gitlab_audit;
+pub mod hec;
 mod host;
 mod http;
 pub mod json_lines;

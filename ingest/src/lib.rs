@@ -14,6 +14,7 @@ pub mod class;
 pub mod command_line;
 pub mod dedup;
 pub mod detection;
+pub mod explain;
 pub mod fields;
 pub mod format;
 pub mod join;

@@ -127,7 +127,10 @@ impl Mapping {
     /// Its author's: every problem, in order of place.
     pub fn read(text: &str) -> Result<Mapping, Vec<Problem>> {
         let mut mapping = read::mapping(text)?;
-        mapping.hash = Sha256::digest(text.as_bytes()).iter().map(|b| format!("{b:02x}")).collect();
+        mapping.hash = Sha256::digest(text.as_bytes())
+            .iter()
+            .map(|b| format!("{b:02x}"))
+            .collect();
         Ok(mapping)
     }
 
@@ -274,9 +277,7 @@ fn put(object: &mut Map<String, Value>, path: &[&str], value: Value) {
         [] => {}
         [name] => drop(object.insert((*name).to_owned(), value)),
         [head, rest @ ..] => {
-            let inner = object
-                .entry(*head)
-                .or_insert_with(|| Value::Object(Map::new()));
+            let inner = object.entry(*head).or_insert_with(|| Value::Object(Map::new()));
             if let Value::Object(inner) = inner {
                 put(inner, rest, value);
             }

@@ -6,7 +6,7 @@ use model::{Event, RawRecord};
 use serde_json::Value;
 
 use crate::detection::{self, Choice};
-use crate::format::{Input, Quarantine, base_event, collector, json_lines};
+use crate::format::{Input, Quarantine, base_event, collector, hec, json_lines};
 use crate::join::{Piece, Whole};
 use crate::{Settings, dedup, json};
 
@@ -54,6 +54,11 @@ impl Normalizer {
         normalized
     }
 
+    /// What is known of a source.
+    pub(crate) fn settings_of(&self, source: &str) -> &crate::SourceSettings {
+        self.settings.of(source)
+    }
+
     /// Makes events of a record. The same record gives the same events, always.
     #[must_use]
     pub fn normalize(&self, record: &RawRecord) -> Normalized {
@@ -66,6 +71,7 @@ impl Normalizer {
             Err(json::SEVERAL) => several(&mut input, known),
             other => one(&input, choice, other),
         };
+        hec::describe(&mut normalized.events, &input);
         number(&mut normalized.events);
         normalized.dedup = key(record, &normalized);
         normalized

@@ -438,6 +438,31 @@ fn cloud_watch(fields: Fields<'_>, object: &Object) -> Option<Envelope> {
     })
 }
 
+/// What Splunk's event collector told beside the event.
+pub(crate) fn describe_hec(
+    events: &mut [Event],
+    input: &Input<'_>,
+    host: Option<String>,
+    path: Option<String>,
+    rest: Object,
+    time: Option<Value>,
+) {
+    let envelope = Envelope {
+        kind: "hec",
+        host,
+        path,
+        rest,
+        ..Envelope::default()
+    };
+    let line = Line {
+        time,
+        ..Line::default()
+    };
+    for event in events {
+        envelope.describe(event, input, &line);
+    }
+}
+
 /// What an envelope of another format told, for an event of the line inside.
 pub(crate) fn describe(
     events: &mut [Event],

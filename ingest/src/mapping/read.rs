@@ -28,7 +28,11 @@ pub(super) fn mapping(text: &str) -> Result<Mapping, Vec<Problem>> {
     let document = match DeTable::parse(text) {
         Ok(document) => document,
         Err(error) => {
-            reader.problem(error.span().unwrap_or(0..0), format!("not TOML: {}", error.message()), None);
+            reader.problem(
+                error.span().unwrap_or(0..0),
+                format!("not TOML: {}", error.message()),
+                None,
+            );
             return Err(reader.problems);
         }
     };
@@ -93,7 +97,8 @@ impl Reader<'_> {
                         "zone" => match TimeZone::get(&text) {
                             Ok(zone) => mapping.zone = Some(zone),
                             Err(_) => {
-                                let message = format!("zone `{text}` is not known; give an IANA name such as Asia/Shanghai");
+                                let message =
+                                    format!("zone `{text}` is not known; give an IANA name such as Asia/Shanghai");
                                 self.problem(node.span(), message, None);
                             }
                         },
@@ -117,11 +122,19 @@ impl Reader<'_> {
         }
         if !named {
             let at = whole.start..whole.start;
-            self.problem(at, "there is no `name`: the system's name, such as `name = \"petty-cash\"`".into(), None);
+            self.problem(
+                at,
+                "there is no `name`: the system's name, such as `name = \"petty-cash\"`".into(),
+                None,
+            );
         }
         if !acted {
             let at = whole.start..whole.start;
-            self.problem(at, "there is no `[action]`: which field says what was done, and what its values mean".into(), None);
+            self.problem(
+                at,
+                "there is no `[action]`: which field says what was done, and what its values mean".into(),
+                None,
+            );
         }
         mapping.used = std::mem::take(&mut self.used);
         mapping
@@ -151,7 +164,11 @@ impl Reader<'_> {
 
     fn time(&mut self, mapping: &mut Mapping, table: &DeTable<'_>, at: &Range<usize>) {
         let Some(from) = table.get("from") else {
-            return self.problem(at.clone(), "`time` needs `from`: the field that is the time".into(), None);
+            return self.problem(
+                at.clone(),
+                "`time` needs `from`: the field that is the time".into(),
+                None,
+            );
         };
         let from = self.paths(from, "time.from");
         let mut form = TimeForm::Auto;
@@ -199,7 +216,11 @@ impl Reader<'_> {
             }
         }
         if action.from.is_empty() && action.default.is_none() {
-            self.problem(at.clone(), "`action` needs `from`, the field that says what was done, or a `default`".into(), None);
+            self.problem(
+                at.clone(),
+                "`action` needs `from`, the field that says what was done, or a `default`".into(),
+                None,
+            );
         }
         mapping.action = action;
     }
@@ -211,13 +232,19 @@ impl Reader<'_> {
             && let (Ok(class), Ok(activity)) = (class.parse::<u32>(), activity.parse::<u8>())
         {
             let Some(known) = words::CLASSES.iter().copied().find(|c| c.uid == class) else {
-                let classes: Vec<String> = words::CLASSES.iter().map(|c| format!("{} ({})", c.uid, c.name)).collect();
+                let classes: Vec<String> = words::CLASSES
+                    .iter()
+                    .map(|c| format!("{} ({})", c.uid, c.name))
+                    .collect();
                 self.problem(at, format!("class {class} is none of: {}", classes.join(", ")), None);
                 return None;
             };
             if !known.activities.iter().any(|(id, _)| *id == activity) {
-                let activities: Vec<String> =
-                    known.activities.iter().map(|(id, name)| format!("{class}.{id} {name}")).collect();
+                let activities: Vec<String> = known
+                    .activities
+                    .iter()
+                    .map(|(id, name)| format!("{class}.{id} {name}"))
+                    .collect();
                 self.problem(at, format!("{text} is none of: {}", activities.join(", ")), None);
                 return None;
             }
@@ -281,7 +308,11 @@ impl Reader<'_> {
                 "constant" => {
                     let constant = plain(node.get_ref());
                     if constant.is_none() {
-                        self.problem(node.span(), format!("{what}: a constant is a text, a number or a boolean"), None);
+                        self.problem(
+                            node.span(),
+                            format!("{what}: a constant is a text, a number or a boolean"),
+                            None,
+                        );
                     }
                     rule.constant = constant;
                 }
@@ -300,8 +331,17 @@ impl Reader<'_> {
             _ => return Some(rule),
         };
         let constant = rule.constant.as_ref().and_then(Value::as_str);
-        let given = rule.values.values().map(String::as_str).chain(rule.default.as_deref()).chain(constant);
-        for word in given.filter(|w| !allowed.contains(w)).map(str::to_owned).collect::<Vec<_>>() {
+        let given = rule
+            .values
+            .values()
+            .map(String::as_str)
+            .chain(rule.default.as_deref())
+            .chain(constant);
+        for word in given
+            .filter(|w| !allowed.contains(w))
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+        {
             self.unknown(node.span(), what, &word, allowed);
         }
         Some(rule)
@@ -309,7 +349,11 @@ impl Reader<'_> {
 
     fn renamings(&mut self, node: &Node<'_>, what: &str) -> BTreeMap<String, String> {
         let DeValue::Table(table) = node.get_ref() else {
-            self.problem(node.span(), format!("{what}: `values` is a table of value and meaning"), None);
+            self.problem(
+                node.span(),
+                format!("{what}: `values` is a table of value and meaning"),
+                None,
+            );
             return BTreeMap::new();
         };
         let pairs = table.iter().filter_map(|(value, node)| {
@@ -358,7 +402,11 @@ impl Reader<'_> {
             match plain(node.get_ref()) {
                 Some(Value::String(text)) => found.push((text, node.span())),
                 Some(other) => found.push((other.to_string(), node.span())),
-                None => self.problem(node.span(), format!("{what} is a list of texts, numbers or booleans"), None),
+                None => self.problem(
+                    node.span(),
+                    format!("{what} is a list of texts, numbers or booleans"),
+                    None,
+                ),
             }
         }
         found

@@ -57,9 +57,15 @@ fn epoch(text: &str, unit_ns: i64) -> Option<Millis> {
     let (whole, fraction) = text.trim().split_once('.').unwrap_or((text.trim(), ""));
     let fraction = fraction.get(..fraction.len().min(9))?;
     let whole_ns = i128::from(whole.parse::<i64>().ok()?) * i128::from(unit_ns);
-    let part: i128 = if fraction.is_empty() { 0 } else { fraction.parse::<u32>().ok()?.into() };
+    let part: i128 = if fraction.is_empty() {
+        0
+    } else {
+        fraction.parse::<u32>().ok()?.into()
+    };
     let fraction_ns = part * i128::from(unit_ns) / 10_i128.pow(u32::try_from(fraction.len()).ok()?);
-    i64::try_from((whole_ns + fraction_ns).div_euclid(1_000_000)).ok().map(Millis)
+    i64::try_from((whole_ns + fraction_ns).div_euclid(1_000_000))
+        .ok()
+        .map(Millis)
 }
 
 fn by_pattern(pattern: &str, text: &str) -> Option<String> {
@@ -85,9 +91,21 @@ mod tests {
             ("seconds", json!(1_772_463_192), json!(1_772_463_192_000_i64)),
             ("seconds", json!("1772463192.418"), json!(1_772_463_192_418_i64)),
             ("milliseconds", json!(5), json!(5)),
-            ("microseconds", json!(1_772_463_192_418_999_i64), json!(1_772_463_192_418_i64)),
-            ("%d.%m.%Y %H:%M:%S", json!("02.03.2026 22:53:12"), json!("2026-03-02T22:53:12")),
-            ("%d/%b/%Y %H:%M %z", json!("02/Mar/2026 22:53 +0100"), json!("2026-03-02T22:53:00+01:00")),
+            (
+                "microseconds",
+                json!(1_772_463_192_418_999_i64),
+                json!(1_772_463_192_418_i64),
+            ),
+            (
+                "%d.%m.%Y %H:%M:%S",
+                json!("02.03.2026 22:53:12"),
+                json!("2026-03-02T22:53:12"),
+            ),
+            (
+                "%d/%b/%Y %H:%M %z",
+                json!("02/Mar/2026 22:53 +0100"),
+                json!("2026-03-02T22:53:00+01:00"),
+            ),
             ("%d.%m.%Y", json!("yesterday"), json!("yesterday")),
             ("seconds", json!("soon"), json!("soon")),
         ] {

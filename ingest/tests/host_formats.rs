@@ -5,26 +5,18 @@
 
 #![allow(clippy::unwrap_used)] // a test may panic
 
+mod schema;
+
 use std::fs;
-use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use ingest::join::Assembler;
 use ingest::replay::{Options, open};
 use ingest::{Normalized, Normalizer, Settings, SourceSettings};
 use model::{Event, LedgerIndex, Millis, RawRecord};
+use schema::{Checker, shared};
 
 const AT: &str = "2026-11-22T12:00:00+00:00";
-
-fn shared(what: &str) -> Option<PathBuf> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared").join(what);
-    if path.exists() {
-        return Some(path);
-    }
-    println!("skipped: ../shared/{what} is not there");
-    None
-}
 
 fn records(path: &Path) -> Vec<RawRecord> {
     open(path, Options::new(Millis::parse(AT).unwrap()))
@@ -42,33 +34,6 @@ fn normalizer(format: &str) -> Normalizer {
         default,
         ..Settings::default()
     })
-}
-
-/// The independent checker finds no error in any of the events.
-fn check_schema<'e>(what: &str, events: impl IntoIterator<Item = &'e Event>) {
-    let Some(checker) = shared("ocsf/validate.py") else {
-        return;
-    };
-    let mut file = tempfile::NamedTempFile::new().unwrap();
-    for event in events {
-        writeln!(file, "{}", serde_json::to_string(&event.ocsf).unwrap()).unwrap();
-    }
-    let run = Command::new("python3")
-        .arg(checker)
-        .arg("--only-bad")
-        .arg(file.path())
-        .output();
-    let Ok(run) = run else {
-        return println!("skipped: no python3");
-    };
-    let bad = String::from_utf8_lossy(&run.stdout);
-    let summary = String::from_utf8_lossy(&run.stderr);
-    println!("{what}: {summary}");
-    assert!(
-        run.status.success(),
-        "{what}: {summary}\n{}",
-        bad.lines().take(5).collect::<Vec<_>>().join("\n")
-    );
 }
 
 fn is_labelled(event: &Event, label: &str) -> bool {
@@ -112,7 +77,7 @@ fn check_file(format: &str, path: &Path) -> Vec<Normalized> {
             assert_eq!(found.format, format, "{what}: {:?} {}", record.payload, found.reason);
         }
     }
-    check_schema(&what.to_string(), all.iter().flat_map(|n| &n.events));
+    Checker::check(&what.to_string(), all.iter().flat_map(|n| &n.events));
     all
 }
 
@@ -127,26 +92,6 @@ fn files(folder: &str, extensions: &[&str]) -> Vec<PathBuf> {
         .collect();
     all.sort();
     all
-}
-
-#[test]
-fn every_golden_passes_the_checker() {
-    for format in [
-        "linux_auditd",
-        "systemd_journal",
-        "postgresql",
-        "mysql_audit",
-        "windows_events",
-    ] {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures").join(format);
-        let Ok(folder) = fs::read_dir(folder) else { continue };
-        for path in folder.map(|e| e.unwrap().path()) {
-            if path.extension().is_some_and(|e| e == "log") {
-                let all: Vec<_> = records(&path).iter().map(|r| normalizer(format).normalize(r)).collect();
-                check_schema(&path.display().to_string(), all.iter().flat_map(|n| &n.events));
-            }
-        }
-    }
 }
 
 #[test]
@@ -205,7 +150,7 @@ fn a_joined_event_names_all_its_records() {
 #[test]
 fn auditd_joined() {
     for path in files("data/linux_auditd", &[".log"]) {
-        check_schema(
+        Checker::check(
             &path.display().to_string(),
             &joined(&fs::read_to_string(&path).unwrap()),
         );
@@ -218,7 +163,7 @@ fn auditd_joined() {
             .filter(|l| l.trim_start().starts_with("type="))
             .map(|l| format!("{}\n", l.trim_start()))
             .collect();
-        check_schema(&path.display().to_string(), &joined(&lines));
+        Checker::check(&path.display().to_string(), &joined(&lines));
     }
 }
 

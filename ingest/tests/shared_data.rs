@@ -2,28 +2,20 @@
 
 #![allow(clippy::unwrap_used)] // a test may panic
 
+mod schema;
+
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::Write;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 
 use ingest::dedup::Dedup;
 use ingest::replay::{Options, Reading, open};
-use ingest::{Normalized, Normalizer, Settings, SourceSettings};
+use ingest::{Normalizer, Settings, SourceSettings};
 use model::{LedgerIndex, Millis, RawRecord};
+use schema::{Checker, shared};
 use serde_json::{Value, json};
 
 const AT: &str = "2026-03-10T00:00:00+08:00";
-
-fn shared(what: &str) -> Option<PathBuf> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared").join(what);
-    if path.exists() {
-        return Some(path);
-    }
-    println!("skipped: ../shared/{what} is not there");
-    None
-}
 
 fn read(path: &Path, reading: Reading) -> Vec<RawRecord> {
     let options = Options {
@@ -31,33 +23,6 @@ fn read(path: &Path, reading: Reading) -> Vec<RawRecord> {
         ..Options::new(Millis::parse(AT).unwrap())
     };
     open(path, options).unwrap().map(Result::unwrap).collect()
-}
-
-/// The independent checker finds no error in any of the events.
-fn check_schema(what: &str, all: &[Normalized]) {
-    let Some(checker) = shared("ocsf/validate.py") else {
-        return;
-    };
-    let mut file = tempfile::NamedTempFile::new().unwrap();
-    for event in all.iter().flat_map(|n| &n.events) {
-        writeln!(file, "{}", serde_json::to_string(&event.ocsf).unwrap()).unwrap();
-    }
-    let run = Command::new("python3")
-        .arg(checker)
-        .arg("--only-bad")
-        .arg(file.path())
-        .output();
-    let Ok(run) = run else {
-        return println!("skipped: no python3");
-    };
-    let bad = String::from_utf8_lossy(&run.stdout);
-    let summary = String::from_utf8_lossy(&run.stderr);
-    println!("{what}: {summary}");
-    assert!(
-        run.status.success(),
-        "{what}: {summary}\n{}",
-        bad.lines().take(5).collect::<Vec<_>>().join("\n")
-    );
 }
 
 fn labels(event: &model::Event) -> Vec<&str> {
@@ -90,7 +55,7 @@ fn the_scenario_is_normalized_whole() {
     }
     let quarantined: i32 = reasons.values().sum();
     assert!(quarantined * 100 <= all.len() as i32, "{reasons:?}");
-    check_schema("scenario", &all);
+    Checker::check("scenario", all.iter().flat_map(|n| &n.events));
 }
 
 #[test]
@@ -173,7 +138,7 @@ fn hostile_files_lose_nothing_and_break_nothing() {
                 assert!(n.quarantined.is_some() || !quarantined, "{name}");
             }
         }
-        check_schema(name, &all);
+        Checker::check(name, all.iter().flat_map(|n| &n.events));
         outcomes.insert(name.to_owned(), (records, all));
     }
     let count = |name: &str| outcomes[name].0.len();
@@ -401,6 +366,6 @@ fn whatever_a_sender_leaves_out_or_mistypes_passes_the_schema() {
             }
         }
         assert!(all.len() > 20, "{format}");
-        check_schema(format, &all);
+        Checker::check(format, all.iter().flat_map(|n| &n.events));
     }
 }

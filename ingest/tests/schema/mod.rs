@@ -7,6 +7,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use model::Event;
 use serde_json::Value;
 use tempfile::NamedTempFile;
 
@@ -40,6 +41,20 @@ impl Checker {
     pub fn add(&mut self, from: &str, event: &Value) {
         writeln!(self.file, "{}", serde_json::to_string(event).unwrap()).unwrap();
         self.from.push(from.to_owned());
+    }
+
+    /// How many events were added.
+    pub fn len(&self) -> usize {
+        self.from.len()
+    }
+
+    /// Adds the events of a file and checks them.
+    pub fn check<'e>(what: &str, events: impl IntoIterator<Item = &'e Event>) -> bool {
+        let mut checker = Checker::new();
+        for event in events {
+            checker.add(&event.uid, &Value::Object(event.ocsf.clone()));
+        }
+        checker.finish(what)
     }
 
     /// Panics where the checker finds an error; true where it found none, false where there is no checker.

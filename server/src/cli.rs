@@ -12,6 +12,8 @@ mod client;
 mod demo;
 mod demo_texts;
 mod detect;
+mod explain;
+mod mapping;
 mod normalize;
 mod output;
 mod policy;
@@ -55,6 +57,8 @@ enum Command {
     Verify(verify::Args),
     Normalize(normalize::Args),
     Detect(detect::Args),
+    #[command(subcommand)]
+    Mapping(mapping::Command),
     #[command(subcommand)]
     Policy(policy::Command),
     Replay(replay::Args),
@@ -101,6 +105,7 @@ pub fn run() -> ExitCode {
         Command::Verify(args) => verify::run(args),
         Command::Normalize(args) => normalize::run(args),
         Command::Detect(args) => detect::run(args),
+        Command::Mapping(command) => mapping::run(command),
         Command::Policy(command) => policy::run(command),
         Command::Replay(args) => replay::run(args),
     };

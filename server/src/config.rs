@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use anyhow::Context as _;
 use figment::Figment;
 use figment::providers::{Env, Format, Toml};
 use serde::{Deserialize, Serialize};
@@ -111,6 +112,8 @@ pub struct KafkaFile {
 pub struct SourceFile {
     /// The format's name; absent: by topic or by the bytes.
     pub format: Option<String>,
+    /// Mapping file of a system that writes JSON of its own; its format is then `mapped`.
+    pub mapping: Option<PathBuf>,
     /// The topic that is this source (default `audit.<id>`).
     pub topic: Option<String>,
     /// IANA name of the zone of times without one; default Asia/Shanghai.
@@ -175,6 +178,8 @@ pub struct Config {
     pub kafka: Option<KafkaFile>,
     /// Sources.
     pub sources: BTreeMap<String, SourceFile>,
+    /// Mapping files of sources.
+    pub mappings: BTreeMap<String, std::sync::Arc<ingest::mapping::Mapping>>,
     /// Webhooks.
     pub webhooks: Vec<WebhookFile>,
     /// Bytes of one record that are kept whole.
@@ -325,6 +330,7 @@ impl File {
             let source = f.source.as_str().into();
             files.push(ingest::source::file::Watch { pattern, source });
         }
+        let mut mappings = BTreeMap::new();
         for (id, source) in &self.sources {
             check_source(id)?;
             if let Some(format) = &source.format
@@ -334,6 +340,19 @@ impl File {
                     "[sources.{id}] format `{format}` is not known; give one of: {}",
                     format_names()
                 );
+            }
+            let mapped = source.format.as_deref() == Some("mapped");
+            match &source.mapping {
+                Some(path) => {
+                    anyhow::ensure!(
+                        mapped || source.format.is_none(),
+                        "[sources.{id}] has a mapping, and format `{}`; leave the format out",
+                        source.format.as_deref().unwrap_or_default()
+                    );
+                    let mapping = crate::mapping::read(&base.join(path), CONFIGURATION);
+                    mappings.insert(id.clone(), mapping.with_context(|| format!("[sources.{id}] mapping"))?);
+                }
+                None => anyhow::ensure!(!mapped, "[sources.{id}] format `mapped` needs mapping = \"FILE\""),
             }
         }
         if let Some(kafka) = &self.kafka {
@@ -405,6 +424,7 @@ impl File {
             files,
             kafka: self.kafka,
             sources: self.sources,
+            mappings,
             webhooks: self.webhooks,
             record_bytes_max,
             index_commit_ms,
@@ -458,6 +478,14 @@ impl Config {
                 );
             }
             known.trusted_proxies.clone_from(&source.trusted_proxies);
+            if let Some(mapping) = self.mappings.get(id) {
+                let zone = source.timezone.is_some().then(|| known.time_zone.clone());
+                known.use_mapping(mapping.clone());
+                // What the operator says of a source stands over what its owner says.
+                if let Some(zone) = zone {
+                    known.time_zone = zone;
+                }
+            }
             settings.sources.insert(id.as_str().into(), known);
         }
         Ok(settings)

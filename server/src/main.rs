@@ -14,6 +14,7 @@ mod files;
 mod gateway;
 mod kafka;
 mod listen;
+mod mapping;
 mod offline;
 mod pipeline;
 mod policies;

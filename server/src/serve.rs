@@ -308,6 +308,7 @@ impl Stored {
         json!({
             "version": env!("CARGO_PKG_VERSION"),
             "configuration": config.hash,
+            "mappings": config.mappings.iter().map(|(id, m)| (id.as_str(), m.hash.as_str())).collect::<BTreeMap<_, _>>(),
             "policies": self.policies,
             "reference": self.reference,
         })

@@ -11,12 +11,15 @@ use ingest::replay::{self, Options, Reading};
 use ingest::{Normalized, Normalizer, Settings, SourceSettings};
 use model::{LedgerIndex, Millis, RawRecord};
 
+use super::output::OutputArg;
 use crate::clock;
 use crate::exit::{UNREACHABLE, USAGE, failure};
 use crate::offline::Counts;
 
 /// The format whose fields are all native and whose records are never duplicates.
 const JSON: &str = "json";
+/// The zone of times that name none, where nobody says otherwise.
+const ZONE: &str = "Asia/Shanghai";
 /// Captures of `kcat -C -J`.
 const KCAT: &str = "kcat";
 
@@ -31,14 +34,28 @@ pub struct Input {
     #[arg(long, value_name = "TIME")]
     received: Option<String>,
     /// Zone of times that name none
-    #[arg(long, value_name = "ZONE", default_value = "Asia/Shanghai")]
+    #[arg(long, value_name = "ZONE", default_value = ZONE)]
     timezone: String,
+    /// Mapping file of the system that the records are from (see `docket mapping check`)
+    #[arg(long, value_name = "FILE", conflicts_with = "format")]
+    mapping: Option<PathBuf>,
     /// Files of records, one a line; `-` is standard input; .zst and .gz are read as they are
     #[arg(value_name = "FILE", required = true)]
     files: Vec<PathBuf>,
 }
 
 impl Input {
+    /// Files of plain lines, received now.
+    pub fn of_files(files: Vec<PathBuf>) -> Input {
+        Input {
+            format: None,
+            received: None,
+            timezone: ZONE.to_owned(),
+            mapping: None,
+            files,
+        }
+    }
+
     /// Whether the records are plain JSON, which is not deduplicated.
     pub fn is_json(&self) -> bool {
         self.format.as_deref() == Some(JSON)
@@ -90,11 +107,14 @@ pub fn settings(input: &Input) -> anyhow::Result<Settings> {
             format!("--format `{name}` is not known; give {KCAT} or one of: {known}"),
         ));
     }
-    let default = SourceSettings {
+    let mut default = SourceSettings {
         format: format.map(Into::into),
         time_zone: zone,
         ..SourceSettings::default()
     };
+    if let Some(path) = &input.mapping {
+        default.use_mapping(crate::mapping::read(path, USAGE)?);
+    }
     Ok(Settings {
         sources: BTreeMap::new(),
         default,
@@ -110,16 +130,32 @@ pub fn settings(input: &Input) -> anyhow::Result<Settings> {
 #[derive(clap::Args)]
 #[command(after_help = "Examples:\n  docket normalize /var/log/auth.log\n  \
     docket normalize --format kcat capture.ndjson.zst > events.ndjson\n  \
+    docket normalize --explain --received 2026-03-02T23:00:00+08:00 auth.log\n  \
+    docket normalize --mapping petty-cash.toml petty-cash.ndjson\n  \
     docket normalize --format nginx_json --timezone Europe/Berlin access.log.gz")]
 pub struct Args {
     #[command(flatten)]
     input: Input,
+    /// Show why each record became what it became: the format chosen and those that were not, what labels and reasons
+    /// of quarantine mean and what to do, and where each value comes from
+    #[arg(long)]
+    explain: bool,
+    #[command(flatten)]
+    output: OutputArg,
 }
 
 /// Runs it.
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     super::serve::log(false, "off");
     let normalizer = Normalizer::new(settings(&args.input)?);
+    if args.explain {
+        let counts = super::explain::run(&args.input, &normalizer, args.output.get())?;
+        eprintln!(
+            "records={} events={} quarantined={}",
+            counts.records, counts.events, counts.quarantined
+        );
+        return Ok(ExitCode::SUCCESS);
+    }
     let mut dedup = (!args.input.is_json()).then(Dedup::default);
     let mut counts = Counts::default();
     let mut assembler = Assembler::default();

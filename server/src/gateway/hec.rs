@@ -11,6 +11,7 @@ use axum::extract::{Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
+use ingest::format::hec::HEADER;
 use ingest::source::hec::{Event, Fault, events};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -25,8 +26,6 @@ use crate::spine::Incoming;
 
 pub mod acks;
 
-/// The record's header that holds the envelope without its event, as JSON.
-pub const HEADER: &str = "docket-hec";
 /// The header that names a channel.
 const CHANNEL: &str = "x-splunk-request-channel";
 

@@ -12,8 +12,7 @@ use crate::exit::failure;
 /// # Errors
 /// Its author's, with this exit code: every problem as `file:line:column: what`, one a line.
 pub fn read(path: &Path, code: u8) -> anyhow::Result<Arc<Mapping>> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|e| failure(code, format!("mapping {}: {e}", path.display())))?;
+    let text = std::fs::read_to_string(path).map_err(|e| failure(code, format!("mapping {}: {e}", path.display())))?;
     Mapping::read(&text).map(Arc::new).map_err(|problems| {
         let told: Vec<String> = problems.iter().map(|p| format!("{}:{p}", path.display())).collect();
         failure(code, told.join("\n"))
@@ -45,16 +44,27 @@ mod tests {
         assert_eq!(source.time_zone.iana_name(), Some("Europe/Berlin"));
         assert_eq!(config.mappings["petty"].hash.len(), 64);
         let both = "mapping = \"petty.toml\"\ntimezone = \"Asia/Tokyo\"";
-        let settings = configured(MAPPING, both).expect("a configuration").ingest_settings().expect("settings");
+        let settings = configured(MAPPING, both)
+            .expect("a configuration")
+            .ingest_settings()
+            .expect("settings");
         assert_eq!(settings.of("petty").time_zone.iana_name(), Some("Asia/Tokyo"));
     }
 
     #[test]
     fn what_is_wrong_is_told_with_its_place() {
         for (mapping, source, want) in [
-            (MAPPING.replace("[action]", "[actoin]"), "mapping = \"petty.toml\"", "petty.toml:3:2: setting or section `actoin`"),
+            (
+                MAPPING.replace("[action]", "[actoin]"),
+                "mapping = \"petty.toml\"",
+                "petty.toml:3:2: setting or section `actoin`",
+            ),
             (MAPPING.into(), "mapping = \"other.toml\"", "other.toml"),
-            (MAPPING.into(), "mapping = \"petty.toml\"\nformat = \"cef\"", "leave the format out"),
+            (
+                MAPPING.into(),
+                "mapping = \"petty.toml\"\nformat = \"cef\"",
+                "leave the format out",
+            ),
             (MAPPING.into(), "format = \"mapped\"", "needs mapping"),
         ] {
             let error = configured(&mapping, source).expect_err(source);

@@ -76,6 +76,14 @@ const LABELS: &[(&str, &str)] = &[
     ),
     ("cri.partial", "a part of a line: the container runtime cut it"),
     (
+        "data.maybe_truncated",
+        "the data is as long as the agent sends at most: its end may be lost",
+    ),
+    (
+        "line.maybe_truncated",
+        "the line is as long as something on its way lets through: its end may be lost",
+    ),
+    (
         "diff.lost",
         "the change was too long for the source, which put a sentence in its place",
     ),

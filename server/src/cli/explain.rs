@@ -65,7 +65,10 @@ fn person(out: &mut impl Write, record: &RawRecord, told: &Explanation) -> io::R
     writeln!(out, "{}  {}", told.record, inert(&line))?;
     writeln!(out, "  format  {}: {}", told.format, told.reason)?;
     for candidate in &told.candidates {
-        let why = candidate.lost.as_deref().map_or_else(|| "chosen".to_owned(), |lost| format!("not chosen: {lost}"));
+        let why = candidate
+            .lost
+            .as_deref()
+            .map_or_else(|| "chosen".to_owned(), |lost| format!("not chosen: {lost}"));
         writeln!(
             out,
             "          {:>3} {:<18} {}; {why}",
@@ -87,7 +90,13 @@ fn person_event(out: &mut impl Write, event: &Explained) -> io::Result<()> {
     for labelled in &event.labels {
         writeln!(out, "    label {}: {}", inert(&labelled.label), labelled.meaning)?;
     }
-    let wide = event.fields.iter().map(|f| f.path.chars().count()).max().unwrap_or(0).min(44);
+    let wide = event
+        .fields
+        .iter()
+        .map(|f| f.path.chars().count())
+        .max()
+        .unwrap_or(0)
+        .min(44);
     for field in &event.fields {
         let from = match &field.from {
             Origin::Field { name, part: false } => format!("field {}", inert(name)),
@@ -96,7 +105,12 @@ fn person_event(out: &mut impl Write, event: &Explained) -> io::Result<()> {
             Origin::Record => "the record".to_owned(),
             Origin::Derived => "follows".to_owned(),
         };
-        writeln!(out, "    {:<wide$}  {}  <- {from}", inert(&field.path), inert(&field.value))?;
+        writeln!(
+            out,
+            "    {:<wide$}  {}  <- {from}",
+            inert(&field.path),
+            inert(&field.value)
+        )?;
     }
     if !event.only_raw.is_empty() {
         let names: Vec<String> = event.only_raw.iter().map(|n| inert(n)).collect();

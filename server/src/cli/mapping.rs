@@ -38,7 +38,12 @@ pub struct Check {
 pub fn run(command: Command) -> anyhow::Result<ExitCode> {
     let Command::Check(args) = command;
     let mapping = crate::mapping::read(&args.mapping, USAGE)?;
-    eprintln!("{}: fine; system={} sha256={}", args.mapping.display(), mapping.name, mapping.hash);
+    eprintln!(
+        "{}: fine; system={} sha256={}",
+        args.mapping.display(),
+        mapping.name,
+        mapping.hash
+    );
     if args.samples.is_empty() {
         return Ok(ExitCode::SUCCESS);
     }
@@ -49,6 +54,9 @@ pub fn run(command: Command) -> anyhow::Result<ExitCode> {
         ..Settings::default()
     });
     let counts = explain::run(&Input::of_files(args.samples), &normalizer, args.output.get())?;
-    eprintln!("records={} events={} quarantined={}", counts.records, counts.events, counts.quarantined);
+    eprintln!(
+        "records={} events={} quarantined={}",
+        counts.records, counts.events, counts.quarantined
+    );
     Ok(ExitCode::from(if counts.quarantined > 0 { FOUND } else { 0 }))
 }

@@ -181,6 +181,10 @@ const LABELS: &[(&str, &str)] = &[
     ("syslog.time_missing", "the syslog header has no time"),
     ("syslog.version", "the syslog header's version is not 1"),
     (
+        "text.truncated",
+        "a text of the record says of itself that something on its way cut it",
+    ),
+    (
         "time.adjusted",
         "the time does not exist as written (24:00:00, a leap second, an hour skipped): the moment that is meant is taken",
     ),
@@ -358,7 +362,14 @@ mod tests {
 
     #[test]
     fn every_label_has_a_meaning() {
-        let mut labels = written(&[".label(\"", "flags.push(\"", "self.flag(\"", "DETAIL: &str = \""]);
+        let mut labels = written(&[
+            ".label(\"",
+            "flags.push(\"",
+            "self.flag(\"",
+            "DETAIL: &str = \"",
+            "LINE: &str = \"",
+            "TEXT: &str = \"",
+        ]);
         // `missing:…` and the like are written with format!.
         labels.extend(
             [

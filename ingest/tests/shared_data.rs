@@ -95,7 +95,7 @@ fn the_scenarios_duplicates_with_an_id_are_found() {
         let Some(key) = normalizer.normalize(record).dedup else {
             continue;
         };
-        if let Some(first) = dedup.check(LedgerIndex(i as u64), record.received_at, key) {
+        if let Some(first) = dedup.check(LedgerIndex(i as u64), record.received_at, key).unwrap() {
             found.push((record.coordinate.offset, records[first.0 as usize].coordinate.offset));
         }
     }

@@ -6,8 +6,8 @@ use std::process::Command;
 
 use harness::{docket, ndjson, run, shared};
 
-/// Clauses that have policies, and so must be found in full.
-const CLAUSES: [&str; 14] = [
+/// Clauses of which the scenario holds violations that no policy can see yet: LA-06 asks for a median of delays by source.
+const NOT_YET: &[&str] = &["LA-06"]; 14] = [
     "AU-02", "AU-03", "AU-04", "AU-07", "AU-09", "AU-10", "AU-16", "AU-21", "DS-03", "DS-05", "DS-07", "DS-08",
     "DS-11", "LA-05",
 ];
@@ -61,7 +61,7 @@ fn the_scenario_is_found_and_nothing_else() {
     };
     for line in scored.lines().filter(|l| l.starts_with("MISS")) {
         let clause = line.split_whitespace().nth(1).unwrap();
-        assert!(!CLAUSES.contains(&clause), "{line}");
+        assert!(NOT_YET.contains(&clause), "{line}");
     }
     let total = scored.lines().last().unwrap();
     assert!(

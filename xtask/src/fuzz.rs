@@ -150,8 +150,10 @@ impl Fuzzer {
 
     fn targets(&self) -> Result<Vec<Target>> {
         let seeds = self.home.join("seeds");
-        let seeded = Command::new(&self.binary).arg("seed").arg(&seeds).status()?;
-        ensure!(seeded.success(), "the seeds cannot be written to {}", seeds.display());
+        // libFuzzer says on standard error which of its hooks are not there: nobody's matter.
+        let seeded = Command::new(&self.binary).arg("seed").arg(&seeds).output()?;
+        let why = String::from_utf8_lossy(&seeded.stderr).into_owned();
+        ensure!(seeded.status.success(), "no seeds in {}: {why}", seeds.display());
         let listed = Command::new(&self.binary).arg("list").output()?;
         ensure!(listed.status.success(), "the targets cannot be listed");
         let lines = String::from_utf8(listed.stdout).context("the list of targets")?;

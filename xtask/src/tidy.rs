@@ -253,10 +253,10 @@ fn source(path: &str, text: &str, found: &mut Found) {
     }
 }
 
-/// The index of the first line of the unit tests, which our files hold at their end; 0 in a file of tests or an
-/// example, which are callers and have a clock.
+/// The index of the first line of the unit tests, which our files hold at their end; 0 in a file of tests, an
+/// example or a benchmark, which are callers and have a clock.
 fn code_end(path: &str, lines: &[&str]) -> usize {
-    if path.contains("/tests/") || path.contains("/examples/") || path.ends_with("/tests.rs") {
+    if path.contains("/tests/") || path.contains("/examples/") || path.contains("/benches/") || path.ends_with("/tests.rs") {
         return 0;
     }
     let tests = lines.windows(2).position(|w| {
@@ -446,6 +446,7 @@ mod tests {
         let text = "fn f() { std::time::Instant::now(); }\n";
         one(in_source("ledger/src/tail.rs", text), ":1: `Instant::now`");
         assert!(in_source("server/src/main.rs", text).is_empty());
+        assert!(in_source("detect/benches/windows.rs", text).is_empty());
         assert!(in_source("ledger/src/tail.rs", &format!("#[cfg(test)]\nmod tests {{\n{text}}}\n")).is_empty());
         assert!(in_source("ledger/src/tail.rs", "// not Instant::now\n").is_empty());
     }

@@ -256,7 +256,11 @@ fn source(path: &str, text: &str, found: &mut Found) {
 /// The index of the first line of the unit tests, which our files hold at their end; 0 in a file of tests, an
 /// example or a benchmark, which are callers and have a clock.
 fn code_end(path: &str, lines: &[&str]) -> usize {
-    if path.contains("/tests/") || path.contains("/examples/") || path.contains("/benches/") || path.ends_with("/tests.rs") {
+    if path.contains("/tests/")
+        || path.contains("/examples/")
+        || path.contains("/benches/")
+        || path.ends_with("/tests.rs")
+    {
         return 0;
     }
     let tests = lines.windows(2).position(|w| {

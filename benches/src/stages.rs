@@ -24,6 +24,16 @@ use crate::traffic::{Line, Traffic};
 use crate::usage::{self, timed};
 use crate::world;
 
+/// As the server masks.
+const MASK: search::Mask = search::Mask {
+    text: ingest::mask::mask,
+    keyword: ingest::mask::mask_secrets,
+    is_secret_name: ingest::mask::is_secret_name,
+    secrets: ingest::mask::secrets_of,
+    hide: ingest::mask::hide,
+    instead: ingest::mask::MASK,
+};
+
 /// As in the server: bytes of payload that end a group of the ledger.
 const APPEND_BYTES: usize = 1 << 20;
 /// As in the server: records and bytes of a group of the stages.
@@ -253,7 +263,7 @@ pub fn run(folders: &Folders) -> anyhow::Result<Outcome> {
     let mut wanted = detector.wanted().clone();
     wanted.extend(search::wanted());
     let store = alert::Store::open(&folders.alerts)?.with_channels(["bench"]);
-    let writer = search::IndexWriter::open(&folders.index, search::Budgets::default(), ingest::mask::mask)?;
+    let writer = search::IndexWriter::open(&folders.index, search::Budgets::default(), MASK)?;
     let input = Input::open(&folders.input)?;
 
     let wanted_fields = wanted.len();

@@ -11,8 +11,45 @@ use crate::query::canonical;
 use crate::schema::{ADDRESSES, Fields, KEYWORDS, NUMBERS, RAW_PATH, TEXTS};
 use crate::unmapped;
 
-/// Hides secrets in text before it is indexed.
-pub type Mask = fn(&str) -> Cow<'_, str>;
+/// Hides secrets before they are indexed.
+#[derive(Clone, Copy, Debug)]
+pub struct Mask {
+    /// In text.
+    pub text: fn(&str) -> Cow<'_, str>,
+    /// In what is looked up whole.
+    pub keyword: fn(&str) -> Cow<'_, str>,
+    /// Whether a field of the source's own holds a secret by its name.
+    pub is_secret_name: fn(&str) -> bool,
+    /// The secrets of a text, which are then hidden in the event's other texts.
+    pub secrets: fn(&str, &mut Vec<String>),
+    /// Hides such secrets.
+    pub hide: for<'t> fn(&'t str, &[String]) -> Cow<'t, str>,
+    /// What stands in place of a secret.
+    pub instead: &'static str,
+}
+
+impl Mask {
+    /// One that knows text alone.
+    #[must_use]
+    pub fn of(text: fn(&str) -> Cow<'_, str>) -> Mask {
+        Mask {
+            text,
+            keyword: text,
+            is_secret_name: |_| false,
+            secrets: |_, _| {},
+            hide: |text, _| Cow::Borrowed(text),
+            instead: "***",
+        }
+    }
+
+    fn apply(&self, text: &str, secrets: &[String]) -> String {
+        let masked = (self.text)(text);
+        match secrets.is_empty() {
+            true => masked.into_owned(),
+            false => (self.hide)(&masked, secrets).into_owned(),
+        }
+    }
+}
 
 /// Turns rows into documents.
 pub(crate) struct Documents {
@@ -51,6 +88,7 @@ impl Documents {
         batch: &Batch,
         row: usize,
         leaves: &[LedgerIndex],
+        received_at: Millis,
         processed: Option<Millis>,
     ) -> (TantivyDocument, usize) {
         let f = &self.fields;
@@ -58,7 +96,7 @@ impl Documents {
         let mut doc = TantivyDocument::default();
         let mut bytes = 0;
         doc.add_i64(f.time, place.time.0);
-        doc.add_i64(f.received, place.received_at.0);
+        doc.add_i64(f.received, received_at.0);
         if let Some(at) = processed {
             doc.add_i64(f.processed, at.0);
         }
@@ -85,7 +123,7 @@ impl Documents {
                 seen.push(v);
                 match address(v).filter(|_| is_address) {
                     Some(address) => doc.add_text(*field, canonical(address)),
-                    None => doc.add_text(*field, bounded(v)),
+                    None => doc.add_text(*field, bounded(&(self.mask.keyword)(v))),
                 }
             });
         }
@@ -105,31 +143,41 @@ impl Documents {
                 }
             });
         }
+        let mut secrets = Vec::new();
+        for columns in &self.texts {
+            each(batch, row, columns, |v| (self.mask.secrets)(v, &mut secrets));
+        }
         for ((field, columns), (name, _)) in f.texts.iter().zip(&self.texts).zip(TEXTS) {
             let mut any = false;
             each(batch, row, columns, |v| {
                 any = true;
                 bytes += v.len();
-                doc.add_text(*field, (self.mask)(v));
+                doc.add_text(*field, self.mask.apply(v, &secrets));
             });
             if any {
                 doc.add_text(f.has, name);
             }
         }
-        if let Some(raw) = batch.column(&self.raw).and_then(|c| c.first(row)) {
-            bytes += raw.len();
-            doc.add_text(f.raw, (self.mask)(raw));
-            doc.add_text(f.has, "raw");
-        }
-        if let Some(json) = batch.column(&self.unmapped).and_then(|c| c.first(row)) {
+        let unmapped = batch.column(&self.unmapped).and_then(|c| c.first(row));
+        if let Some(json) = unmapped {
             bytes += json.len();
             unmapped::values(json, |path, value| {
-                let value = (self.mask)(value);
+                let value: Cow<'_, str> = if (self.mask.is_secret_name)(path) && !unmapped::is_plain(value) {
+                    (self.mask.secrets)(&format!("password={value}"), &mut secrets);
+                    Cow::Borrowed(self.mask.instead)
+                } else {
+                    Cow::Owned(self.mask.apply(value, &secrets))
+                };
                 doc.add_text(f.unmapped, unmapped::term(path, &value));
                 if let Some(term) = unmapped::number_term(path, &value) {
                     doc.add_text(f.unmapped, term);
                 }
             });
+        }
+        if let Some(raw) = batch.column(&self.raw).and_then(|c| c.first(row)) {
+            bytes += raw.len();
+            doc.add_text(f.raw, self.mask.apply(raw, &secrets));
+            doc.add_text(f.has, "raw");
         }
         (doc, bytes)
     }

@@ -31,4 +31,4 @@ pub use matching::{NoText, RawText};
 pub use query::{Query, QueryError};
 pub use reader::{Answer, Hit, Request, Searched, Searcher, Total};
 pub use schema::wanted;
-pub use writer::{Budgets, IndexWriter, Work};
+pub use writer::{Budgets, IndexWriter, Place, Work};

@@ -54,6 +54,12 @@ fn walk(path: &mut String, value: &Value, depth: usize, left: &mut usize, each: 
     }
 }
 
+/// Whether a value says no more than a number or yes or no.
+#[must_use]
+pub fn is_plain(value: &str) -> bool {
+    matches!(value, "" | "true" | "false") || number(value).is_some() && value.len() < 4
+}
+
 /// The term of a value.
 #[must_use]
 pub fn term(path: &str, value: &str) -> String {

@@ -40,6 +40,15 @@ impl Default for Budgets {
     }
 }
 
+/// Where an event is from that came of other leaves than the one that gave it out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The leaves of its records, in order; the first is the event's own.
+    pub leaves: Vec<LedgerIndex>,
+    /// When that was received.
+    pub received_at: Millis,
+}
+
 /// What a piece of the ledger gives to index.
 #[derive(Clone, Copy, Debug)]
 pub struct Work<'a> {
@@ -47,8 +56,8 @@ pub struct Work<'a> {
     pub batches: &'a [Batch],
     /// The next leaf to handle.
     pub up_to: LedgerIndex,
-    /// By record id, the leaves of events that came of other leaves than that: in order, the first is the record's.
-    pub leaves: &'a BTreeMap<Arc<str>, Vec<LedgerIndex>>,
+    /// Events that came of other leaves than that, by record id.
+    pub places: &'a BTreeMap<Arc<str>, Place>,
     /// The events of these first leaves go before the batches come.
     pub replaced: &'a [LedgerIndex],
     /// What the caller wants to find again with the position ([`IndexWriter::note`]).
@@ -140,7 +149,7 @@ impl IndexWriter {
         self.take(&Work {
             batches,
             up_to,
-            leaves: &BTreeMap::new(),
+            places: &BTreeMap::new(),
             replaced: &[],
             note: "",
         })
@@ -161,15 +170,16 @@ impl IndexWriter {
         for batch in work.batches {
             for (row, place) in batch.rows.iter().enumerate() {
                 let event = Uid::parse(&place.uid).event;
-                let of = (!work.leaves.is_empty())
-                    .then(|| work.leaves.get(place.uid.split('#').next().unwrap_or_default()))
+                let of = (!work.places.is_empty())
+                    .then(|| work.places.get(place.uid.split('#').next().unwrap_or_default()))
                     .flatten();
-                let leaves = of.map_or(std::slice::from_ref(&place.index), Vec::as_slice);
+                let leaves = of.map_or(std::slice::from_ref(&place.index), |p| &p.leaves);
+                let received_at = of.map_or(place.received_at, |p| p.received_at);
                 let first = *leaves.first().unwrap_or(&place.index);
                 if self.payload.holds(place.index, first, event) {
                     continue;
                 }
-                let (document, bytes) = self.documents.document(batch, row, leaves, self.processed);
+                let (document, bytes) = self.documents.document(batch, row, leaves, received_at, self.processed);
                 self.writer.add_document(document)?;
                 added += 1;
                 self.payload.ahead.insert((first.0, event));

@@ -5,7 +5,7 @@
 mod support;
 
 use model::LedgerIndex;
-use search::{Budgets, Error, IndexWriter, NoText, Query, Request, Searcher, Total};
+use search::{Budgets, Error, IndexWriter, Mask, NoText, Query, Request, Searcher, Total};
 use support::{add, batches, mask, open, records};
 
 fn uids(searcher: &Searcher) -> Vec<String> {
@@ -99,7 +99,7 @@ fn a_second_writer_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let _writer = open(dir.path());
     assert!(matches!(
-        IndexWriter::open(dir.path(), Default::default(), mask),
+        IndexWriter::open(dir.path(), Default::default(), Mask::of(mask)),
         Err(Error::Busy { .. })
     ));
 }
@@ -141,7 +141,7 @@ fn a_damaged_index_says_that_it_can_be_rebuilt() {
                 "removed" => std::fs::remove_file(&path).unwrap(),
                 _ => std::fs::write(&path, bytes).unwrap(),
             }
-            match IndexWriter::open(dir.path(), Default::default(), mask) {
+            match IndexWriter::open(dir.path(), Default::default(), Mask::of(mask)) {
                 Err(Error::Rebuild { .. }) => {}
                 Err(other) => panic!("{damaged:?} {how}: {other}"),
                 Ok(_) => panic!("{damaged:?} {how}: opened"),
@@ -218,7 +218,7 @@ fn a_commit_in_the_midst_of_an_addition_is_no_double() {
         waiting_bytes_max: 2_000,
         ..Budgets::default()
     };
-    let mut writer = IndexWriter::open(dir.path(), budgets, mask).unwrap();
+    let mut writer = IndexWriter::open(dir.path(), budgets, Mask::of(mask)).unwrap();
     add(&mut writer, 0, 100);
     assert_eq!(
         (writer.position(), writer.committed()),

@@ -38,6 +38,9 @@ const REASONS_MAX: usize = 256;
 /// A source whose clock is further from ours is flagged, as each of its events is.
 pub const SKEW_MS_MAX: i64 = 120_000;
 
+/// What the others are counted as.
+const OTHER: &str = "other";
+
 /// What became of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -86,6 +89,9 @@ pub struct Account {
     /// Whether its clock is off by whole quarters of an hour.
     #[serde(default)]
     pub offsets: Offsets,
+    /// Records that were normalized again: what for, when they were received, and what became of them.
+    #[serde(skip)]
+    mended: Vec<(String, Millis, Outcome)>,
     /// How long after it was received the last one was judged, milliseconds; since the start.
     #[serde(skip)]
     pub lag_ms: Option<i64>,
@@ -149,6 +155,9 @@ impl Account {
             add_reason(&mut self.labels, label, *n);
         }
         self.offsets.merge(&more.offsets);
+        for (reason, received_at, outcome) in &more.mended {
+            self.mend(reason, *received_at, *outcome, changed);
+        }
         let newest = |a: &Account| a.minutes.last_key_value().map(|(start, _)| *start);
         let Some(newest) = newest(self).max(newest(more)) else {
             return;
@@ -181,6 +190,37 @@ impl Account {
             }
             span.settle();
             changed.put(0, *start, span);
+        }
+    }
+
+    /// Moves one record from quarantined to what it is now, in all and in its minute or hour.
+    fn mend(&mut self, reason: &str, received_at: Millis, outcome: Outcome, changed: &mut Changed<'_>) {
+        if self.quarantined == 0 || outcome == Outcome::Quarantined {
+            return;
+        }
+        self.quarantined -= 1;
+        *match outcome {
+            Outcome::Deduplicated => &mut self.deduplicated,
+            _ => &mut self.stored,
+        } += 1;
+        let reason = if self.reasons.contains_key(reason) {
+            reason
+        } else {
+            OTHER
+        };
+        if let Some(n) = self.reasons.get_mut(reason) {
+            *n -= 1;
+            if *n == 0 {
+                self.reasons.remove(reason);
+            }
+        }
+        let (minute, hour) = (start_of(received_at, MINUTE_MS), start_of(received_at, HOUR_MS));
+        if let Some(span) = self.minutes.get_mut(&minute) {
+            span.mend(outcome);
+            changed.put(0, minute, span);
+        } else if let Some(span) = self.hours.get_mut(&hour) {
+            span.mend(outcome);
+            changed.put(1, hour, span);
         }
     }
 
@@ -252,6 +292,12 @@ impl Accounts {
             .count(record.outcome, skew.map(|time| record.received_at - time));
     }
 
+    /// A record that was quarantined for a reason is something else now.
+    pub fn mend(&mut self, source: &Arc<str>, reason: &str, received_at: Millis, outcome: Outcome) {
+        let account = self.by_source.entry(source.clone()).or_default();
+        account.mended.push((reason.to_owned(), received_at, outcome));
+    }
+
     /// Adds another's counts, which were judged `now`; tells the metrics. The state rows to put and to delete.
     pub fn add(&mut self, other: &Accounts, now: Millis) -> (Vec<(StateKey, StateValue)>, Vec<StateKey>) {
         let (mut put, mut delete) = (Vec::new(), Vec::new());
@@ -263,7 +309,9 @@ impl Accounts {
                 delete: Vec::new(),
             };
             account.add(more, &mut changed);
-            account.lag_ms = Some((now - more.last_received).max(0));
+            if more.received > 0 {
+                account.lag_ms = Some((now - more.last_received).max(0));
+            }
             put.push(([&[KIND], source.as_bytes()].concat(), json(account)));
             put.extend(changed.put);
             delete.append(&mut changed.delete);
@@ -388,7 +436,7 @@ fn add_reason(reasons: &mut BTreeMap<String, u64>, reason: &str, n: u64) {
     let reason = if reasons.len() < REASONS_MAX || reasons.contains_key(reason) {
         reason
     } else {
-        "other"
+        OTHER
     };
     *reasons.entry(reason.to_owned()).or_default() += n;
 }
@@ -468,6 +516,39 @@ mod tests {
         add(&mut all, &group, &mut state);
         let expected = BTreeMap::from([("cmd.truncated".to_owned(), 2), ("time.zone_assumed".to_owned(), 2)]);
         assert_eq!(load(&state).get("linux").unwrap().labels, expected);
+    }
+
+    #[test]
+    fn a_mended_record_is_counted_anew() {
+        let source: Arc<str> = "app".into();
+        let (mut all, mut state) = (Accounts::default(), BTreeMap::new());
+        let mut group = Accounts::default();
+        (0..3).for_each(|n| group.count(&source, counted(Outcome::Quarantined, n)));
+        add(&mut all, &group, &mut state);
+        let mut group = Accounts::default();
+        group.mend(&source, "unknown_format", Millis(1), Outcome::Stored);
+        group.mend(&source, "unknown_format", Millis(2), Outcome::Deduplicated);
+        add(&mut all, &group, &mut state);
+        for accounts in [&all, &load(&state)] {
+            let a = accounts.get("app").unwrap();
+            assert_eq!((a.received, a.stored, a.quarantined, a.deduplicated), (3, 1, 1, 1));
+            assert_eq!(a.reasons, [("unknown_format".to_owned(), 1)].into());
+            let (_, minute) = a.minutes().next().unwrap();
+            assert_eq!(
+                (minute.received, minute.stored, minute.quarantined, minute.deduplicated),
+                (3, 1, 1, 1)
+            );
+            assert_eq!(a.last_received, Millis(2));
+        }
+        let mut group = Accounts::default();
+        (0..5).for_each(|_| group.mend(&source, "unknown_format", Millis(0), Outcome::Stored));
+        add(&mut all, &group, &mut state);
+        let a = all.get("app").unwrap();
+        assert_eq!(
+            (a.stored, a.quarantined, a.reasons.len()),
+            (2, 0, 0),
+            "no more than there were"
+        );
     }
 
     #[test]

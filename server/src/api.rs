@@ -19,6 +19,7 @@ mod admin;
 mod alerts;
 mod health;
 mod records;
+mod renormalize;
 mod replay;
 mod search;
 mod sources;
@@ -66,6 +67,7 @@ pub fn router(app: App) -> Router {
         .route("/api/v1/alerts/{id}/ack", post(alerts::ack))
         .route("/api/v1/alerts/{id}/close", post(alerts::close))
         .route("/api/v1/replay", get(replay::replay))
+        .route("/api/v1/renormalize", post(renormalize::renormalize))
         .route("/api/v1/sources", get(sources::list))
         .route("/api/v1/sources/{id}", get(sources::show))
         .route("/api/v1/tokens", post(admin::create_token))

@@ -15,6 +15,7 @@ mod gateway;
 mod kafka;
 mod listen;
 mod mapping;
+mod masking;
 mod offline;
 mod pipeline;
 mod policies;

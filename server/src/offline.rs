@@ -170,7 +170,8 @@ impl Offline {
     }
 
     fn keep(&mut self, findings: Vec<Finding>) {
-        for finding in findings {
+        for mut finding in findings {
+            crate::masking::finding(&mut finding);
             if !self.findings.contains_key(&finding.uid) {
                 self.order.push(finding.uid.clone());
             }

@@ -17,12 +17,14 @@ use std::thread::JoinHandle;
 
 use anyhow::Context as _;
 use model::{Batch, LedgerIndex, Millis, Wanted};
+use search::Place;
 
 use crate::accounts::Accounts;
 
 mod index;
 pub mod joins;
 mod judge;
+pub mod mended;
 mod normalize;
 
 pub use index::Index;
@@ -42,8 +44,10 @@ pub struct Group {
     pub span: Vec<(LedgerIndex, Millis)>,
     /// The events that they give out, without duplicates: their own, and those of records that were held before.
     pub batches: Vec<Batch>,
-    /// By record id, the leaves of events that are of several records.
-    pub leaves: BTreeMap<Arc<str>, Vec<LedgerIndex>>,
+    /// By record id, events that are of other leaves than the one that gave them out.
+    pub places: BTreeMap<Arc<str>, Place>,
+    /// Records (their first leaves) whose events take the place of those that they gave before.
+    pub replaced: Vec<LedgerIndex>,
     /// What waits for more records after it, to be stored with the position ([`ingest::join`]).
     pub joins: Arc<str>,
     /// The first leaf that waits.

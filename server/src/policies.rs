@@ -93,13 +93,7 @@ pub fn detector(
             Some(&accounts::KIND | &ingest::dedup::STATE_KIND | &joins::KIND)
         )
     });
-    Ok(Detector::new(
-        policies,
-        Arc::new(rules),
-        tables,
-        own.collect(),
-        position,
-    )?)
+    Ok(Detector::new(policies, Arc::new(rules), tables, own.collect(), position)?.masked(ingest::mask::mask_secrets))
 }
 
 /// One hash over all the policies that run, for the ledger.

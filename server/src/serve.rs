@@ -33,7 +33,7 @@ use crate::gateway::udp;
 use crate::pipeline::{Index, Judge, Line, Normalize, Progress, Running, joins};
 use crate::spine::{Append, Opened, Spine};
 use crate::staleness::Staleness;
-use crate::{files, kafka, listen, policies, reference};
+use crate::{files, kafka, listen, masking, policies, reference};
 
 /// What indexing may use: commits come each half second, so that little gathers between them.
 const INDEX: Budgets = Budgets {
@@ -265,7 +265,7 @@ impl Stored {
         let alerts = config.data_dir.join(alert::FILE_NAME);
         let store = Store::open(alerts)?.with_channels(hooks.iter().map(|h| h.name().to_owned()));
         let (judged, state) = store.load()?;
-        let writer = IndexWriter::open(&config.data_dir.join("index"), INDEX, ingest::mask::mask)?;
+        let writer = IndexWriter::open(&config.data_dir.join("index"), INDEX, masking::INDEX)?;
         not_ahead("the alerts", judged, opened.size)?;
         not_ahead("the index", writer.position(), opened.size)?;
         let waiting = joins::of_state(&state);

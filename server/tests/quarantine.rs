@@ -113,3 +113,139 @@ fn quarantined_records_are_found_by_reason_and_normalized_again() {
     let wrong = run(&["replay", "--data", &server.data(), "--from", "yesterday"]);
     assert_eq!(wrong.status.code(), Some(2));
 }
+
+const POLICY: &str = "title: Export
+id: 0a6d6d38-3f3b-4f7e-8f43-3a8c2c1de5a1
+status: test
+level: high
+logsource: {product: ocsf, category: http_activity}
+detection:
+  selection: {http_request.url.path: /export}
+  condition: selection
+";
+
+/// The account of `app`: received, stored, quarantined.
+fn account(server: &Server) -> (u64, u64, u64) {
+    let list = rows(&["source", "list", "--data", &server.data(), "--output", "ndjson"]);
+    let app = list.iter().find(|s| s["source"] == "app").unwrap();
+    let n = |name: &str| app[name].as_u64().unwrap();
+    assert_eq!(
+        n("received"),
+        n("stored") + n("quarantined") + n("deduplicated"),
+        "{app}"
+    );
+    (n("received"), n("stored"), n("quarantined"))
+}
+
+#[test]
+fn quarantined_records_are_judged_and_found_once_the_setting_is_mended() {
+    let mut server = Server::new("policies = [\"policy.yml\"]\n[sources.app]\nformat = \"web_audit\"\n");
+    fs::write(server.dir.path().join("policy.yml"), POLICY).unwrap();
+    server.start();
+    let token = server.token("shipper", "test");
+    let line = |n: u32| {
+        format!("10.30.0.{n} - eve [22/Nov/2026:02:42:4{n} +0000] \"GET /export HTTP/1.1\" 200 4 \"-\" \"curl\"\n")
+    };
+    ship(&server, &token, "app", &(1..=3).map(line).collect::<String>());
+    ship(&server, &token, "app", "no request at all\n");
+    server.settle(5);
+    let alerts = |server: &Server| rows(&["alert", "list", "--output", "ndjson", "--data", &server.data()]);
+    assert_eq!((account(&server), alerts(&server).len()), ((4, 0, 4), 0));
+    assert_eq!(server.stop(), Some(0), "{}", server.log());
+
+    // With the server stopped nobody knows its settings.
+    let apply = [
+        "replay",
+        "--quarantined",
+        "--source",
+        "app",
+        "--apply",
+        "--output",
+        "ndjson",
+        "--data",
+    ];
+    let data = server.data();
+    let refused = run(&[&apply[..], &[&data]].concat());
+    assert_eq!(
+        refused.status.code(),
+        Some(4),
+        "{}",
+        String::from_utf8_lossy(&refused.stderr)
+    );
+
+    let path = server.dir.path().join("docket.toml");
+    let config = fs::read_to_string(&path).unwrap();
+    fs::write(&path, config.replace("web_audit", "access_log")).unwrap();
+    server.start();
+    // Looking changes nothing.
+    let would = rows(&["replay", "--quarantined", "--data", &data, "--output", "ndjson"]);
+    let mended: Vec<_> = would.iter().filter(|r| r["after"] == "stored").collect();
+    assert!(mended.iter().all(|r| r["sample"]["class_uid"] == 4002), "{would:?}");
+    let sum = mended.iter().map(|r| r["records"].as_u64().unwrap()).sum::<u64>();
+    assert_eq!((account(&server), sum), ((4, 0, 4), 3));
+
+    let done = &rows(&[&apply[..], &[&data]].concat())[0];
+    assert_eq!(
+        (done["renormalized"].as_u64(), done["done"].as_bool()),
+        (Some(3), Some(true)),
+        "{done}"
+    );
+    // Killed right behind it: nothing twice.
+    server.kill();
+    server.start();
+    server.settle(8);
+    assert_eq!(account(&server), (4, 3, 1));
+    let left = search(&server, "source:app AND label:quarantined*");
+    assert_eq!(left, ["local.app/0/3"]);
+    assert_eq!(search(&server, "source:app").len(), 4);
+    assert_eq!(search(&server, "class:4002 AND source:app").len(), 3);
+    assert_eq!(alerts(&server).len(), 3);
+    let again = &rows(&[&apply[..], &[&data]].concat())[0];
+    assert_eq!(
+        (again["records"].as_u64(), again["renormalized"].as_u64()),
+        (Some(1), Some(0))
+    );
+    server.settle(9);
+    assert_eq!((account(&server), alerts(&server).len()), ((4, 3, 1), 3));
+    // Who, when and how many is on record.
+    let acts = rows(&[
+        "search",
+        "source:docket AND unmapped.act:renormalize",
+        "--output",
+        "ndjson",
+        "--data",
+        &data,
+    ]);
+    let told: Vec<_> = acts
+        .iter()
+        .map(|a| a["event"]["unmapped"]["detail"]["records"].as_u64().unwrap())
+        .collect();
+    assert_eq!(told, [0, 3]);
+    assert!(
+        acts[0]["event"]["actor"]["user"]["name"]
+            .as_str()
+            .unwrap()
+            .starts_with("local:")
+    );
+    // An auditor changes nothing.
+    let auditor = server.token("auditor", "a");
+    let (status, body) = request(
+        server.http,
+        "POST",
+        "/api/v1/renormalize",
+        Some(&auditor),
+        &[("content-type", "application/json")],
+        b"{}",
+    )
+    .unwrap();
+    assert_eq!(status, 403, "{body}");
+
+    // The index, built anew from the ledger, is the same.
+    assert_eq!(server.stop(), Some(0), "{}", server.log());
+    fs::remove_dir_all(std::path::Path::new(&data).join("index")).unwrap();
+    server.start();
+    server.settle(9);
+    assert_eq!(search(&server, "source:app AND label:quarantined*"), ["local.app/0/3"]);
+    assert_eq!(search(&server, "source:app").len(), 4);
+    assert_eq!((account(&server), alerts(&server).len()), ((4, 3, 1), 3));
+}

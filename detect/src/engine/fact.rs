@@ -1,5 +1,6 @@
 //! An event as the engine keeps it: its place, its times, and the values that somebody downstream reads.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -50,15 +51,15 @@ impl Captured {
         Bound(self.columns.iter().map(find).collect())
     }
 
-    /// The fact of a row of a batch.
-    pub fn read(self: &Arc<Captured>, batch: &Batch, bound: &Bound<'_>, row: usize) -> Fact {
+    /// The fact of a row of a batch; `mask` hides secrets in what is kept.
+    pub fn read(self: &Arc<Captured>, batch: &Batch, bound: &Bound<'_>, row: usize, mask: Mask) -> Fact {
         let place = &batch.rows[row];
         let read = |columns: &SmallVec<[&Column; 2]>| {
             let mut values: Values = Values::new();
             for column in columns {
                 column.for_each(row, |v| {
                     if values.len() < VALUES_MAX {
-                        values.push(v.into());
+                        values.push(mask(v).as_ref().into());
                     }
                 });
                 if !values.is_empty() {
@@ -77,6 +78,9 @@ impl Captured {
         }
     }
 }
+
+/// Hides secrets in a text that is kept.
+pub type Mask = fn(&str) -> Cow<'_, str>;
 
 /// The columns of one batch in which the fields of a rule are, as they are asked.
 #[derive(Debug)]

@@ -36,6 +36,7 @@ mod window;
 
 pub use silence::Watched;
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -44,6 +45,7 @@ use serde::{Deserialize, Serialize};
 
 use self::bucket::{Bucket, BucketId};
 use self::fact::Fact;
+pub use self::fact::Mask;
 pub use self::groups::{Place, Spill};
 use self::plan::Plan;
 use self::state::{Changes, Kind};
@@ -118,6 +120,7 @@ pub struct Detector {
     changes: Changes,
     gaps: BTreeMap<(PolicyIndex, Gap), u64>,
     no_aliases: Aliases,
+    mask: Mask,
 }
 
 impl Detector {
@@ -180,6 +183,7 @@ impl Detector {
             changes: Changes::default(),
             gaps: BTreeMap::new(),
             no_aliases: Aliases::new(),
+            mask: |text| Cow::Borrowed(text),
         };
         if let Some((spill, bytes)) = spill {
             detector.windows.spill_to(spill, bytes);
@@ -212,6 +216,14 @@ impl Detector {
     pub fn finish(&mut self) -> Output {
         self.tells_at_end = false;
         self.flush()
+    }
+
+    /// Hides secrets in what is kept of events, and so in the state, in findings and in what joins and groups compare. Conditions
+    /// of rules see the event as it is.
+    #[must_use]
+    pub fn masked(mut self, mask: Mask) -> Detector {
+        self.mask = mask;
+        self
     }
 
     /// The columns that batches must have: what rules, joins, correlations, keys, messages and actors read.
@@ -306,7 +318,7 @@ impl Detector {
             while let Some((_, _, rule, n, row)) = steps.next_if(|s| s.0 == index) {
                 if let Some(captured) = self.plan.captured.get(&rule) {
                     let columns = bound.entry((n, rule)).or_insert_with(|| captured.bind(&batches[n]));
-                    let fact = Arc::new(captured.read(&batches[n], columns, row as usize));
+                    let fact = Arc::new(captured.read(&batches[n], columns, row as usize, self.mask));
                     self.hit(rule, fact);
                 }
             }

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use model::{Batch, Event, LedgerIndex, LogSource, Millis};
-use search::{Budgets, IndexWriter};
+use search::{Budgets, IndexWriter, Mask};
 use serde_json::{Map, Value, json};
 
 /// 2026-03-01T00:00:00Z.
@@ -178,7 +178,7 @@ pub fn open(dir: &Path) -> IndexWriter {
             heap_bytes: 16 << 20,
             ..Budgets::default()
         },
-        mask,
+        Mask::of(mask),
     )
     .unwrap()
 }

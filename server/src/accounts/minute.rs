@@ -45,6 +45,18 @@ impl Span {
         }
     }
 
+    /// Moves one record from quarantined to what it is now.
+    pub fn mend(&mut self, outcome: Outcome) {
+        if self.quarantined > 0 {
+            self.quarantined -= 1;
+            *match outcome {
+                Outcome::Stored => &mut self.stored,
+                Outcome::Quarantined => &mut self.quarantined,
+                Outcome::Deduplicated => &mut self.deduplicated,
+            } += 1;
+        }
+    }
+
     /// Adds another's counts.
     pub fn add(&mut self, other: &Span) {
         self.received += other.received;

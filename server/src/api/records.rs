@@ -5,7 +5,7 @@ use axum::extract::{Path, State};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use ingest::join::Whole;
-use model::{Coordinate, Entry, LedgerIndex, Millis};
+use model::{Coordinate, Entry, Event, LedgerIndex, Millis};
 use serde_json::{Value, json};
 
 use super::{ApiError, Authenticated};
@@ -46,7 +46,7 @@ fn show(app: &App, coordinate: &Coordinate) -> Result<Value, ApiError> {
         .events
         .iter()
         .map(|e| {
-            let mut event = Value::Object(e.ocsf.clone());
+            let mut event = masked(e);
             set_processed(&mut event, processed);
             event
         })
@@ -108,7 +108,10 @@ fn whole(app: &App, entry: &Entry) -> Result<Option<Whole>, ApiError> {
 }
 
 /// The records of these leaves, put together.
-fn joined(app: &App, leaves: &[LedgerIndex]) -> Result<Option<Whole>, ledger::Error> {
+///
+/// # Errors
+/// The ledger's.
+pub fn joined(app: &App, leaves: &[LedgerIndex]) -> Result<Option<Whole>, ledger::Error> {
     let read = |index: &LedgerIndex| app.reader.entry(*index).map(|e| (e.index, e.record));
     let records = leaves.iter().map(read).collect::<Result<Vec<_>, _>>()?;
     Ok(Whole::of(&records))
@@ -125,21 +128,12 @@ pub fn event(app: &App, leaves: &[LedgerIndex], uid: &str) -> Result<Value, ledg
         .iter()
         .find(|e| &*e.uid == uid)
         .or(normalized.events.first());
-    let mut shown = event.map_or(Value::Null, |e| Value::Object(e.ocsf.clone()));
-    mask(&mut shown);
-    Ok(shown)
+    Ok(event.map_or(Value::Null, masked))
 }
 
-/// Masks every text of a derived copy; the raw record keeps what was sent. Events are of bounded depth.
-fn mask(value: &mut Value) {
-    match value {
-        Value::String(text) => {
-            if let std::borrow::Cow::Owned(masked) = ingest::mask::mask(text) {
-                *text = masked;
-            }
-        }
-        Value::Array(items) => items.iter_mut().for_each(mask),
-        Value::Object(fields) => fields.values_mut().for_each(mask),
-        _ => {}
-    }
+/// An event as everybody may see it who may see events.
+pub fn masked(event: &Event) -> Value {
+    let mut shown = Value::Object(event.ocsf.clone());
+    ingest::mask::event(&mut shown);
+    shown
 }

@@ -8,19 +8,20 @@ use std::ops::Range;
 
 use axum::Json;
 use axum::extract::{Query, State};
+use ingest::Normalized;
 use model::{Entry, LedgerIndex, Millis};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
 use super::search::moment;
-use super::{ApiError, Authenticated};
+use super::{ApiError, Authenticated, records};
 use crate::accounts::Accounts;
 use crate::app::{App, lock};
 use crate::auth::Right;
 
 /// A replay reads much; one at a time.
-static RUNNING: Semaphore = Semaphore::const_new(1);
+pub static RUNNING: Semaphore = Semaphore::const_new(1);
 /// Quarantined records that one replay takes.
 const QUARANTINED_MAX: usize = 2_000_000;
 /// Records read from the ledger at once.
@@ -46,6 +47,16 @@ pub struct Asked {
     source: Option<String>,
     /// Only what is quarantined.
     quarantined: bool,
+    /// Only what is quarantined for this.
+    reason: Option<String>,
+}
+
+/// A record that the index holds as quarantined.
+pub struct Quarantined {
+    /// What for.
+    pub reason: String,
+    /// Its leaves.
+    pub leaves: Vec<LedgerIndex>,
 }
 
 /// Answers. The act is recorded first.
@@ -55,15 +66,8 @@ pub async fn replay(
     Query(asked): Query<Asked>,
 ) -> Result<Json<Value>, ApiError> {
     caller.demand(Right::ReadRecords)?;
-    if let Some(source) = &asked.source {
-        crate::config::check_source(source).map_err(|e| ApiError::bad_request(e.to_string()))?;
-    }
-    let Ok(_running) = RUNNING.try_acquire() else {
-        return Err(ApiError::new(
-            axum::http::StatusCode::TOO_MANY_REQUESTS,
-            "another replay is running; try again when it is done",
-        ));
-    };
+    asked.check()?;
+    let _running = alone()?;
     app.spine.act("replay", &caller.name(), json!(asked)).await?;
     tokio::task::spawn_blocking(move || answer(&app, &asked))
         .await
@@ -71,32 +75,74 @@ pub async fn replay(
         .map(Json)
 }
 
+/// The permit to run.
+///
+/// # Errors
+/// Another one is running (429).
+pub fn alone() -> Result<tokio::sync::SemaphorePermit<'static>, ApiError> {
+    RUNNING.try_acquire().map_err(|_| {
+        ApiError::new(
+            axum::http::StatusCode::TOO_MANY_REQUESTS,
+            "another replay is running; try again when it is done",
+        )
+    })
+}
+
+impl Asked {
+    /// # Errors
+    /// The caller's.
+    pub fn check(&self) -> Result<(), ApiError> {
+        let source = self.source.as_deref().map_or(Ok(()), crate::config::check_source);
+        source.map_err(|e| ApiError::bad_request(e.to_string()))?;
+        let is_reason = |r: &str| {
+            r.bytes()
+                .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-'))
+        };
+        match &self.reason {
+            Some(reason) if !is_reason(reason) => Err(ApiError::bad_request(format!(
+                "`{reason}` is no reason that records are quarantined for; see `docket source list`"
+            ))),
+            _ => Ok(()),
+        }
+    }
+
+    /// What it means in the ledger. Beyond what is indexed nobody knows what became of a record.
+    ///
+    /// # Errors
+    /// The caller's: a time cannot be read.
+    pub fn range(&self, app: &App) -> Result<Range<LedgerIndex>, ApiError> {
+        let end = LedgerIndex(app.searchable.load(std::sync::atomic::Ordering::Relaxed));
+        let now = app.clock.now();
+        let from = self
+            .from
+            .as_deref()
+            .map_or(Ok(LedgerIndex(0)), |t| place(app, t, end, now))?;
+        let to = self.to.as_deref().map_or(Ok(end), |t| place(app, t, end, now))?;
+        Ok(from..to.min(end))
+    }
+}
+
 fn answer(app: &App, asked: &Asked) -> Result<Value, ApiError> {
-    // Beyond what is indexed nobody knows what became of a record.
-    let end = LedgerIndex(app.searchable.load(std::sync::atomic::Ordering::Relaxed));
-    let now = app.clock.now();
-    let from = asked
-        .from
-        .as_deref()
-        .map_or(Ok(LedgerIndex(0)), |t| place(app, t, end, now))?;
-    let to = asked.to.as_deref().map_or(Ok(end), |t| place(app, t, end, now))?;
-    let range = from..to.min(end);
+    let range = asked.range(app)?;
     let before = quarantined(app, asked, &range)?;
     let mut changes = Changes::default();
     let mut each = |entry: &Entry| {
         if asked.source.as_deref().is_none_or(|s| s == &*entry.record.source) {
-            let was = before.get(&entry.index).map_or(STORED, String::as_str);
-            let is = app
-                .normalizer
-                .normalize(&entry.record)
-                .quarantined
-                .map_or(STORED, |q| q.0);
-            changes.count(was, is, entry);
+            let was = before.get(&entry.index).map_or(STORED, |q| &q.reason);
+            changes.count(was, &app.normalizer.normalize(&entry.record), entry);
         }
     };
-    if asked.quarantined {
-        for index in before.keys() {
-            each(&app.reader.entry(*index).map_err(ApiError::internal)?);
+    if asked.quarantined || asked.reason.is_some() {
+        for quarantined in before.values() {
+            let whole = records::joined(app, &quarantined.leaves).map_err(ApiError::internal)?;
+            let Some(whole) = whole else { continue };
+            let normalized = app.normalizer.normalize_whole(&whole);
+            let index = whole.lines.first().map_or(LedgerIndex(0), |l| l.index);
+            let entry = Entry {
+                index,
+                record: whole.record,
+            };
+            changes.count(&quarantined.reason, &normalized, &entry);
         }
     } else {
         let mut next = range.start;
@@ -114,12 +160,18 @@ fn answer(app: &App, asked: &Asked) -> Result<Value, ApiError> {
 }
 
 /// The records of the range that the index holds as quarantined, and why.
-fn quarantined(
+///
+/// # Errors
+/// The caller's: too many. Ours: the index cannot be read.
+pub fn quarantined(
     app: &App,
     asked: &Asked,
     range: &Range<LedgerIndex>,
-) -> Result<BTreeMap<LedgerIndex, String>, ApiError> {
-    let reasons = reasons(&lock(&app.accounts), asked.source.as_deref());
+) -> Result<BTreeMap<LedgerIndex, Quarantined>, ApiError> {
+    let reasons = match &asked.reason {
+        Some(reason) => [reason.clone()].into(),
+        None => reasons(&lock(&app.accounts), asked.source.as_deref()),
+    };
     let mut found = BTreeMap::new();
     for reason in reasons {
         let mut text = format!("label:\"quarantined:{reason}\"");
@@ -134,20 +186,20 @@ fn quarantined(
                 .searcher
                 .search(&request, &search::NoText)
                 .map_err(ApiError::internal)?;
-            found.extend(
-                answer
-                    .hits
-                    .iter()
-                    .filter(|h| range.contains(&h.index))
-                    .map(|h| (h.index, reason.clone())),
-            );
+            found.extend(answer.hits.into_iter().filter(|h| range.contains(&h.index)).map(|h| {
+                let quarantined = Quarantined {
+                    reason: reason.clone(),
+                    leaves: h.leaves,
+                };
+                (h.index, quarantined)
+            }));
             if found.len() > QUARANTINED_MAX {
                 return Err(ApiError::bad_request(format!(
                     "more than {QUARANTINED_MAX} records are quarantined in this range; give a smaller one, or a source"
                 )));
             }
             request.after = answer.next;
-            if request.after.is_none() || answer.hits.is_empty() {
+            if request.after.is_none() {
                 break;
             }
         }
@@ -184,24 +236,29 @@ fn place(app: &App, text: &str, end: LedgerIndex, now: Millis) -> Result<LedgerI
     Ok(LedgerIndex(low))
 }
 
-/// How many records went from what to what, and the first of each.
+/// How many records went from what to what, and the first of each with the event that it would be.
 #[derive(Default)]
-struct Changes(BTreeMap<(String, &'static str), (u64, String)>);
+struct Changes(BTreeMap<(String, &'static str), (u64, String, Value)>);
 
 impl Changes {
-    fn count(&mut self, was: &str, is: &'static str, entry: &Entry) {
-        let first = || (0, entry.record.coordinate.to_string());
+    fn count(&mut self, was: &str, normalized: &Normalized, entry: &Entry) {
+        let is = normalized.quarantined.map_or(STORED, |q| q.0);
+        let first = || {
+            let event = normalized.events.first().filter(|_| was != is);
+            let sample = event.map_or(Value::Null, records::masked);
+            (0, entry.record.coordinate.to_string(), sample)
+        };
         self.0.entry((was.to_owned(), is)).or_insert_with(first).0 += 1;
     }
 
     fn told(self, range: &Range<LedgerIndex>) -> Value {
         let mut rows: Vec<_> = self.0.into_iter().collect();
         // What would change stands before what would not.
-        rows.sort_by_key(|((was, is), (n, _))| (was == is, std::cmp::Reverse(*n)));
+        rows.sort_by_key(|((was, is), (n, ..))| (was == is, std::cmp::Reverse(*n)));
         let sum = |keep: &dyn Fn(&str, &str) -> bool| -> u64 {
             rows.iter()
                 .filter(|((was, is), _)| keep(was, is))
-                .map(|(_, (n, _))| n)
+                .map(|(_, (n, ..))| n)
                 .sum()
         };
         json!({
@@ -210,8 +267,8 @@ impl Changes {
             "records": sum(&|_, _| true),
             "mended": sum(&|was, is| was != STORED && is == STORED),
             "broken": sum(&|was, is| was == STORED && is != STORED),
-            "changes": rows.iter().map(|((was, is), (n, first))| {
-                json!({"before": was, "after": is, "records": n, "first": first})
+            "changes": rows.iter().map(|((was, is), (n, first, sample))| {
+                json!({"before": was, "after": is, "records": n, "first": first, "sample": sample})
             }).collect::<Vec<_>>(),
         })
     }

@@ -47,8 +47,8 @@ impl Index {
                     self.writer.take(&Work {
                         batches: &group.batches,
                         up_to: group.range.end,
-                        leaves: &group.leaves,
-                        replaced: &[],
+                        places: &group.places,
+                        replaced: &group.replaced,
                         note: &group.joins,
                     })?;
                     self.held = group.held;

@@ -87,7 +87,8 @@ impl Judge {
     }
 
     fn judge(&mut self, group: &Group) -> anyhow::Result<()> {
-        let output = self.detector.process(&group.span, &group.batches);
+        let mut output = self.detector.process(&group.span, &group.batches);
+        output.findings.iter_mut().for_each(crate::masking::finding);
         let mut delta = output.delta;
         delta.position = group.range.end;
         delta

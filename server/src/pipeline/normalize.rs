@@ -1,7 +1,7 @@
 //! Bytes to batches: reads the ledger as it grows, puts records together that are one event, normalizes, leaves
 //! duplicates out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::SyncSender;
@@ -13,8 +13,10 @@ use ingest::join::{Assembler, Piece, Whole};
 use ingest::{Normalized, Normalizer};
 use ledger::Reader;
 use model::{Entry, Event, LedgerIndex, Millis, RawRecord, Wanted};
+use search::Place;
 use tokio::sync::watch;
 
+use super::mended::{self, Mended};
 use super::{Group, hand_on};
 use crate::accounts::{Accounts, Counted, Outcome};
 
@@ -73,7 +75,7 @@ impl Normalize {
                 .min()
                 .map_or(durable, |c| c.min(durable));
             let records = usize::try_from(cut.0 - next.0).unwrap_or(usize::MAX).min(GROUP_RECORDS);
-            let entries = self.reader.read(next, records, GROUP_BYTES)?;
+            let entries = apart(self.reader.read(next, records, GROUP_BYTES)?);
             let Some(last) = entries.last() else {
                 anyhow::bail!("the ledger holds no leaf {next}, although {durable} are durable");
             };
@@ -94,6 +96,9 @@ impl Normalize {
             for whole in self.assembler.advance(record.received_at) {
                 self.whole(index, &whole, &mut made);
             }
+            if let Some(list) = mended::of(&record) {
+                self.mended(index, record.received_at, &list, &mut made)?;
+            }
             match self.normalizer.piece(&record) {
                 Some(piece) => self.piece(index, record, piece, &mut made)?,
                 None => self.record(index, &record, &mut made)?,
@@ -106,7 +111,8 @@ impl Normalize {
             range: from..to,
             span,
             batches: batches(&made.events, &self.wanted),
-            leaves: made.leaves,
+            places: made.places,
+            replaced: made.replaced,
             joins: self.assembler.state().into(),
             held: self.assembler.held(),
             due: self.assembler.due(),
@@ -136,7 +142,7 @@ impl Normalize {
         let duplicate = self.repeats(index, record.received_at, normalized.dedup)?;
         made.count(record.received_at, &record.source, &normalized, duplicate);
         if !duplicate {
-            made.take(index, record, normalized);
+            made.take(index, record.received_at, &record.source, normalized);
         }
         Ok(())
     }
@@ -174,10 +180,45 @@ impl Normalize {
             made.count(line.received_at, &whole.record.source, &normalized, false);
         }
         if whole.lines.iter().any(|line| line.index != at) {
-            let leaves = whole.lines.iter().map(|line| line.index).collect();
-            made.leaves.insert(whole.record.coordinate.to_string().into(), leaves);
+            made.place(whole);
         }
-        made.take(at, &whole.record, normalized);
+        made.take(at, whole.record.received_at, &whole.record.source, normalized);
+    }
+
+    /// Normalizes records again, at leaf `at`. Their events are judged as of now: what they are joined with may not have been
+    /// there when they came, and records that come together are judged together.
+    fn mended(&mut self, at: LedgerIndex, now: Millis, list: &[Mended], made: &mut Made) -> anyhow::Result<()> {
+        let mut seen = BTreeSet::new();
+        for Mended { reason, leaves } in list {
+            let earlier = leaves.iter().filter(|leaf| **leaf < at);
+            let records = earlier
+                .map(|leaf| self.reader.entry(*leaf).map(|e| (e.index, e.record)))
+                .collect::<Result<Vec<_>, _>>()?;
+            let Some(whole) = Whole::of(&records) else { continue };
+            let normalized = self.normalizer.normalize_whole(&whole);
+            if normalized.quarantined.is_some() {
+                // The parsers have changed since the act; it stays as it is.
+                continue;
+            }
+            let received_at = whole.record.received_at;
+            let key = normalized.dedup.filter(|_| whole.lines.len() == 1);
+            let duplicate = key.is_some_and(|key| !seen.insert(key)) || self.repeats(at, received_at, key)?;
+            let outcome = if duplicate {
+                Outcome::Deduplicated
+            } else {
+                Outcome::Stored
+            };
+            for line in &whole.lines {
+                made.accounts
+                    .mend(&whole.record.source, reason, line.received_at, outcome);
+            }
+            made.replaced.extend(whole.lines.first().map(|line| line.index));
+            if !duplicate {
+                made.place(&whole);
+                made.take(at, now, &whole.record.source, normalized);
+            }
+        }
+        Ok(())
     }
 }
 
@@ -185,8 +226,17 @@ impl Normalize {
 #[derive(Default)]
 struct Made {
     events: Vec<(LedgerIndex, Millis, Arc<str>, Event)>,
-    leaves: BTreeMap<Arc<str>, Vec<LedgerIndex>>,
+    places: BTreeMap<Arc<str>, Place>,
+    replaced: Vec<LedgerIndex>,
     accounts: Accounts,
+}
+
+/// An act that normalizes records again is a group of its own: what it replaces may not come in the same one.
+fn apart(mut entries: Vec<Entry>) -> Vec<Entry> {
+    if let Some(act) = entries.iter().position(|e| mended::of(&e.record).is_some()) {
+        entries.truncate(act.max(1));
+    }
+    entries
 }
 
 impl Made {
@@ -207,10 +257,17 @@ impl Made {
         self.accounts.count(source, counted);
     }
 
-    fn take(&mut self, at: LedgerIndex, record: &RawRecord, normalized: Normalized) {
+    fn place(&mut self, whole: &Whole) {
+        let place = Place {
+            leaves: whole.lines.iter().map(|line| line.index).collect(),
+            received_at: whole.record.received_at,
+        };
+        self.places.insert(whole.record.coordinate.to_string().into(), place);
+    }
+
+    fn take(&mut self, at: LedgerIndex, received_at: Millis, source: &Arc<str>, normalized: Normalized) {
         let events = normalized.events.into_iter();
-        self.events
-            .extend(events.map(|e| (at, record.received_at, record.source.clone(), e)));
+        self.events.extend(events.map(|e| (at, received_at, source.clone(), e)));
     }
 }
 
@@ -220,6 +277,10 @@ fn labels(events: &[Event]) -> Vec<String> {
     for event in events {
         let labels = event.ocsf.get("metadata").and_then(|m| m["labels"].as_array());
         for label in labels.into_iter().flatten().filter_map(|l| l.as_str()) {
+            // Which records, and which numbers: of each there is one.
+            if label.starts_with("record:") || label.starts_with("auditd.lost:") {
+                continue;
+            }
             if !out.iter().any(|known| known == label) {
                 out.push(label.to_owned());
             }

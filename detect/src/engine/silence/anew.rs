@@ -35,7 +35,7 @@ impl Detector {
             for (policy, anew) in anew.iter().filter(|(_, a)| a.rule == *rule) {
                 let sources = anew.source.as_ref().and_then(|field| {
                     let captured = self.plan.captured.get(rule)?;
-                    let fact = captured.read(&batches[*n], &captured.bind(&batches[*n]), *row as usize);
+                    let fact = captured.read(&batches[*n], &captured.bind(&batches[*n]), *row as usize, self.mask);
                     let sources = fact.values(field).iter();
                     Some(sources.map(|s| lower(s).into()).collect())
                 });

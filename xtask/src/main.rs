@@ -3,6 +3,7 @@
 mod broker;
 mod fuzz;
 mod protocol;
+mod shippers;
 mod suite;
 mod tidy;
 
@@ -12,8 +13,8 @@ use std::process::ExitCode;
 const USAGE: &str = "\
 usage: cargo xtask CHORE
 
-  test [ARGS]     brings up Kafka, runs `cargo fmt --check` and `cargo test --workspace [ARGS]`, stops Kafka,
-                  then fuzzes 10 s each (not with ARGS)
+  test [ARGS]     brings up Kafka and the shippers, runs `cargo fmt --check` and `cargo test --workspace [ARGS]`,
+                  stops Kafka, then fuzzes 10 s each (not with ARGS)
   fuzz [--seconds N] [--jobs N] [TARGET…]
                   runs the fuzz targets (all, 60 s each, as many at a time as there are cores); exit 1 on a finding
   lint            clippy over everything, warnings denied
@@ -21,10 +22,13 @@ usage: cargo xtask CHORE
   kafka up        starts a real Apache Kafka (KRaft) from Maven Central; prints its address
   kafka down      stops it
   kafka status    prints its address, or says that there is none (exit 1)
+  shippers        fetches rsyslog, syslog-ng, kcat and the OpenTelemetry SDK, installing nothing; prints their folder
 
 environment:
   DOCKET_KAFKA        host:port of a broker to use instead of starting one
   DOCKET_KAFKA_HOME   folder of the broker's jars, data and log; otherwise docket-kafka in the user's cache
+  DOCKET_SHIPPERS       folder of the shippers, where they are not to be fetched
+  DOCKET_SHIPPERS_HOME  folder to keep them in; otherwise docket-shippers in the user's cache
 ";
 
 fn main() -> ExitCode {
@@ -38,6 +42,7 @@ fn main() -> ExitCode {
         ["kafka", "up"] => broker::up(&root()),
         ["kafka", "down"] => broker::down(),
         ["kafka", "status"] => broker::status(),
+        ["shippers"] => shippers::fetch_and_show(),
         ["help" | "--help" | "-h"] => {
             print!("{USAGE}");
             return ExitCode::SUCCESS;

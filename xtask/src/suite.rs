@@ -1,4 +1,5 @@
-//! The test run: a broker, the formatter's check, all tests, the broker stopped whatever happened, and some fuzzing.
+//! The test run: a broker, real shippers, the formatter's check, all tests, the broker stopped whatever happened, and
+//! some fuzzing.
 
 use std::path::Path;
 use std::process::{Command, ExitCode};
@@ -6,11 +7,13 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 
-use crate::{broker, fuzz};
+use crate::{broker, fuzz, shippers};
 
 /// `test`: `args` go to `cargo test`.
 pub fn test(root: &Path, args: &[&str]) -> Result<ExitCode> {
     let started = Instant::now();
+    // They come over the network while the compiler works.
+    let shippers = std::thread::spawn(shippers::ensure_there);
     let formatted = cargo(root, &["fmt", "--all", "--check"])
         .status()
         .context("cargo fmt")?
@@ -28,18 +31,29 @@ pub fn test(root: &Path, args: &[&str]) -> Result<ExitCode> {
     }
     eprintln!("xtask: built after {} s", started.elapsed().as_secs());
 
+    let shippers = shippers
+        .join()
+        .map_err(|_| anyhow::anyhow!("fetching the shippers panicked"))?;
+    if let Err(error) = &shippers {
+        eprintln!("xtask: no shippers; their tests will fail, the others run: {error:#}");
+    }
     let kafka = broker::ensure_up(root)?;
     eprintln!(
         "xtask: kafka at {} after {} s",
         kafka.address,
         started.elapsed().as_secs()
     );
-    let tested = cargo(root, &["test", "--workspace", "--no-fail-fast"])
+    let mut tests = cargo(root, &["test", "--workspace", "--no-fail-fast"]);
+    tests
         .args(args)
         .env("DOCKET_KAFKA", &kafka.address)
-        // With this set, a test that needs a broker and finds none fails instead of passing by.
+        // With these set, a test that needs a broker or a shipper and finds none fails instead of passing by.
         .env("DOCKET_KAFKA_REQUIRED", "1")
-        .status();
+        .env("DOCKET_SHIPPERS_REQUIRED", "1");
+    if let Ok(root) = shippers {
+        tests.env(shippers::ENV_ROOT, root);
+    }
+    let tested = tests.status();
     if kafka.started_here {
         broker::stop()?;
     }

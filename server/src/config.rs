@@ -19,6 +19,8 @@ use crate::gateway::tls::{Tls, TlsFile};
 /// Days after which a reference table that nobody renewed is a finding, by default.
 const REFERENCE_DAYS: u32 = 35;
 
+/// Connections to the HTTP and gRPC listeners at once, by default.
+const CONNECTIONS_MAX: usize = 1024;
 /// Bytes of one record that are kept, by default.
 const RECORD_BYTES_MAX: usize = 16 << 20;
 
@@ -151,6 +153,8 @@ pub struct LimitsFile {
     pub reference_days: Option<u32>,
     /// Bytes that may be held for shippers: of requests under way, and as many of connections.
     pub held_bytes: Option<usize>,
+    /// Connections to the HTTP and gRPC listeners at once.
+    pub connections: Option<usize>,
 }
 
 /// As checked.
@@ -190,6 +194,8 @@ pub struct Config {
     pub duplicates_max: u64,
     /// How old a reference table's file may be, milliseconds; `None`: any age.
     pub reference_age_ms_max: Option<i64>,
+    /// Connections to the HTTP and gRPC listeners at once.
+    pub connections_max: usize,
     /// SHA-256 of the configuration as read, for the ledger.
     pub hash: String,
 }
@@ -391,6 +397,10 @@ impl File {
         anyhow::ensure!(
             (1_000_000..=1_000_000_000).contains(&duplicates_max),
             "[limits] duplicates {duplicates_max}: give 1000000 to 1000000000"
+        let connections_max = self.limits.connections.unwrap_or(CONNECTIONS_MAX);
+        anyhow::ensure!(
+            (1..=65_536).contains(&connections_max),
+            "[limits] connections {connections_max}: give 1 to 65536"
         );
         let policies = self.policies.unwrap_or_else(|| vec!["built-in".into()]);
         let policies: Vec<_> = policies
@@ -430,6 +440,7 @@ impl File {
             index_commit_ms,
             duplicates_max,
             reference_age_ms_max: (reference_days > 0).then(|| i64::from(reference_days) * 86_400_000),
+            connections_max,
             hash,
         })
     }
@@ -453,6 +464,14 @@ impl Config {
         named.extend(self.files.iter().map(|f| (f.source.to_string(), "[[files]]")));
         named.extend(self.syslog.iter().map(|s| (s.source.clone(), "[[syslog]]")));
         named.into_iter().collect()
+    /// What the TLS listeners were given.
+    pub fn tls(&self) -> Vec<Tls> {
+        let syslog = self.syslog.iter().filter_map(|s| match &s.protocol {
+            Protocol::Tls(tls) => Some(tls),
+            _ => None,
+        });
+        let grpc = self.gateway.grpc.iter().filter_map(|(_, tls)| tls.as_ref());
+        self.http_tls.iter().chain(grpc).chain(syslog).cloned().collect()
     }
 
     /// The sources' settings, as the normalizer wants them.

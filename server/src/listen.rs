@@ -17,6 +17,10 @@ use crate::app::App;
 use crate::config::Config;
 use crate::gateway::tls::{Tls, TlsListener};
 
+mod bounded;
+
+use bounded::{Bounded, Slots};
+
 /// The socket in a data folder.
 pub fn socket_path(data_dir: &Path) -> PathBuf {
     data_dir.join("docket.sock")
@@ -34,32 +38,48 @@ pub async fn start(config: &Config, app: &App, stop: watch::Receiver<bool>) -> a
     let unix = UnixListener::bind(&path).with_context(|| format!("socket {}", path.display()))?;
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
     tasks.push(serve(unix, router(app.clone()), stop.clone()));
+    let slots = Slots::new(config.connections_max);
     if let Some(address) = config.listen {
-        let router = router(app.clone());
-        tasks.push(bind(address, config.http_tls.clone(), "[http] listen", router, stop.clone()).await?);
+        let listening = Listening {
+            setting: "[http] listen",
+            tls: config.http_tls.clone(),
+            router: router(app.clone()),
+            slots: slots.clone(),
+        };
+        tasks.push(listening.bind(address, stop.clone()).await?);
     }
     if let Some((address, tls)) = &config.gateway.grpc {
-        let router = otlp_router(app.clone());
-        tasks.push(bind(*address, tls.clone(), "[otlp] grpc", router, stop).await?);
+        let listening = Listening {
+            setting: "[otlp] grpc",
+            tls: tls.clone(),
+            router: otlp_router(app.clone()),
+            slots,
+        };
+        tasks.push(listening.bind(*address, stop).await?);
     }
     Ok(tasks)
 }
 
-async fn bind(
-    address: SocketAddr,
-    tls: Option<Tls>,
+/// A TCP port that speaks HTTP.
+struct Listening {
     setting: &'static str,
+    tls: Option<Tls>,
     router: Router,
-    stop: watch::Receiver<bool>,
-) -> anyhow::Result<JoinHandle<()>> {
-    let tcp = TcpListener::bind(address)
-        .await
-        .with_context(|| format!("{setting} {address}"))?;
-    tracing::info!(address = %tcp.local_addr()?, setting, tls = tls.is_some(), "Listening for HTTP.");
-    Ok(match tls {
-        None => serve(tcp, router, stop),
-        Some(tls) => serve(TlsListener::new(tcp, tls), router, stop),
-    })
+    slots: Slots,
+}
+
+impl Listening {
+    async fn bind(self, address: SocketAddr, stop: watch::Receiver<bool>) -> anyhow::Result<JoinHandle<()>> {
+        let setting = self.setting;
+        let tcp = TcpListener::bind(address)
+            .await
+            .with_context(|| format!("{setting} {address}"))?;
+        tracing::info!(address = %tcp.local_addr()?, setting, tls = self.tls.is_some(), "Listening for HTTP.");
+        Ok(match self.tls {
+            None => serve(Bounded::new(tcp, self.slots), self.router, stop),
+            Some(tls) => serve(Bounded::new(TlsListener::new(tcp, tls), self.slots), self.router, stop),
+        })
+    }
 }
 
 fn serve<L>(listener: L, router: Router, mut stop: watch::Receiver<bool>) -> JoinHandle<()>
@@ -79,14 +99,14 @@ where
     })
 }
 
-impl Connected<IncomingStream<'_, TcpListener>> for Peer {
-    fn connect_info(stream: IncomingStream<'_, TcpListener>) -> Peer {
+impl Connected<IncomingStream<'_, Bounded<TcpListener>>> for Peer {
+    fn connect_info(stream: IncomingStream<'_, Bounded<TcpListener>>) -> Peer {
         Peer::Tcp(*stream.remote_addr())
     }
 }
 
-impl Connected<IncomingStream<'_, TlsListener>> for Peer {
-    fn connect_info(stream: IncomingStream<'_, TlsListener>) -> Peer {
+impl Connected<IncomingStream<'_, Bounded<TlsListener>>> for Peer {
+    fn connect_info(stream: IncomingStream<'_, Bounded<TlsListener>>) -> Peer {
         Peer::Tcp(*stream.remote_addr())
     }
 }

@@ -29,6 +29,7 @@ use crate::exit::{INTEGRITY, failure};
 use crate::gateway::Gate;
 use crate::gateway::held::Budget;
 use crate::gateway::syslog::Listener;
+use crate::gateway::tls::Tls;
 use crate::gateway::udp;
 use crate::pipeline::{Index, Judge, Line, Normalize, Progress, Running, joins};
 use crate::spine::{Append, Opened, Spine};
@@ -161,9 +162,10 @@ impl Server {
         })
     }
 
-    /// What reads the reference tables of the configuration anew.
+    /// What reads the reference tables and certificates of the configuration anew.
     pub fn reloader(&self, config: &Config) -> Reloader {
         Reloader {
+            tls: config.tls(),
             dir: config.reference.clone(),
             configured: config.named_sources(),
             spine: self.app.spine.clone(),
@@ -208,8 +210,9 @@ impl Server {
     }
 }
 
-/// Reads reference tables anew while the server runs.
+/// Reads reference tables and certificates anew while the server runs.
 pub struct Reloader {
+    tls: Vec<Tls>,
     dir: Option<PathBuf>,
     configured: Vec<reference::Configured>,
     spine: Spine,
@@ -229,6 +232,26 @@ impl Reloader {
             .act("reference.load", "docket", json!(reference::versions(&tables)))
             .await?;
         self.tables.send(tables).context("the judgement has ended")
+    }
+
+    /// Reads the listeners' certificates and keys, records which, and uses them for connections from then on.
+    ///
+    /// # Errors
+    /// A file is wrong, or the act cannot be recorded: all of the old ones stay.
+    pub async fn renew_certificates(&self) -> anyhow::Result<()> {
+        let tls = self.tls.clone();
+        let read = move || tls.iter().map(Tls::read_again).collect::<anyhow::Result<Vec<_>>>();
+        let fresh = tokio::task::spawn_blocking(read).await??;
+        let loaded = fresh.iter().map(|f| json!({"file": f.cert, "sha256": f.sha256}));
+        let loaded: Vec<_> = loaded.collect();
+        if loaded.is_empty() {
+            return Ok(());
+        }
+        self.spine.act("certificate.load", "docket", json!(loaded)).await?;
+        for (tls, fresh) in self.tls.iter().zip(fresh) {
+            tls.renew(fresh);
+        }
+        Ok(())
     }
 }
 

@@ -7,32 +7,12 @@ use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::path::Path;
 use std::sync::Arc;
 
+use harness::pki::certificates;
 use harness::{Server, await_some, connect, exchange, free_port, get, run};
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
-
-/// Writes `<name>.pem` and `<name>.key`, signed by a new authority `<authority>.pem`, for each name.
-fn certificates(dir: &Path, authority: &str, names: &[(&str, &[&str])]) {
-    let mut params = CertificateParams::new(Vec::new()).unwrap();
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    params.distinguished_name.push(DnType::CommonName, authority);
-    let key = KeyPair::generate().unwrap();
-    let root = params.self_signed(&key).unwrap();
-    std::fs::write(dir.join(format!("{authority}.pem")), root.pem()).unwrap();
-    let issuer = Issuer::new(params, key);
-    for (name, dns) in names {
-        let dns: Vec<String> = dns.iter().map(|d| (*d).to_owned()).collect();
-        let mut params = CertificateParams::new(dns).unwrap();
-        params.distinguished_name.push(DnType::CommonName, *name);
-        let key = KeyPair::generate().unwrap();
-        let certificate = params.signed_by(&key, &issuer).unwrap();
-        std::fs::write(dir.join(format!("{name}.pem")), certificate.pem()).unwrap();
-        std::fs::write(dir.join(format!("{name}.key")), key.serialize_pem()).unwrap();
-    }
-}
 
 /// A client that trusts `ca.pem` and shows the certificate of this name, if any.
 fn client(dir: &Path, shown: Option<&str>, address: SocketAddr) -> StreamOwned<ClientConnection, TcpStream> {
@@ -161,6 +141,61 @@ fn the_api_speaks_tls() {
     assert_eq!(answer.status, 200);
     let plain = exchange(connect(server.http).unwrap(), "GET", "/healthz", &[], b"");
     assert!(plain.is_none_or(|a| a.status != 200));
+}
+
+#[test]
+fn certificates_are_renewed_while_the_server_runs() {
+    let port = free_port();
+    let mut server = Server::new(&format!(
+        "[[syslog]]\nlisten = \"127.0.0.1:{port}\"\nprotocol = \"tls\"\nsource = \"s\"\n\
+         tls = {{cert = \"server.pem\", key = \"server.key\"}}\n"
+    ));
+    let dir = server.dir.path().to_owned();
+    certificates(&dir, "ca", &[("server", &["docket.example"])]);
+    server.start();
+    let said = |server: &Server, what: &str| {
+        let hangup = std::process::Command::new("kill")
+            .args(["-HUP", &server.pid().to_string()])
+            .status();
+        assert!(hangup.unwrap().success());
+        await_some(what, || server.log().contains(what).then_some(()));
+    };
+    let ship = |text: &str| {
+        let mut stream = client(&dir, None, local(port));
+        let sent = stream.write_all(text.as_bytes()).and_then(|()| stream.flush());
+        stream.conn.send_close_notify();
+        let _ = stream.flush();
+        let _ = stream.read(&mut [0; 1]);
+        sent.is_ok()
+    };
+    let mut early = client(&dir, None, local(port));
+    early.write_all(b"<13>early\n").unwrap();
+    // A client that trusts the new authority alone comes through only once the server shows its certificate.
+    let old_ca = std::fs::read(dir.join("ca.pem")).unwrap();
+    certificates(&dir, "ca", &[("server", &["docket.example"])]);
+    assert!(!ship("<13>too early\n"));
+    said(&server, "Certificates loaded.");
+    assert!(ship("<13>new\n"));
+    // Half-written files change nothing.
+    std::fs::write(dir.join("server.key"), "").unwrap();
+    said(&server, "Certificates not loaded");
+    assert!(ship("<13>still new\n"));
+    std::fs::write(dir.join("ca.pem"), old_ca).unwrap();
+    assert!(!ship("<13>old\n"));
+    // Who was connected stays.
+    early.write_all(b"<13>late\n").unwrap();
+    early.flush().unwrap();
+    await_some("the old connection's line", || {
+        let kept = server.records("s");
+        kept.iter().any(|r| r.payload == "<13>late").then_some(())
+    });
+    let mut texts: Vec<String> = server
+        .records("s")
+        .iter()
+        .map(|r| String::from_utf8_lossy(&r.payload).into_owned())
+        .collect();
+    texts.sort();
+    assert_eq!(texts, ["<13>early", "<13>late", "<13>new", "<13>still new"]);
 }
 
 #[test]

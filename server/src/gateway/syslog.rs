@@ -3,16 +3,19 @@
 //! A connection is read on only when what was read is durable, so a slow disk slows the shipper. Syslog has no
 //! acknowledgement: what lies in the socket buffers when the process is killed is lost.
 
-use std::net::SocketAddr;
+use std::net::{Shutdown, SocketAddr};
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use ingest::source::framing::{Decoder, Frame};
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::Instant;
+use tokio_rustls::server::TlsStream;
 
 use super::Gate;
 use super::held::{Budget, Held};
@@ -27,6 +30,8 @@ const CONNECTIONS_MAX: usize = 512;
 const READ_BYTES: usize = 64 << 10;
 /// How long a connection that still sends is read on after the server was told to stop.
 const DRAIN_MAX: Duration = Duration::from_secs(5);
+/// How long a shipper that has been told of the end may say nothing before it is taken at its word.
+const SILENCE_MAX: Duration = Duration::from_secs(1);
 /// How long a connection waits for room for its record.
 const ROOM_WAIT_MAX: Duration = Duration::from_secs(10);
 /// How long the end of a TLS session may take.
@@ -51,6 +56,37 @@ pub struct Listener {
     pub stop: watch::Receiver<bool>,
 }
 
+/// A connection that can be ended on our side while the other goes on.
+trait Closing: AsyncRead + AsyncWrite + Unpin {
+    /// Tells the shipper that we shall close, as TCP does. Over TLS without an alert: what lies unread in the shipper's
+    /// socket would hide the end from it, and nothing that we sent could be cut short.
+    fn end(&self);
+    /// Has the shipper's next write fail, where it took no notice of the end: into a connection that was merely closed
+    /// it would write once more, and that would be lost.
+    fn reset(&self);
+}
+
+impl Closing for TcpStream {
+    fn end(&self) {
+        // A connection that has ended already is no fault.
+        let _ = SockRef::from(self).shutdown(Shutdown::Write);
+    }
+
+    fn reset(&self) {
+        let _ = SockRef::from(self).set_linger(Some(Duration::ZERO));
+    }
+}
+
+impl Closing for TlsStream<TcpStream> {
+    fn end(&self) {
+        self.get_ref().0.end();
+    }
+
+    fn reset(&self) {
+        self.get_ref().0.reset();
+    }
+}
+
 impl Listener {
     /// Binds a TCP port and serves it until the server stops; connections then drain what was received.
     ///
@@ -69,6 +105,16 @@ impl Listener {
         let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
         let mut connections = tokio::task::JoinSet::new();
         let mut stop = self.stop.clone();
+        let (drain, draining) = watch::channel(false);
+        let mut serve = |stream, peer, slot: Option<OwnedSemaphorePermit>| {
+            let (mut listener, tls) = (self.clone(), tls.clone());
+            listener.stop = draining.clone();
+            while connections.try_join_next().is_some() {}
+            connections.spawn(async move {
+                listener.serve(stream, peer, tls).await;
+                drop(slot);
+            });
+        };
         loop {
             let slot = tokio::select! {
                 Ok(slot) = slots.clone().acquire_owned() => slot,
@@ -78,21 +124,20 @@ impl Listener {
                 accepted = listener.accept() => accepted,
                 _ = stop.wait_for(|s| *s) => break,
             };
-            while connections.try_join_next().is_some() {}
             match accepted {
-                Ok((stream, peer)) => {
-                    let (listener, tls) = (self.clone(), tls.clone());
-                    connections.spawn(async move {
-                        listener.serve(stream, peer, tls).await;
-                        drop(slot);
-                    });
-                }
+                Ok((stream, peer)) => serve(stream, peer, Some(slot)),
                 Err(error) => {
                     tracing::warn!(%error, "Connection not accepted.");
                     tokio::time::sleep(Duration::from_millis(50)).await;
                 }
             }
         }
+        // Who has connected may have sent. Who is told of the end comes again at once, and must find nobody.
+        while let Ok((stream, peer)) = now(&listener).await {
+            serve(stream, peer, slots.clone().try_acquire_owned().ok());
+        }
+        drop(listener);
+        drain.send_replace(true);
         while connections.join_next().await.is_some() {}
     }
 
@@ -110,20 +155,32 @@ impl Listener {
         }
     }
 
-    async fn connection(mut self, mut stream: impl AsyncRead + AsyncWrite + Unpin, peer: Arc<str>) {
+    async fn connection(mut self, mut stream: impl Closing, peer: Arc<str>) {
         let mut decoder = Decoder::new(self.record_bytes_max);
         let mut buffer = vec![0; READ_BYTES];
         let mut held = self.room.share();
         let mut drain_until = None;
         loop {
-            let read = tokio::select! {
-                biased;
-                read = stream.read(&mut buffer), if drain_until.is_none_or(|end| Instant::now() < end) => read,
-                _ = self.stop.wait_for(|s| *s) => Ok(0),
-            };
-            if *self.stop.borrow() {
-                drain_until.get_or_insert_with(|| Instant::now() + DRAIN_MAX);
+            if drain_until.is_none() && *self.stop.borrow() {
+                // A shipper that looks (syslog-ng, rsyslog) sends no more and closes, and nothing is lost.
+                stream.end();
+                drain_until = Some(Instant::now() + DRAIN_MAX);
             }
+            let read = match drain_until {
+                None => tokio::select! {
+                    biased;
+                    read = stream.read(&mut buffer) => read,
+                    _ = self.stop.wait_for(|s| *s) => continue,
+                },
+                Some(end) => {
+                    let patience = end.min(Instant::now() + SILENCE_MAX);
+                    let read = tokio::time::timeout_at(patience, stream.read(&mut buffer)).await;
+                    read.unwrap_or_else(|_| {
+                        stream.reset();
+                        Ok(0)
+                    })
+                }
+            };
             let (mut frames, mut end) = match read {
                 Ok(0) => (Vec::new(), true),
                 Ok(n) => match decoder.push(&buffer[..n]) {
@@ -198,4 +255,13 @@ impl Listener {
             headers: Vec::new(),
         }
     }
+}
+
+/// A connection that waits to be accepted.
+async fn now(listener: &TcpListener) -> std::io::Result<(TcpStream, SocketAddr)> {
+    std::future::poll_fn(|context| match listener.poll_accept(context) {
+        Poll::Pending => Poll::Ready(Err(std::io::ErrorKind::WouldBlock.into())),
+        ready => ready,
+    })
+    .await
 }

@@ -6,7 +6,7 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -47,9 +47,28 @@ pub struct TlsFile {
     pub client_ca: Option<PathBuf>,
 }
 
-/// What a TLS listener needs, read and checked. Cheap to clone.
+/// What a TLS listener needs, read and checked; it can be read again. Cheap to clone.
 #[derive(Clone)]
-pub struct Tls(TlsAcceptor);
+pub struct Tls {
+    current: Arc<RwLock<TlsAcceptor>>,
+    from: Arc<Origin>,
+}
+
+/// Where it was read from.
+struct Origin {
+    file: TlsFile,
+    base: PathBuf,
+    alpn: Vec<Vec<u8>>,
+}
+
+/// Files that were read again and are as they should be.
+pub struct Fresh {
+    acceptor: TlsAcceptor,
+    /// The certificate's path.
+    pub cert: PathBuf,
+    /// The SHA-256 of the server's own certificate, in hex.
+    pub sha256: String,
+}
 
 impl fmt::Debug for Tls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -63,8 +82,27 @@ impl TlsFile {
     /// # Errors
     /// The operator's: says which file, and what it should hold.
     pub fn read(&self, base: &Path, alpn: &[&str]) -> anyhow::Result<Tls> {
-        let cert = certificates(&base.join(&self.cert), "tls cert")?;
-        let key_path = base.join(&self.key);
+        let from = Origin {
+            file: self.clone(),
+            base: base.to_owned(),
+            alpn: alpn.iter().map(|p| p.as_bytes().to_vec()).collect(),
+        };
+        Ok(Tls {
+            current: Arc::new(RwLock::new(from.read()?.acceptor)),
+            from: Arc::new(from),
+        })
+    }
+}
+
+impl Origin {
+    fn read(&self) -> anyhow::Result<Fresh> {
+        let (file, base) = (&self.file, &self.base);
+        let cert = certificates(&base.join(&file.cert), "tls cert")?;
+        let sha256 = cert
+            .first()
+            .map(|c| hex::encode(sha2::Sha256::digest(c)))
+            .unwrap_or_default();
+        let key_path = base.join(&file.key);
         let key = PrivateKeyDer::from_pem_file(&key_path).map_err(|e| {
             anyhow::anyhow!(
                 "tls key {}: {e}; give a PEM file with one private key",
@@ -73,7 +111,7 @@ impl TlsFile {
         })?;
         let provider = Arc::new(ring::default_provider());
         let builder = ServerConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions()?;
-        let builder = match &self.client_ca {
+        let builder = match &file.client_ca {
             None => builder.with_no_client_auth(),
             Some(path) => {
                 let path = base.join(path);
@@ -90,12 +128,22 @@ impl TlsFile {
         let mut config = builder.with_single_cert(cert, key).map_err(|e| {
             anyhow::anyhow!(
                 "tls cert {} with key {}: {e}; give a certificate and its own key",
-                self.cert.display(),
-                self.key.display()
+                file.cert.display(),
+                file.key.display()
             )
         })?;
-        config.alpn_protocols = alpn.iter().map(|p| p.as_bytes().to_vec()).collect();
-        Ok(Tls(TlsAcceptor::from(Arc::new(config))))
+        if self.alpn.is_empty() {
+            // Syslog shippers never read. What we would send them lies in their socket, hides our end of the
+            // connection from those who look whether something has come (rsyslog), and makes the kernel answer their
+            // close with a reset, which destroys what we have not read yet.
+            config.send_tls13_tickets = 0;
+        }
+        config.alpn_protocols.clone_from(&self.alpn);
+        Ok(Fresh {
+            acceptor: TlsAcceptor::from(Arc::new(config)),
+            cert: base.join(&file.cert),
+            sha256,
+        })
     }
 }
 
@@ -112,6 +160,19 @@ fn certificates(path: &Path, what: &str) -> anyhow::Result<Vec<CertificateDer<'s
 }
 
 impl Tls {
+    /// Reads the files again, as they were named; nothing changes yet.
+    ///
+    /// # Errors
+    /// The operator's: says which file, and what it should hold.
+    pub fn read_again(&self) -> anyhow::Result<Fresh> {
+        self.from.read()
+    }
+
+    /// Uses what was read again, for connections from now on.
+    pub fn renew(&self, fresh: Fresh) {
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = fresh.acceptor;
+    }
+
     /// Shakes hands, and tells the client's name where it showed a certificate.
     ///
     /// # Errors
@@ -120,7 +181,8 @@ impl Tls {
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        let stream = tokio::time::timeout(HANDSHAKE_MAX, self.0.accept(stream))
+        let acceptor = self.current.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let stream = tokio::time::timeout(HANDSHAKE_MAX, acceptor.accept(stream))
             .await
             .map_err(|_| std::io::Error::from(std::io::ErrorKind::TimedOut))??;
         let shown = stream.get_ref().1.peer_certificates();

@@ -10,6 +10,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+pub mod installed;
+pub mod pki;
+
 /// How long anything may take before a test gives up on it.
 pub const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -162,6 +165,11 @@ impl Server {
             .unwrap();
         assert!(killed.success());
         child.wait().unwrap().code()
+    }
+
+    /// Waits for an end that was asked for; returns the exit code.
+    pub fn ended(&mut self) -> Option<i32> {
+        self.child.take().unwrap().wait().unwrap().code()
     }
 
     pub fn pid(&self) -> u32 {

@@ -284,9 +284,12 @@ impl Growing {
         self.push(content, max);
     }
 
-    /// `None` of an empty record.
-    fn finish(mut self, drop_carriage_return: bool, max: usize) -> Option<Frame> {
-        if self.carriage_return && !drop_carriage_return {
+    /// `None` of an empty record, and of a line of white space alone.
+    fn finish(mut self, line: bool, max: usize) -> Option<Frame> {
+        if line && self.hash.is_none() && self.kept.trim_ascii().is_empty() {
+            return None;
+        }
+        if self.carriage_return && !line {
             self.push(b"\r", max);
         }
         let truncated = self.hash.map(|h| Truncation {
@@ -300,8 +303,8 @@ impl Growing {
     }
 }
 
-/// The records of a body that holds one a line: parted at LF or CRLF, the last one with or without it, empty lines
-/// left out. Shares the body's memory.
+/// The records of a body that holds one a line: parted at LF or CRLF, the last one with or without it, lines
+/// of white space alone left out. Shares the body's memory.
 #[must_use]
 pub fn lines(body: &Bytes) -> Vec<Bytes> {
     let mut records = Vec::new();
@@ -310,7 +313,7 @@ pub fn lines(body: &Bytes) -> Vec<Bytes> {
         let line = &body[start..end];
         let crlf = end < body.len() && line.ends_with(b"\r");
         let line_end = if crlf { end - 1 } else { end };
-        if line_end > start {
+        if !body[start..line_end].trim_ascii().is_empty() {
             records.push(body.slice(start..line_end));
         }
         start = end + 1;

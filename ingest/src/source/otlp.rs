@@ -33,6 +33,9 @@ pub enum Wire {
     Json,
 }
 
+/// The attribute that is unique to a log record. Source: OpenTelemetry's semantic conventions, "General logs attributes".
+const UID: &str = "log.record.uid";
+
 /// One log record.
 #[derive(Debug, PartialEq, Eq)]
 pub struct LogRecord {
@@ -40,6 +43,8 @@ pub struct LogRecord {
     pub payload: Bytes,
     /// What the resource's attribute says that it is a record of.
     pub source: Option<String>,
+    /// Its attribute `log.record.uid`, by which one that is sent again is known.
+    pub uid: Option<String>,
 }
 
 /// Parts a request. `attribute` is the resource attribute that names the source.
@@ -144,6 +149,8 @@ impl Out<'_> {
         self.records.push(LogRecord {
             payload: parts.concat().into(),
             source: source.cloned(),
+            // Most have none, and are not parsed for it.
+            uid: record.contains(UID).then(|| attribute(record, UID)).flatten(),
         });
         Ok(())
     }
@@ -173,7 +180,7 @@ impl Out<'_> {
     }
 }
 
-/// The text of a resource's attribute.
+/// The text of an attribute of a resource or a log record.
 fn attribute(resource: &str, wanted: &str) -> Option<String> {
     #[derive(Deserialize)]
     struct Attributes<'a> {
@@ -347,6 +354,24 @@ mod tests {
         );
         assert_eq!(records[1].1.as_deref(), Some("crm"));
         assert_eq!(texts(&Bytes::from_static(b"{}"), Wire::Json), []);
+    }
+
+    #[test]
+    fn a_record_may_have_an_id() {
+        let record = |attributes: &str| {
+            let text =
+                format!(r#"{{"resourceLogs":[{{"scopeLogs":[{{"logRecords":[{{"attributes":{attributes}}}]}}]}}]}}"#);
+            let mut held = Budget::new(1 << 20).share();
+            let split = split(&text.into(), Wire::Json, None, &mut held).unwrap().unwrap();
+            split[0].uid.clone()
+        };
+        let uid = r#"[{"key":"a","value":{"stringValue":"b"}},{"key":"log.record.uid","value":{"stringValue":"u-1"}}]"#;
+        assert_eq!(record(uid).as_deref(), Some("u-1"));
+        assert_eq!(
+            record(r#"[{"key":"a","value":{"stringValue":"log.record.uid"}}]"#),
+            None
+        );
+        assert_eq!(record(r#"[{"key":"log.record.uid","value":{"intValue":"1"}}]"#), None);
     }
 
     #[test]

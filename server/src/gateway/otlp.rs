@@ -27,6 +27,8 @@ pub use http::logs;
 
 /// The header that names the source of a request's records.
 const SOURCE_HEADER: &str = "x-docket-source";
+/// Bytes that a log record's own id may have; a longer one is none.
+const UID_BYTES_MAX: usize = 200;
 
 /// What the endpoints are told by the configuration.
 #[derive(Debug)]
@@ -161,13 +163,18 @@ fn sort(app: &App, caller: &Caller, batch: &Batch, default: &str, records: Vec<L
             continue;
         };
         let (payload, truncated) = super::cut(record.payload, app.record_bytes_max);
+        // An id of the record's own is the batch's, where the request names none: sent again, it counts once.
+        let mut headers = batch.headers(place);
+        if let (true, Some(uid)) = (headers.is_empty(), record.uid.filter(|u| u.len() <= UID_BYTES_MAX)) {
+            headers.push((ingest::dedup::HEADER_BATCH.to_owned(), format!("otlp/{uid}").into()));
+        }
         incoming.push(Incoming {
             source: source.clone(),
             peer: Some(peer.clone()),
             payload,
             truncated,
             received_at,
-            headers: batch.headers(place),
+            headers,
         });
     }
     (incoming, partial)

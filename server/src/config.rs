@@ -397,6 +397,7 @@ impl File {
         anyhow::ensure!(
             (1_000_000..=1_000_000_000).contains(&duplicates_max),
             "[limits] duplicates {duplicates_max}: give 1000000 to 1000000000"
+        );
         let connections_max = self.limits.connections.unwrap_or(CONNECTIONS_MAX);
         anyhow::ensure!(
             (1..=65_536).contains(&connections_max),
@@ -464,6 +465,8 @@ impl Config {
         named.extend(self.files.iter().map(|f| (f.source.to_string(), "[[files]]")));
         named.extend(self.syslog.iter().map(|s| (s.source.clone(), "[[syslog]]")));
         named.into_iter().collect()
+    }
+
     /// What the TLS listeners were given.
     pub fn tls(&self) -> Vec<Tls> {
         let syslog = self.syslog.iter().filter_map(|s| match &s.protocol {

@@ -78,10 +78,14 @@ pub(crate) fn apply(
             None => insert(tx, finding, after, raised, &json, now)?,
             Some(_) => update(tx, finding, after, raised, &json, now)?,
         }
+        fail::fail_point!("alert::written");
         clauses(tx, finding)?;
+        fail::fail_point!("alert::clauses");
         history(tx, finding, held.as_ref(), after, raised, now)?;
+        fail::fail_point!("alert::history");
         if raised {
             outbox::enqueue(tx, finding, channels, &json, now)?;
+            fail::fail_point!("outbox::enqueued");
         }
         Ok(())
     };

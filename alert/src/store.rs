@@ -79,19 +79,25 @@ impl Store {
             path: path.clone(),
             source,
         };
+        fail::fail_point!("commit::begin");
         let tx = connection
             .transaction_with_behavior(TransactionBehavior::Immediate)
             .map_err(sqlite)?;
+        fail::fail_point!("commit::opened");
         let held = position(&tx).map_err(sqlite)?;
         if let Some(given) = backwards(held, deltas) {
             return Err(Error::Backwards { held, given });
         }
+        fail::fail_point!("commit::checked");
         apply(&tx, deltas).map_err(sqlite)?;
         let mut committed = Committed::default();
         for finding in findings {
+            fail::fail_point!("commit::finding");
             raise::apply(&tx, path, finding, channels, now, &mut committed)?;
         }
+        fail::fail_point!("commit::last");
         tx.commit().map_err(sqlite)?;
+        fail::fail_point!("commit::done");
         Ok(committed)
     }
 
@@ -203,14 +209,19 @@ fn apply(tx: &Transaction<'_>, deltas: &[Delta]) -> Result<(), rusqlite::Error> 
     for delta in deltas {
         for (key, value) in &delta.put {
             put.execute(params![key, value])?;
+            fail::fail_point!("state::put");
         }
+        fail::fail_point!("state::all_put");
         for key in &delta.delete {
             delete.execute(params![key])?;
+            fail::fail_point!("state::deleted");
         }
     }
+    fail::fail_point!("state::position");
     // A ledger index fits: 2^63 leaves are never written.
     let next = i64::try_from(last.position.0).unwrap_or(i64::MAX);
     tx.execute("UPDATE position SET next_leaf = ?1", [next])?;
+    fail::fail_point!("state::positioned");
     Ok(())
 }
 

@@ -23,6 +23,7 @@ mod policy_test;
 mod reading;
 mod reference;
 mod serve;
+mod spill;
 mod spine;
 mod staleness;
 

@@ -70,7 +70,8 @@ impl Offline {
     /// # Errors
     /// The policies cannot run.
     pub fn new(loaded: &Loaded, tables: Tables, settings: Settings, deduplicate: bool) -> anyhow::Result<Offline> {
-        let detector = policies::detector(loaded, tables, Vec::new(), LedgerIndex(0))?;
+        let compiled = policies::compile(loaded);
+        let detector = policies::detector(compiled, tables, Vec::new(), LedgerIndex(0), None)?.for_one_run();
         let wanted = detector.wanted().clone();
         Ok(Offline {
             normalizer: Normalizer::new(settings),
@@ -103,6 +104,8 @@ impl Offline {
             let output = self.detector.advance(until);
             self.keep(output.findings);
         }
+        let output = self.detector.finish();
+        self.keep(output.findings);
         let Offline {
             order,
             mut findings,

@@ -20,6 +20,7 @@ use model::{Batch, LedgerIndex, Millis, Wanted};
 use search::Place;
 
 use crate::accounts::Accounts;
+use crate::policies::Site;
 
 mod index;
 pub mod joins;
@@ -58,6 +59,8 @@ pub struct Group {
     pub dedup: model::Delta,
     /// What became of the records, by source.
     pub accounts: Accounts,
+    /// What judges from this group on, where it changed. Its columns are there from this group on, too.
+    pub site: Option<Site>,
 }
 
 /// The stages, made but not started.

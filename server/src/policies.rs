@@ -1,10 +1,11 @@
 //! The policies that the server runs: those in the binary, and the operator's files.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use detect::RuleSet;
-use detect::engine::Detector;
-use detect::policy::{Loaded, SourceFile};
+use detect::engine::{Detector, Spill};
+use detect::policy::{Loaded, Policies, SourceFile};
 use detect::reference::{Tables, placeholders};
 use include_dir::{Dir, include_dir};
 use model::{LedgerIndex, StateKey, StateValue};
@@ -13,6 +14,7 @@ use sha2::{Digest as _, Sha256};
 use crate::accounts;
 use crate::config::PolicySource;
 use crate::pipeline::joins;
+use crate::spill::Segments;
 
 /// `policies/` as it was when the binary was built.
 static BUILT_IN: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../policies");
@@ -51,7 +53,7 @@ fn built_in(dir: &Dir<'_>, files: &mut Vec<SourceFile>) {
     dir.dirs().for_each(|d| built_in(d, files));
 }
 
-fn read(path: &std::path::Path, files: &mut Vec<SourceFile>) -> anyhow::Result<()> {
+fn read(path: &Path, files: &mut Vec<SourceFile>) -> anyhow::Result<()> {
     use anyhow::Context as _;
     if path.is_dir() {
         let mut entries: Vec<_> = std::fs::read_dir(path)
@@ -72,28 +74,80 @@ fn read(path: &std::path::Path, files: &mut Vec<SourceFile>) -> anyhow::Result<(
     Ok(())
 }
 
-/// A detector of loaded policies that goes on from `state`; rows of others (duplicates, accounts) are left alone.
-///
-/// # Errors
-/// The state is broken.
-pub fn detector(
-    loaded: &Loaded,
-    tables: Tables,
-    state: Vec<(StateKey, StateValue)>,
-    position: LedgerIndex,
-) -> anyhow::Result<Detector> {
+/// What state of correlations may take of memory; what is beyond lies in unnamed files of the data folder.
+const MEMORY_BYTES: usize = 512 << 20;
+
+/// Policies that are ready to judge.
+#[derive(Clone)]
+pub struct Compiled {
+    /// As loaded.
+    pub policies: Arc<Policies>,
+    /// Over columns.
+    pub rules: Arc<RuleSet>,
+    /// One hash over all of them, for the ledger.
+    pub version: String,
+}
+
+impl std::fmt::Debug for Compiled {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Compiled")
+            .field("version", &self.version)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What judges from some group on: reference tables, and other policies where they changed.
+#[derive(Clone, Debug)]
+pub struct Site {
+    /// The reference tables.
+    pub tables: Tables,
+    /// The policies; `None`: those that run.
+    pub policies: Option<Compiled>,
+}
+
+/// Makes loaded policies ready.
+pub fn compile(loaded: &Loaded) -> Compiled {
     let policies = Arc::new(loaded.policies.clone());
     let (rules, errors) = RuleSet::compile(&policies);
     for error in errors {
         tracing::error!(%error, "Policy not compiled.");
     }
+    Compiled {
+        policies,
+        rules: Arc::new(rules),
+        version: version(loaded),
+    }
+}
+
+/// A detector that goes on from `state`; rows of others (duplicates, accounts) are left alone. State beyond what memory
+/// it may take lies in `folder`, where one is given.
+///
+/// # Errors
+/// The state is broken.
+pub fn detector(
+    compiled: Compiled,
+    tables: Tables,
+    state: Vec<(StateKey, StateValue)>,
+    position: LedgerIndex,
+    folder: Option<&Path>,
+) -> anyhow::Result<Detector> {
     let own = state.into_iter().filter(|(key, _)| {
         !matches!(
             key.first(),
             Some(&accounts::KIND | &ingest::dedup::STATE_KIND | &joins::KIND)
         )
     });
-    Ok(Detector::new(policies, Arc::new(rules), tables, own.collect(), position)?.masked(ingest::mask::mask_secrets))
+    let spill = folder.map(|folder| (Box::new(Segments::new(folder)) as Box<dyn Spill>, MEMORY_BYTES));
+    let Compiled { policies, rules, .. } = compiled;
+    Ok(Detector::spilling(
+        policies,
+        rules,
+        tables,
+        own.collect(),
+        position,
+        spill,
+    )?
+    .masked(ingest::mask::mask_secrets))
 }
 
 /// One hash over all the policies that run, for the ledger.

@@ -11,7 +11,6 @@ use alert::channels::webhook::{Settings as WebhookSettings, Webhook};
 use alert::{Channel, Courier, Retry, Store};
 use anyhow::Context as _;
 use detect::engine::Detector;
-use detect::reference::Tables;
 use ingest::dedup::{Dedup, RunError};
 use ingest::join::Assembler;
 use model::{LedgerIndex, Millis, StateStore as _};
@@ -21,10 +20,10 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinHandle;
 
 use crate::accounts::Accounts;
-use crate::app::{App, Shared};
+use crate::app::{App, Shared, lock};
 use crate::auth::Tokens;
 use crate::clock::Clock;
-use crate::config::{Config, Protocol};
+use crate::config::{Config, PolicySource, Protocol};
 use crate::exit::{INTEGRITY, failure};
 use crate::gateway::Gate;
 use crate::gateway::held::Budget;
@@ -32,6 +31,7 @@ use crate::gateway::syslog::Listener;
 use crate::gateway::tls::Tls;
 use crate::gateway::udp;
 use crate::pipeline::{Index, Judge, Line, Normalize, Progress, Running, joins};
+use crate::policies::Site;
 use crate::spine::{Append, Opened, Spine};
 use crate::staleness::Staleness;
 use crate::{files, kafka, listen, masking, policies, reference};
@@ -50,7 +50,8 @@ const TICK: Duration = Duration::from_millis(500);
 pub struct Server {
     /// What its handlers see.
     pub app: App,
-    tables: Sender<Tables>,
+    sites: Sender<Site>,
+    version: Arc<Mutex<String>>,
     stop: watch::Sender<bool>,
     listeners: Vec<JoinHandle<()>>,
     couriers: Vec<JoinHandle<()>>,
@@ -92,7 +93,8 @@ impl Server {
         let searchable = Arc::new(AtomicU64::new(stored.writer.position().0));
         let (accounts, searcher) = (stored.accounts.clone(), stored.writer.searcher());
         let deliver = Arc::new(Notify::new());
-        let (tables, new_tables) = channel();
+        let (sites, new_sites) = channel();
+        let version = Arc::new(Mutex::new(stored.policies.clone()));
         let line = stored.line(
             config,
             &spine,
@@ -102,7 +104,7 @@ impl Server {
                 progress: progress.clone(),
                 searchable: searchable.clone(),
                 deliver: deliver.clone(),
-                tables: new_tables,
+                sites: new_sites,
                 clock: clock.clone(),
             },
         );
@@ -151,7 +153,8 @@ impl Server {
         tracing::info!(ledger = size.0, judged = app.progress.position().0, data = %config.data_dir.display(), "Docket is ready.");
         Ok(Server {
             app,
-            tables,
+            sites,
+            version,
             stop,
             listeners,
             couriers,
@@ -162,14 +165,16 @@ impl Server {
         })
     }
 
-    /// What reads the reference tables and certificates of the configuration anew.
+    /// What reads the reference tables, policies and certificates of the configuration anew.
     pub fn reloader(&self, config: &Config) -> Reloader {
         Reloader {
             tls: config.tls(),
             dir: config.reference.clone(),
             configured: config.named_sources(),
+            policies: config.policies.clone(),
             spine: self.app.spine.clone(),
-            tables: self.tables.clone(),
+            sites: self.sites.clone(),
+            version: self.version.clone(),
         }
     }
 
@@ -210,28 +215,69 @@ impl Server {
     }
 }
 
-/// Reads reference tables and certificates anew while the server runs.
+/// Reads reference tables, policies and certificates anew while the server runs.
 pub struct Reloader {
     tls: Vec<Tls>,
     dir: Option<PathBuf>,
     configured: Vec<reference::Configured>,
+    policies: Vec<PolicySource>,
     spine: Spine,
-    tables: Sender<Tables>,
+    sites: Sender<Site>,
+    /// Of the policies that run.
+    version: Arc<Mutex<String>>,
 }
 
 impl Reloader {
-    /// Records what is loaded, and hands it to the judgement, which uses it from its next group on.
+    /// Records what is loaded, and hands it to the line, which uses it from its next group on, tables and policies
+    /// together. Policies of which one is broken are not taken: those that run stay, with the new tables.
     ///
     /// # Errors
     /// A table is wrong, or the act cannot be recorded: the old ones stay.
     pub async fn reload(&self) -> anyhow::Result<()> {
-        let dir = self.dir.clone();
-        let mut tables = tokio::task::spawn_blocking(move || reference::load(dir.as_deref())).await??;
-        reference::add_configured(&mut tables, &self.configured)?;
+        let (dir, sources) = (self.dir.clone(), self.policies.clone());
+        let configured = self.configured.clone();
+        let read = tokio::task::spawn_blocking(move || -> anyhow::Result<_> {
+            let mut tables = reference::load(dir.as_deref())?;
+            reference::add_configured(&mut tables, &configured)?;
+            let loaded = policies::load(&sources, &tables);
+            Ok((tables, loaded))
+        });
+        let (tables, loaded) = read.await??;
+        let compiled = match loaded {
+            Ok(loaded) if loaded.errors.iter().all(detect::PolicyError::is_lint) => {
+                let compiled = policies::compile(&loaded);
+                let running = lock(&self.version).clone();
+                Some(compiled).filter(|c| c.version != running)
+            }
+            Ok(loaded) => {
+                let broken = loaded.errors.iter().filter(|e| !e.is_lint()).count();
+                tracing::error!(broken, "Policies not loaded; those that run stay.");
+                None
+            }
+            Err(error) => {
+                tracing::error!(error = format!("{error:#}"), "Policies not read; those that run stay.");
+                None
+            }
+        };
         self.spine
             .act("reference.load", "docket", json!(reference::versions(&tables)))
             .await?;
-        self.tables.send(tables).context("the judgement has ended")
+        if let Some(compiled) = &compiled {
+            let policies = compiled.policies.all().len();
+            self.spine
+                .act(
+                    "policy.load",
+                    "docket",
+                    json!({"version": compiled.version, "policies": policies}),
+                )
+                .await?;
+            lock(&self.version).clone_from(&compiled.version);
+        }
+        let site = Site {
+            tables,
+            policies: compiled,
+        };
+        self.sites.send(site).context("the line has ended")
     }
 
     /// Reads the listeners' certificates and keys, records which, and uses them for connections from then on.
@@ -275,7 +321,7 @@ struct Told {
     progress: Arc<Progress>,
     searchable: Arc<AtomicU64>,
     deliver: Arc<Notify>,
-    tables: Receiver<Tables>,
+    sites: Receiver<Site>,
     clock: Clock,
 }
 
@@ -312,7 +358,8 @@ impl Stored {
         accounts.declare(&tables);
         accounts.tell();
         let accounts = Arc::new(Mutex::new(accounts));
-        let detector = policies::detector(&loaded, tables, state, judged)?;
+        let compiled = policies::compile(&loaded);
+        let detector = policies::detector(compiled, tables, state, judged, Some(&config.data_dir))?;
         Ok(Stored {
             judged,
             detector,
@@ -349,6 +396,7 @@ impl Stored {
                 dedup: self.dedup,
                 wanted,
                 forgotten: 0,
+                sites: told.sites,
             },
             judge: Judge {
                 detector: self.detector,
@@ -356,7 +404,7 @@ impl Stored {
                 accounts: self.accounts,
                 progress: told.progress,
                 deliver: told.deliver,
-                tables: told.tables,
+                folder: config.data_dir.clone(),
                 clock: told.clock.clone(),
             },
             index: Index {

@@ -20,6 +20,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("benches", &["model", "ingest", "ledger", "detect", "search", "alert"]),
     ("benches/rsigma", &["model", "detect"]),
     ("fuzz", &["model", "ingest", "ledger", "detect", "search"]),
+    ("crash", &["model", "detect", "alert"]),
     ("xtask", &[]),
 ];
 

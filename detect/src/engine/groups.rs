@@ -72,6 +72,8 @@ impl Groups {
     /// Lets groups beyond `budget` bytes lie in `spill`.
     pub fn spill_to(&mut self, spill: Box<dyn Spill>, budget: usize) {
         (self.spill, self.budget) = (Some(spill), budget);
+        // A group that was never touched is of epoch 0.
+        self.epoch = 1;
     }
 
     /// Groups in memory, and those that are not.
@@ -152,6 +154,7 @@ impl Groups {
                     self.held = self.held.saturating_sub(group.accounted);
                     self.warm.remove(&id);
                     self.cold.insert(id, place);
+                    fail::fail_point!("detect::spilled");
                 }
                 Err(error) => {
                     tracing::warn!(%error, "No room to let state lie; it stays in memory.");

@@ -226,6 +226,14 @@ impl Detector {
         self
     }
 
+    /// The columns that a detector of these policies would want.
+    #[must_use]
+    pub fn wanted_by(policies: &Policies, rules: &RuleSet) -> Wanted {
+        let mut wanted = rules.wanted().clone();
+        wanted.extend(Plan::new(policies).wanted());
+        wanted
+    }
+
     /// The columns that batches must have: what rules, joins, correlations, keys, messages and actors read.
     #[must_use]
     pub fn wanted(&self) -> &Wanted {
@@ -307,6 +315,7 @@ impl Detector {
         let mut restarts = restarts.into_iter().peekable();
         let mut steps = steps.into_iter().peekable();
         for (index, received_at) in records {
+            fail::fail_point!("detect::record");
             // Before the time between goes by: nobody was there to hear.
             while let Some(restart) = restarts.next_if(|r| r.index <= index) {
                 self.begin_anew(&restart, received_at);
@@ -324,6 +333,7 @@ impl Detector {
             }
             self.position = index.next();
         }
+        fail::fail_point!("detect::judged");
         self.flush()
     }
 
@@ -373,9 +383,12 @@ impl Detector {
                 self.settle(&id);
             }
         }
+        fail::fail_point!("detect::told");
         self.write_heard();
         self.let_go();
+        fail::fail_point!("detect::let_go");
         let (put, delete) = self.changes.take();
+        fail::fail_point!("detect::delta");
         Output {
             findings: std::mem::take(&mut self.ready),
             delta: Delta {

@@ -48,7 +48,7 @@ Each setting can be given by the environment: DOCKET_HTTP__LISTEN=127.0.0.1:9000
 
 /// Run the server: take records, judge, alert, index, answer
 ///
-/// SIGTERM and SIGINT stop it, SIGHUP reads the reference tables and the listeners' certificates anew.
+/// SIGTERM and SIGINT stop it, SIGHUP reads the reference tables, the policies and the listeners' certificates anew.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLE)]
 pub struct Args {
@@ -134,7 +134,7 @@ pub fn metrics() -> anyhow::Result<metrics_exporter_prometheus::PrometheusHandle
     Ok(handle)
 }
 
-/// SIGHUP: reads the reference tables and the certificates anew.
+/// SIGHUP: reads the reference tables, the policies and the certificates anew.
 async fn reload_on_hangup(reloader: crate::serve::Reloader) {
     use tokio::signal::unix::{SignalKind, signal};
     let Ok(mut hangup) = signal(SignalKind::hangup()) else {
@@ -142,7 +142,7 @@ async fn reload_on_hangup(reloader: crate::serve::Reloader) {
     };
     while hangup.recv().await.is_some() {
         match reloader.reload().await {
-            Ok(()) => tracing::info!("Reference tables loaded."),
+            Ok(()) => tracing::info!("Reference tables and policies read."),
             Err(error) => tracing::error!(
                 error = format!("{error:#}"),
                 "Reference tables not loaded; the old ones stay."

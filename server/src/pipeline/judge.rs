@@ -1,5 +1,6 @@
 //! Batches to findings and alerts. State, position, alerts and outbox are one SQLite transaction.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::mpsc::Receiver;
@@ -7,12 +8,12 @@ use std::sync::mpsc::Receiver;
 use alert::Store;
 use anyhow::Context as _;
 use detect::engine::Detector;
-use detect::reference::Tables;
-use model::{LedgerIndex, Millis};
+use model::{LedgerIndex, Millis, StateStore as _};
 
 use super::{Group, take};
 use crate::accounts::Accounts;
 use crate::clock::Clock;
+use crate::policies::{self, Site};
 
 /// What the rest of the server may know of the stage.
 #[derive(Debug)]
@@ -56,8 +57,8 @@ pub struct Judge {
     pub progress: Arc<Progress>,
     /// Told when there are deliveries to make.
     pub deliver: Arc<tokio::sync::Notify>,
-    /// New reference tables, to be used from the next group on.
-    pub tables: Receiver<Tables>,
+    /// Where state lies that does not fit into memory.
+    pub folder: PathBuf,
     /// Dates the alerts.
     pub clock: Clock,
 }
@@ -73,12 +74,11 @@ impl Judge {
         self.tell(self.position(), None);
         crate::app::lock(&self.accounts).watch(self.detector.sources());
         while let Some(group) = take(groups) {
+            if let Some(site) = &group.site {
+                self.take_over(site.clone())?;
+            }
             if group.range.end <= self.position() {
                 continue;
-            }
-            if let Some(tables) = self.tables.try_iter().last() {
-                crate::app::lock(&self.accounts).declare(&tables);
-                self.detector.set_tables(tables);
             }
             self.judge(&group)
                 .with_context(|| format!("judging leaves {}..{}", group.range.start, group.range.end))?;
@@ -86,8 +86,27 @@ impl Judge {
         Ok(())
     }
 
+    /// Judges with other tables and policies from now on. What was kept for policies that did not change goes on.
+    fn take_over(&mut self, site: Site) -> anyhow::Result<()> {
+        crate::app::lock(&self.accounts).declare(&site.tables);
+        match site.policies {
+            None => self.detector.set_tables(site.tables),
+            Some(compiled) => {
+                let (position, state) = self.store.load()?;
+                let version = compiled.version.clone();
+                self.detector = policies::detector(compiled, site.tables, state, position, Some(&self.folder))?;
+                tracing::info!(policies = version, "Policies in place.");
+            }
+        }
+        crate::app::lock(&self.accounts).watch(self.detector.sources());
+        Ok(())
+    }
+
     fn judge(&mut self, group: &Group) -> anyhow::Result<()> {
         let mut output = self.detector.process(&group.span, &group.batches);
+        if let Some(fault) = self.detector.fault() {
+            return Err(fault.clone().into());
+        }
         output.findings.iter_mut().for_each(crate::masking::finding);
         let mut delta = output.delta;
         delta.position = group.range.end;

@@ -4,9 +4,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::SyncSender;
+use std::sync::mpsc::{Receiver, SyncSender};
 use std::time::Duration;
 
+use detect::engine::Detector;
 use ingest::batcher::batches;
 use ingest::dedup::Dedup;
 use ingest::join::{Assembler, Piece, Whole};
@@ -19,6 +20,7 @@ use tokio::sync::watch;
 use super::mended::{self, Mended};
 use super::{Group, hand_on};
 use crate::accounts::{Accounts, Counted, Outcome};
+use crate::policies::Site;
 
 /// Records that a group holds at most.
 const GROUP_RECORDS: usize = 2048;
@@ -43,6 +45,8 @@ pub struct Normalize {
     pub wanted: Wanted,
     /// Firsts that were given up, as far as that was told.
     pub forgotten: u64,
+    /// Other tables and policies, to be used from the next group on.
+    pub sites: Receiver<Site>,
 }
 
 impl Normalize {
@@ -107,7 +111,16 @@ impl Normalize {
         let mut dedup = self.dedup.take_delta();
         dedup.position = to;
         self.tell();
+        let site = self.sites.try_iter().reduce(|before, site| Site {
+            policies: site.policies.or(before.policies),
+            ..site
+        });
+        if let Some(policies) = site.as_ref().and_then(|s| s.policies.as_ref()) {
+            self.wanted = Detector::wanted_by(&policies.policies, &policies.rules);
+            self.wanted.extend(search::wanted());
+        }
         Ok(Group {
+            site,
             range: from..to,
             span,
             batches: batches(&made.events, &self.wanted),

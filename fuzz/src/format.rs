@@ -66,6 +66,7 @@ fn configured() -> Normalizer {
         encoding: Some(encoding_rs::GBK),
         system: Some("crm".into()),
         trusted_proxies: vec!["10.0.0.0/8".to_owned(), "fd00::/8".to_owned()],
+        mapping: None,
     };
     Normalizer::new(Settings {
         default,

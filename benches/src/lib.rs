@@ -3,6 +3,7 @@
 //! `bin/line.rs` drives the stages of the line without a broker or a server; `bin/latency.rs` drives the server as its
 //! users do. Both make their records with [`traffic`].
 
+pub mod corpus;
 pub mod http;
 pub mod peer;
 pub mod percentile;

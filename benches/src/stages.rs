@@ -18,7 +18,7 @@ use ingest::Normalizer;
 use ingest::batcher::batches;
 use ingest::dedup::Dedup;
 use ledger::{Ledger, Reader};
-use model::{Batch, Coordinate, Delta, Entry, LedgerIndex, Millis, RawRecord, Wanted};
+use model::{Arena, Batch, Coordinate, Delta, Entry, LedgerIndex, Millis, Plan, RawRecord, Wanted};
 
 use crate::traffic::{Line, Traffic};
 use crate::usage::{self, timed};
@@ -358,6 +358,7 @@ fn normalize(
 ) -> anyhow::Result<Done> {
     let mut done = Done::default();
     let normalizer = Normalizer::default();
+    let (mut arena, mut plan) = (Arena::new(), Plan::new(wanted));
     let mut dedup = Dedup::default();
     let mut next = LedgerIndex(0);
     let mut limit = LedgerIndex(0);
@@ -379,11 +380,12 @@ fn normalize(
             .index
             .next();
         let group = Arc::new(group(
-            entries,
+            &entries,
             next..end,
             &normalizer,
             &mut dedup,
-            wanted,
+            &mut arena,
+            &mut plan,
             &mut done.costs,
         ));
         next = end;
@@ -395,35 +397,38 @@ fn normalize(
 }
 
 fn group(
-    entries: Vec<Entry>,
+    entries: &[Entry],
     range: std::ops::Range<LedgerIndex>,
     normalizer: &Normalizer,
     dedup: &mut Dedup,
-    wanted: &Wanted,
+    arena: &mut Arena,
+    plan: &mut Plan,
     costs: &mut Costs,
 ) -> Group {
+    timed(&mut costs.release, || arena.reset());
+    let arena = &*arena;
     let normalized: Vec<_> = timed(&mut costs.normalize, || {
-        entries.iter().map(|e| normalizer.normalize(&e.record)).collect()
+        entries.iter().map(|e| normalizer.normalize(arena, &e.record)).collect()
     });
     let (span, events, delta) = timed(&mut costs.dedup, || {
         let mut span = Vec::with_capacity(entries.len());
         let mut events = Vec::with_capacity(entries.len());
-        for (Entry { index, record }, normalized) in entries.into_iter().zip(normalized) {
-            let at = record.received_at;
+        for (Entry { index, record }, normalized) in entries.iter().zip(normalized) {
+            let (index, at) = (*index, record.received_at);
             span.push((index, at));
             if normalized
-                .dedup
+                .dedup(record)
                 .is_some_and(|key| dedup.check(index, at, key).is_ok_and(|d| d.is_some()))
             {
                 continue;
             }
-            let source = record.source;
-            events.extend(normalized.events.into_iter().map(|e| (index, at, source.clone(), e)));
+            let source = &record.source;
+            events.extend(normalized.events.into_iter().map(|e| (index, at, source, e)));
         }
         (span, events, dedup.take_delta())
     });
     let count = events.len() as u64;
-    let batches = timed(&mut costs.batch, || batches(&events, wanted));
+    let batches = timed(&mut costs.batch, || batches(&events, plan));
     timed(&mut costs.release, || drop(events));
     Group {
         range,
@@ -480,13 +485,21 @@ fn index(mut writer: search::IndexWriter, groups: &Receiver<Arc<Group>>) -> anyh
 /// The ledger's, or those of `each`.
 pub fn replay(ledger: &Path, mut each: impl FnMut(&[Batch]) -> anyhow::Result<()>) -> anyhow::Result<()> {
     let reader = Reader::open(ledger)?;
-    let (wanted, normalizer) = (search::wanted(), Normalizer::default());
+    let (mut plan, mut arena, normalizer) = (Plan::new(&search::wanted()), Arena::new(), Normalizer::default());
     let (mut dedup, mut costs, mut next) = (Dedup::default(), Costs::default(), LedgerIndex(0));
     loop {
         let entries = reader.read(next, GROUP_RECORDS, GROUP_BYTES)?;
         let Some(last) = entries.last() else { return Ok(()) };
         let end = last.index.next();
-        let group = group(entries, next..end, &normalizer, &mut dedup, &wanted, &mut costs);
+        let group = group(
+            &entries,
+            next..end,
+            &normalizer,
+            &mut dedup,
+            &mut arena,
+            &mut plan,
+            &mut costs,
+        );
         next = end;
         each(&group.batches)?;
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use detect::RuleSet;
 use detect::plain::{self, Fields};
 use detect::policy::{EventField, load_text};
-use model::{Batch, Event, LedgerIndex, LogSource, Millis};
+use model::{Batch, LedgerIndex, LogSource, Millis, PlainEvent};
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
@@ -185,9 +185,9 @@ proptest! {
         let (set, errors) = RuleSet::compile(&loaded.policies);
         prop_assert!(errors.is_empty());
         let logsource = LogSource::new(labels.0, labels.1, labels.2);
-        let events: Vec<Event> = events
+        let events: Vec<PlainEvent> = events
             .into_iter()
-            .map(|native| Event {
+            .map(|native| PlainEvent {
                 uid: "t/0/0".into(),
                 class_uid: 0,
                 time: Millis(0),
@@ -200,7 +200,7 @@ proptest! {
             .collect();
         let rows: Vec<_> = events.iter().map(|e| (LedgerIndex(0), Millis(0), e)).collect();
         let source: Arc<str> = "s".into();
-        let batch = Batch::build(&source, &rows, set.wanted());
+        let batch = Batch::plain(&source, &rows, set.wanted());
         let compiled: Vec<(u32, u32)> = set.evaluate(&batch).into_iter().map(|h| (h.row, h.rule.0)).collect();
         let mut expected = Vec::new();
         for (row, event) in events.iter().enumerate() {

@@ -11,7 +11,7 @@ use detect::RuleSet;
 use detect::plain::{self, BatchRow};
 use detect::policy::{SourceFile, load};
 use detect::sigma::{Match, Part, Rule};
-use model::{Batch, Event, LedgerIndex, LogSource, Millis};
+use model::{Batch, LedgerIndex, LogSource, Millis, PlainEvent};
 use serde_json::{Map, Value, json};
 
 /// The rule files of the archive beside the checkout; `None` where it is absent.
@@ -76,7 +76,7 @@ fn every_sigmahq_rule_compiles() {
 }
 
 /// An event with the values that a rule asks for: the `nth` of each item, in one way or another.
-fn event(rule: &Rule, nth: usize) -> Event {
+fn event(rule: &Rule, nth: usize) -> PlainEvent {
     let mut native = Map::new();
     for (name, detection) in &rule.detection.detections {
         // Filters are left out, or few events would match; every third event has them, so that some are filtered.
@@ -105,7 +105,7 @@ fn event(rule: &Rule, nth: usize) -> Event {
         });
     }
     let logsource = rule.logsource.clone();
-    Event {
+    PlainEvent {
         uid: "t/0/0".into(),
         class_uid: 0,
         time: Millis(0),
@@ -147,7 +147,7 @@ fn compiled_equals_plain_on_events_made_of_the_rules() {
     let Some(files) = rules() else { return };
     let loaded = load(&files, &BTreeMap::new());
     let (set, _) = RuleSet::compile(&loaded.policies);
-    let mut by_source: BTreeMap<LogSource, Vec<Event>> = BTreeMap::new();
+    let mut by_source: BTreeMap<LogSource, Vec<PlainEvent>> = BTreeMap::new();
     for (nth, policy) in loaded.policies.all().iter().enumerate().filter(|(i, _)| i % 29 == 0) {
         let event = event(&policy.rule().unwrap().sigma, nth);
         by_source.entry(event.logsource.clone()).or_default().push(event);
@@ -156,7 +156,7 @@ fn compiled_equals_plain_on_events_made_of_the_rules() {
     let (mut events_seen, mut hits) = (0, 0);
     for (logsource, events) in &by_source {
         let rows: Vec<_> = events.iter().map(|e| (LedgerIndex(0), Millis(0), e)).collect();
-        let batch = Batch::build(&source, &rows, set.wanted());
+        let batch = Batch::plain(&source, &rows, set.wanted());
         let compiled: Vec<(u32, u32)> = set.evaluate(&batch).into_iter().map(|h| (h.row, h.rule.0)).collect();
         let mut expected = Vec::new();
         for row in 0..events.len() {

@@ -8,7 +8,7 @@ use detect::RuleSet;
 use detect::engine::Detector;
 use detect::policy::load_text;
 use detect::reference::Tables;
-use model::{Batch, Event, Finding, FindingStatus, LedgerIndex, LogSource, Millis, StateKey, StateValue};
+use model::{Batch, PlainEvent, Finding, FindingStatus, LedgerIndex, LogSource, Millis, StateKey, StateValue};
 use proptest::prelude::*;
 
 const POLICIES: &str = r#"
@@ -49,7 +49,7 @@ const REGISTER: &str =
 /// A record: second at which it was received, and its source; none is a tick.
 type Rec = (i64, Option<&'static str>);
 
-fn event(index: u64, at: Millis, source: &str) -> Event {
+fn event(index: u64, at: Millis, source: &str) -> PlainEvent {
     // `a` and `c` tell of logons, `b` of commands, `docket` of itself and `late:<source>` of what was not read yet.
     let (class_uid, service) = match source {
         "b" => (1007, "bash"),
@@ -61,7 +61,7 @@ fn event(index: u64, at: Millis, source: &str) -> Event {
     if let Some(late) = source.strip_prefix("late:") {
         ocsf.insert("unmapped".into(), serde_json::json!({"sources": [late]}));
     }
-    Event {
+    PlainEvent {
         uid: format!("t/0/{index}").into(),
         class_uid,
         time: at,
@@ -74,7 +74,7 @@ fn event(index: u64, at: Millis, source: &str) -> Event {
 }
 
 fn batches(detector: &Detector, first: usize, records: &[Rec]) -> Vec<Batch> {
-    let mut by_source: BTreeMap<&str, Vec<(LedgerIndex, Millis, Event)>> = BTreeMap::new();
+    let mut by_source: BTreeMap<&str, Vec<(LedgerIndex, Millis, PlainEvent)>> = BTreeMap::new();
     for (index, (at, source)) in (first as u64..).zip(records) {
         if let Some(source) = source {
             let at = Millis(at * 1000);
@@ -88,7 +88,7 @@ fn batches(detector: &Detector, first: usize, records: &[Rec]) -> Vec<Batch> {
         .into_iter()
         .map(|(source, events)| {
             let events: Vec<_> = events.iter().map(|(i, at, e)| (*i, *at, e)).collect();
-            Batch::build(&source.into(), &events, detector.wanted())
+            Batch::plain(&source.into(), &events, detector.wanted())
         })
         .collect()
 }

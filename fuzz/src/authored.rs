@@ -9,7 +9,7 @@ use detect::policy::load_text;
 use detect::reference::{Table, Tables};
 use ingest::batcher;
 use jiff::tz::TimeZone;
-use model::{Batch, Event, LedgerIndex, Millis};
+use model::{Arena, Batch, LedgerIndex, Millis, Plan, RawRecord};
 use search::Query;
 
 use crate::bytes::choices;
@@ -65,17 +65,15 @@ fn shown<E: std::fmt::Display>(errors: &[E]) -> Vec<String> {
 
 /// A few events of formats that differ.
 fn batches(rules: &RuleSet) -> Vec<Batch> {
-    static EVENTS: OnceLock<Vec<Event>> = OnceLock::new();
-    let events = EVENTS.get_or_init(|| {
-        let normalizer = normalizer(None);
-        let lines = seeds::LINES.iter().map(|l| record("s", l.as_bytes()));
-        lines.flat_map(|r| normalizer.normalize(&r).events).collect()
-    });
-    let items: Vec<(LedgerIndex, Millis, std::sync::Arc<str>, Event)> = (0..)
-        .zip(events)
-        .map(|(n, e)| (LedgerIndex(n), RECEIVED_AT, "s".into(), e.clone()))
-        .collect();
-    batcher::batches(&items, rules.wanted())
+    static RECORDS: OnceLock<Vec<RawRecord>> = OnceLock::new();
+    let records = RECORDS.get_or_init(|| seeds::LINES.iter().map(|l| record("s", l.as_bytes())).collect());
+    let (normalizer, arena) = (normalizer(None), Arena::new());
+    let mut items = Vec::new();
+    for (n, record) in (0..).zip(records) {
+        let events = normalizer.normalize(&arena, record).events.into_iter();
+        items.extend(events.map(|e| (LedgerIndex(n), RECEIVED_AT, &record.source, e)));
+    }
+    batcher::batches(&items, &mut Plan::new(rules.wanted()))
 }
 
 fn table(data: &[u8]) {

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use ingest::{Normalized, Normalizer};
-use model::{Event, RawRecord};
+use model::{PlainEvent, RawRecord};
 use serde_json::{Map, Value};
 
 use crate::schema::Schema;
@@ -18,10 +18,10 @@ pub const EVENT_BYTES: usize = 4096;
 ///
 /// # Panics
 /// Where a promise is broken.
-pub fn check(normalizer: &Normalizer, record: &RawRecord) -> Normalized {
-    let normalized = normalizer.normalize(record);
+pub fn check(normalizer: &Normalizer, record: &RawRecord) -> Normalized<PlainEvent> {
+    let normalized = normalizer.normalize_plain(record);
     assert_eq!(
-        normalizer.normalize(record).events,
+        normalizer.normalize_plain(record).events,
         normalized.events,
         "not the same again"
     );
@@ -56,13 +56,13 @@ pub fn check(normalizer: &Normalizer, record: &RawRecord) -> Normalized {
     normalized
 }
 
-fn labels(event: &Event) -> impl Iterator<Item = &str> {
+fn labels(event: &PlainEvent) -> impl Iterator<Item = &str> {
     let labels = event.get("metadata.labels").and_then(Value::as_array);
     labels.into_iter().flatten().filter_map(Value::as_str)
 }
 
 /// What holds without a schema; gives the event as JSON.
-fn structure(event: &Event) -> String {
+fn structure(event: &PlainEvent) -> String {
     let ocsf = &event.ocsf;
     let text = serde_json::to_string(ocsf).unwrap();
     let number = |name: &str| ocsf.get(name).and_then(Value::as_i64);

@@ -59,8 +59,9 @@ fn joined(data: &[u8], format: Option<&str>, normalizer: &ingest::Normalizer) {
     assert!(bytes <= text.len() + lines.len(), "{bytes} of {}", text.len());
     for whole in whole.iter().take(EVENTS) {
         assert_eq!(whole.record.coordinate.offset as u64, whole.lines[0].index.0);
-        let mut events = event::check(normalizer, &whole.record).events;
-        whole.label(&mut events);
+        let alone = event::check(normalizer, &whole.record).events;
+        let labelled = normalizer.normalize_whole_plain(whole).events;
+        assert_eq!(alone.len(), labelled.len());
     }
 }
 

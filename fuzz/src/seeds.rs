@@ -354,7 +354,7 @@ fn line_of(payload: &[u8], normalizer: &Normalizer, all: &mut BTreeMap<String, V
     if payload.len() > format::RECORD_BYTES {
         return "unknown";
     }
-    let format = normalizer.normalize(&record("s", payload)).format;
+    let format = normalizer.normalize_plain(&record("s", payload)).format;
     let detected = all.get("format-detected").map_or(0, Vec::len);
     match ingest::format::by_name(format) {
         Some(known) => {

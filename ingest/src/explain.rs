@@ -3,7 +3,7 @@
 //!
 //! Nothing here is part of normalizing: it asks the formats again, and finds values again by what they say.
 
-use model::RawRecord;
+use model::{Arena, RawRecord};
 use serde::Serialize;
 
 use crate::Normalizer;
@@ -87,9 +87,10 @@ impl Normalizer {
     /// Normalizes a record, and says why it became what it became.
     #[must_use]
     pub fn explain(&self, record: &RawRecord) -> Explanation {
-        let input = Input::new(record, self.settings_of(&record.source));
+        let arena = Arena::new();
+        let input = Input::new(&arena, record, self.settings_of(&record.source));
         let known = detection::by_source(&input);
-        let normalized = self.normalize(record);
+        let normalized = self.normalize(&arena, record);
         let mut candidates: Vec<Candidate> = FORMATS
             .iter()
             .filter_map(|format| {

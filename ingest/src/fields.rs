@@ -2,16 +2,16 @@
 
 use std::borrow::Cow;
 
-use serde_json::{Map, Value};
+use model::{Object, Value};
 
 /// The fields of a source's object.
 #[derive(Clone, Copy, Debug)]
-pub struct Fields<'a>(pub &'a Map<String, Value>);
+pub struct Fields<'a>(pub Object<'a>);
 
 impl<'a> Fields<'a> {
     /// The value of a field, by its name or by a dotted path through objects; nothing where it is null.
     #[must_use]
-    pub fn value(self, path: &str) -> Option<&'a Value> {
+    pub fn value(self, path: &str) -> Option<&'a Value<'a>> {
         if let Some(value) = self.0.get(path) {
             return (!value.is_null()).then_some(value);
         }
@@ -36,7 +36,7 @@ impl<'a> Fields<'a> {
     #[must_use]
     pub fn int(self, path: &str) -> Option<i64> {
         match self.value(path)? {
-            Value::Number(n) => n.as_i64(),
+            number @ (Value::Int(_) | Value::Number(_)) => number.as_i64(),
             Value::String(s) => s.trim().parse().ok(),
             _ => None,
         }
@@ -47,7 +47,7 @@ impl<'a> Fields<'a> {
     pub fn bool(self, path: &str) -> Option<bool> {
         match self.value(path)? {
             Value::Bool(b) => Some(*b),
-            Value::Number(n) => n.as_i64().map(|n| n != 0),
+            number @ (Value::Int(_) | Value::Number(_)) => number.as_i64().map(|n| n != 0),
             Value::String(s) => match s.trim() {
                 s if s.eq_ignore_ascii_case("true") || s == "1" => Some(true),
                 s if s.eq_ignore_ascii_case("false") || s == "0" => Some(false),
@@ -66,12 +66,12 @@ impl<'a> Fields<'a> {
 
 /// A scalar as text; nothing of an empty text, null, an object or a list.
 #[must_use]
-pub fn scalar(value: &Value) -> Option<Cow<'_, str>> {
-    match value {
-        Value::String(s) if s.is_empty() => None,
-        Value::String(s) => Some(Cow::Borrowed(s)),
-        Value::Number(n) => Some(Cow::Owned(n.to_string())),
-        Value::Bool(b) => Some(Cow::Borrowed(if *b { "true" } else { "false" })),
+pub fn scalar<'a>(value: &Value<'a>) -> Option<Cow<'a, str>> {
+    match *value {
+        Value::String("") => None,
+        Value::String(s) | Value::Number(s) => Some(Cow::Borrowed(s)),
+        Value::Int(n) => Some(Cow::Owned(n.to_string())),
+        Value::Bool(b) => Some(Cow::Borrowed(if b { "true" } else { "false" })),
         _ => None,
     }
 }

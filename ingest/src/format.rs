@@ -4,11 +4,12 @@ use std::borrow::Cow;
 use std::cell::OnceCell;
 use std::fmt;
 
-use model::{Event, RawRecord};
-use serde_json::{Map, Value};
+use model::value::Member;
+use model::{Arena, Event, Object, RawRecord};
 
 use crate::SourceSettings;
 use crate::json::{self, Parsed};
+use crate::keep::Keep;
 use crate::truncation;
 
 pub mod access_log;
@@ -91,7 +92,7 @@ pub struct Format {
     /// How sure it is that the record is its own; `None`: it is not.
     pub matches: fn(&Input<'_>) -> Option<Match>,
     /// Reads the record. Never empty on `Ok`.
-    pub normalize: fn(&mut Input<'_>) -> Result<Vec<Event>, Quarantine>,
+    pub normalize: for<'a> fn(&mut Input<'a>) -> Result<Vec<Event<'a>>, Quarantine>,
 }
 
 /// How sure a format is that a record is its own.
@@ -128,9 +129,11 @@ pub fn by_name(name: &str) -> Option<&'static Format> {
 pub struct Input<'a> {
     /// The record.
     pub record: &'a RawRecord,
+    /// Where its events will live.
+    pub arena: &'a Arena,
     /// Its payload as text: without byte order mark and without the line's end (`\r`, `\n`, NUL); bytes that are
     /// not text replaced.
-    pub text: Cow<'a, str>,
+    pub text: &'a str,
     /// What was found in reading it, as labels: `invalid_utf8`, … `EventBuilder` copies them to each event.
     pub flags: Vec<&'static str>,
     /// The source's settings.
@@ -138,16 +141,16 @@ pub struct Input<'a> {
     /// The name of the format that reads it (`metadata.log_format`).
     pub format: &'static str,
     /// Values that lost to a later one of the same key, from the JSON that was taken.
-    pub duplicates: Vec<(String, Value)>,
+    pub duplicates: Vec<Member<'a>>,
     /// Why a part of the record could not be parsed, where the rest could.
     pub broken: Option<Quarantine>,
-    json: OnceCell<Result<Parsed, Quarantine>>,
+    json: OnceCell<Result<Parsed<'a>, Quarantine>>,
 }
 
 impl<'a> Input<'a> {
     /// Reads the payload as text.
     #[must_use]
-    pub fn new(record: &'a RawRecord, settings: &'a SourceSettings) -> Input<'a> {
+    pub fn new(arena: &'a Arena, record: &'a RawRecord, settings: &'a SourceSettings) -> Input<'a> {
         let (text, mut flags) = json::text(&record.payload, settings);
         flags.extend(truncation::labels(&record.payload));
         for (name, value) in &record.headers {
@@ -155,8 +158,13 @@ impl<'a> Input<'a> {
                 flags.extend(TRANSPORT_FLAGS.iter().filter(|f| value.as_ref() == f.as_bytes()));
             }
         }
+        let text = match text {
+            Cow::Borrowed(text) => text,
+            Cow::Owned(text) => arena.text(&text),
+        };
         Input {
             record,
+            arena,
             text,
             flags,
             settings,
@@ -169,19 +177,20 @@ impl<'a> Input<'a> {
 
     /// One of several objects of `whole`'s text, read already.
     #[must_use]
-    pub(crate) fn part(whole: &'a Input<'_>, text: &'a str, parsed: Parsed) -> Input<'a> {
+    pub(crate) fn part(whole: &Input<'a>, text: &str, parsed: Parsed<'a>) -> Input<'a> {
         Input {
             json: OnceCell::from(Ok(parsed)),
             ..Input::of_text(whole, text)
         }
     }
 
-    /// A part of `whole`'s text as an input of its own.
+    /// A part of `whole`'s text, or what was made of it, as an input of its own.
     #[must_use]
-    pub(crate) fn of_text(whole: &'a Input<'_>, text: &'a str) -> Input<'a> {
+    pub(crate) fn of_text(whole: &Input<'a>, text: &str) -> Input<'a> {
         Input {
             record: whole.record,
-            text: Cow::Borrowed(text),
+            arena: whole.arena,
+            text: whole.keep().text(text),
             flags: whole.flags.clone(),
             settings: whole.settings,
             format: whole.format,
@@ -191,33 +200,43 @@ impl<'a> Input<'a> {
         }
     }
 
+    /// What makes texts live as long as its events.
+    #[must_use]
+    #[inline]
+    pub fn keep(&self) -> Keep<'a> {
+        Keep {
+            arena: self.arena,
+            text: self.text,
+        }
+    }
+
     /// The whole text as one JSON object; parsed once.
     ///
     /// # Errors
     /// The text is no JSON object, or one that we do not trust ([`json`]).
-    pub fn object(&self) -> Result<&Map<String, Value>, Quarantine> {
-        self.parsed().as_ref().map(|p| &p.object).map_err(|q| *q)
+    pub fn object(&self) -> Result<Object<'a>, Quarantine> {
+        self.parsed().as_ref().map(|p| p.object).map_err(|q| *q)
     }
 
-    /// As [`Input::object`], given away; the parser's flags are added to `flags`.
+    /// As [`Input::object`]; the parser's flags are added to `flags`.
     ///
     /// # Errors
     /// As [`Input::object`].
-    pub fn take_object(&mut self) -> Result<Map<String, Value>, Quarantine> {
+    pub fn take_object(&mut self) -> Result<Object<'a>, Quarantine> {
         self.parsed();
         let parsed = self.json.take().unwrap_or(Err(Quarantine("json_invalid")))?;
         Ok(self.adopt(parsed))
     }
 
     /// Takes over JSON that was found inside the text, with what was odd about it.
-    pub fn adopt(&mut self, parsed: Parsed) -> Map<String, Value> {
+    pub fn adopt(&mut self, parsed: Parsed<'a>) -> Object<'a> {
         self.flags.extend(parsed.flags);
         self.duplicates.extend(parsed.duplicates);
         parsed.object
     }
 
-    fn parsed(&self) -> &Result<Parsed, Quarantine> {
-        self.json.get_or_init(|| json::parse(&self.text))
+    fn parsed(&self) -> &Result<Parsed<'a>, Quarantine> {
+        self.json.get_or_init(|| json::parse(self.arena, self.text))
     }
 }
 

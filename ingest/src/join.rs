@@ -17,9 +17,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use model::{Coordinate, Event, LedgerIndex, Millis, RawRecord};
+use model::{Coordinate, Event, LedgerIndex, Millis, RawRecord, Value, known};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use crate::format::{linux_auditd, postgresql};
 use crate::{SourceSettings, dedup, detection, json};
@@ -141,15 +140,16 @@ impl Whole {
     }
 
     /// Labels the events that were made of the record: `record:<id>` for each of several records, and why it may lack something.
-    pub fn label(&self, events: &mut [Event]) {
+    pub fn label(&self, events: &mut [Event<'_>]) {
+        if self.labels.is_empty() {
+            return;
+        }
         for event in events {
-            let Some(Value::Object(metadata)) = event.ocsf.get_mut("metadata") else {
-                continue;
-            };
-            let there = metadata.entry("labels").or_insert_with(|| Value::Array(Vec::new()));
-            if let Value::Array(there) = there {
-                there.extend(self.labels.iter().map(|l| Value::from(l.as_str())));
-            }
+            let arena = event.arena;
+            let there = event.cell(known::METADATA_LABELS).and_then(|l| l.as_array());
+            let more = self.labels.iter().map(|l| Value::String(arena.text(l)));
+            let all = arena.list_of(there.into_iter().flatten().copied().chain(more));
+            event.change(|cells| cells.put(known::METADATA_LABELS, all));
         }
     }
 }

@@ -20,9 +20,11 @@
 //! `serde_json` on everything that both accept.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 
-use memchr::memchr2;
-use serde_json::{Map, Number, Value};
+use model::value::{Member, plain_len, tag};
+use model::{Arena, Object, Value};
+use smallvec::SmallVec;
 
 use crate::SourceSettings;
 use crate::format::Quarantine;
@@ -46,15 +48,15 @@ const NOT_OBJECT: Quarantine = Quarantine("json_not_object");
 const TOO_DEEP: Quarantine = Quarantine("json_too_deep");
 const TOO_MANY: Quarantine = Quarantine("json_too_many_keys");
 
-/// An object and what was odd about it.
+/// An object and what was odd about it. Borrows from the text and the arena.
 #[derive(Debug, Clone, Default)]
-pub struct Parsed {
+pub struct Parsed<'a> {
     /// The object.
-    pub object: Map<String, Value>,
+    pub object: Object<'a>,
     /// Labels: `duplicate_key`, `lone_surrogate`, `control_character`, `invalid_escape`.
     pub flags: Vec<&'static str>,
     /// The values that lost to a later one of the same key, in order.
-    pub duplicates: Vec<(String, Value)>,
+    pub duplicates: Vec<Member<'a>>,
 }
 
 /// A payload as text, and labels of what was found.
@@ -82,8 +84,8 @@ pub fn text<'a>(payload: &'a [u8], settings: &SourceSettings) -> (Cow<'a, str>, 
 ///
 /// # Errors
 /// The sender's: see the table above.
-pub fn parse(text: &str) -> Result<Parsed, Quarantine> {
-    let mut parser = Parser::new(text);
+pub fn parse<'a>(arena: &'a Arena, text: &'a str) -> Result<Parsed<'a>, Quarantine> {
+    let mut parser = Parser::new(arena, text);
     let object = match parser.first()? {
         Value::Object(object) => object,
         Value::Array(items) if items.iter().any(Value::is_object) => return Err(SEVERAL),
@@ -102,8 +104,8 @@ pub fn parse(text: &str) -> Result<Parsed, Quarantine> {
 /// # Errors
 /// The sender's, as for [`parse`]; a single part that is wrong refuses the whole, because it is unknown where the
 /// next one would begin.
-pub fn parse_all(text: &str) -> Result<Vec<(&str, Parsed)>, Quarantine> {
-    let mut parser = Parser::new(text);
+pub fn parse_all<'a>(arena: &'a Arena, text: &'a str) -> Result<Vec<(&'a str, Parsed<'a>)>, Quarantine> {
+    let mut parser = Parser::new(arena, text);
     let mut found = Vec::new();
     while let Some(next) = parser.peek() {
         match next {
@@ -133,26 +135,66 @@ pub fn parse_all(text: &str) -> Result<Vec<(&str, Parsed)>, Quarantine> {
     if found.is_empty() { Err(NOT_OBJECT) } else { Ok(found) }
 }
 
+/// The names of an object's members so far.
+#[derive(Default)]
+struct Seen<'a> {
+    /// A bit for a byte of each name: mostly enough to tell that a name is new.
+    tags: [u64; 4],
+    /// Places by name, where there are too many names to look through.
+    places: HashMap<&'a str, usize>,
+}
+
+/// Members that are looked through one by one.
+const LOOKED_THROUGH_MAX: usize = 64;
+
+impl<'a> Seen<'a> {
+    /// Notes a name; `false`: it is new.
+    #[inline]
+    fn may_have(&mut self, name: &str) -> bool {
+        let tag = usize::from(tag(name));
+        let (word, bit) = (&mut self.tags[tag / 64], 1 << (tag % 64));
+        let there = *word & bit != 0;
+        *word |= bit;
+        there
+    }
+
+    fn find(&mut self, members: &[Member<'a>], name: &str) -> Option<usize> {
+        if members.len() <= LOOKED_THROUGH_MAX {
+            return members.iter().position(|(n, _)| *n == name);
+        }
+        // Somebody may send names that all have one tag.
+        for (at, (name, _)) in members.iter().enumerate().skip(self.places.len()) {
+            self.places.insert(name, at);
+        }
+        self.places.get(name).copied()
+    }
+}
+
 struct Parser<'a> {
+    arena: &'a Arena,
     text: &'a str,
     at: usize,
     keys: usize,
+    /// Members and items of the objects and arrays that are open, the innermost last; an item has no name.
+    open: SmallVec<[Member<'a>; 64]>,
     flags: Vec<&'static str>,
-    duplicates: Vec<(String, Value)>,
+    duplicates: Vec<Member<'a>>,
 }
 
 impl<'a> Parser<'a> {
-    fn new(text: &'a str) -> Parser<'a> {
+    fn new(arena: &'a Arena, text: &'a str) -> Parser<'a> {
         Parser {
+            arena,
             text,
             at: 0,
             keys: 0,
+            open: SmallVec::new(),
             flags: Vec::new(),
             duplicates: Vec::new(),
         }
     }
 
-    fn done(&mut self, object: Map<String, Value>) -> Parsed {
+    fn done(&mut self, object: Object<'a>) -> Parsed<'a> {
         Parsed {
             object,
             flags: std::mem::take(&mut self.flags),
@@ -160,7 +202,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    fn object_part(&mut self, found: &mut Vec<(&'a str, Parsed)>) -> Result<(), Quarantine> {
+    fn object_part(&mut self, found: &mut Vec<(&'a str, Parsed<'a>)>) -> Result<(), Quarantine> {
         if found.len() == OBJECTS_MAX {
             return Err(TOO_MANY);
         }
@@ -175,59 +217,65 @@ impl<'a> Parser<'a> {
     }
 
     /// The first value; something that does not even begin like JSON is no object rather than a bad one.
-    fn first(&mut self) -> Result<Value, Quarantine> {
+    fn first(&mut self) -> Result<Value<'a>, Quarantine> {
         match self.peek() {
             Some(b'{' | b'[') => self.value(0),
             _ => Err(NOT_OBJECT),
         }
     }
 
+    #[inline]
     fn byte(&self) -> Option<u8> {
         self.text.as_bytes().get(self.at).copied()
     }
 
     /// The next byte that is not white space; it is not taken.
+    #[inline]
     fn peek(&mut self) -> Option<u8> {
-        while let Some(b' ' | b'\t' | b'\n' | b'\r') = self.byte() {
-            self.at += 1;
+        loop {
+            match self.byte() {
+                Some(b' ' | b'\t' | b'\n' | b'\r') => self.at += 1,
+                other => return other,
+            }
         }
-        self.byte()
     }
 
+    #[cold]
     fn flag(&mut self, flag: &'static str) {
         if !self.flags.contains(&flag) {
             self.flags.push(flag);
         }
     }
 
+    #[inline]
     fn count(&mut self) -> Result<(), Quarantine> {
         self.keys += 1;
         if self.keys > KEYS_MAX { Err(TOO_MANY) } else { Ok(()) }
     }
 
     // Recursion is bounded by `DEPTH_MAX`.
-    fn value(&mut self, depth: usize) -> Result<Value, Quarantine> {
+    fn value(&mut self, depth: usize) -> Result<Value<'a>, Quarantine> {
         match self.peek().ok_or(TRUNCATED)? {
-            b'{' if depth == DEPTH_MAX => Err(TOO_DEEP),
-            b'[' if depth == DEPTH_MAX => Err(TOO_DEEP),
+            b'"' => self.string().map(Value::String),
+            b'-' | b'0'..=b'9' => self.number(),
+            b'{' | b'[' if depth == DEPTH_MAX => Err(TOO_DEEP),
             b'{' => self.object(depth),
             b'[' => self.array(depth),
-            b'"' => self.string().map(Value::String),
             b't' => self.word("true", Value::Bool(true)),
             b'f' => self.word("false", Value::Bool(false)),
             b'n' => self.word("null", Value::Null),
-            b'-' | b'0'..=b'9' => self.number(),
             _ => Err(INVALID),
         }
     }
 
-    fn object(&mut self, depth: usize) -> Result<Value, Quarantine> {
+    fn object(&mut self, depth: usize) -> Result<Value<'a>, Quarantine> {
         self.at += 1;
-        let mut object = Map::new();
         if self.peek() == Some(b'}') {
             self.at += 1;
-            return Ok(Value::Object(object));
+            return Ok(Value::Object(Object::default()));
         }
+        let start = self.open.len();
+        let mut seen = Seen::default();
         loop {
             match self.peek().ok_or(TRUNCATED)? {
                 b'"' => {}
@@ -240,18 +288,10 @@ impl<'a> Parser<'a> {
                 _ => return Err(INVALID),
             }
             let value = self.value(depth + 1)?;
-            match object.entry(key) {
-                serde_json::map::Entry::Vacant(vacant) => {
-                    vacant.insert(value);
-                }
-                serde_json::map::Entry::Occupied(mut occupied) => {
-                    let earlier = occupied.insert(value);
-                    let key = occupied.key().clone();
-                    self.flag("duplicate_key");
-                    if self.duplicates.len() < DUPLICATES_MAX {
-                        self.duplicates.push((key, earlier));
-                    }
-                }
+            if seen.may_have(key) && self.replace(start, &mut seen, key, value) {
+                self.flag("duplicate_key");
+            } else {
+                self.open.push((key, value));
             }
             match self.peek().ok_or(TRUNCATED)? {
                 b',' => self.at += 1,
@@ -260,19 +300,35 @@ impl<'a> Parser<'a> {
             }
         }
         self.at += 1;
+        let object = Object::new(self.arena, &self.open[start..]);
+        self.open.truncate(start);
         Ok(Value::Object(object))
     }
 
-    fn array(&mut self, depth: usize) -> Result<Value, Quarantine> {
+    /// Puts a later value in the place of an earlier one; `false`: there is none.
+    #[inline(never)]
+    fn replace(&mut self, start: usize, seen: &mut Seen<'a>, key: &'a str, value: Value<'a>) -> bool {
+        let Some(at) = seen.find(&self.open[start..], key) else {
+            return false;
+        };
+        let earlier = std::mem::replace(&mut self.open[start + at].1, value);
+        if self.duplicates.len() < DUPLICATES_MAX {
+            self.duplicates.push((key, earlier));
+        }
+        true
+    }
+
+    fn array(&mut self, depth: usize) -> Result<Value<'a>, Quarantine> {
         self.at += 1;
-        let mut items = Vec::new();
         if self.peek() == Some(b']') {
             self.at += 1;
-            return Ok(Value::Array(items));
+            return Ok(Value::Array(&[]));
         }
+        let start = self.open.len();
         loop {
             self.count()?;
-            items.push(self.value(depth + 1)?);
+            let item = self.value(depth + 1)?;
+            self.open.push(("", item));
             match self.peek().ok_or(TRUNCATED)? {
                 b',' => self.at += 1,
                 b']' => break,
@@ -280,10 +336,13 @@ impl<'a> Parser<'a> {
             }
         }
         self.at += 1;
+        let items = self.open[start..].iter().map(|(_, item)| *item);
+        let items = self.arena.bump().alloc_slice_fill_iter(items);
+        self.open.truncate(start);
         Ok(Value::Array(items))
     }
 
-    fn word(&mut self, word: &str, value: Value) -> Result<Value, Quarantine> {
+    fn word(&mut self, word: &str, value: Value<'a>) -> Result<Value<'a>, Quarantine> {
         let rest = &self.text.as_bytes()[self.at..];
         if rest.starts_with(word.as_bytes()) {
             self.at += word.len();
@@ -295,7 +354,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    fn number(&mut self) -> Result<Value, Quarantine> {
+    fn number(&mut self) -> Result<Value<'a>, Quarantine> {
         let start = self.at;
         self.skip(b'-');
         match self.byte().ok_or(TRUNCATED)? {
@@ -306,15 +365,23 @@ impl<'a> Parser<'a> {
         if self.skip(b'.') {
             self.digits()?;
         }
+        let exponent = self.at;
         if self.skip(b'e') || self.skip(b'E') {
-            let _sign = self.skip(b'+') || self.skip(b'-');
+            let signed = self.skip(b'+') || self.skip(b'-');
             self.digits()?;
+            // Written in one way, the one of `serde_json`.
+            if !signed || self.text.as_bytes()[exponent] == b'E' {
+                let (digits, exponent) = (&self.text[start..exponent], &self.text[exponent + 1..self.at]);
+                let sign = if signed { "" } else { "+" };
+                return Ok(Value::Number(
+                    self.arena.format(format_args!("{digits}e{sign}{exponent}")),
+                ));
+            }
         }
-        let text = &self.text[start..self.at];
-        // Keeps the digits as they are: the feature `arbitrary_precision` is on.
-        text.parse::<Number>().map(Value::Number).map_err(|_| INVALID)
+        Ok(Value::Number(&self.text[start..self.at]))
     }
 
+    #[inline]
     fn skip(&mut self, byte: u8) -> bool {
         let there = self.byte() == Some(byte);
         self.at += usize::from(there);
@@ -333,31 +400,58 @@ impl<'a> Parser<'a> {
         }
     }
 
-    fn string(&mut self) -> Result<String, Quarantine> {
+    #[inline]
+    fn string(&mut self) -> Result<&'a str, Quarantine> {
         self.at += 1;
-        let mut out = String::new();
+        let start = self.at;
+        let rest = &self.text.as_bytes()[start..];
+        let end = plain_len(rest);
+        match rest.get(end) {
+            Some(b'"') => {
+                self.at = start + end + 1;
+                Ok(&self.text[start..start + end])
+            }
+            Some(_) => self.odd_string(start, end),
+            None => Err(TRUNCATED),
+        }
+    }
+
+    /// A string with escapes or control characters; up to `plain` there is none.
+    #[inline(never)]
+    fn odd_string(&mut self, start: usize, plain: usize) -> Result<&'a str, Quarantine> {
+        let bytes = self.text.as_bytes();
+        let mut out = bumpalo::collections::String::with_capacity_in(plain + 64, self.arena.bump());
+        let mut from = start;
+        self.at = start + plain;
         loop {
-            let rest = &self.text[self.at..];
-            let end = memchr2(b'"', b'\\', rest.as_bytes()).ok_or(TRUNCATED)?;
-            let plain = &rest[..end];
-            if plain.bytes().any(|b| b < 0x20) {
-                self.flag("control_character");
+            match *bytes.get(self.at).ok_or(TRUNCATED)? {
+                b'"' => {
+                    let last = &self.text[from..self.at];
+                    self.at += 1;
+                    // Control characters alone change nothing.
+                    if from == start {
+                        return Ok(last);
+                    }
+                    out.push_str(last);
+                    return Ok(out.into_bump_str());
+                }
+                b'\\' => {
+                    out.push_str(&self.text[from..self.at]);
+                    self.at += 1;
+                    self.escape(&mut out)?;
+                    from = self.at;
+                }
+                _ => {
+                    self.flag("control_character");
+                    self.at += 1;
+                }
             }
-            let quote = rest.as_bytes()[end] == b'"';
-            self.at += end + 1;
-            if quote && out.is_empty() {
-                return Ok(plain.to_owned());
-            }
-            out.push_str(plain);
-            if quote {
-                return Ok(out);
-            }
-            self.escape(&mut out)?;
+            self.at += plain_len(&bytes[self.at..]);
         }
     }
 
     /// What follows a backslash.
-    fn escape(&mut self, out: &mut String) -> Result<(), Quarantine> {
+    fn escape(&mut self, out: &mut bumpalo::collections::String<'a>) -> Result<(), Quarantine> {
         let escape = self.byte().ok_or(TRUNCATED)?;
         self.at += 1;
         match escape {
@@ -425,6 +519,29 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
     use serde_json::json;
+    use serde_json::{Map, Value};
+
+    /// A parsed object that outlives its arena.
+    #[derive(Debug)]
+    struct Owned {
+        object: Map<String, Value>,
+        flags: Vec<&'static str>,
+        duplicates: Vec<(String, Value)>,
+    }
+
+    fn parse(text: &str) -> Result<Owned, Quarantine> {
+        let arena = Arena::new();
+        let parsed = super::parse(&arena, text)?;
+        Ok(Owned {
+            object: parsed.object.to_json(),
+            flags: parsed.flags,
+            duplicates: parsed
+                .duplicates
+                .iter()
+                .map(|(k, v)| ((*k).to_owned(), v.to_json()))
+                .collect(),
+        })
+    }
 
     #[test]
     fn what_is_refused_says_why() {
@@ -507,7 +624,8 @@ mod tests {
     #[test]
     fn several_objects_are_told_apart() {
         for text in [r#"{"a":1}{"a":2}"#, "{\"a\":1}\n{\"a\":2}\n", r#"[{"a":1}, {"a":2}]"#] {
-            let parts = parse_all(text).unwrap();
+            let arena = Arena::new();
+            let parts = parse_all(&arena, text).unwrap();
             assert_eq!(
                 parts.iter().map(|(t, _)| *t).collect::<Vec<_>>(),
                 [r#"{"a":1}"#, r#"{"a":2}"#],
@@ -522,7 +640,7 @@ mod tests {
             r#"{"a":1} x"#,
             "[]",
         ] {
-            assert!(parse_all(text).is_err(), "{text}");
+            assert!(parse_all(&Arena::new(), text).is_err(), "{text}");
         }
     }
 
@@ -566,7 +684,7 @@ mod tests {
         #[test]
         fn never_panics(text in ".{0,200}") {
             let _ = parse(&text);
-            let _ = parse_all(&text);
+            let _ = parse_all(&Arena::new(), &text);
         }
     }
 }

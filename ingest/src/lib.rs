@@ -19,6 +19,7 @@ pub mod fields;
 pub mod format;
 pub mod join;
 pub mod json;
+pub mod keep;
 pub mod mapping;
 pub mod mask;
 pub mod normalizer;
@@ -31,5 +32,6 @@ pub mod truncation;
 
 pub use builder::EventBuilder;
 pub use format::{Format, Input, Quarantine};
+pub use keep::{Keep, ToObject, ToValue};
 pub use normalizer::{Normalized, Normalizer};
 pub use settings::{Settings, SourceSettings};

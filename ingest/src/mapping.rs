@@ -12,6 +12,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use jiff::tz::TimeZone;
+use model::{Arena, Object};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
@@ -111,9 +112,9 @@ struct Used {
 
 /// The application audit event that a record is.
 #[derive(Debug)]
-pub(crate) struct Mapped {
+pub(crate) struct Mapped<'a> {
     /// In the contract's words.
-    pub contract: Map<String, Value>,
+    pub contract: Object<'a>,
     /// The class, where the mapping names one.
     pub class: Option<(&'static Class, u8)>,
     /// The time, as the source wrote it.
@@ -135,7 +136,7 @@ impl Mapping {
     }
 
     /// Whether the object has any field that says what was done, when or by whom.
-    pub(crate) fn is_of(&self, object: &Map<String, Value>) -> bool {
+    pub(crate) fn is_of(&self, object: Object<'_>) -> bool {
         let fields = Fields(object);
         let time = self.time.iter().flat_map(|(rule, _)| &rule.from);
         self.action
@@ -146,7 +147,7 @@ impl Mapping {
     }
 
     /// What the mapping makes of an object.
-    pub(crate) fn apply(&self, object: &Map<String, Value>) -> Mapped {
+    pub(crate) fn apply<'a>(&self, arena: &'a Arena, object: Object<'_>) -> Mapped<'a> {
         let fields = Fields(object);
         let mut contract = Map::with_capacity(self.fields.len() + 4);
         contract.insert("system".to_owned(), (*self.name).into());
@@ -154,7 +155,7 @@ impl Mapping {
         if let Some((rule, form)) = &self.time
             && let Some(value) = rule.value(fields)
         {
-            original_time = scalar(&value).map(|t| t.into_owned());
+            original_time = text_of(&value);
             contract.insert("time".to_owned(), form.canonical(value));
         }
         let act = self.action.read(fields);
@@ -172,14 +173,14 @@ impl Mapping {
         }
         on_whom(&mut contract, class);
         Mapped {
-            contract,
+            contract: arena.object_of(&contract),
             class,
             original_time,
         }
     }
 
     /// Puts what the mapping does not name under its own name.
-    pub(crate) fn keep_rest(&self, b: &mut EventBuilder<'_>, object: &Map<String, Value>) {
+    pub(crate) fn keep_rest(&self, b: &mut EventBuilder<'_>, object: Object<'_>) {
         for (name, value) in object {
             if let Some(rest) = self.used.rest(name, value) {
                 b.unmapped(name, rest);
@@ -192,7 +193,7 @@ impl Rule {
     fn value(&self, fields: Fields<'_>) -> Option<Value> {
         let found = first(fields, &self.from);
         if self.values.is_empty() {
-            return found.cloned().or_else(|| self.constant.clone());
+            return found.map(model::Value::to_json).or_else(|| self.constant.clone());
         }
         match found.and_then(scalar) {
             Some(text) => match self.values.get(text.trim()).or(self.default.as_ref()) {
@@ -205,11 +206,11 @@ impl Rule {
 }
 
 /// The first that says something.
-fn first<'v>(fields: Fields<'v>, paths: &[Box<str>]) -> Option<&'v Value> {
+fn first<'v>(fields: Fields<'v>, paths: &[Box<str>]) -> Option<&'v model::Value<'v>> {
     paths.iter().find_map(|path| {
         fields.value(path).filter(|v| match v {
-            Value::String(text) => !text.trim().is_empty(),
-            Value::Array(items) => !items.is_empty(),
+            model::Value::String(text) => !text.trim().is_empty(),
+            model::Value::Array(items) => !items.is_empty(),
             _ => true,
         })
     })
@@ -254,21 +255,30 @@ impl Used {
     }
 
     /// What is left of a field; as deep as the mapping's own paths.
-    fn rest(&self, name: &str, value: &Value) -> Option<Value> {
+    fn rest(&self, name: &str, value: &model::Value<'_>) -> Option<Value> {
         let Some(used) = self.inner.get(name) else {
-            return Some(value.clone());
+            return Some(value.to_json());
         };
         if used.whole {
             return None;
         }
-        let Value::Object(inner) = value else {
-            return Some(value.clone());
+        let model::Value::Object(inner) = value else {
+            return Some(value.to_json());
         };
         let left: Map<String, Value> = inner
             .iter()
-            .filter_map(|(name, value)| Some((name.clone(), used.rest(name, value)?)))
+            .filter_map(|(name, value)| Some((name.to_owned(), used.rest(name, value)?)))
             .collect();
         (!left.is_empty()).then_some(Value::Object(left))
+    }
+}
+
+/// A scalar as text, as [`scalar`].
+fn text_of(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => (!text.is_empty()).then(|| text.clone()),
+        Value::Number(_) | Value::Bool(_) => Some(value.to_string()),
+        _ => None,
     }
 }
 
@@ -290,7 +300,7 @@ fn on_whom(contract: &mut Map<String, Value>, class: Option<(&'static Class, u8)
     let Some(Value::Object(target)) = contract.shift_remove("target") else {
         return;
     };
-    let Some(account) = target.get("account").and_then(scalar).map(|a| a.into_owned()) else {
+    let Some(account) = target.get("account").and_then(text_of) else {
         return;
     };
     let action = contract.get("action").and_then(Value::as_str).unwrap_or_default();
@@ -300,8 +310,9 @@ fn on_whom(contract: &mut Map<String, Value>, class: Option<(&'static Class, u8)
         return;
     }
     if let Some(Value::Object(object)) = contract.shift_remove("object") {
-        let named = Fields(&object).first(&["name", "id"]).map(|n| n.into_owned());
-        let given = Fields(contract).value("after.roles").is_some();
+        let named = ["name", "id"].iter().find_map(|n| text_of(object.get(*n)?));
+        let after = contract.get("after").and_then(|a| a.get("roles"));
+        let given = after.is_some_and(|roles| !roles.is_null());
         if let Some(named) = named.filter(|_| !given) {
             put(contract, &["after", "roles"], named.into());
         }

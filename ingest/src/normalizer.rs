@@ -2,27 +2,24 @@
 
 use std::sync::Arc;
 
-use model::{Event, RawRecord};
-use serde_json::Value;
+use model::{Arena, Event, PlainEvent, RawRecord, Value, known};
 
 use crate::detection::{self, Choice};
 use crate::format::{Input, Quarantine, base_event, collector, hec, json_lines};
 use crate::join::{Piece, Whole};
 use crate::{Settings, dedup, json};
 
-/// A record, normalized.
+/// A record, normalized; its events are [`Event`]s or [`PlainEvent`]s.
 #[derive(Clone, Debug)]
-pub struct Normalized {
+pub struct Normalized<E> {
     /// The format's name; `unknown` where none was found.
     pub format: &'static str,
     /// Why this format.
     pub reason: &'static str,
     /// One event or more.
-    pub events: Vec<Event>,
+    pub events: Vec<E>,
     /// Why it, or a part of it, could not be parsed.
     pub quarantined: Option<Quarantine>,
-    /// What a repeated delivery of the record has too ([`crate::dedup`]); `None`: never a duplicate.
-    pub dedup: Option<[u8; 16]>,
 }
 
 /// Makes events of records. Cheap to clone; shared by threads.
@@ -46,10 +43,10 @@ impl Normalizer {
         Piece::of(record, self.settings.of(&record.source))
     }
 
-    /// Makes events of records that were put together.
+    /// Makes events of records that were put together, in `arena`.
     #[must_use]
-    pub fn normalize_whole(&self, whole: &Whole) -> Normalized {
-        let mut normalized = self.normalize(&whole.record);
+    pub fn normalize_whole<'a>(&'a self, arena: &'a Arena, whole: &'a Whole) -> Normalized<Event<'a>> {
+        let mut normalized = self.normalize(arena, &whole.record);
         whole.label(&mut normalized.events);
         normalized
     }
@@ -59,10 +56,10 @@ impl Normalizer {
         self.settings.of(source)
     }
 
-    /// Makes events of a record. The same record gives the same events, always.
+    /// Makes events of a record, in `arena`. The same record gives the same events, always.
     #[must_use]
-    pub fn normalize(&self, record: &RawRecord) -> Normalized {
-        let mut input = Input::new(record, self.settings.of(&record.source));
+    pub fn normalize<'a>(&'a self, arena: &'a Arena, record: &'a RawRecord) -> Normalized<Event<'a>> {
+        let mut input = Input::new(arena, record, self.settings.of(&record.source));
         let known = detection::by_source(&input);
         // Several objects in one record are each an event of their own; what is one is not parsed here, because
         // the format may want to parse it otherwise.
@@ -73,12 +70,40 @@ impl Normalizer {
         };
         hec::describe(&mut normalized.events, &input);
         number(&mut normalized.events);
-        normalized.dedup = key(record, &normalized);
         normalized
     }
 }
 
-fn read(input: &mut Input<'_>, choice: Choice) -> Result<Vec<Event>, Quarantine> {
+impl Normalizer {
+    /// As [`Normalizer::normalize`], with events that own what they hold: to show, not to judge by.
+    #[must_use]
+    pub fn normalize_plain(&self, record: &RawRecord) -> Normalized<PlainEvent> {
+        let arena = Arena::new();
+        self.normalize(&arena, record).to_plain()
+    }
+
+    /// As [`Normalizer::normalize_whole`], with events that own what they hold.
+    #[must_use]
+    pub fn normalize_whole_plain(&self, whole: &Whole) -> Normalized<PlainEvent> {
+        let arena = Arena::new();
+        self.normalize_whole(&arena, whole).to_plain()
+    }
+}
+
+impl Normalized<Event<'_>> {
+    /// With events that own what they hold.
+    #[must_use]
+    pub fn to_plain(&self) -> Normalized<PlainEvent> {
+        Normalized {
+            format: self.format,
+            reason: self.reason,
+            events: self.events.iter().map(Event::to_plain).collect(),
+            quarantined: self.quarantined,
+        }
+    }
+}
+
+fn read<'a>(input: &mut Input<'a>, choice: Choice) -> Result<Vec<Event<'a>>, Quarantine> {
     let Some(format) = choice.format else {
         return Err(match input.object() {
             // No format claims an array or a row of objects as a whole.
@@ -91,6 +116,7 @@ fn read(input: &mut Input<'_>, choice: Choice) -> Result<Vec<Event>, Quarantine>
     input.format = format.name;
     // A source's lines may come in a collector's envelope; its format stays its own.
     if format.name != collector::FORMAT.name
+        && collector::may_be(input.text)
         && (format.matches)(input).is_none()
         && let Some(envelope) = collector::unwrap(input)
     {
@@ -102,7 +128,7 @@ fn read(input: &mut Input<'_>, choice: Choice) -> Result<Vec<Event>, Quarantine>
     }
 }
 
-fn one(input: &Input<'_>, choice: Choice, result: Result<Vec<Event>, Quarantine>) -> Normalized {
+fn one<'a>(input: &Input<'a>, choice: Choice, result: Result<Vec<Event<'a>>, Quarantine>) -> Normalized<Event<'a>> {
     let (events, quarantined) = match result {
         Ok(events) => (events, input.broken),
         Err(reason) => (vec![base_event::quarantined(input, reason)], Some(reason)),
@@ -112,13 +138,12 @@ fn one(input: &Input<'_>, choice: Choice, result: Result<Vec<Event>, Quarantine>
         reason: choice.reason,
         events,
         quarantined,
-        dedup: None,
     }
 }
 
-fn several(input: &mut Input<'_>, known: Option<Choice>) -> Normalized {
+fn several<'a>(input: &mut Input<'a>, known: Option<Choice>) -> Normalized<Event<'a>> {
     let whole = &*input;
-    let parts = match json::parse_all(&whole.text) {
+    let parts = match json::parse_all(whole.arena, whole.text) {
         Ok(parts) => parts,
         Err(reason) => {
             let choice = known.unwrap_or(Choice {
@@ -128,7 +153,7 @@ fn several(input: &mut Input<'_>, known: Option<Choice>) -> Normalized {
             return one(whole, choice, Err(reason));
         }
     };
-    let mut all: Option<Normalized> = None;
+    let mut all: Option<Normalized<Event<'a>>> = None;
     for (text, parsed) in parts {
         let mut part = Input::part(whole, text, parsed);
         part.flags.push("json.several_objects");
@@ -157,32 +182,51 @@ fn several(input: &mut Input<'_>, known: Option<Choice>) -> Normalized {
 }
 
 /// The second and later events of a record are told apart by `#1`, `#2` …
-fn number(events: &mut [Event]) {
+fn number(events: &mut [Event<'_>]) {
     for (n, event) in events.iter_mut().enumerate().skip(1) {
-        let uid: Arc<str> = format!("{}#{n}", event.uid).into();
-        if let Some(Value::Object(metadata)) = event.ocsf.get_mut("metadata") {
-            metadata.insert("uid".to_owned(), Value::from(&*uid));
-        }
+        let uid = event.arena.format(format_args!("{}#{n}", event.uid));
+        event.change(|cells| cells.put(known::METADATA_UID, Value::String(uid)));
         event.uid = uid;
     }
 }
 
-/// A record is repeated where source, the source's id and bytes are: without an id it never is. What unknown JSON calls
-/// its id is not believed; the batch that the shipper named is.
-fn key(record: &RawRecord, normalized: &Normalized) -> Option<[u8; 16]> {
-    let believed = normalized.format != json_lines::FORMAT.name && normalized.quarantined.is_none();
-    let batch = record
-        .headers
-        .iter()
-        .find(|(name, _)| name == dedup::HEADER_BATCH)
-        .map(|(_, value)| value.as_ref());
-    let uid = normalized
-        .events
-        .first()
-        .and_then(|e| e.text("metadata.original_event_uid"));
-    match (uid, batch) {
-        (Some(uid), _) if believed => Some(dedup::key(&record.source, b"uid", uid.as_bytes(), &record.payload)),
-        (_, Some(batch)) => Some(dedup::key(&record.source, b"batch", batch, &record.payload)),
-        _ => None,
+/// An event that may have an id of its source's.
+pub trait OriginalUid {
+    /// `metadata.original_event_uid`, where it is text.
+    fn original_uid(&self) -> Option<&str>;
+}
+
+impl OriginalUid for Event<'_> {
+    fn original_uid(&self) -> Option<&str> {
+        self.cell(known::METADATA_ORIGINAL_EVENT_UID)?.as_str()
+    }
+}
+
+impl OriginalUid for PlainEvent {
+    fn original_uid(&self) -> Option<&str> {
+        self.text("metadata.original_event_uid")
+    }
+}
+
+impl<E: OriginalUid> Normalized<E> {
+    /// What a repeated delivery of `record`, which this was made of, has too ([`crate::dedup`]); `None`: it is never a
+    /// duplicate.
+    ///
+    /// A record is repeated where source, the source's id and bytes are: without an id it never is. What unknown JSON
+    /// calls its id is not believed; the batch that the shipper named is.
+    #[must_use]
+    pub fn dedup(&self, record: &RawRecord) -> Option<[u8; 16]> {
+        let believed = self.format != json_lines::FORMAT.name && self.quarantined.is_none();
+        let batch = record
+            .headers
+            .iter()
+            .find(|(name, _)| name == dedup::HEADER_BATCH)
+            .map(|(_, value)| value.as_ref());
+        let uid = self.events.first().and_then(OriginalUid::original_uid);
+        match (uid, batch) {
+            (Some(uid), _) if believed => Some(dedup::key(&record.source, b"uid", uid.as_bytes(), &record.payload)),
+            (_, Some(batch)) => Some(dedup::key(&record.source, b"batch", batch, &record.payload)),
+            _ => None,
+        }
     }
 }

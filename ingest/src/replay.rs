@@ -17,8 +17,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use model::{Coordinate, Millis, RawRecord, Truncation};
-use serde_json::Value;
+use model::{Arena, Coordinate, Millis, RawRecord, Truncation, Value};
 use sha2::{Digest, Sha256};
 
 use crate::detection::topic_source;
@@ -328,12 +327,13 @@ impl Records {
 
     fn kcat(&self, piece: &Piece) -> Option<RawRecord> {
         let text = String::from_utf8_lossy(&piece.bytes);
-        let object = json::parse(text.trim_start_matches('\u{feff}')).ok()?.object;
-        let fields = Fields(&object);
+        let arena = Arena::new();
+        let object = json::parse(&arena, text.trim_start_matches('\u{feff}')).ok()?.object;
+        let fields = Fields(object);
         let topic = fields.text("topic").filter(|t| !t.is_empty() && !t.contains('/'))?;
         let partition = i32::try_from(fields.int("partition").unwrap_or(0)).ok()?;
         let offset = fields.int("offset").filter(|o| *o >= 0)?;
-        let text_bytes = |value: &Value| value.as_str().map(|s| Bytes::copy_from_slice(s.as_bytes()));
+        let text_bytes = |value: &Value<'_>| value.as_str().map(|s| Bytes::copy_from_slice(s.as_bytes()));
         let (payload, truncated) = match fields.value("payload") {
             // A tombstone.
             None => (Bytes::new(), None),

@@ -4,8 +4,7 @@
 use std::borrow::Cow;
 
 use jiff::tz::TimeZone;
-use model::Millis;
-use serde_json::{Map, Value};
+use model::{Millis, Object};
 
 use crate::time_text::{self, Civil, Leading, ParsedTime};
 
@@ -145,7 +144,7 @@ pub fn parse(line: &str) -> Envelope<'_> {
 /// Reads rsyslog's JSON template (`@timestamp` or `timereported`, `host`, `severity`, `facility`, `syslog-tag`,
 /// `message`); `None`: it is another object.
 #[must_use]
-pub fn from_object(object: &Map<String, Value>) -> Option<Envelope<'static>> {
+pub fn from_object(object: Object<'_>) -> Option<Envelope<'static>> {
     let text = |names: &[&str]| {
         let value = names.iter().find_map(|n| object.get(*n))?;
         value.as_str().map(|s| Cow::Owned(s.to_owned())).or_else(|| {
@@ -606,16 +605,15 @@ mod tests {
     #[test]
     fn the_json_template_is_read() {
         let text = r#"{"@timestamp":"2026-03-01T10:00:00+00:00","host":"h","severity":"info","facility":"authpriv","syslog-tag":"sshd[9]:","message":" x"}"#;
-        let Ok(Value::Object(object)) = serde_json::from_str(text) else {
-            panic!("an object")
-        };
-        let e = from_object(&object).expect("the template");
+        let arena = model::Arena::new();
+        let object = crate::json::parse(&arena, text).expect("an object").object;
+        let e = from_object(object).expect("the template");
         assert_eq!(
             (e.pri, e.program(), e.pid.as_deref(), &*e.message),
             (Some(86), Some("sshd"), Some("9"), "x")
         );
         assert!(e.time(Millis(0), &TimeZone::UTC).is_some());
-        assert!(from_object(&Map::new()).is_none());
+        assert!(from_object(Object::default()).is_none());
     }
 
     #[test]

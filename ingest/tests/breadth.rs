@@ -116,12 +116,12 @@ fn records(path: &Path, name: &str) -> (Vec<RawRecord>, Option<usize>) {
     let bytes = fs::read(path).unwrap();
     let text = bytes.trim_ascii();
     let first = text.split(|b| *b == b'\n').next().unwrap_or_default();
-    let is_object = text.starts_with(b"{") || text.starts_with(b"[") || text.starts_with(b"<Event");
+    let is_object = text.starts_with(b"{") || text.starts_with(b"[") || text.starts_with(b"<PlainEvent");
     let whole = is_object
         && serde_json::from_slice::<serde_json::Value>(first).is_err()
         && !name.starts_with("hostile/")
         && text.len() <= WHOLE_BYTES_MAX
-        && (serde_json::from_slice::<serde_json::Value>(text).is_ok() || text.starts_with(b"<Event"));
+        && (serde_json::from_slice::<serde_json::Value>(text).is_ok() || text.starts_with(b"<PlainEvent"));
     if whole {
         let record = RawRecord {
             coordinate: Coordinate::new("t", 0, 0),
@@ -195,7 +195,7 @@ fn every_file_of_the_shared_data_becomes_valid_events() {
         let mut others = 0;
         let first_event = checker.len();
         for record in &records {
-            let normalized = normalizer.normalize(record);
+            let normalized = normalizer.normalize_plain(record);
             if normalized.events.is_empty() {
                 wrong.push(format!("{name}: no event of record {}", record.coordinate));
             }

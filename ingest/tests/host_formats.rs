@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use ingest::join::Assembler;
 use ingest::replay::{Options, open};
 use ingest::{Normalized, Normalizer, Settings, SourceSettings};
-use model::{Event, LedgerIndex, Millis, RawRecord};
+use model::{LedgerIndex, Millis, PlainEvent, RawRecord};
 use schema::{Checker, shared};
 
 const AT: &str = "2026-11-22T12:00:00+00:00";
@@ -36,17 +36,17 @@ fn normalizer(format: &str) -> Normalizer {
     })
 }
 
-fn is_labelled(event: &Event, label: &str) -> bool {
+fn is_labelled(event: &PlainEvent, label: &str) -> bool {
     let labels = &event.ocsf["metadata"]["labels"];
     labels.as_array().is_some_and(|l| l.iter().any(|l| l == label))
 }
 
 /// Normalizes a file as a format, and as what detection makes of it: both are the format.
-fn check_file(format: &str, path: &Path) -> Vec<Normalized> {
+fn check_file(format: &str, path: &Path) -> Vec<Normalized<PlainEvent>> {
     let (named, detected) = (normalizer(format), Normalizer::default());
     let records = records(path);
     let what = path.display();
-    let all: Vec<Normalized> = records.iter().map(|r| named.normalize(r)).collect();
+    let all: Vec<Normalized<PlainEvent>> = records.iter().map(|r| named.normalize_plain(r)).collect();
     let quarantined: Vec<_> = all
         .iter()
         .zip(&records)
@@ -72,7 +72,7 @@ fn check_file(format: &str, path: &Path) -> Vec<Normalized> {
         let mut record = record.clone();
         record.source = "".into();
         record.coordinate.topic = "x".into();
-        let found = detected.normalize(&record);
+        let found = detected.normalize_plain(&record);
         if normalized.quarantined.is_none() {
             assert_eq!(found.format, format, "{what}: {:?} {}", record.payload, found.reason);
         }
@@ -102,7 +102,7 @@ fn auditd_line_by_line() {
 }
 
 /// The lines of a file, put together again and normalized.
-fn joined(text: &str) -> Vec<Event> {
+fn joined(text: &str) -> Vec<PlainEvent> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("audit.log");
     fs::write(&path, text).unwrap();
@@ -114,13 +114,13 @@ fn joined(text: &str) -> Vec<Event> {
         match normalizer.piece(&record) {
             Some(piece) => wholes.extend(assembler.push(LedgerIndex(n as u64), record, piece)),
             // One line of the data is `type=UNKNOWN[1329] msg=?`: no audit line, an event of its own.
-            None => assert_eq!(normalizer.normalize(&record).events.len(), 1),
+            None => assert_eq!(normalizer.normalize_plain(&record).events.len(), 1),
         }
     }
     wholes.extend(assembler.flush());
     wholes
         .iter()
-        .flat_map(|whole| normalizer.normalize_whole(whole).events)
+        .flat_map(|whole| normalizer.normalize_whole_plain(whole).events)
         .collect()
 }
 

@@ -25,7 +25,7 @@ fn read(path: &Path, reading: Reading) -> Vec<RawRecord> {
     open(path, options).unwrap().map(Result::unwrap).collect()
 }
 
-fn labels(event: &model::Event) -> Vec<&str> {
+fn labels(event: &model::PlainEvent) -> Vec<&str> {
     match event.get("metadata.labels") {
         Some(Value::Array(labels)) => labels.iter().filter_map(Value::as_str).collect(),
         _ => Vec::new(),
@@ -39,7 +39,7 @@ fn the_scenario_is_normalized_whole() {
     };
     let records = read(&path, Reading::Kcat);
     let normalizer = Normalizer::default();
-    let all: Vec<_> = records.iter().map(|r| normalizer.normalize(r)).collect();
+    let all: Vec<_> = records.iter().map(|r| normalizer.normalize_plain(r)).collect();
     assert_eq!(all.len(), 4206);
     let mut reasons = BTreeMap::new();
     for (record, n) in records.iter().zip(&all) {
@@ -72,7 +72,7 @@ fn the_same_lines_without_topics_are_told_by_their_bytes() {
         for mut record in read(&folder.join(format!("{source}.log")), Reading::Lines) {
             record.source = "anything".into();
             record.coordinate.topic = "t".into();
-            let n = normalizer.normalize(&record);
+            let n = normalizer.normalize_plain(&record);
             assert_eq!(
                 (n.format, n.quarantined),
                 (format, None),
@@ -92,7 +92,7 @@ fn the_scenarios_duplicates_with_an_id_are_found() {
     let mut dedup = Dedup::default();
     let mut found = Vec::new();
     for (i, record) in records.iter().enumerate() {
-        let Some(key) = normalizer.normalize(record).dedup else {
+        let Some(key) = normalizer.normalize_plain(record).dedup(record) else {
             continue;
         };
         if let Some(first) = dedup.check(LedgerIndex(i as u64), record.received_at, key).unwrap() {
@@ -130,7 +130,7 @@ fn hostile_files_lose_nothing_and_break_nothing() {
             folder.join(format!("{name}.zst"))
         };
         let records = read(&path, Reading::Lines);
-        let all: Vec<_> = records.iter().map(|r| normalizer.normalize(r)).collect();
+        let all: Vec<_> = records.iter().map(|r| normalizer.normalize_plain(r)).collect();
         for n in &all {
             assert!(!n.events.is_empty(), "{name}");
             for event in &n.events {
@@ -272,7 +272,7 @@ fn gbk_is_read_where_it_is_configured() {
     });
     let all: Vec<_> = read(&path, Reading::Lines)
         .iter()
-        .map(|r| normalizer.normalize(r))
+        .map(|r| normalizer.normalize_plain(r))
         .collect();
     let event = &all[1].events[0];
     assert_eq!(event.text("actor.user.name"), Some("李娜"));
@@ -359,7 +359,7 @@ fn whatever_a_sender_leaves_out_or_mistypes_passes_the_schema() {
                     other => drop(inner.insert(key.clone(), other.clone())),
                 }
                 let payload = format!("{}{}", &line[..start], Value::Object(changed));
-                all.push(normalizer.normalize(&RawRecord {
+                all.push(normalizer.normalize_plain(&RawRecord {
                     payload: payload.into(),
                     ..record.clone()
                 }));

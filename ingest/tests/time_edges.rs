@@ -16,7 +16,7 @@ fn told(zone: &str, received: &str, stamp: &str) -> String {
         ..Settings::default()
     });
     let line = format!("<86>{stamp} web-9 sshd[7]: Accepted password for eve from 10.30.0.5 port 2 ssh2");
-    let normalized = normalizer.normalize(&RawRecord {
+    let normalized = normalizer.normalize_plain(&RawRecord {
         coordinate: Coordinate::new("audit.linux", 0, 0),
         received_at: Millis::parse(received).unwrap(),
         source: "linux".into(),

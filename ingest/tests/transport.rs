@@ -41,7 +41,7 @@ fn the_sourcetype_names_the_format_where_the_bytes_agree() {
         // A syslog line of sshd by its program; by its sourcetype any other syslog line.
         (SSHD, Some(r#"{"sourcetype": "syslog"}"#), "syslog_other", true),
     ] {
-        let normalized = Normalizer::new(Settings::default()).normalize(&record(payload, envelope));
+        let normalized = Normalizer::new(Settings::default()).normalize_plain(&record(payload, envelope));
         assert_eq!(
             (normalized.format, normalized.reason == by),
             (format, named),
@@ -56,7 +56,7 @@ fn the_envelopes_time_and_host_stand_where_the_line_has_none() {
         "index": "main", "fields": {"zone": "a"}}"#;
     let normalizer = Normalizer::new(Settings::default());
     let event = &normalizer
-        .normalize(&record(r#"{"action": "export", "rows": 5}"#, Some(envelope)))
+        .normalize_plain(&record(r#"{"action": "export", "rows": 5}"#, Some(envelope)))
         .events[0];
     assert_eq!(event.time, Millis(1_772_463_192_418));
     assert_eq!(event.text("unmapped.collector.host"), Some("crm-web-01"));
@@ -65,7 +65,7 @@ fn the_envelopes_time_and_host_stand_where_the_line_has_none() {
     assert_eq!(event.text("metadata.log_source"), Some("/var/log/app.log"));
     // The line's own time is the event's.
     let timed = r#"{"time": "2026-03-02T22:00:00+08:00", "action": "export"}"#;
-    let event = &normalizer.normalize(&record(timed, Some(envelope))).events[0];
+    let event = &normalizer.normalize_plain(&record(timed, Some(envelope))).events[0];
     assert_eq!(event.time, Millis::parse("2026-03-02T22:00:00+08:00").unwrap());
 }
 
@@ -75,7 +75,7 @@ fn an_otlp_record_of_its_own_is_read_by_what_its_resource_tells() {
         {"key":"host.name","value":{"stringValue":"crm-web-01"}}]},"scopeLogs":[{"logRecords":[{"timeUnixNano":"0",
         "observedTimeUnixNano":"1772463192418000000","body":{"stringValue":
         "Mar  2 22:53:12 db-1 sshd[9]: Failed password for root from 10.0.0.9 port 22 ssh2"}}]}]}]}"#;
-    let normalized = Normalizer::new(Settings::default()).normalize(&record(payload, None));
+    let normalized = Normalizer::new(Settings::default()).normalize_plain(&record(payload, None));
     let event = &normalized.events[0];
     assert_eq!(normalized.events.len(), 1);
     assert_eq!(

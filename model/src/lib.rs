@@ -5,21 +5,33 @@
 //! → [`Batch`] (events of one log source, as Arrow columns) → [`Finding`] (what a policy says of them).
 //! This crate imports none of ours, does no I/O and reads no clock.
 
+mod arena;
 mod batch;
+mod cells;
+mod columns;
 mod event;
 mod finding;
+mod path;
+mod plain;
 mod position;
 mod record;
 mod state;
 mod time;
+pub mod value;
 
+pub use arena::Arena;
 pub use batch::{Batch, Column, EXISTS, Field, Namespace, Row, Wanted};
-pub use event::{Event, LogSource};
+pub use cells::{Cell, Cells};
+pub use columns::Plan;
+pub use event::{Event, Labels, LogSource};
 pub use finding::{Clause, Finding, FindingKind, FindingStatus, PolicyRef, ReferenceRow, Severity};
+pub use path::{PathId, known};
+pub use plain::PlainEvent;
 pub use position::LedgerIndex;
 pub use record::{Coordinate, CoordinateError, Entry, RawRecord, Truncation};
 pub use state::{Delta, StateKey, StateStore, StateValue};
 pub use time::{Millis, TimeError};
+pub use value::{Map, Object, Value};
 
 /// The reserved topic of Docket's own acts; partition 0; written by the ledger's writer only.
 pub const TOPIC_DOCKET: &str = "docket";

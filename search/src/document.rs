@@ -102,7 +102,7 @@ impl Documents {
         }
         doc.add_u64(f.index, leaves.first().unwrap_or(&place.index).0);
         leaves.iter().skip(1).for_each(|leaf| doc.add_u64(f.parts, leaf.0));
-        let uid = Uid::parse(&place.uid);
+        let uid = Uid::parse(batch.uid(row));
         doc.add_u64(f.event, uid.event);
         doc.add_text(f.partition, bounded(&uid.partition));
         if let Some(offset) = uid.offset {

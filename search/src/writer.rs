@@ -169,9 +169,10 @@ impl IndexWriter {
         }
         for batch in work.batches {
             for (row, place) in batch.rows.iter().enumerate() {
-                let event = Uid::parse(&place.uid).event;
+                let uid = batch.uid(row);
+                let event = Uid::parse(uid).event;
                 let of = (!work.places.is_empty())
-                    .then(|| work.places.get(place.uid.split('#').next().unwrap_or_default()))
+                    .then(|| work.places.get(uid.split('#').next().unwrap_or_default()))
                     .flatten();
                 let leaves = of.map_or(std::slice::from_ref(&place.index), |p| &p.leaves);
                 let received_at = of.map_or(place.received_at, |p| p.received_at);

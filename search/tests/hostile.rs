@@ -6,15 +6,15 @@ mod support;
 
 use std::sync::Arc;
 
-use model::{Batch, Event, LedgerIndex, LogSource, Millis};
+use model::{Batch, LedgerIndex, LogSource, Millis, PlainEvent};
 use proptest::prelude::*;
 use search::{NoText, Query, Request, Total};
 use serde_json::{Map, Value, json};
 
-fn event(uid: String, time: i64, ocsf: Value) -> Event {
+fn event(uid: String, time: i64, ocsf: Value) -> PlainEvent {
     let Value::Object(ocsf) = ocsf else { panic!("an object") };
     let (native, commands, logsource) = (Map::new(), vec![], LogSource::default());
-    Event {
+    PlainEvent {
         uid: uid.into(),
         class_uid: 0,
         time: Millis(time),
@@ -26,14 +26,14 @@ fn event(uid: String, time: i64, ocsf: Value) -> Event {
     }
 }
 
-fn batch(events: &[Event]) -> Batch {
+fn batch(events: &[PlainEvent]) -> Batch {
     let source: Arc<str> = "s".into();
     let rows: Vec<_> = events
         .iter()
         .enumerate()
         .map(|(i, e)| (LedgerIndex(i as u64), Millis(0), e))
         .collect();
-    Batch::build(&source, &rows, &search::wanted())
+    Batch::plain(&source, &rows, &search::wanted())
 }
 
 fn count(searcher: &search::Searcher, query: &str) -> Total {
@@ -103,7 +103,7 @@ proptest! {
 
     #[test]
     fn any_text_anywhere_is_found_by_its_record(texts in prop::collection::vec(any::<String>(), 1..20)) {
-        let events: Vec<Event> = texts
+        let events: Vec<PlainEvent> = texts
             .iter()
             .enumerate()
             .map(|(n, t)| event(format!("t/0/{n}"), n as i64, json!({

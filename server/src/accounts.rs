@@ -64,7 +64,7 @@ pub struct Counted<'a> {
     /// Why it, or a part of it, was quarantined.
     pub reason: Option<&'a str>,
     /// What its events are labelled with, each once.
-    pub labels: &'a [String],
+    pub labels: &'a [&'a str],
 }
 
 /// The counts of one source.
@@ -503,7 +503,7 @@ mod tests {
     #[test]
     fn labels_are_counted_of_first_deliveries() {
         let source: Arc<str> = "linux".into();
-        let labels = ["cmd.truncated".to_owned(), "time.zone_assumed".to_owned()];
+        let labels = ["cmd.truncated", "time.zone_assumed"];
         let mut group = Accounts::default();
         for outcome in [Outcome::Stored, Outcome::Quarantined, Outcome::Deduplicated] {
             let record = Counted {

@@ -3,15 +3,16 @@
 //! `docket detect` and `docket policy test` judge with it, by the same code as the server.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use detect::engine::Detector;
 use detect::policy::Loaded;
 use detect::reference::Tables;
+use elsa::FrozenVec;
+use ingest::batcher::Item;
 use ingest::dedup::Dedup;
-use ingest::join::Assembler;
+use ingest::join::{Assembler, Whole};
 use ingest::{Normalized, Normalizer, Settings, batcher};
-use model::{Event, Finding, LedgerIndex, Millis, RawRecord, Wanted};
+use model::{Arena, Event, Finding, LedgerIndex, Millis, Plan, RawRecord};
 
 use crate::policies;
 
@@ -33,20 +34,19 @@ pub struct Counts {
 
 impl Counts {
     /// Counts an event of so many records.
-    pub fn add(&mut self, records: usize, normalized: &Normalized) {
+    pub fn add(&mut self, records: usize, normalized: &Normalized<Event<'_>>) {
         self.quarantined += normalized.quarantined.map_or(0, |_| records as u64);
         self.events += normalized.events.len() as u64;
     }
 }
 
-fn placed(
+fn placed<'a>(
     at: LedgerIndex,
-    record: &RawRecord,
-    normalized: Normalized,
-) -> impl Iterator<Item = (LedgerIndex, Millis, Arc<str>, Event)> {
-    let (received_at, source) = (record.received_at, record.source.clone());
+    record: &'a RawRecord,
+    normalized: Normalized<Event<'a>>,
+) -> impl Iterator<Item = Item<'a>> {
     let events = normalized.events.into_iter();
-    events.map(move |e| (at, received_at, source.clone(), e))
+    events.map(move |e| (at, record.received_at, &record.source, e))
 }
 
 /// The line, in memory.
@@ -55,7 +55,8 @@ pub struct Offline {
     dedup: Option<Dedup>,
     assembler: Assembler,
     detector: Detector,
-    wanted: Wanted,
+    plan: Plan,
+    arena: Arena,
     waiting: Vec<RawRecord>,
     next: LedgerIndex,
     findings: BTreeMap<String, Finding>,
@@ -72,13 +73,14 @@ impl Offline {
     pub fn new(loaded: &Loaded, tables: Tables, settings: Settings, deduplicate: bool) -> anyhow::Result<Offline> {
         let compiled = policies::compile(loaded);
         let detector = policies::detector(compiled, tables, Vec::new(), LedgerIndex(0), None)?.for_one_run();
-        let wanted = detector.wanted().clone();
+        let plan = Plan::new(detector.wanted());
         Ok(Offline {
             normalizer: Normalizer::new(settings),
             dedup: deduplicate.then(Dedup::default),
             assembler: Assembler::default(),
             detector,
-            wanted,
+            plan,
+            arena: Arena::new(),
             waiting: Vec::new(),
             next: LedgerIndex(0),
             findings: BTreeMap::new(),
@@ -119,20 +121,24 @@ impl Offline {
     }
 
     fn judge(&mut self) {
-        let mut span = Vec::with_capacity(self.waiting.len());
-        let mut events = Vec::with_capacity(self.waiting.len());
-        for record in std::mem::take(&mut self.waiting) {
+        self.arena.reset();
+        let waiting = std::mem::take(&mut self.waiting);
+        let mut span = Vec::with_capacity(waiting.len());
+        let mut events: Vec<Item<'_>> = Vec::with_capacity(waiting.len());
+        // Events borrow from what was put together while more is.
+        let wholes: FrozenVec<Box<Whole>> = FrozenVec::new();
+        for record in &waiting {
             let index = self.next;
             self.next = index.next();
             self.counts.records += 1;
             span.push((index, record.received_at));
-            let mut wholes = self.assembler.advance(record.received_at);
-            let piece = self.normalizer.piece(&record);
+            let mut given = self.assembler.advance(record.received_at);
+            let piece = self.normalizer.piece(record);
             let (normalized, key) = match &piece {
-                Some(piece) => (None, piece.dedup(&record)),
+                Some(piece) => (None, piece.dedup(record)),
                 None => {
-                    let normalized = self.normalizer.normalize(&record);
-                    let key = normalized.dedup;
+                    let normalized = self.normalizer.normalize(&self.arena, record);
+                    let key = normalized.dedup(record);
                     (Some(normalized), key)
                 }
             };
@@ -142,33 +148,37 @@ impl Offline {
                 _ => false,
             };
             self.counts.deduplicated += u64::from(seen);
-            let own = normalized.filter(|_| !seen).map(|n| (record.clone(), n));
             if let Some(piece) = piece.filter(|_| !seen) {
-                wholes.extend(self.assembler.push(index, record, piece));
+                given.extend(self.assembler.push(index, record.clone(), piece));
             }
-            let wholes = wholes
-                .iter()
-                .map(|w| (w.lines.len(), &w.record, self.normalizer.normalize_whole(w)));
-            let all = wholes.chain(own.iter().map(|(r, n)| (1, r, n.clone())));
-            for (lines, record, normalized) in all {
-                self.counts.add(lines, &normalized);
+            for whole in given {
+                let whole = wholes.push_get(Box::new(whole));
+                let normalized = self.normalizer.normalize_whole(&self.arena, whole);
+                self.counts.add(whole.lines.len(), &normalized);
+                events.extend(placed(index, &whole.record, normalized));
+            }
+            if let Some(normalized) = normalized.filter(|_| !seen) {
+                self.counts.add(1, &normalized);
                 events.extend(placed(index, record, normalized));
             }
         }
-        let output = self.detector.process(&span, &batcher::batches(&events, &self.wanted));
+        let batches = batcher::batches(&events, &mut self.plan);
+        let output = self.detector.process(&span, &batches);
         self.keep(output.findings);
     }
 
     /// Nothing more comes: what waits for more is judged as it is.
     fn end(&mut self) {
-        let at = self.next;
+        self.arena.reset();
+        let wholes = self.assembler.flush();
         let mut events = Vec::new();
-        for whole in self.assembler.flush() {
-            let normalized = self.normalizer.normalize_whole(&whole);
+        for whole in &wholes {
+            let normalized = self.normalizer.normalize_whole(&self.arena, whole);
             self.counts.add(whole.lines.len(), &normalized);
-            events.extend(placed(at, &whole.record, normalized));
+            events.extend(placed(self.next, &whole.record, normalized));
         }
-        let output = self.detector.process(&[], &batcher::batches(&events, &self.wanted));
+        let batches = batcher::batches(&events, &mut self.plan);
+        let output = self.detector.process(&[], &batches);
         self.keep(output.findings);
     }
 

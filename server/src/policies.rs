@@ -139,15 +139,7 @@ pub fn detector(
     });
     let spill = folder.map(|folder| (Box::new(Segments::new(folder)) as Box<dyn Spill>, MEMORY_BYTES));
     let Compiled { policies, rules, .. } = compiled;
-    Ok(Detector::spilling(
-        policies,
-        rules,
-        tables,
-        own.collect(),
-        position,
-        spill,
-    )?
-    .masked(ingest::mask::mask_secrets))
+    Ok(Detector::spilling(policies, rules, tables, own.collect(), position, spill)?.masked(ingest::mask::mask_secrets))
 }
 
 /// One hash over all the policies that run, for the ledger.

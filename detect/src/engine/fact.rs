@@ -70,7 +70,7 @@ impl Captured {
         };
         Fact {
             captured: self.clone(),
-            uid: place.uid.clone(),
+            uid: batch.uid(row).into(),
             index: place.index,
             time: place.time,
             received_at: place.received_at,

@@ -294,7 +294,7 @@ impl Detector {
                     continue;
                 };
                 if row.index >= self.position {
-                    steps.push((row.index, row.uid.clone(), hit.rule, n, hit.row));
+                    steps.push((row.index, batch.uid(hit.row as usize).into(), hit.rule, n, hit.row));
                 }
             }
         }

@@ -97,7 +97,7 @@ fn check(case: &Case) -> Result<(), String> {
         let index = LedgerIndex(n as u64);
         let event = event(fields, &format!("t/0/{n}"), Millis(START + at));
         let received = Millis(START + received);
-        let batch = Batch::build(&source, &[(index, received, &event)], detector.wanted());
+        let batch = Batch::plain(&source, &[(index, received, &event)], detector.wanted());
         keep(detector.process(&[(index, received)], &[batch]));
     }
     keep(detector.advance(Millis(START + now + 2 * HOUR)));

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use detect::plain::{self, BatchRow};
 use detect::policy::{SourceFile, load};
 use detect::{Hit, RuleSet};
-use model::{Batch, Event, LedgerIndex, Millis};
+use model::{Batch, LedgerIndex, Millis, PlainEvent};
 use serde_json::Value;
 
 use super::{Case, cases, event, folder, placeholders, run};
@@ -55,9 +55,10 @@ fn check(case: &Case) -> Result<(), String> {
     let (set, errors) = RuleSet::compile(&loaded.policies);
     assert!(errors.is_empty());
     assert!(!events.is_empty(), "a case has events");
-    let all: Vec<(LedgerIndex, Millis, &Event)> = events.iter().map(|(_, e)| (LedgerIndex(0), Millis(0), e)).collect();
+    let all: Vec<(LedgerIndex, Millis, &PlainEvent)> =
+        events.iter().map(|(_, e)| (LedgerIndex(0), Millis(0), e)).collect();
     let source: Arc<str> = "test".into();
-    let batch = Batch::build(&source, &all, set.wanted());
+    let batch = Batch::plain(&source, &all, set.wanted());
     let rows: Vec<u32> = set.evaluate(&batch).into_iter().map(|Hit { row, .. }| row).collect();
     let sigma = &policy.rule().ok_or("no rule")?.sigma;
     for (row, (expected, event)) in events.iter().enumerate() {

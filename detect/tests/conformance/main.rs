@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use detect::sigma::Placeholders;
-use model::{Event, LogSource, Millis};
+use model::{LogSource, Millis, PlainEvent};
 use serde_json::{Map, Value};
 
 /// A case: its name, the key of its sentence, and its other lines.
@@ -106,7 +106,7 @@ fn placeholders() -> Placeholders {
 }
 
 /// An event of the product `test`.
-fn event(text: &str, uid: &str, time: Millis) -> Event {
+fn event(text: &str, uid: &str, time: Millis) -> PlainEvent {
     let Ok(Value::Object(fields)) = serde_json::from_str::<Value>(text) else {
         panic!("not an object: {text}")
     };
@@ -116,7 +116,7 @@ fn event(text: &str, uid: &str, time: Millis) -> Event {
         Some(Value::Object(ocsf)) => ocsf,
         _ => Map::new(),
     };
-    Event {
+    PlainEvent {
         uid: uid.into(),
         class_uid: ocsf.get("class_uid").and_then(Value::as_u64).unwrap_or(0) as u32,
         time,

@@ -8,7 +8,7 @@ use detect::RuleSet;
 use detect::engine::{Detector, Place, Spill};
 use detect::policy::{Policies, load_text};
 use detect::reference::Tables;
-use model::{Batch, Delta, Event, Finding, FindingStatus, LedgerIndex, LogSource, Millis, StateKey, StateValue};
+use model::{Batch, Delta, PlainEvent, Finding, FindingStatus, LedgerIndex, LogSource, Millis, StateKey, StateValue};
 use serde_json::{Value, json};
 
 pub const MINUTE: i64 = 60_000;
@@ -80,9 +80,9 @@ pub fn apply(store: &mut Store, delta: &Delta) {
     store.extend(delta.put.iter().cloned());
 }
 
-pub fn event(r: &Rec, fields: &Value) -> Event {
+pub fn event(r: &Rec, fields: &Value) -> PlainEvent {
     let class_uid = fields.get("class_uid").and_then(Value::as_u64).unwrap_or(3002) as u32;
-    Event {
+    PlainEvent {
         uid: r.uid.as_str().into(),
         class_uid,
         time: r.time,
@@ -99,18 +99,18 @@ pub fn event(r: &Rec, fields: &Value) -> Event {
 }
 
 pub fn batches(detector: &Detector, first: u64, records: &[Rec]) -> Vec<Batch> {
-    let events: Vec<(LedgerIndex, Millis, Event)> = (first..)
+    let events: Vec<(LedgerIndex, Millis, PlainEvent)> = (first..)
         .zip(records)
         .filter_map(|(i, r)| Some((LedgerIndex(i), r.received_at, event(r, r.event.as_ref()?))))
         .collect();
-    let mut by_class: BTreeMap<u32, Vec<(LedgerIndex, Millis, &Event)>> = BTreeMap::new();
+    let mut by_class: BTreeMap<u32, Vec<(LedgerIndex, Millis, &PlainEvent)>> = BTreeMap::new();
     for (i, at, e) in &events {
         by_class.entry(e.class_uid).or_default().push((*i, *at, e));
     }
     let source: Arc<str> = "linux".into();
     by_class
         .values()
-        .map(|events| Batch::build(&source, events, detector.wanted()))
+        .map(|events| Batch::plain(&source, events, detector.wanted()))
         .collect()
 }
 

@@ -68,8 +68,8 @@ const BY_RECORD: &[&str] = &[
     "metadata.profiles",
 ];
 
-pub(super) fn explained(event: &Event, input: &Input<'_>) -> Explained {
-    let ocsf = serde_json::to_value(&event.ocsf).unwrap_or_default();
+pub(super) fn explained(event: &Event<'_>, input: &Input<'_>) -> Explained {
+    let ocsf = serde_json::to_value(event.ocsf()).unwrap_or_default();
     let native = serde_json::to_value(&event.native).unwrap_or_default();
     let (mut leaves, mut fields) = (Vec::new(), Vec::new());
     flatten(&ocsf, String::new(), &mut leaves);

@@ -1,8 +1,7 @@
 //! The access log of nginx and Apache: common, combined, and with the virtual host before it.
 
-use std::borrow::Cow;
-
 use model::Event;
+use std::borrow::Cow;
 
 use crate::format::http::Request;
 use crate::format::{Format, Input, Match, Quarantine, error_log};
@@ -23,12 +22,12 @@ fn matches(input: &Input<'_>) -> Option<Match> {
     })
 }
 
-fn normalize(input: &mut Input<'_>) -> Result<Vec<Event>, Quarantine> {
+fn normalize<'a>(input: &mut Input<'a>) -> Result<Vec<Event<'a>>, Quarantine> {
     read(input)
 }
 
 /// A line of a web server's access or error log, perhaps behind a syslog header.
-pub(crate) fn read(input: &Input<'_>) -> Result<Vec<Event>, Quarantine> {
+pub(crate) fn read<'a>(input: &Input<'a>) -> Result<Vec<Event<'a>>, Quarantine> {
     let envelope;
     let (text, device) = if input.text.starts_with('<') {
         envelope = syslog::parse(&input.text);
@@ -43,7 +42,7 @@ pub(crate) fn read(input: &Input<'_>) -> Result<Vec<Event>, Quarantine> {
 }
 
 /// The event of a line; `None`: it is no line of an access log.
-pub(crate) fn event(input: &Input<'_>, line: &str, device: Option<&str>) -> Option<Event> {
+pub(crate) fn event<'a>(input: &Input<'a>, line: &str, device: Option<&str>) -> Option<Event<'a>> {
     let parts = split(line)?;
     let (before, rest) = (parts.before, parts.rest);
     // `[vhost:port ]ADDR IDENT USER`: the user may hold blanks, so what stands before him is read from the left.

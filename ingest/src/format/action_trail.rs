@@ -16,12 +16,13 @@
 
 use std::borrow::Cow;
 
-use model::Event;
-use serde_json::{Map, Value, json};
+use model::{Arena, Event, Map, Object, Value};
+use serde_json::json;
 
 use crate::builder::{EventBuilder, address};
 use crate::class::{self, Class};
 use crate::fields::Fields;
+use crate::format::draft;
 use crate::format::{Format, Input, Match, Quarantine};
 use crate::json;
 
@@ -32,8 +33,6 @@ pub static FORMAT: Format = Format {
     matches,
     normalize,
 };
-
-type Object = Map<String, Value>;
 
 /// Resources of one event that are named.
 const RESOURCES_MAX: usize = 100;
@@ -57,10 +56,10 @@ fn matches(input: &Input<'_>) -> Option<Match> {
     })
 }
 
-fn normalize(input: &mut Input<'_>) -> Result<Vec<Event>, Quarantine> {
+fn normalize<'a>(input: &mut Input<'a>) -> Result<Vec<Event<'a>>, Quarantine> {
     let outer = input.take_object()?;
     let (object, envelope) = unwrap(input, outer)?;
-    let fields = Fields(&object);
+    let fields = Fields(object);
     if fields.text("eventName").is_none() && fields.text("eventType").is_none() {
         return Err(Quarantine("action_trail_no_event_name"));
     }
@@ -99,7 +98,7 @@ fn normalize(input: &mut Input<'_>) -> Result<Vec<Event>, Quarantine> {
     b.set_some("status_code", fields.text("errorCode").as_deref());
     b.set_some("status_detail", fields.text("errorMessage").as_deref());
 
-    let request = json_of(fields, &["requestParameters", "requestParameterJson"]);
+    let request = json_of(input.arena, fields, &["requestParameters", "requestParameterJson"]);
     let request_names = named(request.as_ref());
     match class.uid {
         3002 => {
@@ -158,39 +157,42 @@ fn normalize(input: &mut Input<'_>) -> Result<Vec<Event>, Quarantine> {
 }
 
 /// The event and what was around it.
-fn unwrap(input: &mut Input<'_>, mut outer: Map<String, Value>) -> Result<(Object, Object), Quarantine> {
+fn unwrap<'a>(input: &mut Input<'a>, outer: Object<'a>) -> Result<(Object<'a>, Object<'a>), Quarantine> {
     if outer.contains_key("eventName") {
-        return Ok((outer, Map::new()));
+        return Ok((outer, Object::default()));
     }
-    match outer.shift_remove("event") {
-        Some(Value::Object(event)) => return Ok((event, outer)),
-        Some(Value::String(text)) => return Ok((input.adopt(json::parse(&text)?), outer)),
-        Some(other) => drop(outer.insert("event".to_owned(), other)),
-        None => {}
+    let arena = input.arena;
+    match outer.get("event") {
+        Some(Value::Object(event)) => return Ok((*event, outer.without(arena, &["event"]))),
+        Some(Value::String(text)) => {
+            let event = input.adopt(json::parse(arena, text)?);
+            return Ok((event, outer.without(arena, &["event"])));
+        }
+        _ => {}
     }
-    let (inner, rest): (Vec<_>, Vec<_>) = outer.into_iter().partition(|(k, _)| k.starts_with("event."));
+    let (inner, rest): (Vec<_>, Vec<_>) = outer.members().iter().partition(|(k, _)| k.starts_with("event."));
     let mut event = Map::new();
     for (key, value) in inner {
         // `event.userIdentity.type` was an object once.
-        let key = key["event.".len()..].to_owned();
+        let key = &key["event.".len()..];
         match key.split_once('.') {
             Some((head, tail)) => {
-                let inner = event.entry(head).or_insert_with(|| Value::Object(Map::new()));
+                let inner = event.or_insert(head, Object::default());
                 match inner {
-                    Value::Object(inner) => drop(inner.insert(tail.to_owned(), value)),
+                    Value::Object(inner) => *inner = inner.with(arena, tail, value),
                     _ => drop(event.insert(key, value)),
                 }
             }
-            None => drop(event.insert(key, parsed(value))),
+            None => drop(event.insert(key, parsed(arena, value))),
         }
     }
-    Ok((event, rest.into_iter().collect()))
+    Ok((event.build(arena), arena.object(&rest)))
 }
 
 /// JSON text as what it says; anything else as it is.
-fn parsed(value: Value) -> Value {
-    match &value {
-        Value::String(text) if text.starts_with('{') => match json::parse(text) {
+fn parsed<'a>(arena: &'a Arena, value: Value<'a>) -> Value<'a> {
+    match value {
+        Value::String(text) if text.starts_with('{') => match json::parse(arena, text) {
             Ok(parsed) if parsed.flags.is_empty() => Value::Object(parsed.object),
             _ => value,
         },
@@ -198,8 +200,8 @@ fn parsed(value: Value) -> Value {
     }
 }
 
-fn json_of(fields: Fields<'_>, names: &[&str]) -> Option<Value> {
-    names.iter().find_map(|n| fields.value(n)).map(|v| parsed(v.clone()))
+fn json_of<'a>(arena: &'a Arena, fields: Fields<'a>, names: &[&str]) -> Option<Value<'a>> {
+    names.iter().find_map(|n| fields.value(n)).map(|v| parsed(arena, *v))
 }
 
 fn activity(fields: Fields<'_>) -> u8 {
@@ -241,7 +243,7 @@ fn activity(fields: Fields<'_>) -> u8 {
     }
 }
 
-fn api(b: &mut EventBuilder<'_>, fields: Fields<'_>, request: Option<Value>, activity: u8) {
+fn api<'a>(b: &mut EventBuilder<'a>, fields: Fields<'a>, request: Option<Value<'a>>, activity: u8) {
     let name = fields
         .first(&["eventName", "eventType"])
         .unwrap_or(Cow::Borrowed("unknown"));
@@ -252,29 +254,20 @@ fn api(b: &mut EventBuilder<'_>, fields: Fields<'_>, request: Option<Value>, act
     b.set_some("api.service.name", fields.text("serviceName").as_deref());
     b.set_some("api.version", fields.text("apiVersion").as_deref());
     if let Some(request) = request {
-        b.set("api.request.data", object(request));
+        b.set("api.request.data", draft::object(b.arena(), request));
     }
     let id = fields.text("requestId");
     if id.is_some() || b.has("api.request") {
         b.set("api.request.uid", id.as_deref().unwrap_or("unknown"));
     }
-    if let Some(response) = json_of(fields, &["responseElements"]) {
-        b.set("api.response.data", object(response));
+    if let Some(response) = json_of(b.arena(), fields, &["responseElements"]) {
+        b.set("api.response.data", draft::object(b.arena(), response));
     }
     b.set_some("api.response.error", fields.text("errorCode").as_deref());
     b.set_some("api.response.error_message", fields.text("errorMessage").as_deref());
 }
 
-/// The schema wants an object here.
-fn object(value: Value) -> Value {
-    if value.is_object() {
-        value
-    } else {
-        json!({"value": value})
-    }
-}
-
-fn identity(b: &mut EventBuilder<'_>, fields: Fields<'_>, path: &str) {
+fn identity<'a>(b: &mut EventBuilder<'a>, fields: Fields<'a>, path: &str) {
     let kind = fields.text("userIdentity.type").unwrap_or_default();
     let root = kind == "root-account";
     let name = fields.text("userIdentity.userName");
@@ -317,7 +310,7 @@ fn mfa(fields: Fields<'_>) -> Option<bool> {
     .find_map(|n| fields.bool(n))
 }
 
-fn session(b: &mut EventBuilder<'_>, fields: Fields<'_>) {
+fn session<'a>(b: &mut EventBuilder<'a>, fields: Fields<'a>) {
     let Some(attributes) = fields.object("userIdentity.sessionContext.attributes") else {
         return;
     };
@@ -328,7 +321,7 @@ fn session(b: &mut EventBuilder<'_>, fields: Fields<'_>) {
 }
 
 /// An address, or the service that called (`ecs.aliyuncs.com`), or a masked address (`192.168.XX.XX`).
-fn source(b: &mut EventBuilder<'_>, fields: Fields<'_>) {
+fn source<'a>(b: &mut EventBuilder<'a>, fields: Fields<'a>) {
     let text = fields.text("sourceIpAddress").unwrap_or_default();
     if address(&text).0.is_some() || text.contains("XX") || text.starts_with(|c: char| c.is_ascii_digit()) {
         b.ip("src_endpoint.ip", &text);
@@ -342,7 +335,7 @@ fn source(b: &mut EventBuilder<'_>, fields: Fields<'_>) {
 }
 
 /// On whom a call of RAM or STS is: the user, group, role or policy that its parameters name.
-fn named(request: Option<&Value>) -> Vec<Value> {
+fn named(request: Option<&Value<'_>>) -> Vec<serde_json::Value> {
     let Some(Value::Object(request)) = request else {
         return Vec::new();
     };
@@ -356,17 +349,17 @@ fn named(request: Option<&Value>) -> Vec<Value> {
     ]
     .iter()
     .filter_map(|(key, kind)| {
-        let name = crate::fields::scalar(request.get(*key)?)?;
+        let name = crate::fields::scalar(request.get(key)?)?;
         Some(json!({"name": name, "type": kind}))
     })
     .collect()
 }
 
-fn resources(b: &mut EventBuilder<'_>, fields: Fields<'_>, named: Vec<Value>) {
+fn resources<'a>(b: &mut EventBuilder<'a>, fields: Fields<'a>, named: Vec<serde_json::Value>) {
     let mut found = named;
     if let Some(referenced) = fields.object("referencedResources") {
         for (kind, names) in referenced.0 {
-            let names = names.as_array().map_or(std::slice::from_ref(names), Vec::as_slice);
+            let names = names.as_array().unwrap_or(std::slice::from_ref(names));
             for name in names.iter().filter_map(crate::fields::scalar) {
                 found.push(json!({"type": kind, "name": name}));
             }

@@ -25,8 +25,8 @@
 
 use std::borrow::Cow;
 
-use model::Event;
-use serde_json::{Map, Value, json};
+use model::{Event, Map, Object, Value};
+use serde_json::json;
 
 use crate::builder::EventBuilder;
 use crate::class::{self, Class};
@@ -34,6 +34,7 @@ use crate::command_line;
 use crate::fields::Fields;
 use crate::format::draft;
 use crate::format::{Format, Input, Match, Quarantine};
+use crate::keep::Keep;
 use crate::mask;
 use crate::time_text::{self, ParsedTime};
 
@@ -91,15 +92,15 @@ fn kind(event_type: &str) -> Kind {
     }
 }
 
-fn normalize(input: &mut Input<'_>) -> Result<Vec<Event>, Quarantine> {
+fn normalize<'a>(input: &mut Input<'a>) -> Result<Vec<Event<'a>>, Quarantine> {
     let object = input.take_object()?;
-    let fields = Fields(&object);
+    let fields = Fields(object);
     let Some(event_type) = fields.text("event_type") else {
         return Err(Quarantine("bastionhost_no_event_type"));
     };
     let kind = kind(&event_type);
     if kind == Kind::Session {
-        return Ok(session(input, &object, &event_type));
+        return Ok(session(input, object, &event_type));
     }
     let (class, activity): (&'static Class, u8) = match kind {
         Kind::Command { .. } => (&class::PROCESS_ACTIVITY, 1),
@@ -149,7 +150,7 @@ fn normalize(input: &mut Input<'_>) -> Result<Vec<Event>, Quarantine> {
 /// What every record has.
 fn start<'a>(
     input: &Input<'a>,
-    fields: Fields<'_>,
+    fields: Fields<'a>,
     class: &'static Class,
     activity: u8,
     event_type: &str,
@@ -181,12 +182,12 @@ fn start<'a>(
         let value = threat.as_str().map_or_else(|| threat.to_string(), str::to_owned);
         b.set(
             "enrichments",
-            json!([{"name": "user_client_ip", "value": value, "data": draft::object(threat.clone()),
+            json!([{"name": "user_client_ip", "value": value, "data": draft::object(b.arena(), *threat),
                     "provider": "Alibaba Cloud Log Audit Service"}]),
         );
     }
     for (name, value) in fields.0 {
-        if !READ.contains(&name.as_str()) {
+        if !READ.contains(&name) {
             b.unmapped(name, value.clone());
         }
     }
@@ -214,7 +215,7 @@ const READ: &[&str] = &[
     "threat_user_client_ip",
 ];
 
-fn person(b: &mut EventBuilder<'_>, fields: Fields<'_>, path: &str) {
+fn person<'a>(b: &mut EventBuilder<'a>, fields: Fields<'a>, path: &str) {
     b.set_some(&format!("{path}.name"), fields.text("user_name").as_deref());
     b.set_some(&format!("{path}.uid"), fields.text("user_id").as_deref());
     if !b.has(path) {
@@ -222,7 +223,7 @@ fn person(b: &mut EventBuilder<'_>, fields: Fields<'_>, path: &str) {
     }
 }
 
-fn source(b: &mut EventBuilder<'_>, fields: Fields<'_>) {
+fn source<'a>(b: &mut EventBuilder<'a>, fields: Fields<'a>) {
     if let Some(ip) = fields.text("user_client_ip") {
         b.ip("src_endpoint.ip", &ip);
     }
@@ -231,19 +232,19 @@ fn source(b: &mut EventBuilder<'_>, fields: Fields<'_>) {
     }
 }
 
-fn target(b: &mut EventBuilder<'_>, fields: Fields<'_>, path: &str) {
+fn target<'a>(b: &mut EventBuilder<'a>, fields: Fields<'a>, path: &str) {
     if let Some(address) = fields.text("resource_address") {
         b.host(path, &address);
     }
     b.set_some(&format!("{path}.hostname"), fields.text("resource_name").as_deref());
 }
 
-fn endpoints(b: &mut EventBuilder<'_>, fields: Fields<'_>) {
+fn endpoints<'a>(b: &mut EventBuilder<'a>, fields: Fields<'a>) {
     source(b, fields);
     target(b, fields, "dst_endpoint");
 }
 
-fn command(b: &mut EventBuilder<'_>, input: &Input<'_>, fields: Fields<'_>, line: &str, policy: bool) {
+fn command<'a>(b: &mut EventBuilder<'a>, input: &Input<'_>, fields: Fields<'a>, line: &str, policy: bool) {
     b.commands(command_line::simple_commands(line));
     person(b, fields, "actor.user");
     target(b, fields, "device");
@@ -271,7 +272,7 @@ fn control(b: &mut EventBuilder<'_>, result: &str) {
     }
 }
 
-fn result(b: &mut EventBuilder<'_>, fields: Fields<'_>, kind: Kind) {
+fn result<'a>(b: &mut EventBuilder<'a>, fields: Fields<'a>, kind: Kind) {
     let Some(result) = fields.text("result") else { return };
     if !b.has("action_id") {
         match &*result.trim().to_ascii_lowercase() {
@@ -307,8 +308,8 @@ fn file(b: &mut EventBuilder<'_>, event_type: &str, content: &str) {
 }
 
 /// What a session's content says, under the names that it may have.
-struct Content {
-    values: Map<String, Value>,
+struct Content<'a> {
+    values: Object<'a>,
 }
 
 const START: &[&str] = &[
@@ -341,28 +342,34 @@ const ACCOUNT: &[&str] = &[
     "账号",
 ];
 
-impl Content {
-    fn read(text: &str) -> Content {
-        if let Ok(parsed) = crate::json::parse(text) {
-            let values = parsed.object.into_iter().map(|(k, v)| (k.to_lowercase(), v)).collect();
-            return Content { values };
-        }
+impl<'a> Content<'a> {
+    fn read(keep: Keep<'a>, text: &str) -> Content<'a> {
+        let arena = keep.arena;
+        let text = keep.text(text);
         let mut values = Map::new();
+        if let Ok(parsed) = crate::json::parse(arena, text) {
+            values.extend(parsed.object.iter().map(|(k, v)| (arena.text(&k.to_lowercase()), *v)));
+            return Content {
+                values: values.build(arena),
+            };
+        }
         for part in text.split([',', ';', '\n', '|', '，', '；']).take(64) {
             let pair = part
                 .split_once('=')
                 .or_else(|| part.split_once(": "))
                 .or_else(|| part.split_once('：'));
             if let Some((key, value)) = pair {
-                values.insert(key.trim().to_lowercase(), value.trim().into());
+                values.insert(arena.text(&key.trim().to_lowercase()), value.trim());
             }
         }
-        Content { values }
+        Content {
+            values: values.build(arena),
+        }
     }
 
-    fn text(&self, names: &[&str]) -> Option<Cow<'_, str>> {
+    fn text(&self, names: &[&str]) -> Option<Cow<'a, str>> {
         // `startTime` was lowered to `starttime`; `start_time` stays.
-        Fields(&self.values).first(names)
+        Fields(self.values).first(names)
     }
 
     fn moment(&self, names: &[&str], input: &Input<'_>) -> Option<(String, ParsedTime)> {
@@ -379,10 +386,10 @@ enum Protocol {
     Database,
 }
 
-fn session(input: &Input<'_>, object: &Map<String, Value>, event_type: &str) -> Vec<Event> {
+fn session<'a>(input: &Input<'a>, object: Object<'a>, event_type: &str) -> Vec<Event<'a>> {
     let fields = Fields(object);
     let text = fields.text("content").unwrap_or_default();
-    let content = Content::read(&text);
+    let content = Content::read(input.keep(), &text);
     let named = content.text(PROTOCOL);
     let protocol = match named.as_deref().unwrap_or_default().to_ascii_lowercase().as_str() {
         "rdp" | "vnc" | "app" | "remoteapp" => Protocol::Graphical,
@@ -471,15 +478,19 @@ mod tests {
 
     #[test]
     fn content_is_json_or_pairs() {
+        use model::Arena;
+
         for text in [
             r#"{"startTime":"2026-03-02 22:00:00","Protocol":"ssh"}"#,
             "start_time=2026-03-02 22:00:00, protocol=ssh",
             "开始时间：2026-03-02 22:00:00，协议：ssh",
         ] {
-            let content = Content::read(text);
+            let arena = Arena::new();
+            let content = Content::read(Keep { arena: &arena, text }, text);
             assert_eq!(content.text(START).as_deref(), Some("2026-03-02 22:00:00"), "{text}");
             assert_eq!(content.text(PROTOCOL).as_deref(), Some("ssh"), "{text}");
         }
-        assert!(Content::read("nothing to see").values.is_empty());
+        let (arena, text) = (Arena::new(), "nothing to see");
+        assert!(Content::read(Keep { arena: &arena, text }, text).values.is_empty());
     }
 }

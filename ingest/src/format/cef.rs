@@ -13,8 +13,7 @@
 
 use std::borrow::Cow;
 
-use model::Event;
-use serde_json::Map;
+use model::{Event, Map};
 
 use crate::builder::EventBuilder;
 use crate::fields::Fields;
@@ -142,18 +141,20 @@ fn unescape(text: &str) -> String {
     out
 }
 
-fn normalize(input: &mut Input<'_>) -> Result<Vec<Event>, Quarantine> {
-    let text = input.text.clone();
+fn normalize<'a>(input: &mut Input<'a>) -> Result<Vec<Event<'a>>, Quarantine> {
+    let text = input.text;
     let (header, body) = split_header(&text, "CEF:").ok_or(Quarantine("cef_no_mark"))?;
     let (head, rest) = head(body).ok_or(Quarantine("cef_header_incomplete"))?;
+    let keep = input.keep();
     let mut native = Map::new();
     for (key, value) in extension(rest) {
-        native.insert(key.to_owned(), value.into());
+        native.insert(keep.text(key), keep.arena.text(&value));
     }
     let [_, vendor, product, version, signature, name, severity] = head.as_slice() else {
         return Err(Quarantine("cef_header_incomplete"));
     };
-    let fields = Fields(&native);
+    let own = native.build(keep.arena);
+    let fields = Fields(own);
     let envelope = syslog::parse(header);
     let host = envelope.host.clone().unwrap_or_default();
     let facts = facts(fields, name, &host);
@@ -173,8 +174,8 @@ fn normalize(input: &mut Input<'_>) -> Result<Vec<Event>, Quarantine> {
     facts.fill(&mut b, input);
     b.unmapped("name", &**name);
     rank(&mut b, severity);
-    for (key, value) in &native {
-        if key.strip_suffix("Label").is_some_and(|k| native.contains_key(k)) || READ.contains(&key.as_str()) {
+    for (key, value) in own {
+        if key.strip_suffix("Label").is_some_and(|k| native.contains_key(k)) || READ.contains(&key) {
             continue;
         }
         let label = fields.text(&format!("{key}Label"));
@@ -188,7 +189,7 @@ fn normalize(input: &mut Input<'_>) -> Result<Vec<Event>, Quarantine> {
         ("name", name),
         ("severity", severity),
     ] {
-        native.entry(key).or_insert_with(|| value.as_str().into());
+        native.or_insert(key, keep.text(value));
     }
     b.native(native);
     Ok(vec![b.finish()])
@@ -253,7 +254,7 @@ fn facts<'a>(fields: Fields<'a>, name: &'a str, host: &'a str) -> Facts<'a> {
 }
 
 /// `rt`, or `end`, `start`, `deviceReceiptTime`, or the syslog header's.
-fn time(b: &mut EventBuilder<'_>, input: &Input<'_>, fields: Fields<'_>, envelope: &syslog::Envelope<'_>) {
+fn time<'a>(b: &mut EventBuilder<'a>, input: &Input<'_>, fields: Fields<'a>, envelope: &syslog::Envelope<'_>) {
     for key in ["rt", "end", "start", "deviceReceiptTime"] {
         let Some(text) = fields.text(key) else { continue };
         if named(b, input, &text) {

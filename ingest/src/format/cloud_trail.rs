@@ -23,8 +23,8 @@
 
 use std::borrow::Cow;
 
-use model::Event;
-use serde_json::{Map, Value, json};
+use model::{Event, Object, Value};
+use serde_json::json;
 
 use crate::builder::EventBuilder;
 use crate::class::{self, Class};
@@ -41,8 +41,6 @@ pub static FORMAT: Format = Format {
     normalize,
 };
 
-type Object = Map<String, Value>;
-
 fn matches(input: &Input<'_>) -> Option<Match> {
     let found = |reason| Some(Match { score: 95, reason });
     if !input.text.trim_start().starts_with('{') {
@@ -55,7 +53,7 @@ fn matches(input: &Input<'_>) -> Option<Match> {
             .and_then(|()| found("CloudTrail's file of records"));
     }
     let object = input.object().ok()?;
-    let is_event = |o: &Object| {
+    let is_event = |o: Object<'_>| {
         let has = |name: &str| o.contains_key(name);
         has("eventName")
             && has("eventSource")
@@ -88,46 +86,48 @@ fn records(text: &str) -> Option<&str> {
     (list.starts_with('[') && list.ends_with(']')).then_some(list)
 }
 
-fn normalize(input: &mut Input<'_>) -> Result<Vec<Event>, Quarantine> {
+fn normalize<'a>(input: &mut Input<'a>) -> Result<Vec<Event<'a>>, Quarantine> {
     let whole = &*input;
     if let Some(list) = records(&whole.text) {
         // A file of an hour holds more keys than one object may, so that it is read record by record.
         let mut events = Vec::new();
-        for (text, parsed) in json::parse_all(list)? {
+        for (text, parsed) in json::parse_all(whole.arena, list)? {
             let mut part = Input::part(whole, text, parsed);
             let object = part.take_object()?;
-            events.push(event(&mut part, object, Map::new())?);
+            events.push(event(&mut part, object, Object::default())?);
         }
         return Ok(events);
     }
-    let mut outer = input.take_object()?;
-    if let Some(Value::Array(several)) = outer.get_mut("Events") {
+    let outer = input.take_object()?;
+    if let Some(Value::Array(several)) = outer.get("Events") {
         let mut events = Vec::new();
-        for one in std::mem::take(several) {
-            let Value::Object(mut one) = one else {
+        for one in *several {
+            let Value::Object(one) = one else {
                 return Err(Quarantine("cloud_trail_no_event"));
             };
-            let inner = looked_up(input, &mut one)?;
-            events.push(event(input, inner, one)?);
+            let (inner, around) = looked_up(input, *one)?;
+            events.push(event(input, inner, around)?);
         }
         return Ok(events);
     }
     if outer.get("CloudTrailEvent").is_some_and(Value::is_string) {
-        let inner = looked_up(input, &mut outer)?;
-        return Ok(vec![event(input, inner, outer)?]);
+        let (inner, around) = looked_up(input, outer)?;
+        return Ok(vec![event(input, inner, around)?]);
     }
-    if let (true, Some(Value::Object(_))) = (outer.contains_key("detail-type"), outer.get("detail")) {
-        let Some(Value::Object(inner)) = outer.shift_remove("detail") else {
-            return Err(Quarantine("cloud_trail_no_event"));
-        };
-        return Ok(vec![event(input, inner, outer)?]);
+    if let (true, Some(Value::Object(inner))) = (outer.contains_key("detail-type"), outer.get("detail")) {
+        let around = outer.without(input.arena, &["detail"]);
+        return Ok(vec![event(input, *inner, around)?]);
     }
-    Ok(vec![event(input, outer, Map::new())?])
+    Ok(vec![event(input, outer, Object::default())?])
 }
 
-fn looked_up(input: &mut Input<'_>, outer: &mut Object) -> Result<Object, Quarantine> {
-    match outer.shift_remove("CloudTrailEvent") {
-        Some(Value::String(text)) => Ok(input.adopt(json::parse(&text)?)),
+/// The event that a lookup gave as text, and what stood around it.
+fn looked_up<'a>(input: &mut Input<'a>, outer: Object<'a>) -> Result<(Object<'a>, Object<'a>), Quarantine> {
+    match outer.get("CloudTrailEvent") {
+        Some(Value::String(text)) => {
+            let inner = input.adopt(json::parse(input.arena, text)?);
+            Ok((inner, outer.without(input.arena, &["CloudTrailEvent"])))
+        }
         _ => Err(Quarantine("cloud_trail_no_event")),
     }
 }
@@ -238,8 +238,8 @@ const READ: &[&str] = &[
     "vpcEndpointId",
 ];
 
-fn event(input: &mut Input<'_>, object: Object, envelope: Object) -> Result<Event, Quarantine> {
-    let fields = Fields(&object);
+fn event<'a>(input: &mut Input<'a>, object: Object<'a>, envelope: Object<'a>) -> Result<Event<'a>, Quarantine> {
+    let fields = Fields(object);
     let Some(name) = fields.text("eventName") else {
         return Err(Quarantine("cloud_trail_no_event_name"));
     };
@@ -305,9 +305,9 @@ fn event(input: &mut Input<'_>, object: Object, envelope: Object) -> Result<Even
     session(&mut b, fields);
     resources(&mut b, fields);
     if let Some(tls) = fields.object("tlsDetails") {
-        b.unmapped("tlsDetails", Value::Object(tls.0.clone()));
+        b.unmapped("tlsDetails", tls.0);
     }
-    draft::keep_rest(&mut b, &object, READ);
+    draft::keep_rest(&mut b, object, READ);
     for (name, value) in envelope {
         b.unmapped(&format!("envelope.{name}"), value);
     }
@@ -316,12 +316,12 @@ fn event(input: &mut Input<'_>, object: Object, envelope: Object) -> Result<Even
     Ok(b.finish())
 }
 
-fn policy(b: &mut EventBuilder<'_>, fields: Fields<'_>) {
+fn policy<'a>(b: &mut EventBuilder<'a>, fields: Fields<'a>) {
     let policy = fields.first(&["requestParameters.policyArn", "requestParameters.policyName"]);
     b.set_some("unmapped.policy", policy.as_deref());
 }
 
-fn authentication(b: &mut EventBuilder<'_>, fields: Fields<'_>, activity: u8) {
+fn authentication<'a>(b: &mut EventBuilder<'a>, fields: Fields<'a>, activity: u8) {
     b.set("is_remote", true);
     b.set_some("service.name", fields.text("eventSource").as_deref());
     let used = fields.text("additionalEventData.MFAUsed");
@@ -357,7 +357,7 @@ fn authentication(b: &mut EventBuilder<'_>, fields: Fields<'_>, activity: u8) {
 }
 
 /// Who: the person's name, which of an assumed role is the session's.
-fn identity(b: &mut EventBuilder<'_>, fields: Fields<'_>, path: &str) {
+fn identity<'a>(b: &mut EventBuilder<'a>, fields: Fields<'a>, path: &str) {
     let of = |name: &str| fields.text(&format!("userIdentity.{name}"));
     let kind = of("type").unwrap_or_default();
     let principal = of("principalId");
@@ -395,7 +395,7 @@ fn identity(b: &mut EventBuilder<'_>, fields: Fields<'_>, path: &str) {
     b.set_some("actor.invoked_by", of("invokedBy").as_deref());
 }
 
-fn session(b: &mut EventBuilder<'_>, fields: Fields<'_>) {
+fn session<'a>(b: &mut EventBuilder<'a>, fields: Fields<'a>) {
     let Some(context) = fields.object("userIdentity.sessionContext") else {
         return;
     };
@@ -411,28 +411,29 @@ fn session(b: &mut EventBuilder<'_>, fields: Fields<'_>) {
     b.set_some("actor.session.created_time", created);
 }
 
-fn api(b: &mut EventBuilder<'_>, fields: Fields<'_>, name: &str) {
+fn api<'a>(b: &mut EventBuilder<'a>, fields: Fields<'a>, name: &str) {
+    let arena = b.arena();
     b.set("api.operation", name);
     b.set_some("api.service.name", fields.text("eventSource").as_deref());
     b.set_some("api.version", fields.text("apiVersion").as_deref());
     b.set_some("api.request.uid", fields.text("requestID").as_deref());
     b.set_some(
         "api.request.data",
-        fields.value("requestParameters").cloned().map(draft::object),
+        fields.value("requestParameters").map(|v| draft::object(arena, *v)),
     );
     b.set_some(
         "api.response.data",
-        fields.value("responseElements").cloned().map(draft::object),
+        fields.value("responseElements").map(|v| draft::object(arena, *v)),
     );
     b.set_some("api.response.error", fields.text("errorCode").as_deref());
     b.set_some("api.response.error_message", fields.text("errorMessage").as_deref());
 }
 
-fn resources(b: &mut EventBuilder<'_>, fields: Fields<'_>) {
+fn resources<'a>(b: &mut EventBuilder<'a>, fields: Fields<'a>) {
     let Some(Value::Array(items)) = fields.value("resources") else {
         return;
     };
-    let found: Vec<Value> = items
+    let found: Vec<serde_json::Value> = items
         .iter()
         .filter_map(Value::as_object)
         .filter_map(|resource| {
@@ -440,7 +441,7 @@ fn resources(b: &mut EventBuilder<'_>, fields: Fields<'_>) {
             let arn = resource.first(&["ARN", "arn", "ARNPrefix"])?;
             let mut out = json!({"uid": arn});
             if let (Some(kind), Some(out)) = (resource.text("type"), out.as_object_mut()) {
-                out.insert("type".to_owned(), Value::from(&*kind));
+                out.insert("type".to_owned(), (&*kind).into());
             }
             Some(out)
         })

@@ -19,8 +19,7 @@
 
 use std::borrow::Cow;
 
-use model::Event;
-use serde_json::{Map, Value};
+use model::{Arena, Event, Map, Object, Value, known};
 
 use crate::builder::EventBuilder;
 use crate::class;
@@ -46,26 +45,24 @@ pub static FORMAT: Format = Format {
     normalize,
 };
 
-type Object = Map<String, Value>;
-
 /// Lines of one envelope.
 const LINES_MAX: usize = 10_000;
 
 /// What an envelope held.
 #[derive(Debug, Default)]
-pub(crate) struct Envelope {
+pub(crate) struct Envelope<'a> {
     kind: &'static str,
-    lines: Vec<Line>,
+    lines: Vec<Line<'a>>,
     host: Option<String>,
     path: Option<String>,
     /// What else it told.
-    rest: Object,
+    rest: Object<'a>,
 }
 
 #[derive(Debug, Default)]
-struct Line {
+struct Line<'a> {
     text: String,
-    time: Option<Value>,
+    time: Option<Value<'a>>,
     partial: bool,
 }
 
@@ -77,17 +74,17 @@ fn matches(input: &Input<'_>) -> Option<Match> {
     })
 }
 
-fn normalize(input: &mut Input<'_>) -> Result<Vec<Event>, Quarantine> {
+fn normalize<'a>(input: &mut Input<'a>) -> Result<Vec<Event<'a>>, Quarantine> {
     let envelope = unwrap(input).ok_or(Quarantine("collector_no_line"))?;
     events(input, envelope, None)
 }
 
 /// The events of an envelope's lines; of `known`, where the source's format is.
-pub(crate) fn events(
-    input: &mut Input<'_>,
-    envelope: Envelope,
+pub(crate) fn events<'a>(
+    input: &mut Input<'a>,
+    envelope: Envelope<'a>,
     known: Option<&'static Format>,
-) -> Result<Vec<Event>, Quarantine> {
+) -> Result<Vec<Event<'a>>, Quarantine> {
     let mut events = Vec::new();
     let mut broken = None;
     for line in &envelope.lines {
@@ -124,7 +121,7 @@ pub(crate) fn events(
 }
 
 /// The events of a line that stands in another envelope's field, where a format of its own is sure of it.
-pub(crate) fn inner(input: &Input<'_>, text: &str) -> Option<Vec<Event>> {
+pub(crate) fn inner<'a>(input: &Input<'a>, text: &str) -> Option<Vec<Event<'a>>> {
     let mut part = Input::of_text(input, text);
     let (format, found) = detection::best(&part, |f| !is_envelope(f))?;
     if found.score < SURE {
@@ -149,7 +146,7 @@ fn best(part: &Input<'_>) -> Option<&'static Format> {
 }
 
 /// A line of no known format.
-fn bare(part: &Input<'_>, envelope: &Envelope) -> Event {
+fn bare<'a>(part: &Input<'a>, envelope: &Envelope<'_>) -> Event<'a> {
     let name = envelope.host.as_deref().unwrap_or(&part.record.source);
     let mut b = EventBuilder::new(
         part,
@@ -162,70 +159,85 @@ fn bare(part: &Input<'_>, envelope: &Envelope) -> Event {
     if let Some(host) = &envelope.host {
         host::machine(&mut b, host);
     }
-    let mut native = Map::new();
-    native.insert("message".to_owned(), Value::from(&*part.text));
-    b.native(native);
+    b.native(part.arena.object(&[("message", part.text.into())]));
     b.finish()
 }
 
-impl Envelope {
+impl<'a> Envelope<'a> {
     /// Adds what the envelope tells to an event of one of its lines.
-    fn describe(&self, event: &mut Event, input: &Input<'_>, line: &Line) {
-        let mut about = self.rest.clone();
-        about.insert("kind".into(), self.kind.into());
+    fn describe(&self, event: &mut Event<'a>, input: &Input<'a>, line: &Line<'a>) {
+        let arena = input.arena;
+        let mut about = Map::from(self.rest);
+        about.insert("kind", self.kind);
         if let Some(host) = &self.host {
-            about.insert("host".into(), host.as_str().into());
+            about.insert("host", arena.text(host));
         }
         if let Some(path) = &self.path {
-            about.insert("path".into(), path.as_str().into());
+            about.insert("path", arena.text(path));
         }
-        let unmapped = event
-            .ocsf
-            .entry("unmapped")
-            .or_insert_with(|| Value::Object(Map::new()));
-        if let Value::Object(unmapped) = unmapped {
-            unmapped.insert("collector".into(), Value::Object(about));
+        event.unmapped = event.unmapped.with(arena, "collector", about.build(arena).into());
+        let labels = event.cell(known::METADATA_LABELS).and_then(|l| l.as_array());
+        let missing = labels.is_some_and(|l| l.iter().any(|l| *l == "time.missing"));
+        let text = line.time.as_ref().and_then(scalar);
+        let zone = &input.settings.time_zone;
+        let time = text
+            .as_deref()
+            .and_then(|t| time_text::parse_any(t, input.record.received_at, zone))
+            .filter(|_| missing);
+        if let Some(time) = time {
+            event.time = time.time;
         }
-        let mut timed = None;
-        if let Some(Value::Object(metadata)) = event.ocsf.get_mut("metadata") {
-            if let Some(path) = &self.path {
-                metadata.entry("log_source").or_insert_with(|| path.as_str().into());
+        event.change(|cells| {
+            if let (Some(path), Some(id)) = (&self.path, arena.path("metadata.log_source"))
+                && !cells.has(id)
+            {
+                cells.put(id, Value::String(arena.text(path)));
             }
-            let labels = metadata.get_mut("labels").and_then(Value::as_array_mut);
-            let missing = labels.and_then(|l| l.iter_mut().find(|l| *l == "time.missing"));
-            let text = line.time.as_ref().and_then(scalar);
-            let zone = &input.settings.time_zone;
-            let time = text
-                .as_deref()
-                .and_then(|t| time_text::parse_any(t, input.record.received_at, zone));
-            if let (Some(label), Some(time)) = (missing, time) {
-                *label = "time.of_collector".into();
-                timed = Some((time.time, text.map(Cow::into_owned)));
+            let Some(time) = time else { return };
+            let labels = labels.into_iter().flatten().map(|l| match *l == "time.missing" {
+                true => Value::String("time.of_collector"),
+                false => *l,
+            });
+            cells.put(known::METADATA_LABELS, arena.list_of(labels));
+            if let Some(text) = text
+                && !cells.has(known::METADATA_ORIGINAL_TIME)
+            {
+                cells.put(known::METADATA_ORIGINAL_TIME, Value::String(arena.text(&text)));
             }
-            if let Some((_, Some(text))) = &timed {
-                metadata.entry("original_time").or_insert_with(|| text.as_str().into());
-            }
-        }
-        if let Some((time, _)) = timed {
-            event.time = time;
-            event.ocsf.insert("time".into(), time.0.into());
-        }
+            cells.put(known::TIME, Value::Int(time.time.0));
+        });
     }
 }
 
+/// Whether a text may be an envelope, by its first character: most are not.
+pub(crate) fn may_be(text: &str) -> bool {
+    let text = text.trim_start();
+    match text.as_bytes().first() {
+        Some(b'{' | b'[') => true,
+        Some(b'0'..=b'9') => is_cri(text),
+        _ => false,
+    }
+}
+
+fn is_cri(text: &str) -> bool {
+    let mut parts = text.splitn(3, ' ').skip(1);
+    matches!(parts.next(), Some("stdout" | "stderr"))
+}
+
 /// Takes an envelope off; `None`: there is none.
-pub(crate) fn unwrap(input: &Input<'_>) -> Option<Envelope> {
+pub(crate) fn unwrap<'a>(input: &Input<'a>) -> Option<Envelope<'a>> {
+    let arena = input.arena;
     let text = input.text.trim_start();
     match text.as_bytes().first()? {
-        b'{' => of_object(input.object().ok()?),
-        b'[' => forward(text),
-        b'0'..=b'9' => cri(text),
+        b'{' => of_object(arena, input.object().ok()?),
+        b'[' => forward(arena, text),
+        b'0'..=b'9' => cri(arena, text),
         _ => None,
     }
 }
 
 /// `2026-03-02T14:06:33.1Z stdout F line`
-fn cri(text: &str) -> Option<Envelope> {
+fn cri<'a>(arena: &'a Arena, text: &'a str) -> Option<Envelope<'a>> {
     let mut parts = text.splitn(4, ' ');
     let (time, stream, tag) = (parts.next()?, parts.next()?, parts.next()?);
     let line = parts.next().unwrap_or_default();
@@ -240,33 +252,32 @@ fn cri(text: &str) -> Option<Envelope> {
             time: Some(time.into()),
             partial: tag == "P",
         }],
-        rest: Map::from_iter([("stream".to_owned(), Value::from(stream))]),
+        rest: arena.object(&[("stream", stream.into())]),
         ..Envelope::default()
     })
 }
 
 /// `[TIME, {…}]` or `["tag", TIME, {…}]`; the time may be `[SECONDS, {}]` as Fluent Bit has it.
-fn forward(text: &str) -> Option<Envelope> {
+fn forward<'a>(arena: &'a Arena, text: &str) -> Option<Envelope<'a>> {
     let after = text.get(1..)?.trim_start();
     if !after.starts_with(|c: char| c.is_ascii_digit() || c == '"' || c == '[') {
         return None;
     }
     // serde_json bounds its depth.
-    let Value::Array(mut items) = serde_json::from_str(text).ok()? else {
-        return None;
+    let items = arena.value(&serde_json::from_str(text).ok()?).as_array()?;
+    let (tag, time, record) = match items {
+        [time, Value::Object(record)] => (None, *time, *record),
+        [tag, time, Value::Object(record)] => (Some(*tag), *time, *record),
+        _ => return None,
     };
-    let Some(Value::Object(record)) = items.pop() else {
-        return None;
+    let time = match time {
+        Value::Array(pair) => *pair.first()?,
+        time => time,
     };
-    let mut time = items.pop()?;
-    if let Value::Array(pair) = &time {
-        time = pair.first()?.clone();
-    }
-    let tag = items.pop();
-    if !items.is_empty() || !(time.is_number() || time.is_string()) || tag.as_ref().is_some_and(|t| !t.is_string()) {
+    if !(time.is_number() || time.is_string()) || tag.is_some_and(|t| !t.is_string()) {
         return None;
     }
-    let mut envelope = match of_object(&record) {
+    let mut envelope = match of_object(arena, record) {
         Some(inner) => inner,
         None => {
             let key = ["log", "message", "MESSAGE"]
@@ -274,12 +285,12 @@ fn forward(text: &str) -> Option<Envelope> {
                 .find(|k| record.get(*k).is_some_and(Value::is_string));
             let text = match key.and_then(|k| record.get(k)).and_then(Value::as_str) {
                 Some(text) => text.trim_end().to_owned(),
-                None => Value::Object(record.clone()).to_string(),
+                None => record.to_string(),
             };
-            let rest = record
-                .into_iter()
-                .filter(|(k, _)| key.is_some_and(|key| key != k))
-                .collect();
+            let rest = match key {
+                Some(key) => record.without(arena, &[key]),
+                None => Object::default(),
+            };
             Envelope {
                 lines: vec![Line {
                     text,
@@ -292,24 +303,24 @@ fn forward(text: &str) -> Option<Envelope> {
     };
     envelope.kind = "fluentd";
     if let Some(tag) = tag {
-        envelope.rest.insert("tag".into(), tag);
+        envelope.rest = envelope.rest.with(arena, "tag", tag);
     }
     for line in &mut envelope.lines {
-        line.time.get_or_insert_with(|| time.clone());
+        line.time.get_or_insert(time);
     }
     Some(envelope)
 }
 
-fn of_object(object: &Object) -> Option<Envelope> {
+fn of_object<'a>(arena: &'a Arena, object: Object<'a>) -> Option<Envelope<'a>> {
     let fields = Fields(object);
     let has = |name: &str| object.contains_key(name);
     let any = |names: &[&str]| names.iter().any(|n| has(n));
     let is_text = |name: &str| object.get(name).is_some_and(Value::is_string);
     if has("logEvents") && (has("logGroup") || has("messageType")) {
-        return cloud_watch(fields, object);
+        return cloud_watch(arena, fields, object);
     }
     if has("@message") && any(&["@timestamp", "@logStream", "@log", "@ptr"]) {
-        return one("cloudwatch", object, "@message", &["@timestamp"]);
+        return one(arena, "cloudwatch", object, "@message", &["@timestamp"]);
     }
     if is_text("log")
         && any(&[
@@ -325,16 +336,16 @@ fn of_object(object: &Object) -> Option<Envelope> {
     {
         let docker = has("stream") && has("time") && !has("kubernetes") && !has("date");
         let kind = if docker { "docker" } else { "fluentbit" };
-        return one(kind, object, "log", &["time", "date", "@timestamp"]);
+        return one(arena, kind, object, "log", &["time", "date", "@timestamp"]);
     }
     if is_text("content") && any(&["__time__", "__topic__", "__source__"]) {
-        return one("sls", object, "content", &["__time__"]);
+        return one(arena, "sls", object, "content", &["__time__"]);
     }
     if has("schema") && has("payload") && object.len() <= 4 && !object["payload"].is_null() {
-        return one("kafka_connect", object, "payload", &["payload.ts_ms"]);
+        return one(arena, "kafka_connect", object, "payload", &["payload.ts_ms"]);
     }
     if has("event") && has("sourcetype") && any(&["time", "host", "source", "index"]) && !has("event_id") {
-        return one("splunk", object, "event", &["time"]);
+        return one(arena, "splunk", object, "event", &["time"]);
     }
     let timed = any(&["@timestamp", "timestamp", "date", "time"]);
     let marked = fields.object("agent").is_some()
@@ -361,19 +372,24 @@ fn of_object(object: &Object) -> Option<Envelope> {
             _ if has("@version") => "logstash",
             _ => "agent",
         };
-        return one(kind, object, "message", &["@timestamp", "timestamp", "date", "time"]);
+        return one(
+            arena,
+            kind,
+            object,
+            "message",
+            &["@timestamp", "timestamp", "date", "time"],
+        );
     }
     None
 }
 
-fn one(kind: &'static str, object: &Object, at: &str, times: &[&str]) -> Option<Envelope> {
-    let mut rest = object.clone();
-    let text = match rest.shift_remove(at)? {
+fn one<'a>(arena: &'a Arena, kind: &'static str, object: Object<'a>, at: &str, times: &[&str]) -> Option<Envelope<'a>> {
+    let text = match object.get(at)? {
         Value::String(text) => text.trim_end_matches(['\n', '\r']).to_owned(),
         object @ Value::Object(_) => object.to_string(),
         _ => return None,
     };
-    rest.shift_remove("schema");
+    let rest = object.without(arena, &[at, "schema"]);
     let fields = Fields(object);
     let time = times.iter().find_map(|n| fields.value(n)).cloned();
     let hosts = [
@@ -409,8 +425,8 @@ fn one(kind: &'static str, object: &Object, at: &str, times: &[&str]) -> Option<
     })
 }
 
-fn cloud_watch(fields: Fields<'_>, object: &Object) -> Option<Envelope> {
-    let lines: Vec<Line> = object
+fn cloud_watch<'a>(arena: &'a Arena, fields: Fields<'a>, object: Object<'a>) -> Option<Envelope<'a>> {
+    let lines: Vec<Line<'a>> = object
         .get("logEvents")?
         .as_array()?
         .iter()
@@ -427,8 +443,7 @@ fn cloud_watch(fields: Fields<'_>, object: &Object) -> Option<Envelope> {
             })
         })
         .collect();
-    let mut rest = object.clone();
-    rest.shift_remove("logEvents");
+    let rest = object.without(arena, &["logEvents"]);
     (!lines.is_empty()).then(|| Envelope {
         kind: "cloudwatch",
         lines,
@@ -439,13 +454,13 @@ fn cloud_watch(fields: Fields<'_>, object: &Object) -> Option<Envelope> {
 }
 
 /// What Splunk's event collector told beside the event.
-pub(crate) fn describe_hec(
-    events: &mut [Event],
-    input: &Input<'_>,
+pub(crate) fn describe_hec<'a>(
+    events: &mut [Event<'a>],
+    input: &Input<'a>,
     host: Option<String>,
     path: Option<String>,
-    rest: Object,
-    time: Option<Value>,
+    rest: Object<'a>,
+    time: Option<Value<'a>>,
 ) {
     let envelope = Envelope {
         kind: "hec",
@@ -464,12 +479,12 @@ pub(crate) fn describe_hec(
 }
 
 /// What an envelope of another format told, for an event of the line inside.
-pub(crate) fn describe(
-    events: &mut [Event],
-    input: &Input<'_>,
+pub(crate) fn describe<'a>(
+    events: &mut [Event<'a>],
+    input: &Input<'a>,
     kind: &'static str,
     host: Option<&str>,
-    time: Option<&Value>,
+    time: Option<&Value<'a>>,
 ) {
     let envelope = Envelope {
         kind,
@@ -493,7 +508,11 @@ mod tests {
 
     #[test]
     fn envelopes_are_known() {
-        let known = |value: Value| of_object(value.as_object().expect("an object")).map(|e| e.kind);
+        let arena = Arena::new();
+        let known = |value: serde_json::Value| {
+            let object = arena.value(&value).as_object().expect("an object");
+            of_object(&arena, object).map(|e| e.kind)
+        };
         for (value, want) in [
             (
                 json!({"message": "x", "@timestamp": "t", "agent": {"type": "filebeat"}}),
@@ -529,22 +548,23 @@ mod tests {
 
     #[test]
     fn text_envelopes_are_known() {
+        let arena = Arena::new();
         for (text, want) in [
             ("2026-03-02T14:06:33.1Z stdout F a line", Some(("a line", false))),
             ("2026-03-02T14:06:33.1Z stderr P a", Some(("a", true))),
             ("2026-03-02T14:06:33.1Z host F a", None),
         ] {
-            let got = cri(text).map(|e| (e.lines[0].text.clone(), e.lines[0].partial));
+            let got = cri(&arena, text).map(|e| (e.lines[0].text.clone(), e.lines[0].partial));
             assert_eq!(got, want.map(|(t, p)| (t.to_owned(), p)), "{text}");
         }
         assert_eq!(
-            forward(r#"[1772463192.5, {"log": "x"}]"#).map(|e| e.lines[0].text.clone()),
+            forward(&arena, r#"[1772463192.5, {"log": "x"}]"#).map(|e| e.lines[0].text.clone()),
             Some("x".into())
         );
         assert_eq!(
-            forward(r#"["tag", 1772463192, {"a": 1}]"#).map(|e| e.lines[0].text.clone()),
+            forward(&arena, r#"["tag", 1772463192, {"a": 1}]"#).map(|e| e.lines[0].text.clone()),
             Some(r#"{"a":1}"#.into())
         );
-        assert!(forward("[1,2]").is_none() && forward(r#"[{"a":1}]"#).is_none());
+        assert!(forward(&arena, "[1,2]").is_none() && forward(&arena, r#"[{"a":1}]"#).is_none());
     }
 }

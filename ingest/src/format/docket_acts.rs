@@ -14,12 +14,11 @@
 //! `unmapped.ticket_id` (`detail.ticket`). A failed act has `"success": false` and maybe `"reason"` in its detail. Log source: product
 //! `docket`, service `audit`; `docket.system` is `docket`.
 
-use model::Event;
-
 use crate::builder::EventBuilder;
 use crate::class::{self, Class};
 use crate::fields::Fields;
 use crate::format::{Format, Input, Match, Quarantine};
+use model::Event;
 
 /// Docket's own acts. Never detected: only the reserved topic holds them.
 pub static FORMAT: Format = Format {
@@ -29,9 +28,9 @@ pub static FORMAT: Format = Format {
     normalize,
 };
 
-fn normalize(input: &mut Input<'_>) -> Result<Vec<Event>, Quarantine> {
+fn normalize<'a>(input: &mut Input<'a>) -> Result<Vec<Event<'a>>, Quarantine> {
     let object = input.take_object()?;
-    let fields = Fields(&object);
+    let fields = Fields(object);
     let act = fields.text("act").ok_or(Quarantine("docket_no_act"))?;
     let (subject, verb) = act.rsplit_once(['.', '_', ' ']).unwrap_or(("", &act));
     let (class, activity) = class(subject, verb);

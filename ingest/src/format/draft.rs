@@ -3,7 +3,8 @@
 
 use std::borrow::Cow;
 
-use serde_json::{Map, Value, json};
+use model::{Arena, Object, Value};
+use serde_json::json;
 
 use crate::builder::{EventBuilder, address};
 use crate::fields::{Fields, scalar};
@@ -11,12 +12,12 @@ use crate::format::Input;
 
 /// Takes the time as [`EventBuilder::time_of`]; one without a zone is UTC, as the source's documentation says, with the
 /// label `time.zone_assumed`.
-pub(crate) fn utc(b: &mut EventBuilder<'_>, input: &Input<'_>, value: Option<&Value>) -> bool {
+pub(crate) fn utc<'a>(b: &mut EventBuilder<'a>, input: &Input<'_>, value: Option<&Value<'a>>) -> bool {
     let Some(value) = value else { return false };
     let Some(text) = value.as_str().filter(|t| is_bare(t)) else {
         return b.time_of(input, value);
     };
-    let taken = b.time_of(input, &Value::from(format!("{text}Z")));
+    let taken = b.time_of(input, &Value::String(&format!("{text}Z")));
     b.metadata("original_time", text);
     if taken {
         b.label("time.zone_assumed");
@@ -57,18 +58,18 @@ pub(crate) fn port(fields: Fields<'_>, path: &str) -> Option<u16> {
 }
 
 /// The schema wants an object here.
-pub(crate) fn object(value: Value) -> Value {
+pub(crate) fn object<'a>(arena: &'a Arena, value: Value<'a>) -> Value<'a> {
     if value.is_object() {
         value
     } else {
-        json!({"value": value})
+        Value::Object(arena.object(&[("value", value)]))
     }
 }
 
 /// The scalars of a list, or the one that stands in its place.
-pub(crate) fn texts(value: Option<&Value>) -> Vec<String> {
+pub(crate) fn texts(value: Option<&Value<'_>>) -> Vec<String> {
     let items = match value {
-        Some(Value::Array(items)) => items.as_slice(),
+        Some(Value::Array(items)) => *items,
         Some(one) => std::slice::from_ref(one),
         None => &[],
     };
@@ -84,10 +85,10 @@ pub(crate) fn texts(value: Option<&Value>) -> Vec<String> {
 pub(crate) const ITEMS_MAX: usize = 100;
 
 /// Keeps every field that is not in `read`.
-pub(crate) fn keep_rest(b: &mut EventBuilder<'_>, object: &Map<String, Value>, read: &[&str]) {
+pub(crate) fn keep_rest<'a>(b: &mut EventBuilder<'a>, object: Object<'a>, read: &[&str]) {
     for (name, value) in object {
-        if !read.contains(&name.as_str()) {
-            b.unmapped(name, value.clone());
+        if !read.contains(&name) {
+            b.unmapped(name, value);
         }
     }
 }

@@ -23,8 +23,9 @@
 
 use std::borrow::Cow;
 
-use model::Event;
-use serde_json::{Map, Value};
+use std::collections::BTreeMap;
+
+use model::{Arena, Event, Map, Object, Value};
 
 use crate::builder::EventBuilder;
 use crate::class::{self, Class};
@@ -39,8 +40,6 @@ pub static FORMAT: Format = Format {
     matches,
     normalize,
 };
-
-type Object = Map<String, Value>;
 
 fn matches(input: &Input<'_>) -> Option<Match> {
     if !input.text.trim_start().starts_with('{') {
@@ -65,38 +64,77 @@ fn matches(input: &Input<'_>) -> Option<Match> {
 }
 
 /// Dotted keys as the objects that they mean; a scalar in the way keeps its place.
-fn nested(object: Object) -> Object {
-    let mut out = Map::new();
+fn nested<'a>(arena: &'a Arena, object: Object<'a>) -> Object<'a> {
+    if !object.keys().any(|k| k.contains('.')) {
+        return object;
+    }
+    let mut out = Tree::default();
     for (key, value) in object {
-        put(&mut out, &key, value, 0);
+        out.put(key, *value, 0);
     }
-    out
+    out.build(arena)
 }
 
-// Bounded by `depth`.
-fn put(out: &mut Object, key: &str, value: Value, depth: usize) {
-    match key.split_once('.') {
-        Some((head, rest)) if depth < 16 && !head.is_empty() && !rest.is_empty() => {
-            let there = out.entry(head).or_insert_with(|| Value::Object(Map::new()));
-            match there {
-                Value::Object(inner) => put(inner, rest, value, depth + 1),
-                _ => drop(out.insert(key.to_owned(), value)),
-            }
+/// An object in the making, and the objects that are made in it.
+#[derive(Default)]
+struct Tree<'a> {
+    members: Map<'a>,
+    /// Those of the members that dotted keys lead into.
+    inner: BTreeMap<&'a str, Tree<'a>>,
+}
+
+impl<'a> Tree<'a> {
+    fn of(object: Object<'a>) -> Tree<'a> {
+        Tree {
+            members: object.into(),
+            inner: BTreeMap::new(),
         }
-        _ => match (out.get_mut(key), value) {
-            (Some(Value::Object(there)), Value::Object(more)) => {
-                for (k, v) in more {
-                    put(there, &k, v, depth + 1);
+    }
+
+    /// The object of that name, to put into; `None`: there is something else.
+    fn enter(&mut self, name: &'a str) -> Option<&mut Tree<'a>> {
+        let there = *self.members.or_insert(name, Object::default());
+        let there = there.as_object()?;
+        Some(self.inner.entry(name).or_insert_with(|| Tree::of(there)))
+    }
+
+    // Bounded by `depth`.
+    fn put(&mut self, key: &'a str, value: Value<'a>, depth: usize) {
+        match key.split_once('.') {
+            Some((head, rest)) if depth < 16 && !head.is_empty() && !rest.is_empty() => match self.enter(head) {
+                Some(inner) => inner.put(rest, value, depth + 1),
+                None => self.replace(key, value),
+            },
+            _ => match (self.members.get(key), value) {
+                (Some(Value::Object(_)), Value::Object(more)) => {
+                    if let Some(there) = self.enter(key) {
+                        for (k, v) in more {
+                            there.put(k, *v, depth + 1);
+                        }
+                    }
                 }
-            }
-            (_, value) => drop(out.insert(key.to_owned(), value)),
-        },
+                (_, value) => self.replace(key, value),
+            },
+        }
+    }
+
+    fn replace(&mut self, key: &'a str, value: Value<'a>) {
+        self.inner.remove(key);
+        self.members.insert(key, value);
+    }
+
+    fn build(mut self, arena: &'a Arena) -> Object<'a> {
+        for (name, inner) in std::mem::take(&mut self.inner) {
+            self.members.insert(name, inner.build(arena));
+        }
+        self.members.build(arena)
     }
 }
 
-fn normalize(input: &mut Input<'_>) -> Result<Vec<Event>, Quarantine> {
-    let object = nested(input.take_object()?);
-    let fields = Fields(&object);
+fn normalize<'a>(input: &mut Input<'a>) -> Result<Vec<Event<'a>>, Quarantine> {
+    let object = input.take_object()?;
+    let object = nested(input.arena, object);
+    let fields = Fields(object);
     if fields.value("@timestamp").is_none() && fields.object("event").is_none() {
         return Err(Quarantine("ecs_no_event"));
     }
@@ -157,8 +195,8 @@ fn kind(fields: Fields<'_>, facts: &Facts<'_>) -> (&'static Class, u8) {
     facts.class()
 }
 
-fn event(input: &Input<'_>, object: Object) -> Event {
-    let fields = Fields(&object);
+fn event<'a>(input: &Input<'a>, object: Object<'a>) -> Event<'a> {
+    let fields = Fields(object);
     let of = |names: &[&str]| fields.first(names).unwrap_or_default();
     let outcome = of(&["event.outcome"]);
     let (success, _) = facts::outcome(&outcome);
@@ -280,7 +318,7 @@ fn event(input: &Input<'_>, object: Object) -> Event {
     }
     draft::keep_rest(
         &mut b,
-        &object,
+        object,
         &["@timestamp", "message", "ecs", "source", "user_agent"],
     );
     b.native(object);
@@ -296,8 +334,9 @@ mod tests {
     #[test]
     fn dotted_and_nested_keys_become_one() {
         let mixed = json!({"event.category": ["iam"], "event": {"action": "a"}, "user": {"name": "x"}, "user.target.name": "y", "a": 1, "a.b": 2});
-        let Value::Object(mixed) = mixed else { unreachable!() };
+        let arena = Arena::new();
+        let mixed = arena.value(&mixed).as_object().expect("an object");
         let want = json!({"event": {"category": ["iam"], "action": "a"}, "user": {"name": "x", "target": {"name": "y"}}, "a": 1, "a.b": 2});
-        assert_eq!(Value::Object(nested(mixed)), want);
+        assert_eq!(Value::Object(nested(&arena, mixed)), want);
     }
 }

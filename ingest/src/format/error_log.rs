@@ -1,13 +1,12 @@
 //! The error log of nginx and Apache: a Base Event with the client and the request, where the line tells them.
 
-use model::{Event, Millis};
-
 use crate::builder::{EventBuilder, address};
 use crate::class;
 use crate::format::access_log::request_line;
 use crate::format::{Format, Input, Match, Quarantine, host};
 use crate::mask::mask;
 use crate::time_text::{self, ParsedTime};
+use model::{Event, Map, Millis};
 
 /// Error logs of nginx and Apache.
 pub static FORMAT: Format = Format {
@@ -25,7 +24,7 @@ fn matches(input: &Input<'_>) -> Option<Match> {
     })
 }
 
-fn normalize(input: &mut Input<'_>) -> Result<Vec<Event>, Quarantine> {
+fn normalize<'a>(input: &mut Input<'a>) -> Result<Vec<Event<'a>>, Quarantine> {
     event(input, &input.text, None)
         .map(|e| vec![e])
         .ok_or(Quarantine("error_log_unreadable"))
@@ -46,7 +45,7 @@ struct Entry<'a> {
 }
 
 /// The event of a line; `None`: it is no line of an error log.
-pub(crate) fn event(input: &Input<'_>, line: &str, device: Option<&str>) -> Option<Event> {
+pub(crate) fn event<'a>(input: &Input<'a>, line: &str, device: Option<&str>) -> Option<Event<'a>> {
     let e = nginx(line).or_else(|| apache(line))?;
     let vendor = if e.product == "Apache" { "Apache" } else { "F5" };
     let mut b = EventBuilder::new(input, &class::BASE_EVENT, 99, vendor, e.product);
@@ -74,7 +73,8 @@ pub(crate) fn event(input: &Input<'_>, line: &str, device: Option<&str>) -> Opti
     if let Some(device) = device {
         host::machine(&mut b, device);
     }
-    let mut native = serde_json::Map::new();
+    let keep = input.keep();
+    let mut native = Map::new();
     for (name, value) in [
         ("level", e.level),
         ("module", e.module),
@@ -82,7 +82,7 @@ pub(crate) fn event(input: &Input<'_>, line: &str, device: Option<&str>) -> Opti
         ("message", e.message),
     ] {
         if !value.is_empty() {
-            native.insert(name.to_owned(), value.into());
+            native.insert(name, keep.text(value));
         }
     }
     b.native(native);

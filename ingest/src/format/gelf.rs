@@ -9,8 +9,7 @@
 //! `_` keys without it. Log source: product gelf, service `_facility` or `_app`. `docket.system` is `_app`, `_application` or `_service` where
 //! there is one.
 
-use model::Event;
-use serde_json::{Map, Value};
+use model::{Event, Map};
 
 use crate::builder::EventBuilder;
 use crate::fields::Fields;
@@ -37,9 +36,9 @@ fn matches(input: &Input<'_>) -> Option<Match> {
     })
 }
 
-fn normalize(input: &mut Input<'_>) -> Result<Vec<Event>, Quarantine> {
-    let mut object = input.take_object()?;
-    let fields = Fields(&object);
+fn normalize<'a>(input: &mut Input<'a>) -> Result<Vec<Event<'a>>, Quarantine> {
+    let object = input.take_object()?;
+    let fields = Fields(object);
     let (Some(host), Some(short)) = (fields.text("host"), fields.text("short_message")) else {
         return Err(Quarantine("gelf_no_message"));
     };
@@ -105,23 +104,17 @@ fn normalize(input: &mut Input<'_>) -> Result<Vec<Event>, Quarantine> {
     if let Some(full) = full {
         b.unmapped("full_message", &*crate::mask::mask(&full));
     }
-    let mut bare = Map::new();
-    for (name, value) in &object {
+    let mut native = Map::from(object);
+    for (name, value) in object {
         let Some(name) = name.strip_prefix('_').filter(|n| !n.is_empty()) else {
             continue;
         };
-        b.unmapped(name, value.clone());
-        bare.insert(name.to_owned(), value.clone());
+        b.unmapped(name, value);
+        native.or_insert(name, *value);
     }
     for name in ["file", "line", "facility"] {
-        b.set_some(
-            &format!("unmapped.{name}"),
-            object.get(name).cloned().filter(|v: &Value| !v.is_object()),
-        );
+        b.set_some(&format!("unmapped.{name}"), object.get(name).filter(|v| !v.is_object()));
     }
-    for (name, value) in bare {
-        object.entry(name).or_insert(value);
-    }
-    b.native(object);
+    b.native(native);
     Ok(vec![b.finish()])
 }

@@ -19,8 +19,8 @@
 
 use std::borrow::Cow;
 
-use model::Event;
-use serde_json::{Value, json};
+use model::{Event, Value};
+use serde_json::json;
 
 use crate::builder::EventBuilder;
 use crate::class::{self, Class};
@@ -192,9 +192,9 @@ const READ: &[&str] = &[
     "user_id",
 ];
 
-fn normalize(input: &mut Input<'_>) -> Result<Vec<Event>, Quarantine> {
+fn normalize<'a>(input: &mut Input<'a>) -> Result<Vec<Event<'a>>, Quarantine> {
     let object = input.take_object()?;
-    let fields = Fields(&object);
+    let fields = Fields(object);
     let Some(action) = fields.text("action") else {
         return Err(Quarantine("github_no_action"));
     };
@@ -284,13 +284,13 @@ fn normalize(input: &mut Input<'_>) -> Result<Vec<Event>, Quarantine> {
             b.set_some("entity.name", name);
         }
     }
-    draft::keep_rest(&mut b, &object, READ);
+    draft::keep_rest(&mut b, object, READ);
     draft::complete(&mut b);
     b.native(object);
     Ok(vec![b.finish()])
 }
 
-fn actor(b: &mut EventBuilder<'_>, fields: Fields<'_>, path: &str) {
+fn actor<'a>(b: &mut EventBuilder<'a>, fields: Fields<'a>, path: &str) {
     let name = fields.first(&["actor", "external_identity_nameid", "external_identity_username"]);
     b.set_some(&format!("{path}.name"), name.as_deref());
     b.set_some(&format!("{path}.uid"), fields.text("actor_id").as_deref());

@@ -17,7 +17,7 @@
 use std::borrow::Cow;
 
 use model::Event;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::builder::EventBuilder;
 use crate::class::{self, Class};
@@ -160,9 +160,9 @@ const READ: &[&str] = &[
     "severity",
 ];
 
-fn normalize(input: &mut Input<'_>) -> Result<Vec<Event>, Quarantine> {
+fn normalize<'a>(input: &mut Input<'a>) -> Result<Vec<Event<'a>>, Quarantine> {
     let object = input.take_object()?;
-    let fields = Fields(&object);
+    let fields = Fields(object);
     if fields.first(&["author_id", "entity_type", "author_name"]).is_none() {
         return Err(Quarantine("gitlab_no_author"));
     }
@@ -211,12 +211,12 @@ fn normalize(input: &mut Input<'_>) -> Result<Vec<Event>, Quarantine> {
         3005 => {
             author(&mut b, fields, &act, "actor.user");
             on(&mut b);
-            let levels: Vec<Value> = act
+            let levels: Vec<String> = act
                 .text("to")
                 .or_else(|| act.text("as"))
                 .or_else(|| act.text("access_level"))
                 .or_else(|| act.text("from"))
-                .map(|l| Value::from(&*l))
+                .map(Cow::into_owned)
                 .into_iter()
                 .collect();
             b.set("privileges", levels);
@@ -257,13 +257,13 @@ fn normalize(input: &mut Input<'_>) -> Result<Vec<Event>, Quarantine> {
             }
         }
     }
-    draft::keep_rest(&mut b, &object, READ);
+    draft::keep_rest(&mut b, object, READ);
     draft::complete(&mut b);
     b.native(object);
     Ok(vec![b.finish()])
 }
 
-fn author(b: &mut EventBuilder<'_>, fields: Fields<'_>, act: &Act<'_>, path: &str) {
+fn author<'a>(b: &mut EventBuilder<'a>, fields: Fields<'a>, act: &Act<'_>, path: &str) {
     b.set_some(&format!("{path}.name"), act.text("author_name").as_deref());
     b.set_some(&format!("{path}.uid"), fields.text("author_id").as_deref());
     let kind = match fields.int("author_id") {

@@ -76,7 +76,7 @@ pub(crate) fn named(input: &Input<'_>) -> Option<&'static Format> {
 }
 
 /// Puts what the envelope tells beside what the line tells.
-pub(crate) fn describe(events: &mut [Event], input: &Input<'_>) {
+pub(crate) fn describe<'a>(events: &mut [Event<'a>], input: &Input<'a>) {
     if input.record.headers.is_empty() {
         return;
     }
@@ -87,7 +87,8 @@ pub(crate) fn describe(events: &mut [Event], input: &Input<'_>) {
     let host = envelope.shift_remove("host");
     let source = envelope.shift_remove("source");
     let text = |value: &Option<Value>| value.as_ref().and_then(Value::as_str).map(str::to_owned);
-    collector::describe_hec(events, input, text(&host), text(&source), envelope, time);
+    let (rest, time) = (input.arena.object_of(&envelope), time.map(|t| input.arena.value(&t)));
+    collector::describe_hec(events, input, text(&host), text(&source), rest, time);
 }
 
 #[cfg(test)]

@@ -3,11 +3,13 @@
 use std::borrow::Cow;
 use std::net::IpAddr;
 
-use serde_json::{Map, Value};
+use model::{Object, Value};
+use smallvec::SmallVec;
 
 use crate::builder::{EventBuilder, address};
 use crate::class;
 use crate::format::{Input, host};
+use crate::keep::Keep;
 use crate::mask::mask;
 use crate::time_text::ParsedTime;
 
@@ -117,7 +119,7 @@ impl Request<'_> {
         if let Some(device) = self.device {
             host::machine(&mut b, device);
         }
-        b.native(self.native());
+        b.native(self.native(input.keep()));
         let product = if self.product == "Apache" { "apache" } else { "nginx" };
         b.logsource(product, "webserver", product);
         b
@@ -150,10 +152,7 @@ impl Request<'_> {
         } else {
             b.host("src_endpoint", &self.peer);
         }
-        b.set(
-            "http_request.x_forwarded_for",
-            hops.iter().map(|ip| Value::from(ip.to_string())).collect::<Vec<_>>(),
-        );
+        b.set("http_request.x_forwarded_for", hops);
         let (host, port) = split_port(&self.host);
         b.host("dst_endpoint", host);
         if !host.is_empty() {
@@ -186,11 +185,11 @@ impl Request<'_> {
     }
 
     /// Sigma's names for web servers (W3C extended log format). Nothing is masked here: rules look for attacks in it.
-    fn native(&self) -> Map<String, Value> {
+    fn native<'i>(&self, keep: Keep<'i>) -> Object<'i> {
         let (stem, query) = self.target.split_once('?').unwrap_or((&self.target, &self.query));
         let status = self.status.map(|s| s.to_string()).unwrap_or_default();
         let bytes = self.bytes.map(|s| s.to_string()).unwrap_or_default();
-        let mut native = Map::new();
+        let mut native: SmallVec<[(&str, Value<'i>); 16]> = SmallVec::new();
         for (name, value) in [
             ("c-ip", &*self.peer),
             ("cs-username", &self.user),
@@ -208,10 +207,10 @@ impl Request<'_> {
             ("request", &self.malformed),
         ] {
             if !value.is_empty() {
-                native.insert(name.to_owned(), value.into());
+                native.push((name, Value::String(keep.text(value))));
             }
         }
-        native
+        keep.arena.object(&native)
     }
 }
 

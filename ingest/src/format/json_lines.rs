@@ -4,14 +4,11 @@
 //! event is still judged, at its time of receipt. `product`, `category` and `service` (or the same below `logsource`) are
 //! its log source. Becomes a Base Event: the fields in `unmapped`. Never deduplicated.
 
-use std::sync::Arc;
-
-use model::{Event, LogSource};
-
 use crate::builder::EventBuilder;
 use crate::class;
 use crate::fields::Fields;
 use crate::format::{Format, Input, Match, Quarantine};
+use model::{Event, Labels};
 
 /// Any JSON object a line.
 pub static FORMAT: Format = Format {
@@ -28,23 +25,24 @@ fn matches(input: &Input<'_>) -> Option<Match> {
     })
 }
 
-fn normalize(input: &mut Input<'_>) -> Result<Vec<Event>, Quarantine> {
+fn normalize<'a>(input: &mut Input<'a>) -> Result<Vec<Event<'a>>, Quarantine> {
     let object = input.take_object()?;
-    let fields = Fields(&object);
+    let fields = Fields(object);
+    let keep = input.keep();
     let label = |name: &str| {
         let nested = format!("logsource.{name}");
         fields
             .first(&[name, &nested])
             .filter(|l| l.len() <= 128)
-            .map(|l| Arc::from(&*l))
+            .map(|l| keep.text(&l))
     };
-    let logsource = LogSource {
+    let logsource = Labels {
         product: label("product"),
         category: label("category"),
         service: label("service"),
     };
-    let product = logsource.product.clone().unwrap_or_else(|| input.record.source.clone());
-    let product = if product.is_empty() { "unknown" } else { &*product };
+    let product = logsource.product.unwrap_or(&input.record.source);
+    let product = if product.is_empty() { "unknown" } else { product };
     let mut b = EventBuilder::new(input, &class::BASE_EVENT, 0, "", product);
     for name in ["timestamp", "@timestamp", "time", "eventTime", "ts"] {
         if fields.value(name).is_some_and(|v| b.time_of(input, v)) {

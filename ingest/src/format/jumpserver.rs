@@ -21,8 +21,7 @@
 //! the person's address in `src_endpoint.ip` (`unmapped.remote_addr` on 1007), the tenant in `metadata.tenant_uid`.
 //! The native fields are the inner JSON's. `docket.system` is `jumpserver` unless configured.
 
-use model::{Event, LogSource};
-use serde_json::{Map, Value};
+use model::{Event, Object, Value};
 
 use crate::builder::EventBuilder;
 use crate::class::{self, Class};
@@ -47,7 +46,7 @@ pub static FORMAT: Format = Format {
     normalize,
 };
 
-type Build = fn(&mut EventBuilder<'_>, &Input<'_>, Fields<'_>);
+type Build = for<'a> fn(&mut EventBuilder<'a>, &Input<'a>, Fields<'a>);
 /// Of a category: which class and activity a record is, and what goes into it.
 type Kind = (&'static str, fn(Fields<'_>) -> (&'static Class, u8), Build);
 
@@ -96,7 +95,7 @@ fn matches(input: &Input<'_>) -> Option<Match> {
     })
 }
 
-fn normalize(input: &mut Input<'_>) -> Result<Vec<Event>, Quarantine> {
+fn normalize<'a>(input: &mut Input<'a>) -> Result<Vec<Event<'a>>, Quarantine> {
     // Over TCP a NUL is all that parts records; JSON has none inside.
     if input.text.contains('\0') {
         let whole = &*input;
@@ -109,18 +108,18 @@ fn normalize(input: &mut Input<'_>) -> Result<Vec<Event>, Quarantine> {
     record(input)
 }
 
-fn record(input: &mut Input<'_>) -> Result<Vec<Event>, Quarantine> {
+fn record<'a>(input: &mut Input<'a>) -> Result<Vec<Event<'a>>, Quarantine> {
     if input.text.starts_with('{') {
         let object = input.take_object()?;
-        let category = rest::category(&object).ok_or(Quarantine("jumpserver_no_tag"))?;
+        let category = rest::category(object).ok_or(Quarantine("jumpserver_no_tag"))?;
         return Ok(events(input, category, object, ""));
     }
-    let text = input.text.clone();
+    let text = input.text;
     let line = Line::read(&text).ok_or(Quarantine("jumpserver_no_tag"))?;
     let Some(category) = line.category else {
         return Ok(vec![django::event(input, line.body)]);
     };
-    let parsed = json::parse(line.body).map_err(|reason| match reason {
+    let parsed = json::parse(input.arena, line.body).map_err(|reason| match reason {
         // Records are parted by NUL, never by nothing.
         json::SEVERAL => Quarantine("json_trailing"),
         reason => reason,
@@ -129,11 +128,11 @@ fn record(input: &mut Input<'_>) -> Result<Vec<Event>, Quarantine> {
     Ok(events(input, category, object, line.header))
 }
 
-fn events(input: &Input<'_>, category: &str, object: Object, header: &str) -> Vec<Event> {
+fn events<'a>(input: &Input<'a>, category: &str, object: Object<'a>, header: &str) -> Vec<Event<'a>> {
     if category == OPERATION {
         return operation::events(input, object);
     }
-    let fields = Fields(&object);
+    let fields = Fields(object);
     let mut b = match KINDS.iter().find(|(name, ..)| *name == category) {
         Some((_, class, build)) => {
             let (class, activity) = class(fields);
@@ -166,10 +165,10 @@ fn start<'a>(
     class: &'static Class,
     activity: u8,
     category: &str,
-    fields: Fields<'_>,
+    fields: Fields<'a>,
 ) -> EventBuilder<'a> {
     let mut b = EventBuilder::new(input, class, activity, "FIT2CLOUD", "JumpServer");
-    b.set_logsource(LogSource::new("jumpserver", "", category));
+    b.logsource("jumpserver", "", category);
     b.system("jumpserver");
     if let Some(id) = fields.text("id") {
         b.original_uid(&id);
@@ -300,7 +299,7 @@ fn account(fields: Fields<'_>) -> Option<String> {
     })
 }
 
-fn set_account(b: &mut EventBuilder<'_>, fields: Fields<'_>) {
+fn set_account<'a>(b: &mut EventBuilder<'a>, fields: Fields<'a>) {
     if let Some(account) = account(fields) {
         b.unmapped("account", account);
     }
@@ -330,7 +329,7 @@ fn source_address(b: &mut EventBuilder<'_>, text: Option<&str>) {
 }
 
 /// The value of a choice, `{"value": …, "label": …}`, or plain; a label is in the server's language and says nothing.
-fn choice<'a>(fields: Fields<'a>, name: &str) -> Option<&'a Value> {
+fn choice<'a>(fields: Fields<'a>, name: &str) -> Option<&'a Value<'a>> {
     match fields.value(name)? {
         Value::Object(choice) => choice.get("value").filter(|v| !v.is_null()),
         plain => Some(plain),
@@ -344,14 +343,14 @@ fn choice_text<'a>(fields: Fields<'a>, name: &str) -> Option<std::borrow::Cow<'a
 fn is_true(value: &Value) -> bool {
     match value {
         Value::Bool(b) => *b,
-        Value::Number(n) => n.as_i64() == Some(1),
-        Value::String(s) => s.eq_ignore_ascii_case("true") || s == "1",
+        number @ (Value::Int(_) | Value::Number(_)) => number.as_i64() == Some(1),
+        Value::String(s) => s.eq_ignore_ascii_case("true") || *s == "1",
         _ => false,
     }
 }
 
 /// The time of the first of these fields that is one.
-fn time(b: &mut EventBuilder<'_>, input: &Input<'_>, fields: Fields<'_>, names: &[&str]) {
+fn time<'a>(b: &mut EventBuilder<'a>, input: &Input<'_>, fields: Fields<'a>, names: &[&str]) {
     for value in names.iter().filter_map(|n| fields.value(n)) {
         if b.time_of(input, value) {
             return;
@@ -360,15 +359,13 @@ fn time(b: &mut EventBuilder<'_>, input: &Input<'_>, fields: Fields<'_>, names: 
 }
 
 /// Keeps fields that have no home, under their own names.
-fn keep(b: &mut EventBuilder<'_>, fields: Fields<'_>, names: &[&str]) {
+fn keep<'a>(b: &mut EventBuilder<'a>, fields: Fields<'a>, names: &[&str]) {
     for name in names {
         if let Some(value) = choice(fields, name) {
             b.unmapped(name, value.clone());
         }
     }
 }
-
-type Object = Map<String, Value>;
 
 #[cfg(test)]
 mod tests {
@@ -422,6 +419,8 @@ mod tests {
 
     #[test]
     fn an_account_is_the_one_on_the_target() {
+        use model::Arena;
+
         for (account_text, want) in [
             ("root(root)", "root"),
             ("DBA(postgres)", "postgres"),
@@ -432,7 +431,7 @@ mod tests {
         ] {
             let object = serde_json::json!({"account": account_text, "asset": "crm-db-01(10.20.3.15)", "user": "张伟(zhang.wei)"});
             assert_eq!(
-                account(Fields(object.as_object().unwrap())).as_deref(),
+                account(Fields(Arena::new().object_of(object.as_object().unwrap()))).as_deref(),
                 Some(want),
                 "{account_text}"
             );

@@ -28,8 +28,8 @@
 
 use std::borrow::Cow;
 
-use model::Event;
-use serde_json::{Map, Value, json};
+use model::{Arena, Event, Map, Object, Value};
+use serde_json::json;
 
 use crate::builder::{EventBuilder, address};
 use crate::class;
@@ -46,8 +46,6 @@ pub static FORMAT: Format = Format {
     matches,
     normalize,
 };
-
-type Object = Map<String, Value>;
 
 fn matches(input: &Input<'_>) -> Option<Match> {
     if !input.text.trim_start().starts_with('{') {
@@ -79,7 +77,7 @@ fn matches(input: &Input<'_>) -> Option<Match> {
     None
 }
 
-fn is_event(object: &Object) -> bool {
+fn is_event(object: Object<'_>) -> bool {
     Fields(object)
         .text("apiVersion")
         .is_some_and(|v| v.starts_with("audit.k8s.io/"))
@@ -100,30 +98,30 @@ fn is_google(fields: Fields<'_>) -> bool {
     })
 }
 
-fn normalize(input: &mut Input<'_>) -> Result<Vec<Event>, Quarantine> {
-    let mut object = input.take_object()?;
-    let fields = Fields(&object);
+fn normalize<'a>(input: &mut Input<'a>) -> Result<Vec<Event<'a>>, Quarantine> {
+    let object = input.take_object()?;
+    let fields = Fields(object);
     if fields.text("kind").as_deref() == Some("EventList") {
-        let Some(Value::Array(items)) = object.shift_remove("items") else {
+        let Some(Value::Array(items)) = object.get("items") else {
             return Err(Quarantine("kubernetes_no_items"));
         };
         let mut events = Vec::with_capacity(items.len());
-        for item in items {
+        for item in *items {
             let Value::Object(item) = item else {
                 return Err(Quarantine("kubernetes_no_items"));
             };
-            let text = Value::Object(item.clone()).to_string();
+            let text = item.to_string();
             let part = Input::of_text(input, &text);
-            events.push(event(&part, item, None)?);
+            events.push(event(&part, *item, None)?);
         }
         return Ok(events);
     }
     if let Some(log) = azure(fields) {
-        let log = log.to_owned();
+        let log = input.keep().text(log);
         let cluster = fields
             .first(&["resourceId", "resourceID"])
             .map(|r| draft::file_name(&r).to_owned());
-        let inner = input.adopt(json::parse(&log)?);
+        let inner = input.adopt(json::parse(input.arena, log)?);
         return Ok(vec![event(input, inner, cluster)?]);
     }
     if is_google(fields) {
@@ -194,22 +192,26 @@ fn start<'a>(input: &Input<'a>, verb: &str, subresource: &str, cluster: Option<&
     b
 }
 
-fn event(input: &Input<'_>, mut object: Object, cluster: Option<String>) -> Result<Event, Quarantine> {
+fn event<'a>(input: &Input<'a>, mut object: Object<'a>, cluster: Option<String>) -> Result<Event<'a>, Quarantine> {
+    let arena = input.arena;
     // Log services flatten an event, so that its objects come as JSON text.
     for name in TEXTS {
         if let Some(Value::String(text)) = object.get(*name)
             && text.starts_with(['{', '['])
-            && let Ok(read @ (Value::Object(_) | Value::Array(_))) = serde_json::from_str(text)
+            && let Ok(read) = serde_json::from_str::<serde_json::Value>(text)
+            && (read.is_object() || read.is_array())
         {
-            object.insert((*name).to_owned(), read);
+            object = object.with(arena, name, arena.value(&read));
         }
     }
     for body in ["requestObject", "responseObject"] {
-        if let Some(body) = object.get_mut(body) {
-            mask_secrets(body, 0);
+        if let Some(there) = object.get(body)
+            && let Some(masked) = masked(arena, there)
+        {
+            object = object.with(arena, body, masked);
         }
     }
-    let fields = Fields(&object);
+    let fields = Fields(object);
     let Some(verb) = fields
         .first(&["verb", "requestURI", "auditID", "stage", "user.username"])
         .map(|_| fields.text("verb").unwrap_or_default())
@@ -242,11 +244,7 @@ fn event(input: &Input<'_>, mut object: Object, cluster: Option<String>) -> Resu
     let addresses = draft::texts(fields.value("sourceIPs"));
     if let Some((first, proxies)) = addresses.split_first() {
         draft::source(&mut b, Some(Cow::Borrowed(first)));
-        let proxies: Vec<Value> = proxies
-            .iter()
-            .filter_map(|p| address(p).0)
-            .map(|ip| Value::from(ip.to_string()))
-            .collect();
+        let proxies: Vec<_> = proxies.iter().filter_map(|p| address(p).0).collect();
         b.set("src_endpoint.intermediate_ips", proxies);
     }
     b.set_some("http_request.user_agent", fields.text("userAgent").as_deref());
@@ -265,11 +263,11 @@ fn event(input: &Input<'_>, mut object: Object, cluster: Option<String>) -> Resu
     }
     b.set_some(
         "api.request.data",
-        fields.value("requestObject").cloned().map(draft::object),
+        fields.value("requestObject").map(|v| draft::object(arena, *v)),
     );
     b.set_some(
         "api.response.data",
-        fields.value("responseObject").cloned().map(draft::object),
+        fields.value("responseObject").map(|v| draft::object(arena, *v)),
     );
     status(&mut b, fields, &stage);
     if let Some(decision) = fields.text("annotations.authorization.k8s.io/decision") {
@@ -277,13 +275,13 @@ fn event(input: &Input<'_>, mut object: Object, cluster: Option<String>) -> Resu
     }
     b.set_some("unmapped.subresource", of("subresource").as_deref());
     b.set_some("unmapped.apiGroup", of("apiGroup").as_deref());
-    draft::keep_rest(&mut b, &object, READ);
+    draft::keep_rest(&mut b, object, READ);
     draft::complete(&mut b);
     b.native(object);
     Ok(b.finish())
 }
 
-fn actor(b: &mut EventBuilder<'_>, user: Fields<'_>) {
+fn actor<'a>(b: &mut EventBuilder<'a>, user: Fields<'a>) {
     let name = user.text("username").unwrap_or_default();
     b.set("actor.user.name", &*name);
     b.set_some("actor.user.uid", user.text("uid").as_deref());
@@ -297,7 +295,7 @@ fn actor(b: &mut EventBuilder<'_>, user: Fields<'_>) {
     if b.has("actor.user") {
         b.set("actor.user.type_id", type_id);
     }
-    let groups: Vec<Value> = draft::texts(user.value("groups"))
+    let groups: Vec<serde_json::Value> = draft::texts(user.value("groups"))
         .into_iter()
         .map(|g| json!({"name": g}))
         .collect();
@@ -307,7 +305,8 @@ fn actor(b: &mut EventBuilder<'_>, user: Fields<'_>) {
     b.set_some("unmapped.user_extra", user.value("extra").cloned());
 }
 
-fn resource(b: &mut EventBuilder<'_>, target: Fields<'_>, subresource: &str) {
+fn resource<'a>(b: &mut EventBuilder<'a>, target: Fields<'a>, subresource: &str) {
+    let keep = b.keep();
     let mut out = Map::new();
     if let Some(kind) = target.text("resource") {
         let kind = if subresource.is_empty() {
@@ -315,7 +314,7 @@ fn resource(b: &mut EventBuilder<'_>, target: Fields<'_>, subresource: &str) {
         } else {
             format!("{kind}/{subresource}")
         };
-        out.insert("type".into(), kind.into());
+        out.insert("type", keep.text(&kind));
     }
     for (name, from) in [
         ("name", "name"),
@@ -324,7 +323,7 @@ fn resource(b: &mut EventBuilder<'_>, target: Fields<'_>, subresource: &str) {
         ("version", "resourceVersion"),
     ] {
         if let Some(text) = target.text(from) {
-            out.insert(name.into(), Value::from(&*text));
+            out.insert(name, keep.text(&text));
         }
     }
     if out.is_empty() {
@@ -332,12 +331,12 @@ fn resource(b: &mut EventBuilder<'_>, target: Fields<'_>, subresource: &str) {
     }
     // A list has no name; the schema demands one.
     if !out.contains_key("name") && !out.contains_key("uid") {
-        out.insert("name".into(), "*".into());
+        out.insert("name", "*");
     }
-    b.set("resources", json!([out]));
+    b.set("resources", vec![out]);
 }
 
-fn status(b: &mut EventBuilder<'_>, fields: Fields<'_>, stage: &str) {
+fn status<'a>(b: &mut EventBuilder<'a>, fields: Fields<'a>, stage: &str) {
     let code = draft::int32(fields, "responseStatus.code");
     if let Some(code) = code {
         b.success(code < 400);
@@ -358,9 +357,33 @@ fn status(b: &mut EventBuilder<'_>, fields: Fields<'_>, stage: &str) {
     b.set_some("status_detail", fields.first(&detail).as_deref());
 }
 
+/// A body without the values of Secrets; `None`: it has none, as nearly every body.
+fn masked<'a>(arena: &'a Arena, body: &Value<'_>) -> Option<Value<'a>> {
+    if !has_secrets(body) {
+        return None;
+    }
+    let mut body = body.to_json();
+    mask_secrets(&mut body, 0);
+    Some(arena.value(&body))
+}
+
+// Recursion is bounded by `json::DEPTH_MAX`.
+fn has_secrets(body: &Value<'_>) -> bool {
+    match body {
+        Value::Array(items) => items.iter().any(has_secrets),
+        Value::Object(object) => {
+            let kind = object.get("kind").and_then(Value::as_str).unwrap_or_default();
+            matches!(kind, "Secret" | "SecretList" | "TokenRequest") || object.values().any(has_secrets)
+        }
+        _ => false,
+    }
+}
+
 /// The values of a Secret, wherever in a body it is (lists hold several; a kubectl annotation holds it whole).
 // Recursion is bounded by `json::DEPTH_MAX`.
-fn mask_secrets(body: &mut Value, depth: usize) {
+fn mask_secrets(body: &mut serde_json::Value, depth: usize) {
+    use serde_json::Value;
+
     if depth > json::DEPTH_MAX {
         return;
     }
@@ -392,7 +415,9 @@ fn mask_secrets(body: &mut Value, depth: usize) {
     }
 }
 
-fn mask_values(secret: &mut Object) {
+fn mask_values(secret: &mut serde_json::Map<String, serde_json::Value>) {
+    use serde_json::Value;
+
     for name in ["data", "stringData"] {
         match secret.get_mut(name) {
             Some(Value::Object(values)) => values.values_mut().for_each(|v| *v = MASK.into()),
@@ -410,13 +435,17 @@ fn mask_values(secret: &mut Object) {
 }
 
 /// Google's audit log: `io.k8s.core.v1.pods.exec.create` on `core/v1/namespaces/NS/pods/NAME/exec`.
-fn google(input: &Input<'_>, mut object: Object) -> Event {
+fn google<'a>(input: &Input<'a>, mut object: Object<'a>) -> Event<'a> {
+    let arena = input.arena;
     for body in ["request", "response"] {
-        if let Some(body) = object.get_mut("protoPayload").and_then(|p| p.get_mut(body)) {
-            mask_secrets(body, 0);
+        let payload = object.get("protoPayload").and_then(Value::as_object);
+        if let Some((payload, there)) = payload.and_then(|p| Some((p, p.get(body)?)))
+            && let Some(masked) = masked(arena, there)
+        {
+            object = object.with(arena, "protoPayload", payload.with(arena, body, masked).into());
         }
     }
-    let fields = Fields(&object);
+    let fields = Fields(object);
     let payload = fields.object("protoPayload");
     let of = |name: &str| payload.and_then(|p| p.text(name));
     let method = of("methodName").unwrap_or_default();
@@ -456,11 +485,15 @@ fn google(input: &Input<'_>, mut object: Object) -> Event {
     b.set_some("api.request.uid", fields.text("operation.id").as_deref());
     b.set_some(
         "api.request.data",
-        payload.and_then(|p| p.value("request")).cloned().map(draft::object),
+        payload
+            .and_then(|p| p.value("request"))
+            .map(|v| draft::object(arena, *v)),
     );
     b.set_some(
         "api.response.data",
-        payload.and_then(|p| p.value("response")).cloned().map(draft::object),
+        payload
+            .and_then(|p| p.value("response"))
+            .map(|v| draft::object(arena, *v)),
     );
     if !name.is_empty() {
         let parts: Vec<&str> = name.split('/').collect();
@@ -471,13 +504,13 @@ fn google(input: &Input<'_>, mut object: Object) -> Event {
         let (kind, own) = google_resource(&parts);
         let mut out = json!({"name": own, "uid": &*name, "type": kind});
         if let (Some(namespace), Some(out)) = (namespace, out.as_object_mut()) {
-            out.insert("namespace".into(), Value::from(*namespace));
+            out.insert("namespace".into(), (*namespace).into());
         }
         b.set("resources", json!([out]));
     }
     let granted = payload
         .and_then(|p| p.value("authorizationInfo"))
-        .and_then(|a| a.get(0))
+        .and_then(|a| a.as_array()?.first())
         .and_then(|a| a.get("granted"))
         .and_then(Value::as_bool);
     let code = payload.and_then(|p| draft::int32(p, "status.code"));
@@ -492,7 +525,7 @@ fn google(input: &Input<'_>, mut object: Object) -> Event {
     }
     draft::keep_rest(
         &mut b,
-        &object,
+        object,
         &["timestamp", "receiveTimestamp", "insertId", "protoPayload"],
     );
     draft::complete(&mut b);
@@ -501,7 +534,7 @@ fn google(input: &Input<'_>, mut object: Object) -> Event {
 }
 
 fn of_first<'a>(payload: Option<Fields<'a>>, list: &str, name: &str) -> Option<Cow<'a, str>> {
-    let first = payload?.value(list)?.get(0)?.as_object()?;
+    let first = payload?.value(list)?.as_array()?.first()?.as_object()?;
     Fields(first).text(name)
 }
 

@@ -9,8 +9,7 @@
 
 use std::borrow::Cow;
 
-use model::Event;
-use serde_json::Map;
+use model::{Event, Map};
 
 use crate::builder::EventBuilder;
 use crate::fields::Fields;
@@ -57,9 +56,9 @@ fn delimiter(field: &str) -> Option<char> {
     }
 }
 
-fn normalize(input: &mut Input<'_>) -> Result<Vec<Event>, Quarantine> {
-    let text = input.text.clone();
-    let (header, body) = split_header(&text, "LEEF:").ok_or(Quarantine("leef_no_mark"))?;
+fn normalize<'a>(input: &mut Input<'a>) -> Result<Vec<Event<'a>>, Quarantine> {
+    let text = input.text;
+    let (header, body) = split_header(text, "LEEF:").ok_or(Quarantine("leef_no_mark"))?;
     let mut parts = body.splitn(6, '|');
     let mut next = || parts.next().map(str::trim);
     let (Some(level), Some(vendor), Some(product), Some(version), Some(id)) = (next(), next(), next(), next(), next())
@@ -80,10 +79,11 @@ fn normalize(input: &mut Input<'_>) -> Result<Vec<Event>, Quarantine> {
         if let Some((key, value)) = pair.split_once('=')
             && !key.trim().is_empty()
         {
-            native.insert(key.trim().to_owned(), value.trim().into());
+            native.insert(key.trim(), value.trim());
         }
     }
-    let fields = Fields(&native);
+    let own = native.build(input.arena);
+    let fields = Fields(own);
     let envelope = syslog::parse(header);
     let host = envelope.host.clone().unwrap_or_default();
     let facts = facts(fields, id, &host);
@@ -115,14 +115,14 @@ fn normalize(input: &mut Input<'_>) -> Result<Vec<Event>, Quarantine> {
             _ => {}
         }
     }
-    draft::keep_rest(&mut b, &native, READ);
+    draft::keep_rest(&mut b, own, READ);
     for (key, value) in [
         ("deviceVendor", vendor),
         ("deviceProduct", product),
         ("deviceVersion", version),
         ("eventId", id),
     ] {
-        native.entry(key).or_insert_with(|| value.into());
+        native.or_insert(key, value);
     }
     b.native(native);
     Ok(vec![b.finish()])

@@ -27,10 +27,9 @@
 //!
 //! Laurel's JSON (one object an event) is read as the lines it was made of.
 
-use model::Event;
-
 use crate::format::{Format, Input, Match, Quarantine};
 use crate::syslog;
+use model::Event;
 
 mod event;
 pub mod join;
@@ -70,7 +69,7 @@ fn matches(input: &Input<'_>) -> Option<Match> {
     })
 }
 
-fn normalize(input: &mut Input<'_>) -> Result<Vec<Event>, Quarantine> {
+fn normalize<'a>(input: &mut Input<'a>) -> Result<Vec<Event<'a>>, Quarantine> {
     let input = &*input;
     if input.text.starts_with('{') {
         let records = laurel::records(input.object()?).ok_or(Quarantine("laurel_id"))?;

@@ -11,11 +11,10 @@ mod sshd;
 mod su;
 mod sudo;
 
-use model::Event;
-
 use crate::format::{Format, Input, Match, Quarantine, syslog_other};
 use crate::syslog::{self, Kind};
 use line::Line;
+use model::Event;
 
 /// The label of lines that tell more of an attempt that another line stands for.
 pub const DETAIL: &str = "attempt.detail";
@@ -85,19 +84,19 @@ fn matches(input: &Input<'_>) -> Option<Match> {
     })
 }
 
-fn normalize(input: &mut Input<'_>) -> Result<Vec<Event>, Quarantine> {
+fn normalize<'a>(input: &mut Input<'a>) -> Result<Vec<Event<'a>>, Quarantine> {
     if input.text.starts_with('{')
         && let Ok(object) = input.object()
         && object.get("sudo").is_some_and(|s| s.is_object())
     {
         let object = input.take_object()?;
-        return sudo::json(input, &object).ok_or(Quarantine("sudo_json_incomplete"));
+        return sudo::json(input, object).ok_or(Quarantine("sudo_json_incomplete"));
     }
     syslog_other::read(input)
 }
 
 /// The events of a line of a program that we know; `None`: it says nothing that we read.
-pub(crate) fn events(line: &Line<'_>) -> Option<Vec<Event>> {
+pub(crate) fn events<'a>(line: &Line<'_, 'a>) -> Option<Vec<Event<'a>>> {
     if let Some((count, Some(inner))) = syslog::repeated(line.message) {
         let once = events_once(&line.with_message(inner))?;
         let mut all = Vec::with_capacity(once.len() * count.min(REPEATED_MAX) as usize);
@@ -114,7 +113,7 @@ pub(crate) fn is_repeated_too_often(message: &str) -> bool {
     matches!(syslog::repeated(message), Some((count, Some(_))) if count > REPEATED_MAX)
 }
 
-fn events_once(line: &Line<'_>) -> Option<Vec<Event>> {
+fn events_once<'a>(line: &Line<'_, 'a>) -> Option<Vec<Event<'a>>> {
     if let Some(found) = pam::event(line) {
         return Some(vec![found]);
     }

@@ -27,18 +27,18 @@ fn matches(input: &Input<'_>) -> Option<Match> {
     })
 }
 
-fn normalize(input: &mut Input<'_>) -> Result<Vec<Event>, Quarantine> {
+fn normalize<'a>(input: &mut Input<'a>) -> Result<Vec<Event<'a>>, Quarantine> {
     let Some(mapping) = input.settings.mapping.as_ref() else {
         return Err(Quarantine("mapping_missing"));
     };
     let object = input.take_object()?;
-    let mapped = mapping.apply(&object);
-    let mut b = web_audit::build(input, &mapped.contract, mapped.class);
+    let mapped = mapping.apply(input.arena, object);
+    let mut b = web_audit::build(input, mapped.contract, mapped.class);
     b.metadata("product.vendor_name", &*mapping.vendor);
     if let Some(time) = &mapped.original_time {
         b.metadata("original_time", time.as_str());
     }
-    mapping.keep_rest(&mut b, &object);
+    mapping.keep_rest(&mut b, object);
     b.native(object);
     Ok(vec![b.finish()])
 }

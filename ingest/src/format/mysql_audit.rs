@@ -13,8 +13,8 @@
 
 use std::borrow::Cow;
 
-use model::Event;
-use serde_json::{Map, Value, json};
+use model::{Event, Map, Object, Value};
+use serde_json::json;
 
 use crate::builder::EventBuilder;
 use crate::class::{self, Class};
@@ -59,7 +59,7 @@ const OPERATIONS: &[&str] = &[
 /// What a record says, of whichever product.
 #[derive(Clone, Debug, Default, PartialEq)]
 struct Act<'a> {
-    time: Option<Value>,
+    time: Option<Value<'a>>,
     server: Cow<'a, str>,
     user: Cow<'a, str>,
     host: Cow<'a, str>,
@@ -98,21 +98,21 @@ fn matches(input: &Input<'_>) -> Option<Match> {
     })
 }
 
-fn normalize(input: &mut Input<'_>) -> Result<Vec<Event>, Quarantine> {
+fn normalize<'a>(input: &mut Input<'a>) -> Result<Vec<Event<'a>>, Quarantine> {
     if input.text.starts_with('{') {
         let object = input.take_object()?;
-        let (act, rest) = from_json(&object).ok_or(Quarantine("mysql_audit_unknown"))?;
+        let (act, rest) = from_json(object).ok_or(Quarantine("mysql_audit_unknown"))?;
         return Ok(Maker {
             input,
             act,
-            native: object.clone(),
+            native: object,
             rest,
-            product: product_of(&object),
+            product: product_of(object),
         }
         .events());
     }
-    let text = input.text.clone();
-    let act = line(&text).ok_or(Quarantine("server_audit_columns"))?;
+    let keep = input.keep();
+    let act = line(input.text).ok_or(Quarantine("server_audit_columns"))?;
     let mut native = Map::new();
     for (name, value) in [
         ("serverhost", &act.server),
@@ -133,20 +133,20 @@ fn normalize(input: &mut Input<'_>) -> Result<Vec<Event>, Quarantine> {
         ("retcode", &act.status),
     ] {
         if !value.is_empty() {
-            native.insert(name.to_owned(), (&**value).into());
+            native.insert(name, keep.text(value));
         }
     }
     Ok(Maker {
         input,
         act,
-        native,
+        native: native.build(keep.arena),
         rest: Map::new(),
         product: ("MariaDB", "MariaDB Server"),
     }
     .events())
 }
 
-fn product_of(object: &Map<String, Value>) -> (&'static str, &'static str) {
+fn product_of(object: Object<'_>) -> (&'static str, &'static str) {
     if object.contains_key("audit_record") {
         ("Percona", "Percona Server")
     } else {
@@ -163,7 +163,10 @@ fn line(text: &str) -> Option<Act<'_>> {
             let at = text.find("mysql-server_auditing: ").or_else(|| text.find("mysqld: "))?;
             let envelope = syslog::parse(text);
             let rest = text[at..].split_once(": ")?.1;
-            let time = envelope.time_text.as_deref().map(Value::from);
+            let time = match &envelope.time_text {
+                Some(Cow::Borrowed(time)) => Some(Value::String(time)),
+                _ => None,
+            };
             (time, rest, envelope.host.map(Cow::into_owned))
         }
     };
@@ -252,11 +255,11 @@ fn unescape(text: &str) -> Cow<'_, str> {
 }
 
 /// Percona's and Enterprise's objects, and what is left of them.
-fn from_json(object: &Map<String, Value>) -> Option<(Act<'_>, Map<String, Value>)> {
-    let mut rest = object.clone();
+fn from_json<'a>(object: Object<'a>) -> Option<(Act<'a>, Map<'a>)> {
+    let mut rest = Map::from(object);
     if let Some(Value::Object(record)) = object.get("audit_record") {
-        rest.remove("audit_record");
-        let f = Fields(record);
+        rest.shift_remove("audit_record");
+        let f = Fields(*record);
         let get = |name: &str| f.text(name).unwrap_or_default();
         let name = get("name");
         let operation = match &*name {
@@ -279,8 +282,8 @@ fn from_json(object: &Map<String, Value>) -> Option<(Act<'_>, Map<String, Value>
                 "timestamp",
                 "record",
             ];
-            if !mapped.contains(&key.as_str()) {
-                rest.insert(key.clone(), value.clone());
+            if !mapped.contains(&key) {
+                rest.insert(key, *value);
             }
         }
         // `li.na[li.na] @ web-b-02 [10.0.0.9]`
@@ -294,13 +297,7 @@ fn from_json(object: &Map<String, Value>) -> Option<(Act<'_>, Map<String, Value>
             Some((host, ip)) => (host.trim().to_owned(), ip.trim_end_matches(']').to_owned()),
             None => (from.trim().to_owned(), String::new()),
         };
-        let either = |a: Cow<'_, str>, b: String| {
-            if a.is_empty() {
-                Cow::Owned(b)
-            } else {
-                Cow::Owned(a.into_owned())
-            }
-        };
+        let either = |a: Cow<'a, str>, b: String| if a.is_empty() { Cow::Owned(b) } else { a };
         return Some((
             Act {
                 time: f.value("timestamp").cloned(),
@@ -334,7 +331,7 @@ fn from_json(object: &Map<String, Value>) -> Option<(Act<'_>, Map<String, Value>
         _ => "QUERY",
     };
     for key in ["timestamp", "id", "account", "login", "connection_id"] {
-        rest.remove(key);
+        rest.shift_remove(key);
     }
     Some((
         Act {
@@ -358,8 +355,8 @@ fn from_json(object: &Map<String, Value>) -> Option<(Act<'_>, Map<String, Value>
 struct Maker<'a, 'i> {
     input: &'i Input<'a>,
     act: Act<'i>,
-    native: Map<String, Value>,
-    rest: Map<String, Value>,
+    native: Object<'a>,
+    rest: Map<'a>,
     product: (&'static str, &'static str),
 }
 
@@ -412,8 +409,8 @@ impl<'a> Maker<'a, '_> {
             b.set("actor.user.name", user);
             b.set("actor.session.uid", &*act.connection);
         }
-        for (name, value) in &self.rest {
-            b.unmapped(name, value.clone());
+        for (name, value) in self.rest.iter() {
+            b.unmapped(name, *value);
         }
         let category = if b.class_uid() == class::AUTHENTICATION.uid {
             "authentication"
@@ -421,12 +418,12 @@ impl<'a> Maker<'a, '_> {
             "database"
         };
         b.logsource("mysql", category, "audit");
-        b.native(self.native.clone());
+        b.native(self.native);
     }
 
     /// Whether auditing starts or ends.
     fn audit_act(&self) -> Option<u8> {
-        let told = Fields(&self.native);
+        let told = Fields(self.native);
         match &*told.first(&["event", "audit_record.name"])?.to_ascii_lowercase() {
             "startup" | "audit" => Some(6),
             "shutdown" | "noaudit" => Some(7),
@@ -434,7 +431,7 @@ impl<'a> Maker<'a, '_> {
         }
     }
 
-    fn events(&self) -> Vec<Event> {
+    fn events(&self) -> Vec<Event<'a>> {
         let act = &self.act;
         match &*act.operation {
             "CONNECT" => vec![self.logon(1), self.store(3)],

@@ -3,8 +3,8 @@
 
 use std::borrow::Cow;
 
-use model::Event;
-use serde_json::{Map, Value};
+use model::{Event, Object};
+use smallvec::SmallVec;
 
 use crate::fields::scalar;
 use crate::format::http::Request;
@@ -50,10 +50,10 @@ fn matches(input: &Input<'_>) -> Option<Match> {
     })
 }
 
-fn normalize(input: &mut Input<'_>) -> Result<Vec<Event>, Quarantine> {
+fn normalize<'a>(input: &mut Input<'a>) -> Result<Vec<Event<'a>>, Quarantine> {
     if input.text.starts_with('<') {
         // nginx' own syslog: `<190>Mar  1 10:00:00 web-1 nginx: {…}`
-        let text = input.text.clone();
+        let text = input.text;
         let envelope = syslog::parse(&text);
         if envelope.message.starts_with('{') {
             return object(&mut Input::of_text(input, &envelope.message), envelope.host.as_deref());
@@ -66,9 +66,10 @@ fn normalize(input: &mut Input<'_>) -> Result<Vec<Event>, Quarantine> {
 }
 
 /// A request as JSON; `device` is the machine that a syslog header named.
-pub(crate) fn object(input: &mut Input<'_>, device: Option<&str>) -> Result<Vec<Event>, Quarantine> {
-    let mut object = input.take_object()?;
-    let mut take = |names: &[&str]| take(&mut object, names);
+pub(crate) fn object<'a>(input: &mut Input<'a>, device: Option<&str>) -> Result<Vec<Event<'a>>, Quarantine> {
+    let object = input.take_object()?;
+    let mut taken: SmallVec<[bool; 64]> = SmallVec::from_elem(false, object.len());
+    let mut take = |names: &[&str]| take(object, &mut taken, names);
     let time_text = take(TIME);
     let mut request = Request {
         product: "nginx",
@@ -113,25 +114,24 @@ pub(crate) fn object(input: &mut Input<'_>, device: Option<&str>) -> Result<Vec<
         b.label("http.request_malformed");
     }
     b.original_uid(&request.uid);
-    for (name, value) in object {
-        b.unmapped(&name, value);
+    for ((name, value), _) in object.iter().zip(&taken).filter(|(_, taken)| !**taken) {
+        b.unmapped(name, value);
     }
     Ok(vec![b.finish()])
 }
 
 /// Takes the first of the names that is there, as text; `-` and null are nothing.
-fn take(object: &mut Map<String, Value>, names: &[&str]) -> String {
+fn take<'a>(object: Object<'a>, taken: &mut [bool], names: &[&str]) -> Cow<'a, str> {
     for name in names {
-        if object
-            .get(*name)
-            .is_some_and(|v| scalar(v).is_some() || v.is_null() || v == "")
-            && let Some(value) = object.shift_remove(*name)
-        {
-            return match scalar(&value) {
-                Some(text) if text != "-" => text.into_owned(),
-                _ => String::new(),
-            };
+        let Some(place) = object.place(name).filter(|p| !taken[*p]) else {
+            continue;
+        };
+        let value = &object.members()[place].1;
+        let text = scalar(value);
+        if text.is_some() || value.is_null() || *value == "" {
+            taken[place] = true;
+            return text.filter(|t| t != "-").unwrap_or_default();
         }
     }
-    String::new()
+    Cow::Borrowed("")
 }

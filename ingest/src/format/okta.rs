@@ -21,8 +21,7 @@
 
 use std::borrow::Cow;
 
-use model::Event;
-use serde_json::{Map, Value, json};
+use model::{Arena, Event, Object, Value};
 
 use crate::builder::{EventBuilder, address};
 use crate::class::{self, Class};
@@ -37,8 +36,6 @@ pub static FORMAT: Format = Format {
     matches,
     normalize,
 };
-
-type Object = Map<String, Value>;
 
 fn matches(input: &Input<'_>) -> Option<Match> {
     if !input.text.trim_start().starts_with('{') {
@@ -57,7 +54,7 @@ fn matches(input: &Input<'_>) -> Option<Match> {
     })
 }
 
-fn is_event(object: &Object) -> bool {
+fn is_event(object: Object<'_>) -> bool {
     let fields = Fields(object);
     let any = |names: &[&str]| names.iter().any(|n| fields.value(n).is_some());
     any(&["actor.alternateId", "legacyEventType", "outcome"])
@@ -65,28 +62,28 @@ fn is_event(object: &Object) -> bool {
         && any(&["published", "uuid", "displayMessage", "actor"])
 }
 
-fn hook(object: &Object) -> Option<&Vec<Value>> {
+fn hook<'a>(object: Object<'a>) -> Option<&'a [Value<'a>]> {
     let events = Fields(object).object("data")?.value("events")?.as_array()?;
     events.first()?.as_object().is_some_and(is_event).then_some(events)
 }
 
-fn normalize(input: &mut Input<'_>) -> Result<Vec<Event>, Quarantine> {
-    let mut object = input.take_object()?;
-    if let Some(events) = hook(&object) {
+fn normalize<'a>(input: &mut Input<'a>) -> Result<Vec<Event<'a>>, Quarantine> {
+    let object = input.take_object()?;
+    if let Some(events) = hook(object) {
         let mut out = Vec::with_capacity(events.len());
         for one in events {
             let Value::Object(one) = one else {
                 return Err(Quarantine("okta_no_event"));
             };
-            let text = Value::Object(one.clone()).to_string();
-            out.push(event(&Input::of_text(input, &text), one.clone())?);
+            let text = one.to_string();
+            out.push(event(&Input::of_text(input, &text), *one)?);
         }
         return Ok(out);
     }
     if object.get("detail").and_then(Value::as_object).is_some_and(is_event)
-        && let Some(Value::Object(inner)) = object.shift_remove("detail")
+        && let Some(Value::Object(inner)) = object.get("detail")
     {
-        return Ok(vec![event(input, inner)?]);
+        return Ok(vec![event(input, *inner)?]);
     }
     Ok(vec![event(input, object)?])
 }
@@ -180,8 +177,8 @@ const READ: &[&str] = &[
     "client",
 ];
 
-fn event(input: &Input<'_>, object: Object) -> Result<Event, Quarantine> {
-    let fields = Fields(&object);
+fn event<'a>(input: &Input<'a>, object: Object<'a>) -> Result<Event<'a>, Quarantine> {
+    let fields = Fields(object);
     let Some(name) = fields.first(&["eventType", "eventtype"]) else {
         return Err(Quarantine("okta_no_event_type"));
     };
@@ -262,9 +259,9 @@ fn event(input: &Input<'_>, object: Object) -> Result<Event, Quarantine> {
                 }
                 let granted = fields.text("debugContext.debugData.privilegeGranted");
                 let app = target(&["AppInstance", "ROLE"]).and_then(|t| t.text("displayName"));
-                let privileges: Vec<Value> = match (granted, app) {
-                    (Some(granted), _) => granted.split(',').map(|p| Value::from(p.trim())).collect(),
-                    (None, Some(app)) => vec![Value::from(&*app)],
+                let privileges: Vec<String> = match (granted, app) {
+                    (Some(granted), _) => granted.split(',').map(|p| p.trim().to_owned()).collect(),
+                    (None, Some(app)) => vec![app.into_owned()],
                     (None, None) => Vec::new(),
                 };
                 b.set("privileges", privileges);
@@ -275,8 +272,8 @@ fn event(input: &Input<'_>, object: Object) -> Result<Event, Quarantine> {
             b.set("api.operation", &*name).set("api.service.name", "Okta");
         }
     }
-    b.set_some("unmapped.client", rest_of_client(fields));
-    draft::keep_rest(&mut b, &object, READ);
+    b.set_some("unmapped.client", rest_of_client(b.arena(), fields));
+    draft::keep_rest(&mut b, object, READ);
     draft::complete(&mut b);
     b.native(object);
     Ok(b.finish())
@@ -286,7 +283,7 @@ fn event(input: &Input<'_>, object: Object) -> Result<Event, Quarantine> {
 fn target<'a>(fields: Fields<'a>, kinds: &[&str]) -> Option<Fields<'a>> {
     let targets: Vec<Fields<'_>> = match fields.value("target")? {
         Value::Array(items) => items.iter().filter_map(Value::as_object).map(Fields).collect(),
-        Value::Object(one) => vec![Fields(one)],
+        Value::Object(one) => vec![Fields(*one)],
         _ => return None,
     };
     targets.into_iter().find(|t| {
@@ -299,7 +296,7 @@ fn target<'a>(fields: Fields<'a>, kinds: &[&str]) -> Option<Fields<'a>> {
     })
 }
 
-fn person(b: &mut EventBuilder<'_>, path: &str, who: Option<Fields<'_>>) {
+fn person<'a>(b: &mut EventBuilder<'a>, path: &str, who: Option<Fields<'a>>) {
     let Some(who) = who else { return };
     let login = who.text("alternateId").filter(|l| *l != "unknown");
     let shown = who.text("displayName");
@@ -321,10 +318,10 @@ fn person(b: &mut EventBuilder<'_>, path: &str, who: Option<Fields<'_>>) {
     }
 }
 
-fn client(b: &mut EventBuilder<'_>, fields: Fields<'_>) {
+fn client<'a>(b: &mut EventBuilder<'a>, fields: Fields<'a>) {
     let chain = fields
         .value("request.ipChain")
-        .and_then(|c| c.get(0))
+        .and_then(|c| c.as_array()?.first())
         .and_then(|c| c.get("ip"));
     let ip = fields.text("client.ipAddress");
     draft::source(b, ip.or_else(|| chain.and_then(Value::as_str).map(Cow::Borrowed)));
@@ -343,26 +340,22 @@ fn client(b: &mut EventBuilder<'_>, fields: Fields<'_>) {
         b.set_some(&format!("src_endpoint.location.{to}"), place(from).as_deref());
     }
     let chain = fields.value("request.ipChain").and_then(Value::as_array);
-    let proxies: Vec<Value> = chain
+    let proxies: Vec<_> = chain
         .into_iter()
         .flatten()
         .skip(1)
         .take(draft::ITEMS_MAX)
         .filter_map(|hop| address(hop.get("ip")?.as_str()?).0)
-        .map(|ip| Value::from(ip.to_string()))
         .collect();
     b.set("src_endpoint.intermediate_ips", proxies);
 }
 
-fn rest_of_client(fields: Fields<'_>) -> Option<Value> {
-    let mut rest = fields.object("client")?.0.clone();
-    for name in ["ipAddress", "geographicalContext"] {
-        rest.shift_remove(name);
-    }
-    Some(Value::Object(rest))
+fn rest_of_client<'a>(arena: &'a Arena, fields: Fields<'a>) -> Option<Object<'a>> {
+    let client = fields.object("client")?.0;
+    Some(client.without(arena, &["ipAddress", "geographicalContext"]))
 }
 
-fn outcome(b: &mut EventBuilder<'_>, fields: Fields<'_>) {
+fn outcome<'a>(b: &mut EventBuilder<'a>, fields: Fields<'a>) {
     let result = fields.text("outcome.result").unwrap_or_default();
     match &*result {
         "SUCCESS" | "ALLOW" => drop(b.success(true)),
@@ -379,6 +372,6 @@ fn outcome(b: &mut EventBuilder<'_>, fields: Fields<'_>) {
         b.unmapped("factor", &*factor);
     }
     if fields.bool("debugContext.debugData.threatSuspected") == Some(true) {
-        b.unmapped("threatSuspected", json!(true));
+        b.unmapped("threatSuspected", true);
     }
 }

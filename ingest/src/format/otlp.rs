@@ -15,8 +15,7 @@
 
 use std::borrow::Cow;
 
-use model::Event;
-use serde_json::{Map, Value};
+use model::{Arena, Event, Map, Object, Value};
 
 use crate::builder::EventBuilder;
 use crate::fields::Fields;
@@ -31,8 +30,6 @@ pub static FORMAT: Format = Format {
     matches,
     normalize,
 };
-
-type Object = Map<String, Value>;
 
 fn matches(input: &Input<'_>) -> Option<Match> {
     if !input.text.trim_start().starts_with('{') {
@@ -52,18 +49,18 @@ fn matches(input: &Input<'_>) -> Option<Match> {
     })
 }
 
-fn normalize(input: &mut Input<'_>) -> Result<Vec<Event>, Quarantine> {
+fn normalize<'a>(input: &mut Input<'a>) -> Result<Vec<Event<'a>>, Quarantine> {
     let object = input.take_object()?;
     let mut events = Vec::new();
     if let Some(Value::Array(resources)) = object.get("resourceLogs") {
         for resource in resources.iter().filter_map(Value::as_object) {
-            let attributes = attributes(Fields(resource).value("resource.attributes"));
+            let attributes = attributes(input.arena, Fields(resource).value("resource.attributes"));
             let scopes = resource.get("scopeLogs").and_then(Value::as_array);
             for scope in scopes.into_iter().flatten().filter_map(Value::as_object) {
                 let about = scope.get("scope");
                 let records = scope.get("logRecords").and_then(Value::as_array);
                 for record in records.into_iter().flatten().filter_map(Value::as_object) {
-                    events.append(&mut one(input, record, &attributes, about));
+                    events.append(&mut one(input, record, attributes, about));
                 }
             }
         }
@@ -78,76 +75,80 @@ fn normalize(input: &mut Input<'_>) -> Result<Vec<Event>, Quarantine> {
         return Err(Quarantine("otlp_no_records"));
     }
     // The file exporter and some receivers flatten the resource into the record.
-    let resource = match Fields(&object).object("resource") {
-        Some(resource) if resource.value("attributes").is_some() => attributes(resource.value("attributes")),
-        Some(resource) => resource.0.clone(),
-        None => Map::new(),
+    let resource = match Fields(object).object("resource") {
+        Some(resource) if resource.value("attributes").is_some() => {
+            attributes(input.arena, resource.value("attributes"))
+        }
+        Some(resource) => resource.0,
+        None => Object::default(),
     };
-    Ok(one(input, &object, &resource, None))
+    Ok(one(input, object, resource, None))
 }
 
-fn attributes(value: Option<&Value>) -> Object {
+fn attributes<'a>(arena: &'a Arena, value: Option<&Value<'a>>) -> Object<'a> {
     match value {
-        Some(Value::Array(pairs)) => pairs
-            .iter()
-            .filter_map(Value::as_object)
-            .filter_map(|pair| Some((pair.get("key")?.as_str()?.to_owned(), plain(pair.get("value")?, 0))))
-            .collect(),
+        Some(Value::Array(pairs)) => {
+            let pairs = pairs.iter().filter_map(Value::as_object);
+            let all: Map<'a> = pairs
+                .filter_map(|pair| Some((pair.get("key")?.as_str()?, plain(arena, pair.get("value")?, 0))))
+                .collect();
+            all.build(arena)
+        }
         // Already plain, as the Vector and Fluent Bit outputs have it.
-        Some(Value::Object(plain)) => plain.clone(),
-        _ => Map::new(),
+        Some(Value::Object(plain)) => *plain,
+        _ => Object::default(),
     }
 }
 
 /// An `AnyValue` as plain JSON.
 // Recursion is bounded by `DEPTH_MAX`.
-fn plain(value: &Value, depth: usize) -> Value {
+fn plain<'a>(arena: &'a Arena, value: &Value<'a>, depth: usize) -> Value<'a> {
     let Some(any) = value.as_object().filter(|_| depth < DEPTH_MAX) else {
-        return value.clone();
+        return *value;
     };
     let Some((kind, inner)) = any.iter().next() else {
         return Value::Null;
     };
-    match kind.as_str() {
-        "stringValue" | "boolValue" | "doubleValue" | "bytesValue" => inner.clone(),
+    match kind {
+        "stringValue" | "boolValue" | "doubleValue" | "bytesValue" => *inner,
         "intValue" => match inner {
             Value::String(digits) => digits
                 .parse::<serde_json::Number>()
-                .map_or_else(|_| inner.clone(), Value::Number),
-            other => other.clone(),
+                .map_or(*inner, |n| arena.value(&serde_json::Value::Number(n))),
+            other => *other,
         },
         "arrayValue" => {
             let values = inner.get("values").and_then(Value::as_array);
-            values.into_iter().flatten().map(|v| plain(v, depth + 1)).collect()
+            arena.list_of(values.into_iter().flatten().map(|v| plain(arena, v, depth + 1)))
         }
         "kvlistValue" => {
             let pairs = inner.get("values").and_then(Value::as_array);
             let pairs = pairs.into_iter().flatten().filter_map(Value::as_object);
-            Value::Object(
-                pairs
-                    .filter_map(|p| Some((p.get("key")?.as_str()?.to_owned(), plain(p.get("value")?, depth + 1))))
-                    .collect(),
-            )
+            let all: Map<'a> = pairs
+                .filter_map(|p| Some((p.get("key")?.as_str()?, plain(arena, p.get("value")?, depth + 1))))
+                .collect();
+            all.build(arena).into()
         }
-        _ => value.clone(),
+        _ => *value,
     }
 }
 
-fn one(input: &Input<'_>, record: &Object, resource: &Object, scope: Option<&Value>) -> Vec<Event> {
-    let text = Value::Object(record.clone()).to_string();
+fn one<'a>(input: &Input<'a>, record: Object<'a>, resource: Object<'a>, scope: Option<&Value<'a>>) -> Vec<Event<'a>> {
+    let arena = input.arena;
+    let text = record.to_string();
     let part = Input::of_text(input, &text);
     let fields = Fields(record);
-    let body = plain(fields.value("body").unwrap_or(&Value::Null), 0);
-    let attributes = attributes(fields.value("attributes"));
-    let own = Fields(&attributes);
+    let body = plain(arena, fields.value("body").unwrap_or(&Value::Null), 0);
+    let attributes = attributes(arena, fields.value("attributes"));
+    let own = Fields(attributes);
     let about = Fields(resource);
     let time = ["timeUnixNano", "observedTimeUnixNano"]
         .iter()
         .find_map(|n| fields.text(n).filter(|t| *t != "0"))
-        .map(|t| Value::from(&*t));
+        .map(|t| Value::String(input.keep().text(&t)));
     let host = about.first(&["host.name", "k8s.node.name", "host.id"]);
     let line = match &body {
-        Value::String(line) => Some(Cow::Borrowed(line.as_str())),
+        Value::String(line) => Some(Cow::Borrowed(*line)),
         object @ Value::Object(_) => Some(Cow::Owned(object.to_string())),
         _ => None,
     };
@@ -231,22 +232,22 @@ fn one(input: &Input<'_>, record: &Object, resource: &Object, scope: Option<&Val
     b.set_some("unmapped.spanId", fields.text("spanId").as_deref());
     b.set_some("unmapped.eventName", fields.text("eventName").as_deref());
     for (name, value) in &attributes {
-        b.unmapped(name, value.clone());
+        b.unmapped(name, value);
     }
     if body.is_object() || body.is_array() {
-        b.unmapped("body", body.clone());
+        b.unmapped("body", body);
     }
-    b.unmapped("resource", Value::Object(resource.clone()));
+    b.unmapped("resource", resource);
     b.set_some("unmapped.scope", scope.cloned());
     b.set_some(
         "unmapped.droppedAttributesCount",
         fields.value("droppedAttributesCount").cloned(),
     );
-    let mut native = attributes;
-    native.insert("body".into(), body);
+    let mut native = Map::from(attributes);
+    native.insert("body", body);
     for name in ["severityText", "severityNumber", "eventName"] {
         if let Some(value) = record.get(name) {
-            native.insert(name.into(), value.clone());
+            native.insert(name, *value);
         }
     }
     b.native(native);
@@ -261,6 +262,7 @@ mod tests {
 
     #[test]
     fn any_values_become_plain() {
+        let arena = Arena::new();
         for (value, want) in [
             (json!({"stringValue": "a"}), json!("a")),
             (json!({"boolValue": true}), json!(true)),
@@ -273,13 +275,13 @@ mod tests {
                 json!({"kvlistValue": {"values": [{"key": "k", "value": {"stringValue": "v"}}]}}),
                 json!({"k": "v"}),
             ),
-            (json!({}), Value::Null),
+            (json!({}), json!(null)),
         ] {
-            assert_eq!(plain(&value, 0), want);
+            assert_eq!(plain(&arena, &arena.value(&value), 0), want);
         }
         // Beyond what a double holds.
         assert_eq!(
-            plain(&json!({"intValue": "9007199254740993"}), 0).to_string(),
+            plain(&arena, &arena.value(&json!({"intValue": "9007199254740993"})), 0).to_string(),
             "9007199254740993"
         );
     }

@@ -24,10 +24,10 @@
 
 use std::borrow::Cow;
 
-use model::Event;
-use serde_json::{Map, Value};
+use model::{Event, Map, Value};
 
 use crate::format::{Format, Input, Match, Quarantine};
+use crate::keep::Keep;
 use crate::syslog;
 
 mod event;
@@ -122,7 +122,7 @@ fn over_syslog(text: &str) -> Option<(syslog::Envelope<'_>, &str)> {
     Some((envelope, message))
 }
 
-fn normalize(input: &mut Input<'_>) -> Result<Vec<Event>, Quarantine> {
+fn normalize<'a>(input: &mut Input<'a>) -> Result<Vec<Event<'a>>, Quarantine> {
     let input = &*input;
     let text: &str = &input.text;
     if text.starts_with('{') {
@@ -159,9 +159,9 @@ fn normalize(input: &mut Input<'_>) -> Result<Vec<Event>, Quarantine> {
 }
 
 /// The source's own fields, those that say something.
-fn native<'e>(fields: impl IntoIterator<Item = (&'static str, Option<&'e str>)>) -> Map<String, Value> {
+fn native<'a, 'e>(keep: Keep<'a>, fields: impl IntoIterator<Item = (&'static str, Option<&'e str>)>) -> Map<'a> {
     fields
         .into_iter()
-        .filter_map(|(name, value)| Some((name.to_owned(), Value::from(value.filter(|v| !v.is_empty())?))))
+        .filter_map(|(name, value)| Some((name, Value::String(keep.text(value.filter(|v| !v.is_empty())?)))))
         .collect()
 }

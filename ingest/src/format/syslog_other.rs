@@ -1,7 +1,6 @@
 //! Any other syslog line: an event with what its envelope tells, never quarantined.
 
 use model::Event;
-use serde_json::{Map, Value};
 
 use crate::class;
 use crate::format::linux_auth::{self, line::Line};
@@ -31,8 +30,8 @@ fn matches(input: &Input<'_>) -> Option<Match> {
 }
 
 /// Reads a line of any syslog form and any program.
-pub(crate) fn read(input: &mut Input<'_>) -> Result<Vec<Event>, Quarantine> {
-    let text = input.text.clone();
+pub(crate) fn read<'a>(input: &mut Input<'a>) -> Result<Vec<Event<'a>>, Quarantine> {
+    let text = input.text;
     if text.trim().is_empty() {
         return Err(Quarantine("empty"));
     }
@@ -45,7 +44,7 @@ pub(crate) fn read(input: &mut Input<'_>) -> Result<Vec<Event>, Quarantine> {
     };
     let envelope = match object {
         Some(object) => syslog::from_object(object).ok_or(Quarantine("not_syslog"))?,
-        None => syslog::parse(&text),
+        None => syslog::parse(text),
     };
     if !envelope.is_syslog() && text.contains(|c: char| c.is_control() && c != '\t' && c != '\n' || c == '\u{fffd}') {
         return Err(Quarantine("not_syslog"));
@@ -59,20 +58,20 @@ pub(crate) fn read(input: &mut Input<'_>) -> Result<Vec<Event>, Quarantine> {
 }
 
 /// The events of a line whose envelope is known; never none.
-pub(crate) fn of_line(line: &Line<'_>, envelope: &Envelope<'_>) -> Vec<Event> {
+pub(crate) fn of_line<'a>(line: &Line<'_, 'a>, envelope: &Envelope<'_>) -> Vec<Event<'a>> {
     linux_auth::events(line)
         .or_else(|| web(line))
         .unwrap_or_else(|| vec![other(line, envelope)])
 }
 
-fn flagged<'a>(input: &'a Input<'_>, flag: &'static str) -> Input<'a> {
+fn flagged<'a>(input: &Input<'a>, flag: &'static str) -> Input<'a> {
     let mut part = Input::of_text(input, &input.text);
     part.flags.push(flag);
     part
 }
 
 /// nginx and Apache over syslog.
-fn web(line: &Line<'_>) -> Option<Vec<Event>> {
+fn web<'a>(line: &Line<'_, 'a>) -> Option<Vec<Event<'a>>> {
     matches!(line.program, "nginx" | "httpd" | "apache2" | "apache" | "haproxy").then_some(())?;
     if line.message.starts_with('{') {
         return nginx_json::object(&mut Input::of_text(line.input, line.message), line.host()).ok();
@@ -82,7 +81,7 @@ fn web(line: &Line<'_>) -> Option<Vec<Event>> {
         .map(|e| vec![e])
 }
 
-fn other(line: &Line<'_>, envelope: &Envelope<'_>) -> Event {
+fn other<'a>(line: &Line<'_, 'a>, envelope: &Envelope<'_>) -> Event<'a> {
     let mut b = line.event(&class::BASE_EVENT, 99);
     b.set("activity_name", "Log");
     if !envelope.is_syslog() {
@@ -98,7 +97,7 @@ fn other(line: &Line<'_>, envelope: &Envelope<'_>) -> Event {
         if repeated {
             b.label("syslog.parameter_repeated");
         }
-        b.unmapped("structured_data", all);
+        b.unmapped("structured_data", serde_json::Value::Object(all));
     }
     if let Some((count, None)) = syslog::repeated(line.message) {
         b.set("count", i32::try_from(count).unwrap_or(i32::MAX));
@@ -107,7 +106,8 @@ fn other(line: &Line<'_>, envelope: &Envelope<'_>) -> Event {
 }
 
 /// Elements by id, parameters by name; of what is repeated every value is kept, as a list. Says whether something was.
-fn structured_data(envelope: &Envelope<'_>) -> (Map<String, Value>, bool) {
+fn structured_data(envelope: &Envelope<'_>) -> (serde_json::Map<String, serde_json::Value>, bool) {
+    use serde_json::{Map, Value};
     let mut all: Map<String, Value> = Map::new();
     let mut repeated = false;
     for (id, parameters) in &envelope.structured {

@@ -13,8 +13,7 @@
 
 use std::borrow::Cow;
 
-use model::Event;
-use serde_json::{Map, Value};
+use model::{Arena, Event, Map, Object, Value, known};
 
 use crate::fields::Fields;
 use crate::format::linux_auth::line::Line;
@@ -33,8 +32,6 @@ pub static FORMAT: Format = Format {
 const ENTRIES_MAX: usize = 10_000;
 /// Fields of one entry.
 const FIELDS_MAX: usize = 1_024;
-
-type Entry = Map<String, Value>;
 
 fn matches(input: &Input<'_>) -> Option<Match> {
     if input.text.starts_with('{') {
@@ -56,15 +53,15 @@ fn matches(input: &Input<'_>) -> Option<Match> {
     })
 }
 
-fn normalize(input: &mut Input<'_>) -> Result<Vec<Event>, Quarantine> {
+fn normalize<'a>(input: &mut Input<'a>) -> Result<Vec<Event<'a>>, Quarantine> {
     let entries = if input.text.starts_with('{') {
         vec![input.take_object()?]
     } else {
         // The bytes, not the text: lengths count what was sent.
-        entries(&input.record.payload)?
+        entries(input.arena, &input.record.payload)?
     };
     let mut events = Vec::new();
-    for entry in &entries {
+    for entry in entries {
         events.extend(entry_events(input, entry)?);
     }
     if events.is_empty() {
@@ -74,18 +71,18 @@ fn normalize(input: &mut Input<'_>) -> Result<Vec<Event>, Quarantine> {
 }
 
 /// The entries of the export format.
-fn entries(mut bytes: &[u8]) -> Result<Vec<Entry>, Quarantine> {
+fn entries<'a>(arena: &'a Arena, mut bytes: &'a [u8]) -> Result<Vec<Object<'a>>, Quarantine> {
     const INVALID: Quarantine = Quarantine("journal_invalid");
     const CUT: Quarantine = Quarantine("journal_truncated");
     let mut all = Vec::new();
-    let mut entry = Entry::new();
+    let mut entry = Map::new();
     while !bytes.is_empty() {
         let end = memchr::memchr(b'\n', bytes).unwrap_or(bytes.len());
         let line = &bytes[..end];
         let rest = bytes.get(end + 1..).unwrap_or_default();
         if line.is_empty() || line == b"\r" {
             if !entry.is_empty() {
-                all.push(std::mem::take(&mut entry));
+                all.push(std::mem::take(&mut entry).build(arena));
             }
             if all.len() >= ENTRIES_MAX {
                 return Err(Quarantine("journal_too_many_entries"));
@@ -115,29 +112,36 @@ fn entries(mut bytes: &[u8]) -> Result<Vec<Entry>, Quarantine> {
             return Err(INVALID);
         }
         if entry.len() < FIELDS_MAX {
-            let name = String::from_utf8_lossy(name).into_owned();
-            put(&mut entry, name, String::from_utf8_lossy(value).into_owned().into());
+            // A name is ASCII, as was just seen.
+            let name = str::from_utf8(name).map_err(|_| INVALID)?;
+            let value = match String::from_utf8_lossy(value) {
+                Cow::Borrowed(value) => value,
+                Cow::Owned(value) => arena.text(&value),
+            };
+            put(arena, &mut entry, name, Value::String(value));
         }
     }
     if !entry.is_empty() {
-        all.push(entry);
+        all.push(entry.build(arena));
     }
     Ok(all)
 }
 
 /// A field may be there more than once.
-fn put(entry: &mut Entry, name: String, value: Value) {
-    match entry.get_mut(&name) {
+fn put<'a>(arena: &'a Arena, entry: &mut Map<'a>, name: &'a str, value: Value<'a>) {
+    match entry.get_mut(name) {
         None => {
             entry.insert(name, value);
         }
-        Some(Value::Array(values)) => values.push(value),
-        Some(first) => *first = Value::Array(vec![first.take(), value]),
+        Some(there) => {
+            let first = there.as_array().unwrap_or(std::slice::from_ref(there));
+            *there = arena.list_of(first.iter().copied().chain([value]));
+        }
     }
 }
 
 /// A field as text: of several the first, of a list of numbers the bytes.
-fn text<'e>(entry: &'e Entry, name: &str) -> Option<Cow<'e, str>> {
+fn text<'a>(entry: Object<'a>, name: &str) -> Option<Cow<'a, str>> {
     match entry.get(name)? {
         Value::Array(items) if items.iter().all(Value::is_number) => {
             let bytes: Option<Vec<u8>> = items.iter().map(|n| u8::try_from(n.as_u64()?).ok()).collect();
@@ -148,7 +152,7 @@ fn text<'e>(entry: &'e Entry, name: &str) -> Option<Cow<'e, str>> {
     }
 }
 
-fn entry_events(input: &Input<'_>, entry: &Entry) -> Result<Vec<Event>, Quarantine> {
+fn entry_events<'a>(input: &Input<'a>, entry: Object<'a>) -> Result<Vec<Event<'a>>, Quarantine> {
     let message = text(entry, "MESSAGE").unwrap_or_default();
     let host = text(entry, "_HOSTNAME");
     let mut events = if text(entry, "_TRANSPORT").as_deref() == Some("audit")
@@ -163,20 +167,29 @@ fn entry_events(input: &Input<'_>, entry: &Entry) -> Result<Vec<Event>, Quaranti
     };
     let cursor = text(entry, "__CURSOR");
     for event in &mut events {
-        if let (Some(Value::Object(metadata)), Some(cursor)) = (event.ocsf.get_mut("metadata"), &cursor) {
-            metadata.insert("original_event_uid".to_owned(), (&**cursor).into());
-        }
-        for (name, value) in entry {
-            event.native.entry(name.as_str()).or_insert_with(|| value.clone());
-        }
-        event.ocsf.insert("raw_data".to_owned(), input.text.as_ref().into());
+        let native = Map::from(event.native);
+        let more = entry.members().iter().filter(|(name, _)| !native.contains_key(name));
+        event.native = input.arena.object(
+            &native
+                .iter()
+                .map(|(n, v)| (n, *v))
+                .chain(more.copied())
+                .collect::<Vec<_>>(),
+        );
+        event.change(|cells| {
+            if let Some(cursor) = &cursor {
+                let cursor = Value::String(input.arena.text(cursor));
+                cells.put(known::METADATA_ORIGINAL_EVENT_UID, cursor);
+            }
+            cells.put(known::RAW_DATA, Value::String(input.text));
+        });
         keep(event, entry);
     }
     Ok(events)
 }
 
 /// The rest of the fields, under `unmapped`.
-fn keep(event: &mut Event, entry: &Entry) {
+fn keep<'a>(event: &mut Event<'a>, entry: Object<'a>) {
     const MAPPED: &[&str] = &[
         "MESSAGE",
         "__CURSOR",
@@ -191,11 +204,7 @@ fn keep(event: &mut Event, entry: &Entry) {
         "PRIORITY",
         "SYSLOG_FACILITY",
     ];
-    let unmapped = event
-        .ocsf
-        .entry("unmapped")
-        .or_insert_with(|| Value::Object(Map::new()));
-    let Value::Object(unmapped) = unmapped else { return };
+    let mut unmapped = Map::from(event.unmapped);
     for (name, value) in entry {
         if unmapped.len() >= crate::builder::UNMAPPED_KEYS_MAX {
             break;
@@ -206,17 +215,15 @@ fn keep(event: &mut Event, entry: &Entry) {
             Value::Array(items) => items.len() <= 64 && items.iter().all(|i| !i.is_array() && !i.is_object()),
             _ => true,
         };
-        if shallow && !MAPPED.contains(&name.as_str()) {
-            unmapped.entry(name.as_str()).or_insert_with(|| value.clone());
+        if shallow && !MAPPED.contains(&name) {
+            unmapped.or_insert(name, *value);
         }
     }
-    if unmapped.is_empty() {
-        event.ocsf.remove("unmapped");
-    }
+    event.unmapped = unmapped.build(event.arena);
 }
 
 /// The audit line that journald took apart: `_AUDIT_TYPE_NAME`, `_AUDIT_ID`, and the rest as the message.
-fn audit_line(entry: &Entry, message: &str, host: Option<&str>) -> Option<String> {
+fn audit_line(entry: Object<'_>, message: &str, host: Option<&str>) -> Option<String> {
     let kind = text(entry, "_AUDIT_TYPE_NAME").or_else(|| text(entry, "_AUDIT_TYPE"))?;
     let serial: u64 = text(entry, "_AUDIT_ID")?.parse().ok()?;
     let micros: i64 = text(entry, "_SOURCE_REALTIME_TIMESTAMP")?.parse().ok()?;
@@ -237,7 +244,7 @@ fn audit_line(entry: &Entry, message: &str, host: Option<&str>) -> Option<String
     })
 }
 
-fn envelope<'e>(entry: &'e Entry, message: &'e str, host: Option<Cow<'e, str>>) -> Envelope<'e> {
+fn envelope<'e>(entry: Object<'e>, message: &'e str, host: Option<Cow<'e, str>>) -> Envelope<'e> {
     let mut envelope = syslog::parse("");
     envelope.kind = Kind::Json;
     envelope.message = message.trim().into();
@@ -258,10 +265,11 @@ mod tests {
 
     #[test]
     fn an_entry_may_hold_bytes_of_any_kind() {
+        let arena = Arena::new();
         let mut bytes = b"__CURSOR=s=1\nMESSAGE\n".to_vec();
         bytes.extend(7_u64.to_le_bytes());
         bytes.extend(b"a\n\nb=c\xff\n_PID=7\n_PID=8\n\n\n__CURSOR=s=2\nMESSAGE=x");
-        let found = entries(&bytes).expect("entries");
+        let found = entries(&arena, &bytes).expect("entries");
         assert_eq!(found.len(), 2);
         assert_eq!(found[0]["MESSAGE"], "a\n\nb=c\u{fffd}");
         assert_eq!(found[0]["_PID"], serde_json::json!(["7", "8"]));
@@ -270,10 +278,11 @@ mod tests {
 
     #[test]
     fn what_is_cut_or_no_entry_is_refused() {
+        let arena = Arena::new();
         let mut cut = b"MESSAGE\n".to_vec();
         cut.extend(u64::MAX.to_le_bytes());
-        assert_eq!(entries(&cut), Err(Quarantine("journal_truncated")));
-        assert_eq!(entries(b"MESSAGE\nabc"), Err(Quarantine("journal_truncated")));
-        assert_eq!(entries(b"hello=1"), Err(Quarantine("journal_invalid")));
+        assert_eq!(entries(&arena, &cut), Err(Quarantine("journal_truncated")));
+        assert_eq!(entries(&arena, b"MESSAGE\nabc"), Err(Quarantine("journal_truncated")));
+        assert_eq!(entries(&arena, b"hello=1"), Err(Quarantine("journal_invalid")));
     }
 }

@@ -29,8 +29,8 @@
 
 use std::borrow::Cow;
 
-use model::Event;
-use serde_json::{Map, Value, json};
+use model::{Event, Map};
+use serde_json::json;
 
 use crate::builder::{EventBuilder, address};
 use crate::class::{self, Class};
@@ -220,9 +220,9 @@ const READ: &[&str] = &[
     "success",
 ];
 
-fn normalize(input: &mut Input<'_>) -> Result<Vec<Event>, Quarantine> {
+fn normalize<'a>(input: &mut Input<'a>) -> Result<Vec<Event<'a>>, Quarantine> {
     let object = input.take_object()?;
-    let fields = Fields(&object);
+    let fields = Fields(object);
     let Some(name) = fields.text("event") else {
         return Err(Quarantine("teleport_no_event"));
     };
@@ -318,14 +318,14 @@ fn normalize(input: &mut Input<'_>) -> Result<Vec<Event>, Quarantine> {
             b.set("api.operation", &*name).set("api.service.name", "Teleport");
         }
     }
-    draft::keep_rest(&mut b, &object, READ);
+    draft::keep_rest(&mut b, object, READ);
     draft::complete(&mut b);
     b.native(object);
     Ok(vec![b.finish()])
 }
 
 /// The code's last letter is I for what went well, W and E for what did not.
-fn outcome(b: &mut EventBuilder<'_>, fields: Fields<'_>) {
+fn outcome<'a>(b: &mut EventBuilder<'a>, fields: Fields<'a>) {
     let code = fields.text("code").unwrap_or_default();
     let error = fields.first(&["error", "exitError"]);
     let well = fields.bool("success").unwrap_or(!code.ends_with(['W', 'E']));
@@ -344,7 +344,7 @@ fn remote(fields: Fields<'_>) -> Option<Cow<'_, str>> {
     fields.first(&["addr.remote", "remote_addr", "client_addr", "src_addr"])
 }
 
-fn host(b: &mut EventBuilder<'_>, fields: Fields<'_>, path: &str) {
+fn host<'a>(b: &mut EventBuilder<'a>, fields: Fields<'a>, path: &str) {
     b.set_some(
         &format!("{path}.hostname"),
         fields
@@ -374,7 +374,7 @@ fn host(b: &mut EventBuilder<'_>, fields: Fields<'_>, path: &str) {
     }
 }
 
-fn logon(b: &mut EventBuilder<'_>, fields: Fields<'_>) {
+fn logon<'a>(b: &mut EventBuilder<'a>, fields: Fields<'a>) {
     let user = fields.first(&["user", "bot_name", "node_name", "identity.user", "host_id", "login"]);
     b.set_some("user.name", user.as_deref());
     b.set("service.name", "Teleport").set("is_remote", true);
@@ -390,7 +390,7 @@ fn logon(b: &mut EventBuilder<'_>, fields: Fields<'_>) {
     b.set("auth_protocol_id", id).set("auth_protocol", name);
 }
 
-fn command(b: &mut EventBuilder<'_>, input: &Input<'_>, fields: Fields<'_>, login: Option<&str>) {
+fn command<'a>(b: &mut EventBuilder<'a>, input: &Input<'_>, fields: Fields<'a>, login: Option<&str>) {
     // Of session.command the program and its arguments apart, of exec the line as it was given.
     let arguments = draft::texts(fields.value("argv"));
     let line = fields.text("command").map(Cow::into_owned).unwrap_or_else(|| {
@@ -434,14 +434,14 @@ fn quoted(argument: &str) -> Cow<'_, str> {
     }
 }
 
-fn network(b: &mut EventBuilder<'_>, fields: Fields<'_>) {
+fn network<'a>(b: &mut EventBuilder<'a>, fields: Fields<'a>) {
     if let Some(to) = fields.text("dst_addr") {
         b.ip("dst_endpoint.ip", &to);
     }
     b.set_some("dst_endpoint.port", draft::port(fields, "dst_port"));
 }
 
-fn files(b: &mut EventBuilder<'_>, fields: Fields<'_>) {
+fn files<'a>(b: &mut EventBuilder<'a>, fields: Fields<'a>) {
     let path = fields
         .first(&["path", "file_path", "directory_name"])
         .unwrap_or_default();
@@ -457,7 +457,7 @@ fn files(b: &mut EventBuilder<'_>, fields: Fields<'_>) {
     }
 }
 
-fn database(b: &mut EventBuilder<'_>, input: &Input<'_>, fields: Fields<'_>) {
+fn database<'a>(b: &mut EventBuilder<'a>, input: &Input<'_>, fields: Fields<'a>) {
     let kind = match fields.text("db_protocol").as_deref() {
         Some("mongodb" | "redis" | "dynamodb" | "cassandra" | "elasticsearch" | "opensearch") => 6,
         Some(_) => 1,
@@ -475,7 +475,7 @@ fn database(b: &mut EventBuilder<'_>, input: &Input<'_>, fields: Fields<'_>) {
     }
 }
 
-fn kube(b: &mut EventBuilder<'_>, fields: Fields<'_>) {
+fn kube<'a>(b: &mut EventBuilder<'a>, fields: Fields<'a>) {
     let verb = fields.text("verb");
     b.set("api.operation", verb.as_deref().unwrap_or("unknown"));
     b.set("api.service.name", "kube-apiserver");
@@ -483,6 +483,7 @@ fn kube(b: &mut EventBuilder<'_>, fields: Fields<'_>) {
     if let Some(path) = fields.text("request_path") {
         b.set("http_request.url.path", &*path);
     }
+    let keep = b.keep();
     let mut resource = Map::new();
     for (to, from) in [
         ("type", "resource_kind"),
@@ -490,12 +491,12 @@ fn kube(b: &mut EventBuilder<'_>, fields: Fields<'_>) {
         ("namespace", "resource_namespace"),
     ] {
         if let Some(text) = fields.value(from).and_then(scalar) {
-            resource.insert(to.to_owned(), Value::from(&*text));
+            resource.insert(to, keep.text(&text));
         }
     }
     if !resource.is_empty() {
-        resource.entry("name").or_insert_with(|| "*".into());
-        b.set("resources", json!([resource]));
+        resource.or_insert("name", "*");
+        b.set("resources", vec![resource]);
     }
     if let Some(code) = draft::int32(fields, "response_code") {
         b.success(code < 400);

@@ -26,8 +26,8 @@
 
 use std::borrow::Cow;
 
-use model::Event;
-use serde_json::{Map, Value, json};
+use model::{Event, Map, Object, Value};
+use serde_json::json;
 
 use crate::builder::{EventBuilder, address};
 use crate::class::{self, Class};
@@ -69,9 +69,9 @@ fn matches(input: &Input<'_>) -> Option<Match> {
     })
 }
 
-fn normalize(input: &mut Input<'_>) -> Result<Vec<Event>, Quarantine> {
+fn normalize<'a>(input: &mut Input<'a>) -> Result<Vec<Event<'a>>, Quarantine> {
     let object = input.take_object()?;
-    let mut b = build(input, &object, None);
+    let mut b = build(input, object, None);
     b.native(object);
     Ok(vec![b.finish()])
 }
@@ -84,7 +84,7 @@ pub(crate) fn action_words() -> Vec<&'static str> {
 /// The event of an object in the contract's words; of `class` and its activity, where that is known otherwise.
 pub(crate) fn build<'a>(
     input: &Input<'a>,
-    object: &Map<String, Value>,
+    object: Object<'a>,
     class: Option<(&'static Class, u8)>,
 ) -> EventBuilder<'a> {
     let fields = Fields(object);
@@ -162,7 +162,7 @@ pub(crate) fn build<'a>(
     }
     particulars(&mut b, fields, &target);
     for (name, value) in object {
-        if !READ.contains(&name.as_str()) && !NAMES.iter().any(|names| names.contains(&name.as_str())) {
+        if !READ.contains(&name) && !NAMES.iter().any(|names| names.contains(&name)) {
             b.unmapped(name, value.clone());
         }
     }
@@ -223,10 +223,10 @@ impl<'a> Action<'a> {
     }
 }
 
-fn actor(b: &mut EventBuilder<'_>, fields: Fields<'_>, path: &str) {
+fn actor<'a>(b: &mut EventBuilder<'a>, fields: Fields<'a>, path: &str) {
     let account = ACCOUNT.iter().find_map(|name| {
         Some(match fields.value(name)? {
-            Value::Object(actor) => Fields(actor)
+            Value::Object(actor) => Fields(*actor)
                 .first(&["account", "username", "user_name", "login", "name", "id"])?
                 .into_owned(),
             Value::Array(several) => {
@@ -253,7 +253,7 @@ fn actor(b: &mut EventBuilder<'_>, fields: Fields<'_>, path: &str) {
     );
     put(b, "full_name", &["actor.name", "姓名"]);
     put(b, "org.name", &["actor.dept", "dept", "部门"]);
-    let roles: Vec<Value> = match fields.value("actor.role") {
+    let roles: Vec<serde_json::Value> = match fields.value("actor.role") {
         Some(Value::Array(roles)) => roles.iter().filter_map(scalar).map(|r| json!({"name": r})).collect(),
         Some(role) => scalar(role).map(|r| json!({"name": r})).into_iter().collect(),
         None => Vec::new(),
@@ -272,7 +272,7 @@ fn actor(b: &mut EventBuilder<'_>, fields: Fields<'_>, path: &str) {
 
 /// The address; of a list (a proxy's `X-Forwarded-For`) the right-most one that is no trusted proxy, because what is
 /// further left is what the client said.
-fn source(b: &mut EventBuilder<'_>, input: &Input<'_>, fields: Fields<'_>) {
+fn source<'a>(b: &mut EventBuilder<'a>, input: &Input<'_>, fields: Fields<'a>) {
     let values = SOURCE.iter().find_map(|name| match fields.value(name)? {
         Value::Array(items) => Some(items.iter().filter_map(scalar).map(Cow::into_owned).collect::<Vec<_>>()),
         plain => Some(scalar(plain)?.split(',').map(|t| t.trim().to_owned()).collect()),
@@ -379,7 +379,7 @@ impl<'a> Target<'a> {
     }
 }
 
-fn target_user(b: &mut EventBuilder<'_>, target: &Target<'_>, fields: Fields<'_>) {
+fn target_user<'a>(b: &mut EventBuilder<'a>, target: &Target<'_>, fields: Fields<'a>) {
     let name = fields
         .first(&["object.account", "target.account"])
         .or(target.id.clone())
@@ -388,7 +388,7 @@ fn target_user(b: &mut EventBuilder<'_>, target: &Target<'_>, fields: Fields<'_>
     b.set_some("user.full_name", target.name.as_deref().filter(|_| target.id.is_some()));
 }
 
-fn target_entity(b: &mut EventBuilder<'_>, target: &Target<'_>, fields: Fields<'_>) {
+fn target_entity<'a>(b: &mut EventBuilder<'a>, target: &Target<'_>, fields: Fields<'a>) {
     b.set_some("entity.type", target.kind.as_deref());
     b.set_some("entity.uid", target.id.as_deref());
     b.set("entity.name", target.label());
@@ -401,7 +401,7 @@ fn target_entity(b: &mut EventBuilder<'_>, target: &Target<'_>, fields: Fields<'
 
 /// Who gets what: the object is the account and `after` (or `before`, of a revocation) says the role; or the object is the
 /// role, and they say the account.
-fn target_privileges(b: &mut EventBuilder<'_>, target: &Target<'_>, fields: Fields<'_>) {
+fn target_privileges<'a>(b: &mut EventBuilder<'a>, target: &Target<'_>, fields: Fields<'a>) {
     let account = target.kind.as_deref().is_none_or(|k| {
         matches!(
             k.to_lowercase().as_str(),
@@ -450,41 +450,43 @@ fn target_privileges(b: &mut EventBuilder<'_>, target: &Target<'_>, fields: Fiel
     }
 }
 
-fn target_resources(b: &mut EventBuilder<'_>, target: &Target<'_>, fields: Fields<'_>) {
+fn target_resources<'a>(b: &mut EventBuilder<'a>, target: &Target<'_>, fields: Fields<'a>) {
+    let keep = b.keep();
+    let text = |t: &str| Value::String(keep.text(t));
     let mut first = Map::new();
-    let mut put = |name: &str, value: Option<Value>| value.map(|v| first.insert(name.to_owned(), v));
-    put("type", target.kind.as_deref().map(Value::from));
-    put("uid", target.id.as_deref().map(Value::from));
-    put("name", target.name.as_deref().map(Value::from));
+    let mut put = |name: &'a str, value: Option<Value<'a>>| value.map(|v| first.insert(name, v));
+    put("type", target.kind.as_deref().map(text));
+    put("uid", target.id.as_deref().map(text));
+    put("name", target.name.as_deref().map(text));
     if target.id.is_none() && target.name.is_none() {
-        put("name", Some(target.label().into()));
+        put("name", Some(text(target.label())));
     }
     let classification = classification(fields);
     if let Some(classification) = &classification {
-        put("data_classifications", Some(json!([classification])));
+        put("data_classifications", Some(keep.arena.value(&json!([classification]))));
         b.profile("data_classification");
     }
     put("data", fields.value("before").cloned());
     if let Some(after) = fields.value("after") {
         let mut result = first.clone();
         result.shift_remove("data_classifications");
-        result.insert("data".to_owned(), after.clone());
-        b.set("web_resources_result", json!([result]));
+        result.insert("data", *after);
+        b.set("web_resources_result", vec![result]);
     }
-    let mut resources = vec![Value::Object(first)];
+    let mut resources = vec![first];
     for id in target.ids.iter().filter(|id| Some(&***id) != target.id.as_deref()) {
         let mut resource = Map::new();
         if let Some(kind) = target.kind.as_deref() {
-            resource.insert("type".to_owned(), kind.into());
+            resource.insert("type", text(kind));
         }
-        resource.insert("uid".to_owned(), (&**id).into());
-        resources.push(Value::Object(resource));
+        resource.insert("uid", text(id));
+        resources.push(resource);
     }
     b.set("web_resources", resources);
 }
 
 /// Levels L1 to L4 as OCSF's confidentiality 1 to 4, personal data as its category 1.
-fn classification(fields: Fields<'_>) -> Option<Value> {
+fn classification(fields: Fields<'_>) -> Option<serde_json::Value> {
     let level = match fields.text("object.level")?.trim() {
         "L1" => 1,
         "L2" => 2,
@@ -501,7 +503,7 @@ fn classification(fields: Fields<'_>) -> Option<Value> {
 }
 
 /// What has no OCSF home, under stable names.
-fn particulars(b: &mut EventBuilder<'_>, fields: Fields<'_>, target: &Target<'_>) {
+fn particulars<'a>(b: &mut EventBuilder<'a>, fields: Fields<'a>, target: &Target<'_>) {
     b.unmapped("object_type", target.kind.as_deref())
         .unmapped("object_id", target.id.as_deref());
     for (name, paths) in [
@@ -533,7 +535,7 @@ fn particulars(b: &mut EventBuilder<'_>, fields: Fields<'_>, target: &Target<'_>
 mod tests {
     use super::*;
     use crate::SourceSettings;
-    use model::{Coordinate, Millis, RawRecord};
+    use model::{Arena, Coordinate, Millis, RawRecord};
 
     #[test]
     fn of_a_list_the_right_most_address_that_is_no_proxy_of_ours_counts() {
@@ -557,7 +559,8 @@ mod tests {
                 payload: format!(r#"{{"action": "view", "actor": "a", "ip": {ip}}}"#).into(),
                 truncated: None,
             };
-            let events = normalize(&mut Input::new(&record, &settings)).expect("an event");
+            let arena = Arena::new();
+            let events = normalize(&mut Input::new(&arena, &record, &settings)).expect("an event");
             assert_eq!(events[0].text("src_endpoint.ip"), Some(want), "{ip}");
         }
     }

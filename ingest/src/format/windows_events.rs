@@ -31,8 +31,7 @@
 
 use std::borrow::Cow;
 
-use model::Event;
-use serde_json::{Map, Value};
+use model::{Arena, Event, Map, Object, Value};
 
 use crate::fields::{Fields, scalar};
 use crate::format::{Format, Input, Match, Quarantine};
@@ -51,22 +50,22 @@ pub static FORMAT: Format = Format {
 };
 
 /// A Windows event, of whichever dialect.
-#[derive(Clone, Debug, Default, PartialEq)]
-struct Entry {
+#[derive(Clone, Debug, Default)]
+struct Entry<'a> {
     id: u32,
     channel: String,
     provider: String,
     computer: String,
     /// The time, and the collector's where the first has no zone.
-    time: Option<Value>,
-    collected: Option<Value>,
+    time: Option<Value<'a>>,
+    collected: Option<Value<'a>>,
     record: Option<String>,
     /// Who the event log says wrote it.
     user_sid: Option<String>,
     keywords: Option<String>,
     message: Option<String>,
     /// The event data, by their own names.
-    data: Map<String, Value>,
+    data: Map<'a>,
 }
 
 fn matches(input: &Input<'_>) -> Option<Match> {
@@ -101,23 +100,23 @@ fn matches(input: &Input<'_>) -> Option<Match> {
     Some(Match { score: 92, reason })
 }
 
-fn normalize(input: &mut Input<'_>) -> Result<Vec<Event>, Quarantine> {
+fn normalize<'a>(input: &mut Input<'a>) -> Result<Vec<Event<'a>>, Quarantine> {
     let text = input.text.trim_start();
-    if let Some(entry) = snare::entry(text) {
+    if let Some(entry) = snare::entry(input.arena, text) {
         return Ok(vec![event::event(input, &entry)]);
     }
     if text.starts_with('<') {
-        let entry = xml::entry(text).ok_or(Quarantine("windows_xml"))?;
+        let entry = xml::entry(input.arena, text).ok_or(Quarantine("windows_xml"))?;
         return Ok(vec![event::event(input, &entry)]);
     }
     let object = input.take_object()?;
-    let f = Fields(&object);
+    let f = Fields(object);
     let entry = if f.object("winlog").is_some() {
         winlogbeat(f)
     } else if f.object("Event").is_some() {
-        dumped(f)
+        dumped(input.arena, f)
     } else {
-        flat(&object)
+        flat(object)
     };
     let entry = entry.ok_or(Quarantine("windows_event_id"))?;
     Ok(vec![event::event(input, &entry)])
@@ -132,7 +131,7 @@ fn id(f: Fields<'_>, names: &[&str]) -> Option<u32> {
 }
 
 /// NXLog and Logstash.
-fn flat(object: &Map<String, Value>) -> Option<Entry> {
+fn flat<'a>(object: Object<'a>) -> Option<Entry<'a>> {
     /// What the collector and the event log add; all else is event data.
     const SYSTEM: &[&str] = &[
         "EventID",
@@ -171,8 +170,8 @@ fn flat(object: &Map<String, Value>) -> Option<Entry> {
     let times = ["TimeCreated", "EventTime", "@timestamp"];
     let data = object
         .iter()
-        .filter(|(k, _)| !SYSTEM.contains(&k.as_str()))
-        .filter_map(|(k, v)| Some((k.clone(), text_of(v)?)))
+        .filter(|(k, _)| !SYSTEM.contains(k))
+        .filter_map(|(k, v)| Some((k, text_of(v)?)))
         .collect();
     Some(Entry {
         id: id(f, &["EventID"])?,
@@ -189,11 +188,11 @@ fn flat(object: &Map<String, Value>) -> Option<Entry> {
     })
 }
 
-fn winlogbeat(f: Fields<'_>) -> Option<Entry> {
+fn winlogbeat<'a>(f: Fields<'a>) -> Option<Entry<'a>> {
     let mut data = Map::new();
     for name in ["winlog.event_data", "winlog.user_data"] {
         if let Some(fields) = f.object(name) {
-            data.extend(fields.0.iter().filter_map(|(k, v)| Some((k.clone(), text_of(v)?))));
+            data.extend(fields.0.iter().filter_map(|(k, v)| Some((k, text_of(v)?))));
         }
     }
     Some(Entry {
@@ -222,26 +221,26 @@ fn winlogbeat(f: Fields<'_>) -> Option<Entry> {
 }
 
 /// `Event.System` and `Event.EventData`; a value may be an object with `#text`.
-fn dumped(f: Fields<'_>) -> Option<Entry> {
+fn dumped<'a>(arena: &'a Arena, f: Fields<'a>) -> Option<Entry<'a>> {
     let system = f.object("Event.System")?;
     let text = |name: &str| system.value(name).and_then(text_of);
     let plain = |name: &str| text(name).and_then(|v| scalar(&v).map(Cow::into_owned));
     let mut data = Map::new();
     if let Some(fields) = f.object("Event.EventData") {
         for (name, value) in fields.0 {
-            match (name.as_str(), value) {
+            match (name, value) {
                 // A list of what has no names, or of objects that have them.
                 ("Data", Value::Array(items)) => {
                     for (n, item) in items.iter().enumerate() {
-                        let named = item.get("@Name").or_else(|| item.pointer("/#attributes/Name"));
+                        let named = item.get("@Name").or_else(|| item.get("#attributes")?.get("Name"));
                         let name = named
                             .and_then(Value::as_str)
-                            .map_or_else(|| format!("param{}", n + 1), str::to_owned);
+                            .unwrap_or_else(|| arena.format(format_args!("param{}", n + 1)));
                         data.extend(text_of(item).map(|v| (name, v)));
                     }
                 }
                 ("#attributes", _) => {}
-                _ => data.extend(text_of(value).map(|v| (name.clone(), v))),
+                _ => data.extend(text_of(value).map(|v| (name, v))),
             }
         }
     }
@@ -251,7 +250,7 @@ fn dumped(f: Fields<'_>) -> Option<Entry> {
                 fields
                     .iter()
                     .filter(|(k, _)| !k.starts_with(['#', '@']))
-                    .filter_map(|(k, v)| Some((k.clone(), text_of(v)?))),
+                    .filter_map(|(k, v)| Some((k, text_of(v)?))),
             );
         }
     }
@@ -284,11 +283,11 @@ fn dumped(f: Fields<'_>) -> Option<Entry> {
 }
 
 /// A scalar, or what an object has as its text.
-fn text_of(value: &Value) -> Option<Value> {
+fn text_of<'a>(value: &Value<'a>) -> Option<Value<'a>> {
     match value {
         Value::Null => None,
         Value::Object(fields) => text_of(fields.get("#text").or_else(|| fields.get("$t"))?),
         Value::Array(items) if items.iter().any(|i| i.is_object() || i.is_array()) => None,
-        other => Some(other.clone()),
+        other => Some(*other),
     }
 }

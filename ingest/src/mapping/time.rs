@@ -4,8 +4,6 @@ use jiff::fmt::strtime;
 use model::Millis;
 use serde_json::Value;
 
-use crate::fields::scalar;
-
 /// How times are written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TimeForm {
@@ -40,7 +38,7 @@ impl TimeForm {
     pub(super) fn canonical(&self, value: Value) -> Value {
         match self {
             TimeForm::Auto => value,
-            TimeForm::Epoch(unit_ns) => match scalar(&value).and_then(|t| epoch(&t, *unit_ns)) {
+            TimeForm::Epoch(unit_ns) => match super::text_of(&value).and_then(|t| epoch(&t, *unit_ns)) {
                 Some(Millis(ms)) => ms.into(),
                 None => value,
             },

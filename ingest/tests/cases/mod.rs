@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 use ingest::join::Assembler;
 use ingest::mapping::Mapping;
 use ingest::replay::{Options, open};
-use ingest::{Normalizer, Settings, SourceSettings};
-use model::{Event, LedgerIndex, Millis, RawRecord};
+use ingest::{Normalized, Normalizer, Settings, SourceSettings};
+use model::{LedgerIndex, Millis, PlainEvent, RawRecord};
 use serde_json::Value;
 
 /// A case.
@@ -30,7 +30,7 @@ pub struct Outcome {
     /// The line, from 1, with `#1`, `#2` … for its second and later events.
     pub line: String,
     /// The event.
-    pub event: Event,
+    pub event: PlainEvent,
     /// Why its record, or a part of it, could not be parsed.
     pub quarantined: Option<&'static str>,
 }
@@ -103,13 +103,12 @@ impl Case {
         }
         records
             .drain(..)
-            .flat_map(|record| outcomes(&normalizer, &record))
+            .flat_map(|record| outcomes(normalizer.normalize_plain(&record), &record))
             .collect()
     }
 }
 
-fn outcomes(normalizer: &Normalizer, record: &RawRecord) -> Vec<Outcome> {
-    let normalized = normalizer.normalize(record);
+fn outcomes(normalized: Normalized<PlainEvent>, record: &RawRecord) -> Vec<Outcome> {
     let quarantined = normalized.quarantined.map(|q| q.0);
     let line = record.coordinate.offset + 1;
     let outcome = |(n, event)| Outcome {
@@ -135,15 +134,12 @@ fn joined(normalizer: &Normalizer, records: &[RawRecord]) -> Vec<Outcome> {
     wholes.extend(assembler.flush());
     let mut out = Vec::new();
     for whole in &wholes {
-        for mut outcome in outcomes(normalizer, &whole.record) {
-            whole.label(std::slice::from_mut(&mut outcome.event));
-            out.push(outcome);
-        }
+        out.extend(outcomes(normalizer.normalize_whole_plain(whole), &whole.record));
     }
     out
 }
 
 /// An event as OCSF JSON.
-pub fn ocsf(event: &Event) -> Value {
+pub fn ocsf(event: &PlainEvent) -> Value {
     Value::Object(event.ocsf.clone())
 }

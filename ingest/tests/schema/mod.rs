@@ -7,7 +7,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use model::Event;
+use model::PlainEvent;
 use serde_json::Value;
 use tempfile::NamedTempFile;
 
@@ -49,7 +49,7 @@ impl Checker {
     }
 
     /// Adds the events of a file and checks them.
-    pub fn check<'e>(what: &str, events: impl IntoIterator<Item = &'e Event>) -> bool {
+    pub fn check<'e>(what: &str, events: impl IntoIterator<Item = &'e PlainEvent>) -> bool {
         let mut checker = Checker::new();
         for event in events {
             checker.add(&event.uid, &Value::Object(event.ocsf.clone()));

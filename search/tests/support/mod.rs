@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::path::Path;
 use std::sync::Arc;
 
-use model::{Batch, Event, LedgerIndex, LogSource, Millis};
+use model::{Batch, PlainEvent, LedgerIndex, LogSource, Millis};
 use search::{Budgets, IndexWriter, Mask};
 use serde_json::{Map, Value, json};
 
@@ -39,7 +39,7 @@ impl Rng {
 pub struct Placed {
     pub index: LedgerIndex,
     pub received: Millis,
-    pub event: Event,
+    pub event: PlainEvent,
 }
 
 pub const USERS: &[&str] = &["alice", "Bob", "zhang.wei", "李娜", "svc-backup", "root"];
@@ -123,7 +123,7 @@ pub fn events(rng: &mut Rng, n: u64) -> Vec<Placed> {
             let labels: Vec<&str> = if rng.chance(5) { vec!["quarantined:not_json", "time.assumed"] } else { vec![] };
             put("metadata", json!({"uid": uid, "labels": labels, "product": {"name": rng.pick(&["OpenSSH", "JumpServer"])}}));
             put("raw_data", json!(format!("{} {}", phrase(rng), phrase(rng))));
-            let event = Event {
+            let event = PlainEvent {
                 uid: uid.into(),
                 class_uid: class as u32,
                 time: Millis(time),
@@ -158,7 +158,7 @@ pub fn batches(placed: &[Placed]) -> Vec<Batch> {
             .filter(|p| p.event.class_uid == class)
             .map(|p| (p.index, p.received, &p.event))
             .collect();
-        Batch::build(&source, &rows, &wanted)
+        Batch::plain(&source, &rows, &wanted)
     };
     classes.into_iter().map(of).collect()
 }

@@ -5,7 +5,7 @@ use axum::extract::{Path, State};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use ingest::join::Whole;
-use model::{Coordinate, Entry, Event, LedgerIndex, Millis};
+use model::{Coordinate, Entry, LedgerIndex, Millis, PlainEvent};
 use serde_json::{Value, json};
 
 use super::{ApiError, Authenticated};
@@ -35,8 +35,8 @@ fn show(app: &App, coordinate: &Coordinate) -> Result<Value, ApiError> {
     };
     let entry = app.reader.entry(index).map_err(ApiError::internal)?;
     let (normalized, of) = match whole(app, &entry)? {
-        Some(whole) => (app.normalizer.normalize_whole(&whole), whole.lines),
-        None => (app.normalizer.normalize(&entry.record), Vec::new()),
+        Some(whole) => (app.normalizer.normalize_whole_plain(&whole), whole.lines),
+        None => (app.normalizer.normalize_plain(&entry.record), Vec::new()),
     };
     // The index knows an event of several records by the first one.
     let known = of.first().map_or(coordinate, |line| &line.id);
@@ -122,7 +122,7 @@ pub fn event(app: &App, leaves: &[LedgerIndex], uid: &str) -> Result<Value, ledg
     let Some(whole) = joined(app, leaves)? else {
         return Ok(Value::Null);
     };
-    let normalized = app.normalizer.normalize_whole(&whole);
+    let normalized = app.normalizer.normalize_whole_plain(&whole);
     let event = normalized
         .events
         .iter()
@@ -132,7 +132,7 @@ pub fn event(app: &App, leaves: &[LedgerIndex], uid: &str) -> Result<Value, ledg
 }
 
 /// An event as everybody may see it who may see events.
-pub fn masked(event: &Event) -> Value {
+pub fn masked(event: &PlainEvent) -> Value {
     let mut shown = Value::Object(event.ocsf.clone());
     ingest::mask::event(&mut shown);
     shown

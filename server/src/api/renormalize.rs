@@ -111,7 +111,7 @@ impl Found {
             found.records += 1;
             let whole = records::joined(app, &quarantined.leaves).map_err(ApiError::internal)?;
             let Some(whole) = whole else { continue };
-            if app.normalizer.normalize_whole(&whole).quarantined.is_none() {
+            if app.normalizer.normalize_whole_plain(&whole).quarantined.is_none() {
                 found.add(
                     Mended {
                         reason: quarantined.reason,

@@ -9,7 +9,7 @@ use std::ops::Range;
 use axum::Json;
 use axum::extract::{Query, State};
 use ingest::Normalized;
-use model::{Entry, LedgerIndex, Millis};
+use model::{Entry, LedgerIndex, Millis, PlainEvent};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
@@ -129,14 +129,14 @@ fn answer(app: &App, asked: &Asked) -> Result<Value, ApiError> {
     let mut each = |entry: &Entry| {
         if asked.source.as_deref().is_none_or(|s| s == &*entry.record.source) {
             let was = before.get(&entry.index).map_or(STORED, |q| &q.reason);
-            changes.count(was, &app.normalizer.normalize(&entry.record), entry);
+            changes.count(was, &app.normalizer.normalize_plain(&entry.record), entry);
         }
     };
     if asked.quarantined || asked.reason.is_some() {
         for quarantined in before.values() {
             let whole = records::joined(app, &quarantined.leaves).map_err(ApiError::internal)?;
             let Some(whole) = whole else { continue };
-            let normalized = app.normalizer.normalize_whole(&whole);
+            let normalized = app.normalizer.normalize_whole_plain(&whole);
             let index = whole.lines.first().map_or(LedgerIndex(0), |l| l.index);
             let entry = Entry {
                 index,
@@ -241,7 +241,7 @@ fn place(app: &App, text: &str, end: LedgerIndex, now: Millis) -> Result<LedgerI
 struct Changes(BTreeMap<(String, &'static str), (u64, String, Value)>);
 
 impl Changes {
-    fn count(&mut self, was: &str, normalized: &Normalized, entry: &Entry) {
+    fn count(&mut self, was: &str, normalized: &Normalized<PlainEvent>, entry: &Entry) {
         let is = normalized.quarantined.map_or(STORED, |q| q.0);
         let first = || {
             let event = normalized.events.first().filter(|_| was != is);

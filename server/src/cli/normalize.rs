@@ -9,7 +9,7 @@ use ingest::dedup::Dedup;
 use ingest::join::{Assembler, Whole};
 use ingest::replay::{self, Options, Reading};
 use ingest::{Normalized, Normalizer, Settings, SourceSettings};
-use model::{LedgerIndex, Millis, RawRecord};
+use model::{Arena, Event, LedgerIndex, Millis, RawRecord};
 
 use super::output::OutputArg;
 use crate::clock;
@@ -157,19 +157,22 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let mut dedup = (!args.input.is_json()).then(Dedup::default);
+    let mut arena = Arena::new();
     let mut counts = Counts::default();
     let mut assembler = Assembler::default();
     let mut out = std::io::BufWriter::new(std::io::stdout().lock());
-    let mut write = |normalized: &Normalized| -> anyhow::Result<()> {
+    let mut write = |normalized: &Normalized<Event<'_>>| -> anyhow::Result<()> {
         for event in &normalized.events {
-            serde_json::to_writer(&mut out, &event.ocsf)?;
+            serde_json::to_writer(&mut out, &event.ocsf())?;
             out.write_all(b"\n")?;
         }
         Ok(())
     };
-    let put = |wholes: Vec<Whole>, counts: &mut Counts, write: &mut dyn FnMut(&Normalized) -> anyhow::Result<()>| {
+    type Write<'w> = &'w mut dyn FnMut(&Normalized<Event<'_>>) -> anyhow::Result<()>;
+    let put = |wholes: Vec<Whole>, counts: &mut Counts, write: Write<'_>| {
+        let arena = Arena::new();
         wholes.iter().try_for_each(|whole| {
-            let normalized = normalizer.normalize_whole(whole);
+            let normalized = normalizer.normalize_whole(&arena, whole);
             counts.add(whole.lines.len(), &normalized);
             write(&normalized)
         })
@@ -177,6 +180,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     args.input.records(&mut |record| {
         let index = LedgerIndex(counts.records);
         counts.records += 1;
+        arena.reset();
         put(assembler.advance(record.received_at), &mut counts, &mut write)?;
         let mut repeats = |key: Option<[u8; 16]>| match (&mut dedup, key) {
             (Some(dedup), Some(key)) => {
@@ -188,12 +192,12 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         if let Some(piece) = normalizer.piece(&record) {
             if repeats(piece.dedup(&record)) {
                 counts.deduplicated += 1;
-                return write(&normalizer.normalize(&record));
+                return write(&normalizer.normalize(&arena, &record));
             }
             return put(assembler.push(index, record, piece), &mut counts, &mut write);
         }
-        let normalized = normalizer.normalize(&record);
-        match repeats(normalized.dedup) {
+        let normalized = normalizer.normalize(&arena, &record);
+        match repeats(normalized.dedup(&record)) {
             true => counts.deduplicated += 1,
             false => counts.quarantined += u64::from(normalized.quarantined.is_some()),
         }

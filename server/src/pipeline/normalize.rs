@@ -8,12 +8,13 @@ use std::sync::mpsc::{Receiver, SyncSender};
 use std::time::Duration;
 
 use detect::engine::Detector;
-use ingest::batcher::batches;
+use elsa::FrozenVec;
+use ingest::batcher::{Item, batches};
 use ingest::dedup::Dedup;
-use ingest::join::{Assembler, Piece, Whole};
+use ingest::join::{Assembler, Whole};
 use ingest::{Normalized, Normalizer};
 use ledger::Reader;
-use model::{Entry, Event, LedgerIndex, Millis, RawRecord, Wanted};
+use model::{Arena, Entry, Event, LedgerIndex, Millis, Plan, Value, known};
 use search::Place;
 use tokio::sync::watch;
 
@@ -42,7 +43,9 @@ pub struct Normalize {
     /// Duplicates within seven days.
     pub dedup: Dedup,
     /// Columns to build.
-    pub wanted: Wanted,
+    pub plan: Plan,
+    /// Where the events of a group live.
+    pub arena: Arena,
     /// Firsts that were given up, as far as that was told.
     pub forgotten: u64,
     /// Other tables and policies, to be used from the next group on.
@@ -84,7 +87,7 @@ impl Normalize {
                 anyhow::bail!("the ledger holds no leaf {next}, although {durable} are durable");
             };
             let end = last.index.next();
-            let group = self.group(next, end, entries)?;
+            let group = self.group(next, end, &entries)?;
             if !hand_on(group, stages) {
                 return Ok(());
             }
@@ -92,45 +95,86 @@ impl Normalize {
         }
     }
 
-    fn group(&mut self, from: LedgerIndex, to: LedgerIndex, entries: Vec<Entry>) -> anyhow::Result<Group> {
+    fn group(&mut self, from: LedgerIndex, to: LedgerIndex, entries: &[Entry]) -> anyhow::Result<Group> {
+        self.arena.reset();
         let mut made = Made::default();
+        // Events borrow from what was put together while more is.
+        let wholes: FrozenVec<Box<Whole>> = FrozenVec::new();
         let mut span = Vec::with_capacity(entries.len());
         for Entry { index, record } in entries {
+            let index = *index;
             span.push((index, record.received_at));
             for whole in self.assembler.advance(record.received_at) {
-                self.whole(index, &whole, &mut made);
+                made.whole(&self.normalizer, &self.arena, index, wholes.push_get(Box::new(whole)));
             }
-            if let Some(list) = mended::of(&record) {
-                self.mended(index, record.received_at, &list, &mut made)?;
+            if let Some(list) = mended::of(record) {
+                let again = Again {
+                    reader: &self.reader,
+                    normalizer: &self.normalizer,
+                    arena: &self.arena,
+                    wholes: &wholes,
+                };
+                again.mended((index, record.received_at), &list, &mut self.dedup, &mut made)?;
             }
-            match self.normalizer.piece(&record) {
-                Some(piece) => self.piece(index, record, piece, &mut made)?,
-                None => self.record(index, &record, &mut made)?,
+            match self.normalizer.piece(record) {
+                // A repeated one is left out before it is joined.
+                Some(piece) if repeats(&mut self.dedup, index, record.received_at, piece.dedup(record))? => {
+                    let counted = Counted {
+                        outcome: Outcome::Deduplicated,
+                        received_at: record.received_at,
+                        time: None,
+                        reason: None,
+                        labels: &[],
+                    };
+                    made.accounts.count(&record.source, counted);
+                }
+                Some(piece) => {
+                    for whole in self.assembler.push(index, record.clone(), piece) {
+                        made.whole(&self.normalizer, &self.arena, index, wholes.push_get(Box::new(whole)));
+                    }
+                }
+                None => {
+                    let normalized = self.normalizer.normalize(&self.arena, record);
+                    let key = normalized.dedup(record);
+                    let duplicate = repeats(&mut self.dedup, index, record.received_at, key)?;
+                    made.count(record.received_at, &record.source, &normalized, duplicate);
+                    if !duplicate {
+                        made.take(index, record.received_at, &record.source, normalized);
+                    }
+                }
             }
         }
         let mut dedup = self.dedup.take_delta();
         dedup.position = to;
-        self.tell();
         let site = self.sites.try_iter().reduce(|before, site| Site {
             policies: site.policies.or(before.policies),
             ..site
         });
         if let Some(policies) = site.as_ref().and_then(|s| s.policies.as_ref()) {
-            self.wanted = Detector::wanted_by(&policies.policies, &policies.rules);
-            self.wanted.extend(search::wanted());
+            let mut wanted = Detector::wanted_by(&policies.policies, &policies.rules);
+            wanted.extend(search::wanted());
+            self.plan = Plan::new(&wanted);
         }
+        let batches = batches(&made.events, &mut self.plan);
+        let Made {
+            places,
+            replaced,
+            accounts,
+            ..
+        } = made;
+        self.tell();
         Ok(Group {
             site,
             range: from..to,
             span,
-            batches: batches(&made.events, &self.wanted),
-            places: made.places,
-            replaced: made.replaced,
+            batches,
+            places,
+            replaced,
             joins: self.assembler.state().into(),
             held: self.assembler.held(),
             due: self.assembler.due(),
             dedup,
-            accounts: made.accounts,
+            accounts,
         })
     }
 
@@ -148,59 +192,33 @@ impl Normalize {
             );
         }
     }
+}
 
-    /// A record that is an event of its own.
-    fn record(&mut self, index: LedgerIndex, record: &RawRecord, made: &mut Made) -> anyhow::Result<()> {
-        let normalized = self.normalizer.normalize(record);
-        let duplicate = self.repeats(index, record.received_at, normalized.dedup)?;
-        made.count(record.received_at, &record.source, &normalized, duplicate);
-        if !duplicate {
-            made.take(index, record.received_at, &record.source, normalized);
-        }
-        Ok(())
+fn repeats(dedup: &mut Dedup, index: LedgerIndex, at: Millis, key: Option<[u8; 16]>) -> anyhow::Result<bool> {
+    match key {
+        Some(key) => Ok(dedup.check(index, at, key)?.is_some()),
+        None => Ok(false),
     }
+}
 
-    fn repeats(&mut self, index: LedgerIndex, received_at: Millis, key: Option<[u8; 16]>) -> anyhow::Result<bool> {
-        match key {
-            Some(key) => Ok(self.dedup.check(index, received_at, key)?.is_some()),
-            None => Ok(false),
-        }
-    }
+/// What it takes to normalize records again.
+struct Again<'a, 'g> {
+    reader: &'g Reader,
+    normalizer: &'a Normalizer,
+    arena: &'a Arena,
+    wholes: &'a FrozenVec<Box<Whole>>,
+}
 
-    /// A record that waits for others. A repeated one is left out before it is joined.
-    fn piece(&mut self, index: LedgerIndex, record: RawRecord, piece: Piece, made: &mut Made) -> anyhow::Result<()> {
-        if self.repeats(index, record.received_at, piece.dedup(&record))? {
-            let counted = Counted {
-                outcome: Outcome::Deduplicated,
-                received_at: record.received_at,
-                time: None,
-                reason: None,
-                labels: &[],
-            };
-            made.accounts.count(&record.source, counted);
-            return Ok(());
-        }
-        for whole in self.assembler.push(index, record, piece) {
-            self.whole(index, &whole, made);
-        }
-        Ok(())
-    }
-
-    /// Records that were put together, given out at leaf `at`.
-    fn whole(&self, at: LedgerIndex, whole: &Whole, made: &mut Made) {
-        let normalized = self.normalizer.normalize_whole(whole);
-        for line in &whole.lines {
-            made.count(line.received_at, &whole.record.source, &normalized, false);
-        }
-        if whole.lines.iter().any(|line| line.index != at) {
-            made.place(whole);
-        }
-        made.take(at, whole.record.received_at, &whole.record.source, normalized);
-    }
-
+impl<'a> Again<'a, '_> {
     /// Normalizes records again, at leaf `at`. Their events are judged as of now: what they are joined with may not have been
     /// there when they came, and records that come together are judged together.
-    fn mended(&mut self, at: LedgerIndex, now: Millis, list: &[Mended], made: &mut Made) -> anyhow::Result<()> {
+    fn mended(
+        &self,
+        (at, now): (LedgerIndex, Millis),
+        list: &[Mended],
+        dedup: &mut Dedup,
+        made: &mut Made<'a>,
+    ) -> anyhow::Result<()> {
         let mut seen = BTreeSet::new();
         for Mended { reason, leaves } in list {
             let earlier = leaves.iter().filter(|leaf| **leaf < at);
@@ -208,14 +226,15 @@ impl Normalize {
                 .map(|leaf| self.reader.entry(*leaf).map(|e| (e.index, e.record)))
                 .collect::<Result<Vec<_>, _>>()?;
             let Some(whole) = Whole::of(&records) else { continue };
-            let normalized = self.normalizer.normalize_whole(&whole);
+            let whole = self.wholes.push_get(Box::new(whole));
+            let normalized = self.normalizer.normalize_whole(self.arena, whole);
             if normalized.quarantined.is_some() {
                 // The parsers have changed since the act; it stays as it is.
                 continue;
             }
             let received_at = whole.record.received_at;
-            let key = normalized.dedup.filter(|_| whole.lines.len() == 1);
-            let duplicate = key.is_some_and(|key| !seen.insert(key)) || self.repeats(at, received_at, key)?;
+            let key = normalized.dedup(&whole.record).filter(|_| whole.lines.len() == 1);
+            let duplicate = key.is_some_and(|key| !seen.insert(key)) || repeats(dedup, at, received_at, key)?;
             let outcome = if duplicate {
                 Outcome::Deduplicated
             } else {
@@ -227,7 +246,7 @@ impl Normalize {
             }
             made.replaced.extend(whole.lines.first().map(|line| line.index));
             if !duplicate {
-                made.place(&whole);
+                made.place(whole);
                 made.take(at, now, &whole.record.source, normalized);
             }
         }
@@ -237,8 +256,8 @@ impl Normalize {
 
 /// What a group's records became.
 #[derive(Default)]
-struct Made {
-    events: Vec<(LedgerIndex, Millis, Arc<str>, Event)>,
+struct Made<'a> {
+    events: Vec<Item<'a>>,
     places: BTreeMap<Arc<str>, Place>,
     replaced: Vec<LedgerIndex>,
     accounts: Accounts,
@@ -252,8 +271,8 @@ fn apart(mut entries: Vec<Entry>) -> Vec<Entry> {
     entries
 }
 
-impl Made {
-    fn count(&mut self, received_at: Millis, source: &Arc<str>, normalized: &Normalized, duplicate: bool) {
+impl<'a> Made<'a> {
+    fn count(&mut self, received_at: Millis, source: &Arc<str>, normalized: &Normalized<Event<'_>>, duplicate: bool) {
         let outcome = match normalized.quarantined {
             _ if duplicate => Outcome::Deduplicated,
             Some(_) => Outcome::Quarantined,
@@ -278,24 +297,36 @@ impl Made {
         self.places.insert(whole.record.coordinate.to_string().into(), place);
     }
 
-    fn take(&mut self, at: LedgerIndex, received_at: Millis, source: &Arc<str>, normalized: Normalized) {
+    fn take(&mut self, at: LedgerIndex, received_at: Millis, source: &'a Arc<str>, normalized: Normalized<Event<'a>>) {
         let events = normalized.events.into_iter();
-        self.events.extend(events.map(|e| (at, received_at, source.clone(), e)));
+        self.events.extend(events.map(|e| (at, received_at, source, e)));
+    }
+
+    /// Records that were put together, given out at leaf `at`.
+    fn whole(&mut self, normalizer: &'a Normalizer, arena: &'a Arena, at: LedgerIndex, whole: &'a Whole) {
+        let normalized = normalizer.normalize_whole(arena, whole);
+        for line in &whole.lines {
+            self.count(line.received_at, &whole.record.source, &normalized, false);
+        }
+        if whole.lines.iter().any(|line| line.index != at) {
+            self.place(whole);
+        }
+        self.take(at, whole.record.received_at, &whole.record.source, normalized);
     }
 }
 
 /// What the events are labelled with, each once.
-fn labels(events: &[Event]) -> Vec<String> {
-    let mut out: Vec<String> = Vec::new();
+fn labels<'a>(events: &[Event<'a>]) -> Vec<&'a str> {
+    let mut out: Vec<&str> = Vec::new();
     for event in events {
-        let labels = event.ocsf.get("metadata").and_then(|m| m["labels"].as_array());
-        for label in labels.into_iter().flatten().filter_map(|l| l.as_str()) {
+        let labels = event.cell(known::METADATA_LABELS).and_then(|l| l.as_array());
+        for label in labels.into_iter().flatten().filter_map(Value::as_str) {
             // Which records, and which numbers: of each there is one.
             if label.starts_with("record:") || label.starts_with("auditd.lost:") {
                 continue;
             }
-            if !out.iter().any(|known| known == label) {
-                out.push(label.to_owned());
+            if !out.contains(&label) {
+                out.push(label);
             }
         }
     }

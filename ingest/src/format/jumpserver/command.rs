@@ -35,7 +35,7 @@ fn sql_activity(verb: &str) -> u8 {
     }
 }
 
-pub(super) fn build(b: &mut EventBuilder<'_>, input: &Input<'_>, fields: Fields<'_>) {
+pub(super) fn build<'a>(b: &mut EventBuilder<'a>, input: &Input<'_>, fields: Fields<'a>) {
     time(b, input, fields, &["timestamp", "timestamp_display"]);
     // Written by the server in its zone; the epoch number has none.
     b.set_some(

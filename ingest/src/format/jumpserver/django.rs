@@ -1,10 +1,9 @@
 //! What Django itself writes through the same handler: `Not Found: /x`, `"GET /x HTTP/1.1" 200 17`.
 
-use model::Event;
-
 use crate::builder::EventBuilder;
 use crate::class;
 use crate::format::{Input, http};
+use model::Event;
 
 /// Django's words for a status, as it logs them.
 const PHRASES: &[(&str, u16)] = &[
@@ -16,7 +15,7 @@ const PHRASES: &[(&str, u16)] = &[
 ];
 
 /// The event of a line that is no audit record.
-pub(super) fn event(input: &Input<'_>, body: &str) -> Event {
+pub(super) fn event<'a>(input: &Input<'a>, body: &str) -> Event<'a> {
     let request = phrase(body).or_else(|| quoted(body));
     let class = if request.is_some() {
         &class::HTTP_ACTIVITY

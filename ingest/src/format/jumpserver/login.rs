@@ -11,7 +11,7 @@ pub(super) fn class(_: Fields<'_>) -> (&'static Class, u8) {
     (&class::AUTHENTICATION, 1)
 }
 
-pub(super) fn build(b: &mut EventBuilder<'_>, input: &Input<'_>, fields: Fields<'_>) {
+pub(super) fn build<'a>(b: &mut EventBuilder<'a>, input: &Input<'_>, fields: Fields<'a>) {
     time(b, input, fields, &["datetime"]);
     let success = choice(fields, "status").is_some_and(is_true);
     b.success(success);

@@ -11,10 +11,10 @@
 //! its name, `unmapped.{valid_from,valid_to}` its term in epoch milliseconds. Always: `unmapped.{action,resource_type,resource,diff}`;
 //! changes that were too long to be sent have the label `diff.lost`.
 
-use model::Event;
-use serde_json::{Value, json};
+use model::{Event, Object, Value};
+use serde_json::json;
 
-use super::{Object, choice_text, keep, person, source_address, split, start, time};
+use super::{choice_text, keep, person, source_address, split, start, time};
 use crate::builder::{EventBuilder, address};
 use crate::class::{self, Class};
 use crate::fields::{Fields, scalar};
@@ -42,8 +42,8 @@ fn resource_kind(resource_type: &str) -> &'static str {
 }
 
 /// The events of an operation: one, or for a grant one for each person.
-pub(super) fn events(input: &Input<'_>, object: Object) -> Vec<Event> {
-    let fields = Fields(&object);
+pub(super) fn events<'a>(input: &Input<'a>, object: Object<'a>) -> Vec<Event<'a>> {
+    let fields = Fields(object);
     let kind = resource_kind(&choice_text(fields, "resource_type").unwrap_or_default());
     let action = choice_text(fields, "action").unwrap_or_default();
     let mut made = match kind {
@@ -56,21 +56,16 @@ pub(super) fn events(input: &Input<'_>, object: Object) -> Vec<Event> {
     if made.is_empty() {
         made.push(entity(input, fields, &action));
     }
-    let last = made.len() - 1;
-    let mut object = Some(object);
     made.into_iter()
-        .enumerate()
-        .map(|(n, mut b)| {
-            // Each has the native fields; only the last need not copy them.
-            let native = if n == last { object.take() } else { object.clone() };
-            b.native(native.unwrap_or_default());
+        .map(|mut b| {
+            b.native(object);
             b.finish()
         })
         .collect()
 }
 
 /// What every operation has.
-fn begin<'a>(input: &Input<'a>, class: &'static Class, activity: u8, fields: Fields<'_>) -> EventBuilder<'a> {
+fn begin<'a>(input: &Input<'a>, class: &'static Class, activity: u8, fields: Fields<'a>) -> EventBuilder<'a> {
     let mut b = start(input, class, activity, super::OPERATION, fields);
     time(&mut b, input, fields, &["datetime"]);
     if let Some(user) = fields.text("user") {
@@ -93,7 +88,7 @@ fn begin<'a>(input: &Input<'a>, class: &'static Class, activity: u8, fields: Fie
     b
 }
 
-fn user<'a>(input: &Input<'a>, fields: Fields<'_>, action: &str) -> Vec<EventBuilder<'a>> {
+fn user<'a>(input: &Input<'a>, fields: Fields<'a>, action: &str) -> Vec<EventBuilder<'a>> {
     let Some(resource) = fields.text("resource") else {
         return Vec::new();
     };
@@ -133,7 +128,7 @@ fn is_on(value: &str) -> bool {
     )
 }
 
-fn group<'a>(input: &Input<'a>, fields: Fields<'_>, action: &str) -> Vec<EventBuilder<'a>> {
+fn group<'a>(input: &Input<'a>, fields: Fields<'a>, action: &str) -> Vec<EventBuilder<'a>> {
     let Some(resource) = fields.text("resource") else {
         return Vec::new();
     };
@@ -162,7 +157,7 @@ fn group<'a>(input: &Input<'a>, fields: Fields<'_>, action: &str) -> Vec<EventBu
     }
 }
 
-fn permission<'a>(input: &Input<'a>, fields: Fields<'_>, action: &str) -> Vec<EventBuilder<'a>> {
+fn permission<'a>(input: &Input<'a>, fields: Fields<'a>, action: &str) -> Vec<EventBuilder<'a>> {
     let (mut given, mut taken) = people(fields);
     match action {
         "create" => taken.clear(),
@@ -193,7 +188,7 @@ fn permission<'a>(input: &Input<'a>, fields: Fields<'_>, action: &str) -> Vec<Ev
             name.clone().into_owned()
         });
     }
-    let assets: Vec<Value> = listed(&["assets", "asset", "资产", "nodes", "节点"])
+    let assets: Vec<serde_json::Value> = listed(&["assets", "asset", "资产", "nodes", "节点"])
         .iter()
         .map(|a| resource(a))
         .collect();
@@ -229,7 +224,7 @@ fn permission<'a>(input: &Input<'a>, fields: Fields<'_>, action: &str) -> Vec<Ev
 }
 
 /// A role binding's resource reads `Name(username) & Role`.
-fn binding<'a>(input: &Input<'a>, fields: Fields<'_>, action: &str) -> Vec<EventBuilder<'a>> {
+fn binding<'a>(input: &Input<'a>, fields: Fields<'a>, action: &str) -> Vec<EventBuilder<'a>> {
     let activity = match action {
         "create" => 1,
         "delete" => 2,
@@ -248,7 +243,7 @@ fn binding<'a>(input: &Input<'a>, fields: Fields<'_>, action: &str) -> Vec<Event
     vec![b]
 }
 
-fn entity<'a>(input: &Input<'a>, fields: Fields<'_>, action: &str) -> EventBuilder<'a> {
+fn entity<'a>(input: &Input<'a>, fields: Fields<'a>, action: &str) -> EventBuilder<'a> {
     let activity = match action {
         "create" => 1,
         "view" => 2,
@@ -326,7 +321,7 @@ fn is_empty_word(text: &str) -> bool {
     )
 }
 
-fn resource(asset: &str) -> Value {
+fn resource(asset: &str) -> serde_json::Value {
     let (name, at) = split(asset);
     match (name, address(at).0) {
         (Some(name), Some(ip)) => json!({"name": name, "ip": ip.to_string(), "type": "asset"}),

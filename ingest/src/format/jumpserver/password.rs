@@ -12,7 +12,7 @@ pub(super) fn class(fields: Fields<'_>) -> (&'static Class, u8) {
     (&class::ACCOUNT_CHANGE, if own { 3 } else { 4 })
 }
 
-pub(super) fn build(b: &mut EventBuilder<'_>, input: &Input<'_>, fields: Fields<'_>) {
+pub(super) fn build<'a>(b: &mut EventBuilder<'a>, input: &Input<'_>, fields: Fields<'a>) {
     time(b, input, fields, &["datetime"]);
     match fields.text("user") {
         Some(user) => person(b, "user", &user),

@@ -4,7 +4,7 @@
 //! Two kinds come in no other way: `job_log` (what somebody let the bastion run on many hosts) and `user_session` (a session of the
 //! portal, with the logon that began it).
 
-use serde_json::{Map, Value};
+use model::Object;
 
 use super::{choice, choice_text, is_true, keep, person, source_address, time};
 use crate::builder::EventBuilder;
@@ -30,8 +30,8 @@ const KEYS: &[(&str, &[&str])] = &[
 ];
 
 /// The category of a bare record.
-pub(super) fn category(object: &Map<String, Value>) -> Option<&'static str> {
-    let has = |keys: &[&str]| keys.iter().all(|k| object.contains_key(*k));
+pub(super) fn category(object: Object<'_>) -> Option<&'static str> {
+    let has = |keys: &[&str]| keys.iter().all(|k| object.contains_key(k));
     KEYS.iter().find(|(_, keys)| has(keys)).map(|(name, _)| *name)
 }
 
@@ -40,7 +40,7 @@ pub(super) fn job_class(_: Fields<'_>) -> (&'static Class, u8) {
 }
 
 /// `material` is `module:arguments`, or `organization:creator:playbook`.
-pub(super) fn job(b: &mut EventBuilder<'_>, input: &Input<'_>, fields: Fields<'_>) {
+pub(super) fn job<'a>(b: &mut EventBuilder<'a>, input: &Input<'a>, fields: Fields<'a>) {
     time(
         b,
         input,
@@ -89,7 +89,7 @@ pub(super) fn session_class(_: Fields<'_>) -> (&'static Class, u8) {
 }
 
 /// The list has sessions that were opened: each a logon that went well.
-pub(super) fn session(b: &mut EventBuilder<'_>, input: &Input<'_>, fields: Fields<'_>) {
+pub(super) fn session<'a>(b: &mut EventBuilder<'a>, input: &Input<'a>, fields: Fields<'a>) {
     time(b, input, fields, &["date_created"]);
     b.success(true);
     match fields.text("user") {

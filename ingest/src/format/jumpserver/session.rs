@@ -49,7 +49,7 @@ pub(super) fn class(fields: Fields<'_>) -> (&'static Class, u8) {
     }
 }
 
-pub(super) fn build(b: &mut EventBuilder<'_>, input: &Input<'_>, fields: Fields<'_>) {
+pub(super) fn build<'a>(b: &mut EventBuilder<'a>, input: &Input<'_>, fields: Fields<'a>) {
     let finished = fields.bool("is_finished") == Some(true);
     time(
         b,

@@ -19,7 +19,7 @@ pub(super) fn class(fields: Fields<'_>) -> (&'static Class, u8) {
     (&class::FILE_HOSTING, activity)
 }
 
-pub(super) fn build(b: &mut EventBuilder<'_>, input: &Input<'_>, fields: Fields<'_>) {
+pub(super) fn build<'a>(b: &mut EventBuilder<'a>, input: &Input<'_>, fields: Fields<'a>) {
     time(b, input, fields, &["date_start"]);
     b.success(fields.bool("is_success") != Some(false));
     let operate = choice_text(fields, "operate").unwrap_or_default();

@@ -1,7 +1,7 @@
 //! Events of the lines of one id.
 
 use model::Event;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::merged::{Merged, PathItem, Socket, command_line, number};
 use super::syscall;
@@ -18,7 +18,7 @@ const SWITCHERS: &[&str] = &["su", "runuser", "sudo", "pkexec", "doas"];
 const SCHEDULERS: &[&str] = &["cron", "crond", "atd", "anacron"];
 
 /// The events of the lines of one id; never none.
-pub(super) fn events(input: &Input<'_>, lines: &Merged<'_>) -> Vec<Event> {
+pub(super) fn events<'a>(input: &Input<'a>, lines: &Merged<'_>) -> Vec<Event<'a>> {
     let maker = Maker { input, lines };
     let kind = &*lines.main().kind;
     let built = match kind {
@@ -70,7 +70,7 @@ impl<'a> Maker<'a, '_> {
             _ => "log",
         };
         b.logsource("linux", category, "auditd");
-        b.native(self.lines.native());
+        b.native(self.lines.native(self.input.keep()));
         b.set("metadata.event_code", &*self.lines.main().kind);
         self.unmapped(&mut b);
         b
@@ -263,7 +263,7 @@ impl<'a> Maker<'a, '_> {
     }
 
     /// sudo: the change of user, and the command.
-    fn sudo(&self) -> Vec<Event> {
+    fn sudo(&self) -> Vec<Event<'a>> {
         let lines = self.lines;
         let command = lines.get("cmd").unwrap_or("");
         let mut switch = self.event(&class::AUTHENTICATION, 7);
@@ -304,13 +304,14 @@ impl<'a> Maker<'a, '_> {
         b.set_some("process.working_directory", self.lines.get("cwd"));
         self.acting_process(&mut b);
         b.commands(simple_commands(command));
-        let mut native = self.lines.native();
+        let keep = self.input.keep();
+        let mut native = self.lines.native(keep);
         for (name, value) in [
             ("CommandLine", command),
             ("Image", program),
             ("ParentImage", self.lines.get("exe").unwrap_or("/usr/bin/sudo")),
         ] {
-            native.insert(name.to_owned(), value.into());
+            native.insert(name, keep.text(value));
         }
         b.native(native);
         Some(b)
@@ -547,7 +548,8 @@ impl<'a> Maker<'a, '_> {
         if !command.is_empty() {
             b.commands(simple_commands(&command));
         }
-        let mut native = lines.native();
+        let keep = self.input.keep();
+        let mut native = lines.native(keep);
         let user = lines
             .translated("EUID")
             .or_else(|| lines.translated("UID"))
@@ -561,7 +563,7 @@ impl<'a> Maker<'a, '_> {
             ("ProcessId", lines.get("pid")),
         ] {
             if let Some(value) = value.filter(|v| !v.is_empty()) {
-                native.insert(name.to_owned(), value.into());
+                native.insert(name, keep.text(value));
             }
         }
         b.native(native);
@@ -593,7 +595,7 @@ impl<'a> Maker<'a, '_> {
             );
         }
         b.unmapped("syscall", call);
-        let names: Vec<Value> = lines.paths().iter().map(|p| p.name.into()).collect();
+        let names: Vec<&str> = lines.paths().iter().map(|p| p.name).collect();
         b.unmapped("paths", names);
         self.outcome(&mut b);
         self.actor(&mut b);
@@ -601,10 +603,11 @@ impl<'a> Maker<'a, '_> {
         if !b.has("actor") {
             b.set("actor.user.name", "-");
         }
-        let mut native = lines.native();
-        native.insert("TargetFilename".to_owned(), path.into());
+        let keep = self.input.keep();
+        let mut native = lines.native(keep);
+        native.insert("TargetFilename", keep.text(&path));
         if let Some(exe) = lines.get("exe") {
-            native.insert("Image".to_owned(), exe.into());
+            native.insert("Image", keep.text(exe));
         }
         b.native(native);
         b
@@ -624,18 +627,19 @@ impl<'a> Maker<'a, '_> {
         self.outcome(&mut b);
         self.actor(&mut b);
         self.acting_process(&mut b);
-        let mut native = self.lines.native();
+        let keep = self.input.keep();
+        let mut native = self.lines.native(keep);
         if let Some(exe) = self.lines.get("exe") {
-            native.insert("Image".to_owned(), exe.into());
+            native.insert("Image", keep.text(exe));
         }
         if end == "dst_endpoint" {
-            native.insert("DestinationIp".to_owned(), socket.ip.as_str().into());
-            native.insert("DestinationPort".to_owned(), socket.port.to_string().into());
-            native.insert("Initiated".to_owned(), "true".into());
+            native.insert("DestinationIp", keep.text(&socket.ip));
+            native.insert("DestinationPort", keep.text(&socket.port.to_string()));
+            native.insert("Initiated", keep.text("true"));
         } else {
-            native.insert("SourceIp".to_owned(), socket.ip.as_str().into());
-            native.insert("SourcePort".to_owned(), socket.port.to_string().into());
-            native.insert("Initiated".to_owned(), "false".into());
+            native.insert("SourceIp", keep.text(&socket.ip));
+            native.insert("SourcePort", keep.text(&socket.port.to_string()));
+            native.insert("Initiated", keep.text("false"));
         }
         b.native(native);
         b

@@ -2,14 +2,13 @@
 
 use std::borrow::Cow;
 
-use model::Millis;
-use serde_json::{Map, Value};
+use model::{Millis, Object, Value};
 
 use super::record::{EventId, Record};
 use crate::fields::scalar;
 
 /// Whether an object looks like Laurel's.
-pub(super) fn is_one(object: &Map<String, Value>) -> bool {
+pub(super) fn is_one(object: Object<'_>) -> bool {
     id(object).is_some()
         && object
             .iter()
@@ -20,7 +19,7 @@ fn is_kind(name: &str) -> bool {
     name.len() > 1 && name.bytes().all(|b| b.is_ascii_uppercase() || b == b'_')
 }
 
-fn id(object: &Map<String, Value>) -> Option<EventId> {
+fn id(object: Object<'_>) -> Option<EventId> {
     let (time, serial) = object.get("ID")?.as_str()?.split_once(':')?;
     let (seconds, millis) = time.split_once('.')?;
     let millis: i64 = millis.parse::<u16>().ok().filter(|m| *m < 1000)?.into();
@@ -32,7 +31,7 @@ fn id(object: &Map<String, Value>) -> Option<EventId> {
 }
 
 /// The records of an object.
-pub(super) fn records(object: &Map<String, Value>) -> Option<Vec<Record<'_>>> {
+pub(super) fn records<'a>(object: Object<'a>) -> Option<Vec<Record<'a>>> {
     let id = id(object)?;
     let mut records = Vec::new();
     for (kind, value) in object {
@@ -40,7 +39,7 @@ pub(super) fn records(object: &Map<String, Value>) -> Option<Vec<Record<'_>>> {
             continue;
         }
         match value {
-            Value::Object(fields) => records.push(record(&id, kind, fields)),
+            Value::Object(fields) => records.push(record(&id, kind, *fields)),
             Value::Array(items) => {
                 records.extend(items.iter().filter_map(Value::as_object).map(|f| record(&id, kind, f)));
             }
@@ -50,7 +49,7 @@ pub(super) fn records(object: &Map<String, Value>) -> Option<Vec<Record<'_>>> {
     (!records.is_empty()).then_some(records)
 }
 
-fn record<'a>(id: &EventId, kind: &'a str, object: &'a Map<String, Value>) -> Record<'a> {
+fn record<'a>(id: &EventId, kind: &'a str, object: Object<'a>) -> Record<'a> {
     let mut record = Record {
         id: id.clone(),
         kind: Cow::Borrowed(kind),
@@ -59,10 +58,10 @@ fn record<'a>(id: &EventId, kind: &'a str, object: &'a Map<String, Value>) -> Re
         text: "",
     };
     for (key, value) in object {
-        let texts = |value: &'a Value| -> Vec<Cow<'a, str>> {
+        let texts = |value: &'a Value<'a>| -> Vec<Cow<'a, str>> {
             value.as_array().into_iter().flatten().filter_map(scalar).collect()
         };
-        match (kind, &**key) {
+        match (kind, key) {
             ("EXECVE", "ARGV") => {
                 for (n, argument) in texts(value).into_iter().enumerate() {
                     record.fields.push((format!("a{n}").into(), argument));

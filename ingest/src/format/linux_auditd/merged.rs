@@ -1,9 +1,10 @@
 //! The lines of one event as one thing.
 
-use serde_json::{Map, Value};
+use model::{Map, Value};
 
 use super::record::{EventId, Record, hex, is_set};
 use super::syscall;
+use crate::keep::Keep;
 
 /// Bytes of a process's title that the kernel writes.
 const TITLE_BYTES_MAX: usize = 128;
@@ -190,7 +191,7 @@ impl<'a> Merged<'a> {
     }
 
     /// The source's own fields.
-    pub(super) fn native(&self) -> Map<String, Value> {
+    pub(super) fn native<'k>(&self, keep: Keep<'k>) -> Map<'k> {
         let mut native = Map::new();
         let mut kinds: Vec<&str> = Vec::new();
         for record in &self.records {
@@ -198,11 +199,11 @@ impl<'a> Merged<'a> {
                 kinds.push(&record.kind);
             }
         }
-        put_all(&mut native, "type", kinds);
+        put_all(keep, &mut native, "type", kinds);
         let has_arguments = self.of("EXECVE").is_some();
         let (arguments, _) = self.arguments().unwrap_or_default();
         for (n, argument) in arguments.into_iter().enumerate() {
-            native.insert(format!("a{n}"), argument.into());
+            native.insert(keep.arena.format(format_args!("a{n}")), keep.arena.text(&argument));
         }
         let main: *const Record<'_> = self.main();
         // The main record's fields win.
@@ -221,34 +222,39 @@ impl<'a> Merged<'a> {
                 // Several keys of rules are parted by this byte.
                 let value = value.replace('\0', " ");
                 match value.contains('\u{1}') {
-                    true => put_all(&mut native, key, value.split('\u{1}').collect()),
-                    false => put_all(&mut native, key, vec![&value]),
+                    true => put_all(keep, &mut native, key, value.split('\u{1}').collect()),
+                    false => put_all(keep, &mut native, key, vec![&value]),
                 }
             }
             for (key, value) in &record.enriched {
-                put_all(&mut native, key, vec![value]);
+                put_all(keep, &mut native, key, vec![value]);
             }
         }
         let paths = self.paths();
-        put_all(&mut native, "name", paths.iter().map(|p| p.name).collect());
-        put_all(&mut native, "nametype", paths.iter().map(|p| p.nametype).collect());
+        put_all(keep, &mut native, "name", paths.iter().map(|p| p.name).collect());
+        put_all(
+            keep,
+            &mut native,
+            "nametype",
+            paths.iter().map(|p| p.nametype).collect(),
+        );
         if let Some(call) = self.syscall() {
-            put_all(&mut native, "SYSCALL", vec![call]);
+            put_all(keep, &mut native, "SYSCALL", vec![call]);
         }
         native
     }
 }
 
 /// Puts one value as text, several as a list; what is there stays.
-fn put_all(native: &mut Map<String, Value>, name: &str, values: Vec<&str>) {
+fn put_all<'k>(keep: Keep<'k>, native: &mut Map<'k>, name: &str, values: Vec<&str>) {
     if native.contains_key(name) || values.is_empty() {
         return;
     }
     let value = match values.as_slice() {
-        [one] => Value::from(*one),
-        _ => values.into(),
+        [one] => Value::String(keep.text(one)),
+        several => keep.arena.list_of(several.iter().map(|v| Value::String(keep.text(v)))),
     };
-    native.insert(name.to_owned(), value);
+    native.insert(keep.text(name), value);
 }
 
 /// `a3` → (3, 0), `a3[1]` → (3, 1); nothing of `a3_len`.

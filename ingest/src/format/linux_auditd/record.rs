@@ -1,9 +1,9 @@
 //! A line of the Linux audit log: `[node=HOST] type=T msg=audit(SEC.mmm:SERIAL): key=value …`.
 
+use model::Millis;
 use std::borrow::Cow;
 use std::fmt;
 
-use model::Millis;
 use serde::{Deserialize, Serialize};
 
 /// Fields that one line may have; what goes over is left out.

@@ -1,10 +1,9 @@
 //! The tools of shadow: useradd, usermod, userdel, groupadd, groupmod, groupdel, gpasswd, passwd, chpasswd, chage.
 
-use model::Event;
-
 use super::line::{Line, quoted};
 use crate::builder::EventBuilder;
 use crate::class;
+use model::Event;
 
 /// The label of lines that tell of a change that another line stands for (`/etc/gshadow` beside `/etc/group`).
 const DETAIL: &str = "change.detail";
@@ -22,7 +21,7 @@ const MEMBER_REMOVE: u8 = 4;
 const GROUP_DELETE: u8 = 5;
 const GROUP_CREATE: u8 = 6;
 
-pub(super) fn event(line: &Line<'_>) -> Option<Event> {
+pub(super) fn event<'a>(line: &Line<'_, 'a>) -> Option<Event<'a>> {
     let text = line.message;
     let b = match line.program {
         "useradd" | "adduser" | "newusers" | "groupadd" => created(line, text),
@@ -56,14 +55,14 @@ impl LabelIf for EventBuilder<'_> {
     }
 }
 
-fn user<'a>(line: &Line<'a>, activity: u8, name: &str) -> EventBuilder<'a> {
+fn user<'a>(line: &Line<'_, 'a>, activity: u8, name: &str) -> EventBuilder<'a> {
     let mut b = line.event(&class::ACCOUNT_CHANGE, activity);
     b.success(true)
         .set("user.name", if name.is_empty() { "-" } else { name });
     b
 }
 
-fn group<'a>(line: &Line<'a>, activity: u8, name: &str) -> EventBuilder<'a> {
+fn group<'a>(line: &Line<'_, 'a>, activity: u8, name: &str) -> EventBuilder<'a> {
     let mut b = line.event(&class::GROUP_MANAGEMENT, activity);
     b.success(true)
         .set("group.name", if name.is_empty() { "-" } else { name });
@@ -75,7 +74,7 @@ fn fields(text: &str) -> impl Iterator<Item = (&str, &str)> {
     text.split(", ").filter_map(|part| part.split_once('='))
 }
 
-fn created<'a>(line: &Line<'a>, text: &str) -> Option<EventBuilder<'a>> {
+fn created<'a>(line: &Line<'_, 'a>, text: &str) -> Option<EventBuilder<'a>> {
     if let Some(rest) = text.strip_prefix("new user: ") {
         let name = fields(rest).find(|(k, _)| *k == "name")?.1;
         let mut b = user(line, CREATE, name);
@@ -116,7 +115,7 @@ fn created<'a>(line: &Line<'a>, text: &str) -> Option<EventBuilder<'a>> {
 }
 
 /// `'U' to group 'G'`, `'U' from shadow group 'G'`
-fn member<'a>(line: &Line<'a>, text: &str) -> Option<EventBuilder<'a>> {
+fn member<'a>(line: &Line<'_, 'a>, text: &str) -> Option<EventBuilder<'a>> {
     let (name, rest) = quoted(text)?;
     let (activity, rest) = match rest.strip_prefix(" to ") {
         Some(rest) => (MEMBER_ADD, rest),
@@ -129,7 +128,7 @@ fn member<'a>(line: &Line<'a>, text: &str) -> Option<EventBuilder<'a>> {
     Some(b)
 }
 
-fn modified<'a>(line: &Line<'a>, text: &str) -> Option<EventBuilder<'a>> {
+fn modified<'a>(line: &Line<'_, 'a>, text: &str) -> Option<EventBuilder<'a>> {
     if let Some(rest) = text.strip_prefix("add ").or_else(|| text.strip_prefix("delete ")) {
         return member(line, rest);
     }
@@ -169,7 +168,7 @@ fn modified<'a>(line: &Line<'a>, text: &str) -> Option<EventBuilder<'a>> {
     Some(b)
 }
 
-fn deleted<'a>(line: &Line<'a>, text: &str) -> Option<EventBuilder<'a>> {
+fn deleted<'a>(line: &Line<'_, 'a>, text: &str) -> Option<EventBuilder<'a>> {
     if let Some(rest) = text.strip_prefix("delete user ") {
         return Some(user(line, DELETE, quoted(rest)?.0));
     }
@@ -190,7 +189,7 @@ fn deleted<'a>(line: &Line<'a>, text: &str) -> Option<EventBuilder<'a>> {
 }
 
 /// `user U added by A to group G`, `user U removed by A from group G`
-fn gpasswd<'a>(line: &Line<'a>, text: &str) -> Option<EventBuilder<'a>> {
+fn gpasswd<'a>(line: &Line<'_, 'a>, text: &str) -> Option<EventBuilder<'a>> {
     if let Some(rest) = text.strip_prefix("members of group ") {
         let (of, rest) = rest.split_once(" set by ")?;
         let (actor, members) = rest.split_once(" to ")?;
@@ -215,7 +214,7 @@ fn gpasswd<'a>(line: &Line<'a>, text: &str) -> Option<EventBuilder<'a>> {
     None
 }
 
-fn password<'a>(line: &Line<'a>, text: &str) -> Option<EventBuilder<'a>> {
+fn password<'a>(line: &Line<'_, 'a>, text: &str) -> Option<EventBuilder<'a>> {
     if let Some(rest) = text.strip_prefix("password for ") {
         let (name, rest) = quoted(rest)?;
         let (actor, _) = quoted(rest.strip_prefix(" changed by ")?)?;

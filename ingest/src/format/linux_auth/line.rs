@@ -1,6 +1,7 @@
 //! A syslog line of a host, and what every event of it has.
 
-use serde_json::{Map, Value};
+use model::{Object, Value};
+use smallvec::SmallVec;
 
 use crate::builder::{EventBuilder, address};
 use crate::class::{self, Class};
@@ -10,17 +11,17 @@ use crate::syslog::{Envelope, imitates_line};
 
 /// A syslog line.
 #[derive(Clone, Copy)]
-pub(crate) struct Line<'a> {
-    pub input: &'a Input<'a>,
-    pub envelope: &'a Envelope<'a>,
+pub(crate) struct Line<'l, 'a> {
+    pub input: &'l Input<'a>,
+    pub envelope: &'l Envelope<'l>,
     /// The program's name without folder; empty where the line names none.
-    pub program: &'a str,
+    pub program: &'l str,
     /// The text.
-    pub message: &'a str,
+    pub message: &'l str,
 }
 
-impl<'a> Line<'a> {
-    pub(crate) fn new(input: &'a Input<'a>, envelope: &'a Envelope<'a>) -> Line<'a> {
+impl<'l, 'a> Line<'l, 'a> {
+    pub(crate) fn new(input: &'l Input<'a>, envelope: &'l Envelope<'l>) -> Line<'l, 'a> {
         Line {
             input,
             envelope,
@@ -30,11 +31,11 @@ impl<'a> Line<'a> {
     }
 
     /// The same line with another text (of a repetition).
-    pub(crate) fn with_message(&self, message: &'a str) -> Line<'a> {
+    pub(crate) fn with_message(&self, message: &'l str) -> Line<'l, 'a> {
         Line { message, ..*self }
     }
 
-    pub(crate) fn host(&self) -> Option<&'a str> {
+    pub(crate) fn host(&self) -> Option<&'l str> {
         self.envelope.host.as_deref()
     }
 
@@ -113,18 +114,19 @@ impl<'a> Line<'a> {
     }
 
     /// The source's own names.
-    pub(crate) fn native(&self) -> Map<String, Value> {
-        let mut native = Map::new();
-        let mut put = |name: &str, value: Option<&str>| {
+    pub(crate) fn native(&self) -> Object<'a> {
+        let keep = self.input.keep();
+        let mut native: SmallVec<[(&'a str, Value<'a>); 4]> = SmallVec::new();
+        let mut put = |name: &'a str, value: Option<&str>| {
             if let Some(value) = value.filter(|v| !v.is_empty()) {
-                native.insert(name.to_owned(), value.into());
+                native.push((name, Value::String(keep.text(value))));
             }
         };
         put("hostname", self.host());
         put("program", Some(self.program));
         put("pid", self.envelope.pid.as_deref());
         put("message", Some(self.message));
-        native
+        self.input.arena.object(&native)
     }
 
     fn logsource(&self, class: &Class) -> (&'static str, &'static str) {

@@ -1,13 +1,12 @@
 //! PAM's own lines, in whichever program: `pam_unix(sshd:auth): authentication failure; …`.
 
-use model::Event;
-
 use super::DETAIL;
 use super::line::{Line, Peer};
 use crate::builder::EventBuilder;
 use crate::class;
+use model::Event;
 
-pub(super) fn event(line: &Line<'_>) -> Option<Event> {
+pub(super) fn event<'a>(line: &Line<'_, 'a>) -> Option<Event<'a>> {
     let text = line.message;
     let tag = line.envelope.tag.as_deref().unwrap_or("");
     let old = tag.ends_with("(pam_unix)");
@@ -43,7 +42,7 @@ pub(super) fn event(line: &Line<'_>) -> Option<Event> {
 }
 
 struct Pam<'l, 'a> {
-    line: &'l Line<'a>,
+    line: &'l Line<'l, 'a>,
     service: &'l str,
     /// `sshd(pam_unix)[9]: …`: such hosts write no line of sshd's own beside it.
     old: bool,

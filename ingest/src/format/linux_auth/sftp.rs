@@ -1,12 +1,11 @@
 //! internal-sftp and sftp-server at log level VERBOSE: files that came and went.
 
-use model::Event;
-
 use super::DETAIL;
 use super::line::{Line, Peer, quoted};
 use crate::builder::EventBuilder;
 use crate::class;
 use crate::format::host;
+use model::Event;
 
 const UPLOAD: u8 = 1;
 const DOWNLOAD: u8 = 2;
@@ -15,7 +14,7 @@ const RENAME: u8 = 5;
 const OPEN: u8 = 14;
 const OTHER: u8 = 99;
 
-pub(super) fn event(line: &Line<'_>) -> Option<Event> {
+pub(super) fn event<'a>(line: &Line<'_, 'a>) -> Option<Event<'a>> {
     let text = line.message;
     for (prefix, activity) in [
         ("session opened for local user ", 1),
@@ -77,7 +76,7 @@ pub(super) fn event(line: &Line<'_>) -> Option<Event> {
 }
 
 /// `close "P" bytes read N written M`: which way the bytes went.
-fn close<'a>(line: &Line<'a>, path: &str, after: &str) -> Option<EventBuilder<'a>> {
+fn close<'a>(line: &Line<'_, 'a>, path: &str, after: &str) -> Option<EventBuilder<'a>> {
     let (read, written) = after.trim().strip_prefix("bytes read ")?.split_once(" written ")?;
     let (read, written) = (read.parse::<i64>().ok()?, written.trim().parse::<i64>().ok()?);
     let (activity, size) = match (read, written) {
@@ -93,7 +92,7 @@ fn close<'a>(line: &Line<'a>, path: &str, after: &str) -> Option<EventBuilder<'a
     Some(b)
 }
 
-fn session<'a>(line: &Line<'a>, activity: u8, rest: &str) -> Option<EventBuilder<'a>> {
+fn session<'a>(line: &Line<'_, 'a>, activity: u8, rest: &str) -> Option<EventBuilder<'a>> {
     let (user, place) = rest.rsplit_once(" from [")?;
     let mut b = line.event(&class::SSH_ACTIVITY, activity);
     let host = place.trim_end_matches(']');
@@ -108,7 +107,7 @@ fn session<'a>(line: &Line<'a>, activity: u8, rest: &str) -> Option<EventBuilder
     Some(b)
 }
 
-fn file<'a>(line: &Line<'a>, activity: u8, path: &str) -> Option<EventBuilder<'a>> {
+fn file<'a>(line: &Line<'_, 'a>, activity: u8, path: &str) -> Option<EventBuilder<'a>> {
     // The line tells neither user nor address; its process is what the line that opened the session shares.
     let uid = line.process_uid()?;
     let mut b = line.event(&class::FILE_HOSTING, activity);

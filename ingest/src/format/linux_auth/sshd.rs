@@ -2,12 +2,11 @@
 
 use std::borrow::Cow;
 
-use model::Event;
-
 use super::DETAIL;
 use super::line::{Line, Peer, last_from, quoted};
 use crate::builder::EventBuilder;
 use crate::class;
+use model::Event;
 
 const OPEN: u8 = 1;
 const CLOSE: u8 = 2;
@@ -17,7 +16,7 @@ const REFUSE: u8 = 5;
 const LISTEN: u8 = 7;
 const OTHER: u8 = 99;
 
-pub(super) fn event(line: &Line<'_>) -> Option<Event> {
+pub(super) fn event<'a>(line: &Line<'_, 'a>) -> Option<Event<'a>> {
     let text = line
         .message
         .strip_suffix("[preauth]")
@@ -57,7 +56,7 @@ fn names_decoded(text: &str) -> Cow<'_, str> {
 }
 
 /// Lines of an attempt to log on.
-fn attempt<'a>(line: &Line<'a>, text: &str) -> Option<EventBuilder<'a>> {
+fn attempt<'a>(line: &Line<'_, 'a>, text: &str) -> Option<EventBuilder<'a>> {
     let (outcome, rest) = text.split_once(' ')?;
     match outcome {
         "Accepted" if !rest.starts_with("key ") && !rest.starts_with("certificate ") => accepted(line, rest),
@@ -102,7 +101,7 @@ fn attempt<'a>(line: &Line<'a>, text: &str) -> Option<EventBuilder<'a>> {
     }
 }
 
-fn accepted<'a>(line: &Line<'a>, rest: &str) -> Option<EventBuilder<'a>> {
+fn accepted<'a>(line: &Line<'_, 'a>, rest: &str) -> Option<EventBuilder<'a>> {
     let (method, rest) = rest.split_once(" for ")?;
     // What follows the protocol is the key's affair, and may hold a certificate's own words.
     let (who, key) = rest
@@ -123,7 +122,7 @@ fn accepted<'a>(line: &Line<'a>, rest: &str) -> Option<EventBuilder<'a>> {
     Some(b)
 }
 
-fn failed<'a>(line: &Line<'a>, rest: &str) -> Option<EventBuilder<'a>> {
+fn failed<'a>(line: &Line<'_, 'a>, rest: &str) -> Option<EventBuilder<'a>> {
     let (method, rest) = rest.split_once(" for ")?;
     if method.contains(' ') {
         return None;
@@ -147,7 +146,7 @@ fn failed<'a>(line: &Line<'a>, rest: &str) -> Option<EventBuilder<'a>> {
 }
 
 /// Another line of a failed attempt.
-fn failure<'a>(line: &Line<'a>, user: &str, peer: Option<Peer<'_>>, reason: &str) -> EventBuilder<'a> {
+fn failure<'a>(line: &Line<'_, 'a>, user: &str, peer: Option<Peer<'_>>, reason: &str) -> EventBuilder<'a> {
     let mut b = line.detail(1, false, user);
     b.set("is_remote", true).set("status_detail", reason);
     if let Some(peer) = peer {
@@ -156,7 +155,7 @@ fn failure<'a>(line: &Line<'a>, user: &str, peer: Option<Peer<'_>>, reason: &str
     b
 }
 
-fn session(line: &Line<'_>, b: &mut EventBuilder<'_>, method: &str) {
+fn session(line: &Line<'_, '_>, b: &mut EventBuilder<'_>, method: &str) {
     b.set("is_remote", true)
         .set("logon_type_id", 3)
         .set("logon_type", "Network");
@@ -182,7 +181,7 @@ fn known(user: &str) -> (&str, bool) {
 }
 
 /// Lines of a connection.
-fn connection<'a>(line: &Line<'a>, text: &str) -> Option<EventBuilder<'a>> {
+fn connection<'a>(line: &Line<'_, 'a>, text: &str) -> Option<EventBuilder<'a>> {
     let text = text
         .strip_prefix("error: ")
         .or_else(|| text.strip_prefix("fatal: "))
@@ -282,7 +281,7 @@ fn connection<'a>(line: &Line<'a>, text: &str) -> Option<EventBuilder<'a>> {
     broken(line, text)
 }
 
-fn closed<'a>(line: &Line<'a>, activity: u8, user: &str, peer: Peer<'_>, reason: &str) -> Option<EventBuilder<'a>> {
+fn closed<'a>(line: &Line<'_, 'a>, activity: u8, user: &str, peer: Peer<'_>, reason: &str) -> Option<EventBuilder<'a>> {
     let mut b = ssh(line, activity, Some(peer))?;
     b.set("actor.user.name", user).set("status_detail", reason);
     if activity == REFUSE {
@@ -292,7 +291,7 @@ fn closed<'a>(line: &Line<'a>, activity: u8, user: &str, peer: Peer<'_>, reason:
 }
 
 /// Clients that speak no SSH, names that do not resolve: scanners.
-fn broken<'a>(line: &Line<'a>, text: &str) -> Option<EventBuilder<'a>> {
+fn broken<'a>(line: &Line<'_, 'a>, text: &str) -> Option<EventBuilder<'a>> {
     let peer = if let Some(rest) = text.strip_prefix("reverse mapping checking getaddrinfo for ") {
         let (name, rest) = rest.split_once(' ')?;
         let (ip, _) = rest.strip_prefix('[')?.split_once(']')?;
@@ -324,7 +323,7 @@ fn broken<'a>(line: &Line<'a>, text: &str) -> Option<EventBuilder<'a>> {
 }
 
 /// An SSH Activity; `None` where the line names neither end.
-fn ssh<'a>(line: &Line<'a>, activity: u8, peer: Option<Peer<'_>>) -> Option<EventBuilder<'a>> {
+fn ssh<'a>(line: &Line<'_, 'a>, activity: u8, peer: Option<Peer<'_>>) -> Option<EventBuilder<'a>> {
     if line.host().is_none() && peer.is_none() {
         return None;
     }

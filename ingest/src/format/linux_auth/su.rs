@@ -1,14 +1,13 @@
 //! su, login, cron and systemd-logind.
 
-use model::Event;
-
 use super::DETAIL;
 use super::line::{Line, quoted};
 use crate::builder::EventBuilder;
 use crate::class;
 use crate::command_line::simple_commands;
+use model::Event;
 
-pub(super) fn event(line: &Line<'_>) -> Option<Event> {
+pub(super) fn event<'a>(line: &Line<'_, 'a>) -> Option<Event<'a>> {
     match line.program {
         "su" => su(line),
         "login" => login(line),
@@ -18,7 +17,7 @@ pub(super) fn event(line: &Line<'_>) -> Option<Event> {
     .map(EventBuilder::finish)
 }
 
-fn su<'a>(line: &Line<'a>) -> Option<EventBuilder<'a>> {
+fn su<'a>(line: &Line<'_, 'a>) -> Option<EventBuilder<'a>> {
     let text = line.message;
     // `FAILED SU (to root) zhang on pts/1`, `(to root) zhang on pts/1`
     let (success, rest) = text
@@ -45,7 +44,7 @@ fn su<'a>(line: &Line<'a>) -> Option<EventBuilder<'a>> {
     Some(b)
 }
 
-fn switch<'a>(line: &Line<'a>, success: bool, user: &str, actor: &str, terminal: &str) -> EventBuilder<'a> {
+fn switch<'a>(line: &Line<'_, 'a>, success: bool, user: &str, actor: &str, terminal: &str) -> EventBuilder<'a> {
     let mut b = line.authentication(7, success, user);
     b.set("account_switch_type_id", 1)
         .set("account_switch_type", "Substitute User")
@@ -57,7 +56,7 @@ fn switch<'a>(line: &Line<'a>, success: bool, user: &str, actor: &str, terminal:
     b
 }
 
-fn login<'a>(line: &Line<'a>) -> Option<EventBuilder<'a>> {
+fn login<'a>(line: &Line<'_, 'a>) -> Option<EventBuilder<'a>> {
     let text = line.message;
     let (success, user, terminal) = if let Some(rest) = text.strip_prefix("FAILED LOGIN ") {
         let (place, rest) = rest.split_once(" FOR ")?;
@@ -94,7 +93,7 @@ fn login<'a>(line: &Line<'a>) -> Option<EventBuilder<'a>> {
     Some(b)
 }
 
-fn logind<'a>(line: &Line<'a>) -> Option<EventBuilder<'a>> {
+fn logind<'a>(line: &Line<'_, 'a>) -> Option<EventBuilder<'a>> {
     let rest = line.message.strip_prefix("New session ")?;
     let (session, user) = rest.split_once(" of user ")?;
     // `c1` of `'zhang'` in newer versions.
@@ -105,7 +104,7 @@ fn logind<'a>(line: &Line<'a>) -> Option<EventBuilder<'a>> {
 }
 
 /// `(root) CMD (command)`, `(root) REPLACE (root)`
-fn cron<'a>(line: &Line<'a>) -> Option<EventBuilder<'a>> {
+fn cron<'a>(line: &Line<'_, 'a>) -> Option<EventBuilder<'a>> {
     let (user, rest) = line.message.strip_prefix('(')?.split_once(") ")?;
     let (what, inner) = rest.split_once(" (")?;
     let inner = inner.strip_suffix(')').unwrap_or(inner).trim();

@@ -1,7 +1,6 @@
 //! sudo, as text and as JSON.
 
-use model::Event;
-use serde_json::{Map, Value};
+use model::{Event, Map, Object, Value};
 
 use super::line::Line;
 use crate::builder::EventBuilder;
@@ -24,13 +23,13 @@ struct Run<'a> {
     command: Option<&'a str>,
 }
 
-pub(super) fn events(line: &Line<'_>) -> Option<Vec<Event>> {
+pub(super) fn events<'a>(line: &Line<'_, 'a>) -> Option<Vec<Event<'a>>> {
     let text = line.message.trim_start();
     let json = text.strip_prefix("@cee:").unwrap_or(text).trim_start();
     if json.starts_with("{\"sudo\"")
-        && let Ok(Value::Object(object)) = serde_json::from_str(json)
+        && let Ok(parsed) = crate::json::parse(line.input.arena, line.input.keep().text(json))
     {
-        return run_of(&object, |run| events_of(line, run));
+        return run_of(parsed.object, |run| events_of(line, run));
     }
     let (invoker, rest) = text.split_once(" : ")?;
     if let Some(rest) = rest.strip_prefix("(command continued) ") {
@@ -43,7 +42,7 @@ pub(super) fn events(line: &Line<'_>) -> Option<Vec<Event>> {
 }
 
 /// A record of sudo's JSON log.
-pub(super) fn json(input: &Input<'_>, object: &Map<String, Value>) -> Option<Vec<Event>> {
+pub(super) fn json<'a>(input: &Input<'a>, object: Object<'a>) -> Option<Vec<Event<'a>>> {
     let (_, fields) = entry(object)?;
     let mut envelope = syslog::parse("");
     envelope.host = fields.get("submithost").and_then(Value::as_str).map(Into::into);
@@ -63,7 +62,7 @@ pub(super) fn json(input: &Input<'_>, object: &Map<String, Value>) -> Option<Vec
 }
 
 /// `exit`: a command ended, `uuid` says which; `alert`: sudo itself has trouble, whatever became of the command.
-fn told(line: &Line<'_>, object: &Map<String, Value>) -> Option<Event> {
+fn told<'a>(line: &Line<'_, 'a>, object: Object<'_>) -> Option<Event<'a>> {
     let (kind, fields) = entry(object)?;
     let text = |name: &str| fields.get(name).and_then(Value::as_str).unwrap_or("");
     let mut b = match kind {
@@ -95,12 +94,12 @@ fn told(line: &Line<'_>, object: &Map<String, Value>) -> Option<Event> {
 }
 
 /// `accept`, `reject`, `alert` or `exit`, and its fields.
-fn entry(object: &Map<String, Value>) -> Option<(&str, &Map<String, Value>)> {
+fn entry<'a>(object: Object<'a>) -> Option<(&'a str, Object<'a>)> {
     let (kind, fields) = object.get("sudo")?.as_object()?.iter().next()?;
     Some((kind, fields.as_object()?))
 }
 
-fn run_of(object: &Map<String, Value>, then: impl FnOnce(&Run<'_>) -> Vec<Event>) -> Option<Vec<Event>> {
+fn run_of<'a>(object: Object<'a>, then: impl FnOnce(&Run<'_>) -> Vec<Event<'a>>) -> Option<Vec<Event<'a>>> {
     let (kind, fields) = entry(object)?;
     let text = |name: &str| fields.get(name).and_then(Value::as_str).unwrap_or("");
     let arguments: Vec<&str> = fields
@@ -168,12 +167,12 @@ fn parse<'a>(invoker: &'a str, text: &'a str) -> Run<'a> {
     }
 }
 
-fn events_of(line: &Line<'_>, run: &Run<'_>) -> Vec<Event> {
+fn events_of<'a>(line: &Line<'_, 'a>, run: &Run<'_>) -> Vec<Event<'a>> {
     // Refused by the policy, not for a wrong password.
     let denied = run.reason.is_some_and(|r| {
         r.contains("not allowed") || r.contains("NOT in sudoers") || r.contains("NOT authorized") || r == "reject"
     });
-    let finish = |mut b: EventBuilder<'_>| {
+    let finish = |mut b: EventBuilder<'a>| {
         b.success(run.reason.is_none()).set_some("status_detail", run.reason);
         b.set("actor.user.name", run.invoker)
             .set("actor.session.terminal", run.terminal);
@@ -202,7 +201,7 @@ fn events_of(line: &Line<'_>, run: &Run<'_>) -> Vec<Event> {
         b.set("process.user.name", user)
             .set("process.working_directory", run.folder);
         b.commands(simple_commands(command));
-        let mut native = line.native();
+        let mut native = Map::from(line.native());
         let program = command.split(' ').next().unwrap_or("");
         for (name, value) in [
             ("CommandLine", command),
@@ -212,7 +211,7 @@ fn events_of(line: &Line<'_>, run: &Run<'_>) -> Vec<Event> {
             ("CurrentDirectory", run.folder),
         ] {
             if !value.is_empty() {
-                native.insert(name.to_owned(), value.into());
+                native.insert(name, b.keep().text(value));
             }
         }
         b.native(native);
@@ -222,7 +221,7 @@ fn events_of(line: &Line<'_>, run: &Run<'_>) -> Vec<Event> {
 }
 
 /// The command as a process; its uid is the record's, since sudo tells no process id.
-fn process<'a>(line: &Line<'a>, invoker: &str, command: &str, uid: String) -> EventBuilder<'a> {
+fn process<'a>(line: &Line<'_, 'a>, invoker: &str, command: &str, uid: String) -> EventBuilder<'a> {
     let mut b = line.event(&class::PROCESS_ACTIVITY, 1);
     let program = command.split(' ').next().unwrap_or("");
     let name = program.rsplit('/').next().unwrap_or(program);

@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 
-use model::Event;
-use serde_json::{Value, json};
+use model::{Event, Value};
+use serde_json::json;
 
 use super::native;
 use super::read::{Entry, csv, split_prefix};
@@ -16,7 +16,7 @@ use crate::format::{Input, host, sql_statement};
 const PRODUCT: (&str, &str) = ("PostgreSQL", "PostgreSQL");
 
 /// The events of an entry; never none.
-pub(super) fn events(input: &Input<'_>, entry: &Entry<'_>) -> Vec<Event> {
+pub(super) fn events<'a>(input: &Input<'a>, entry: &Entry<'_>) -> Vec<Event<'a>> {
     let maker = Maker { input, entry };
     maker.events().into_iter().map(EventBuilder::finish).collect()
 }
@@ -79,10 +79,10 @@ impl<'a> Maker<'a, '_> {
             // A zone's short name that nobody knows: the source's configured zone.
             match time.rsplit_once(' ') {
                 Some((bare, zone)) if is_unknown_zone(zone) => {
-                    b.time_of(self.input, &Value::from(bare));
+                    b.time_of(self.input, &Value::String(bare));
                     b.original_time(time, None);
                 }
-                _ => drop(b.time_of(self.input, &Value::from(time))),
+                _ => drop(b.time_of(self.input, &Value::String(time))),
             }
         }
         if let Some(name) = &e.host {
@@ -134,23 +134,26 @@ impl<'a> Maker<'a, '_> {
             "postgresql"
         };
         b.logsource("postgresql", category, service);
-        b.native(native([
-            ("user_name", e.user.as_deref()),
-            ("database_name", e.database.as_deref()),
-            ("process_id", e.pid.as_deref()),
-            ("connection_from", e.remote.as_deref()),
-            ("session_id", e.session.as_deref()),
-            ("session_line_num", e.line.as_deref()),
-            ("command_tag", e.tag.as_deref()),
-            ("error_severity", Some(&*e.severity)),
-            ("sql_state_code", e.code.as_deref()),
-            ("message", Some(&*e.message)),
-            ("detail", e.detail.as_deref()),
-            ("hint", e.hint.as_deref()),
-            ("query", e.query.as_deref()),
-            ("application_name", e.application.as_deref()),
-            ("backend_type", e.backend.as_deref()),
-        ]));
+        b.native(native(
+            self.input.keep(),
+            [
+                ("user_name", e.user.as_deref()),
+                ("database_name", e.database.as_deref()),
+                ("process_id", e.pid.as_deref()),
+                ("connection_from", e.remote.as_deref()),
+                ("session_id", e.session.as_deref()),
+                ("session_line_num", e.line.as_deref()),
+                ("command_tag", e.tag.as_deref()),
+                ("error_severity", Some(&*e.severity)),
+                ("sql_state_code", e.code.as_deref()),
+                ("message", Some(&*e.message)),
+                ("detail", e.detail.as_deref()),
+                ("hint", e.hint.as_deref()),
+                ("query", e.query.as_deref()),
+                ("application_name", e.application.as_deref()),
+                ("backend_type", e.backend.as_deref()),
+            ],
+        ));
     }
 
     /// `127.0.0.1`, `127.0.0.1:44478`, `127.0.0.1(44478)`, `[local]`.
@@ -364,25 +367,28 @@ impl<'a> Maker<'a, '_> {
         if !matches!(&*audit.parameters, "" | "<none>" | "<not logged>") {
             b.unmapped("parameters", &*audit.parameters);
         }
-        let mut fields = native([
-            ("user_name", e.user.as_deref()),
-            ("database_name", e.database.as_deref()),
-            ("process_id", e.pid.as_deref()),
-            ("connection_from", e.remote.as_deref()),
-            ("session_id", e.session.as_deref()),
-            ("application_name", e.application.as_deref()),
-            ("audit_type", Some(&*audit.kind)),
-            ("statement_id", Some(&*audit.statement_id)),
-            ("substatement_id", Some(&*audit.substatement_id)),
-            ("class", Some(&*audit.class)),
-            ("command", Some(&*audit.command)),
-            ("object_type", Some(&*audit.object_type)),
-            ("object_name", Some(&*audit.object_name)),
-            ("statement", Some(&*audit.statement)),
-            ("parameter", Some(&*audit.parameters)),
-            ("rows", Some(&*audit.rows)),
-        ]);
-        fields.insert("message".to_owned(), (&*e.message).into());
+        let mut fields = native(
+            self.input.keep(),
+            [
+                ("user_name", e.user.as_deref()),
+                ("database_name", e.database.as_deref()),
+                ("process_id", e.pid.as_deref()),
+                ("connection_from", e.remote.as_deref()),
+                ("session_id", e.session.as_deref()),
+                ("application_name", e.application.as_deref()),
+                ("audit_type", Some(&*audit.kind)),
+                ("statement_id", Some(&*audit.statement_id)),
+                ("substatement_id", Some(&*audit.substatement_id)),
+                ("class", Some(&*audit.class)),
+                ("command", Some(&*audit.command)),
+                ("object_type", Some(&*audit.object_type)),
+                ("object_name", Some(&*audit.object_name)),
+                ("statement", Some(&*audit.statement)),
+                ("parameter", Some(&*audit.parameters)),
+                ("rows", Some(&*audit.rows)),
+            ],
+        );
+        fields.insert("message", self.input.keep().text(&e.message));
         b.native(fields);
         let mut all = vec![b];
         if shown {

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use serde_json::{Map, Value};
+use model::Object;
 
 use crate::builder::address;
 use crate::fields::Fields;
@@ -285,7 +285,7 @@ fn add<'a>(value: &mut Cow<'a, str>, part: &'a str) {
 }
 
 /// An entry of jsonlog.
-pub(super) fn json_entry(object: &Map<String, Value>) -> Option<Entry<'_>> {
+pub(super) fn json_entry(object: Object<'_>) -> Option<Entry<'_>> {
     let f = Fields(object);
     let text = |name| f.text(name);
     let remote = text("remote_host").map(|host| match text("remote_port") {

@@ -3,8 +3,7 @@
 use std::borrow::Cow;
 
 use jiff::tz::TimeZone;
-use model::{Event, Millis};
-use serde_json::{Map, Value};
+use model::{Event, Map, Millis, Object, Value};
 
 mod identity;
 mod machine;
@@ -20,11 +19,12 @@ use crate::time_text;
 /// Characters of a value that was cut: ETW's bound of 31,839, or all of 32 K.
 const VALUE_CHARS: usize = 31_839;
 
-pub(super) fn event(input: &Input<'_>, entry: &Entry) -> Event {
-    let maker = Maker { input, entry };
+pub(super) fn event<'a>(input: &Input<'a>, entry: &Entry<'a>) -> Event<'a> {
+    let data = entry.data.build(input.arena);
+    let maker = Maker { input, entry, data };
     let mut b = maker.build();
-    for (name, value) in &entry.data {
-        b.unmapped(name, value.clone());
+    for (name, value) in data {
+        b.unmapped(name, value);
         // `EvtRender` and ETW hold 64 KB: strings end before 32 K characters of two bytes.
         if value
             .as_str()
@@ -38,7 +38,8 @@ pub(super) fn event(input: &Input<'_>, entry: &Entry) -> Event {
 
 struct Maker<'a, 'i> {
     input: &'i Input<'a>,
-    entry: &'i Entry,
+    entry: &'i Entry<'a>,
+    data: Object<'a>,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -52,8 +53,8 @@ enum Channel {
 
 impl<'a> Maker<'a, '_> {
     /// A value of the event data that says something.
-    fn get(&self, name: &str) -> Option<Cow<'_, str>> {
-        Fields(&self.entry.data)
+    fn get(&self, name: &str) -> Option<Cow<'a, str>> {
+        Fields(self.data)
             .text(name)
             .filter(|v| !matches!(&**v, "-" | "S-1-0-0" | "0x0" | "{00000000-0000-0000-0000-000000000000}"))
     }
@@ -176,7 +177,8 @@ impl<'a> Maker<'a, '_> {
         }
         const QUARTER_MS: i64 = 15 * 60_000;
         const DELAY_MS_MAX: i64 = 5 * 60_000;
-        let read = |value: &Value| time_text::parse_any(&scalar(value)?, self.input.record.received_at, &TimeZone::UTC);
+        let read =
+            |value: &Value<'_>| time_text::parse_any(&scalar(value)?, self.input.record.received_at, &TimeZone::UTC);
         let (Some(local), Some(collected)) = (read(time), e.collected.as_ref().and_then(read)) else {
             return;
         };
@@ -223,21 +225,22 @@ impl<'a> Maker<'a, '_> {
         (category, service.replace([' ', '/'], "-"))
     }
 
-    fn native(&self) -> Map<String, Value> {
+    fn native(&self) -> Map<'a> {
+        let keep = self.input.keep();
         let e = self.entry;
         let mut native = e.data.clone();
-        native.insert("EventID".to_owned(), e.id.into());
+        native.insert("EventID", e.id);
         for (name, value) in [
             ("Channel", &e.channel),
             ("Provider_Name", &e.provider),
             ("Computer", &e.computer),
         ] {
             if !value.is_empty() {
-                native.insert(name.to_owned(), value.as_str().into());
+                native.insert(name, keep.text(value));
             }
         }
         if let Some(message) = &e.message {
-            native.insert("Message".to_owned(), message.as_str().into());
+            native.insert("Message", keep.text(message));
         }
         if e.id == 4688 && self.channel() == Channel::Security {
             let user = match (self.get("SubjectDomainName"), self.get("SubjectUserName")) {
@@ -252,7 +255,7 @@ impl<'a> Maker<'a, '_> {
                 ("IntegrityLevel", self.get("MandatoryLabel").map(Cow::into_owned)),
             ] {
                 if let Some(value) = value {
-                    native.insert(name.to_owned(), value.into());
+                    native.insert(name, keep.text(&value));
                 }
             }
         }

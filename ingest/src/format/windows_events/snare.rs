@@ -7,7 +7,7 @@
 //! The event data's own names are not there; they follow from the message's captions, by the section that a caption stands in:
 //! `Account Name` below `New Logon` is `TargetUserName`.
 
-use serde_json::{Map, Value};
+use model::{Arena, Map};
 
 use super::Entry;
 
@@ -31,13 +31,13 @@ fn fields(text: &str) -> Option<Vec<&str>> {
 }
 
 /// The entry of a line.
-pub(super) fn entry(text: &str) -> Option<Entry> {
+pub(super) fn entry<'a>(arena: &'a Arena, text: &'a str) -> Option<Entry<'a>> {
     let fields = fields(text)?;
     let text = |n: usize| fields.get(n).map_or("", |f| f.trim());
     let message = text(12);
-    let mut data = captions(message);
+    let mut data = captions(arena, message);
     if !matches!(text(6), "" | "N/A") {
-        data.entry("User").or_insert_with(|| text(6).into());
+        data.or_insert("User", text(6));
     }
     Some(Entry {
         id: text(4).parse().ok()?,
@@ -106,7 +106,7 @@ const NAMES: &[(&str, &str)] = &[
 ];
 
 /// `Section:  Caption:  value  Caption:  value  Section: …`, two blanks or more between all of them.
-fn captions(message: &str) -> Map<String, Value> {
+fn captions<'a>(arena: &'a Arena, message: &'a str) -> Map<'a> {
     let mut data = Map::new();
     let mut whose = "";
     let mut caption: Option<&str> = None;
@@ -136,14 +136,14 @@ fn captions(message: &str) -> Map<String, Value> {
             },
         };
         if data.len() < VALUES_MAX {
-            data.entry(known).or_insert_with(|| part.into());
+            data.or_insert(arena.text(&known), part);
         }
     }
     // Of a logoff the subject is who logs off.
     if sections == 1 && !data.contains_key("TargetUserName") && data.contains_key("LogonType") {
         for name in ["UserName", "UserSid", "DomainName", "LogonId"] {
             if let Some(value) = data.shift_remove(&format!("Subject{name}")) {
-                data.insert(format!("Target{name}"), value);
+                data.insert(arena.format(format_args!("Target{name}")), value);
             }
         }
     }
@@ -160,7 +160,8 @@ mod tests {
             Account For Which Logon Failed:  Security ID:  S-1-0-0  Account Name:  oracle  Account Domain:  CORP  Failure Information:  \
             Failure Reason:  Unknown user name or bad password.  Status:  0xC000006D  Sub Status:  0xC0000064  Network Information:  \
             Workstation Name:  KALI  Source Network Address:  203.0.113.7  Source Port:  0";
-        let data = captions(message);
+        let arena = Arena::new();
+        let data = captions(&arena, message);
         for (name, want) in [
             ("SubjectUserName", "-"),
             ("TargetUserName", "oracle"),
@@ -170,7 +171,7 @@ mod tests {
             ("IpAddress", "203.0.113.7"),
             ("WorkstationName", "KALI"),
         ] {
-            assert_eq!(data.get(name).and_then(Value::as_str), Some(want), "{name}");
+            assert_eq!(data.get(name).and_then(model::Value::as_str), Some(want), "{name}");
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use serde_json::{Map, Value};
+use model::{Arena, Map, Value};
 
 use super::Entry;
 
@@ -12,7 +12,7 @@ const DEPTH_MAX: usize = 32;
 const DATA_MAX: usize = 1_024;
 
 /// Reads an event; nothing where it has no id.
-pub(super) fn entry(text: &str) -> Option<Entry> {
+pub(super) fn entry<'a>(arena: &'a Arena, text: &str) -> Option<Entry<'a>> {
     let mut entry = Entry::default();
     let mut path: Vec<&str> = Vec::new();
     let mut attributes: Vec<(&str, Cow<'_, str>)> = Vec::new();
@@ -40,7 +40,7 @@ pub(super) fn entry(text: &str) -> Option<Entry> {
             continue;
         }
         if tag.starts_with('/') {
-            found |= take(&mut entry, &path, &attributes, content.trim(), &mut unnamed);
+            found |= take(arena, &mut entry, &path, &attributes, content.trim(), &mut unnamed);
             path.pop();
             attributes.clear();
             content.clear();
@@ -57,12 +57,12 @@ pub(super) fn entry(text: &str) -> Option<Entry> {
         attributes = read_attributes(given);
         content.clear();
         if is_empty {
-            found |= take(&mut entry, &path, &attributes, "", &mut unnamed);
+            found |= take(arena, &mut entry, &path, &attributes, "", &mut unnamed);
             path.pop();
             attributes.clear();
         } else {
             // What stands in attributes is known before the element's end.
-            from_attributes(&mut entry, &path, &attributes);
+            from_attributes(arena, &mut entry, &path, &attributes);
         }
     }
     found.then_some(entry)
@@ -99,27 +99,28 @@ fn read_attributes(mut text: &str) -> Vec<(&str, Cow<'_, str>)> {
     all
 }
 
-fn from_attributes(entry: &mut Entry, path: &[&str], attributes: &[(&str, Cow<'_, str>)]) {
+fn from_attributes<'a>(arena: &'a Arena, entry: &mut Entry<'a>, path: &[&str], attributes: &[(&str, Cow<'_, str>)]) {
     let get = |name: &str| attributes.iter().find(|(k, _)| *k == name).map(|(_, v)| v.to_string());
     match path {
         ["Event", "System", "Provider"] | ["Events", "Event", "System", "Provider"] => {
             entry.provider = get("Name").unwrap_or_default();
         }
-        [.., "System", "TimeCreated"] => entry.time = get("SystemTime").map(Value::from),
+        [.., "System", "TimeCreated"] => entry.time = get("SystemTime").map(|t| Value::String(arena.text(&t))),
         [.., "System", "Security"] => entry.user_sid = get("UserID"),
         _ => {}
     }
 }
 
 /// Takes an element that ends; says whether it was the event's id.
-fn take(
-    entry: &mut Entry,
+fn take<'a>(
+    arena: &'a Arena,
+    entry: &mut Entry<'a>,
     path: &[&str],
     attributes: &[(&str, Cow<'_, str>)],
     text: &str,
     unnamed: &mut usize,
 ) -> bool {
-    from_attributes(entry, path, attributes);
+    from_attributes(arena, entry, path, attributes);
     match path {
         [.., "System", name] => match *name {
             "EventID" => {
@@ -142,12 +143,12 @@ fn take(
                     format!("param{unnamed}")
                 }
             };
-            put(&mut entry.data, name, text);
+            put(arena, &mut entry.data, &name, text);
         }
         [.., "RenderingInfo", "Message"] => entry.message = Some(text.to_owned()),
         path if path.contains(&"UserData") => {
             if let Some(name) = path.last() {
-                put(&mut entry.data, (*name).to_owned(), text);
+                put(arena, &mut entry.data, name, text);
             }
         }
         _ => {}
@@ -155,9 +156,9 @@ fn take(
     false
 }
 
-fn put(data: &mut Map<String, Value>, name: String, text: &str) {
+fn put<'a>(arena: &'a Arena, data: &mut Map<'a>, name: &str, text: &str) {
     if !text.is_empty() && data.len() < DATA_MAX {
-        data.entry(name).or_insert_with(|| text.into());
+        data.or_insert(arena.text(name), arena.text(text));
     }
 }
 
@@ -211,7 +212,9 @@ mod tests {
 
     #[test]
     fn data_are_read_by_name_and_user_data_too() {
+        let arena = Arena::new();
         let e = entry(
+            &arena,
             "<?xml version='1.0'?><Event xmlns='x'><System><Provider Name='P' Guid='{1}'/><EventID Qualifiers=''>4688</EventID>\
              <TimeCreated SystemTime=\"2026-03-02T14:06:33.1234567Z\"/><Channel>Security</Channel><Computer>W1.corp</Computer>\
              <Security UserID='S-1'/></System><EventData><Data Name='CommandLine'>cmd /c &quot;a &gt; b&quot; &#x41; &bad;</Data>\
@@ -223,18 +226,19 @@ mod tests {
             (4688, "Security", "P", "W1.corp")
         );
         assert_eq!(e.time, Some("2026-03-02T14:06:33.1234567Z".into()));
-        assert_eq!(e.data["CommandLine"], "cmd /c \"a > b\" A &bad;");
-        assert_eq!(e.data["param1"], "x");
-        assert_eq!(e.data["SubjectUserName"], "li");
-        assert_eq!(entry("<Event></Event>"), None);
-        assert_eq!(entry(&"<a>".repeat(1000)), None);
+        assert_eq!(*e.data.get("CommandLine").expect("a value"), "cmd /c \"a > b\" A &bad;");
+        assert_eq!(*e.data.get("param1").expect("a value"), "x");
+        assert_eq!(*e.data.get("SubjectUserName").expect("a value"), "li");
+        assert!(entry(&arena, "<Event></Event>").is_none());
+        assert!(entry(&arena, &"<a>".repeat(1000)).is_none());
     }
 
     proptest! {
         #[test]
         fn any_text_is_read_or_refused(text in "(</?[a-zA-Z]{0,3}|[ -~é]|&#?x?[0-9a-f]{0,5};|>|/>|'|\"){0,40}") {
-            let _ = entry(&format!("<Event><System><EventID>1</EventID>{text}"));
-            let _ = (entry(&text), unescape(&text));
+            let arena = Arena::new();
+            let _ = entry(&arena, &format!("<Event><System><EventID>1</EventID>{text}"));
+            let _ = (entry(&arena, &text), unescape(&text));
         }
     }
 }

@@ -1,23 +1,26 @@
 //! What people hand us: policies, Sigma rules, reference tables, searches.
 
 use std::collections::BTreeSet;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use detect::RuleSet;
 use detect::plain::{self, BatchRow};
 use detect::policy::load_text;
 use detect::reference::{Table, Tables};
-use ingest::batcher;
+use ingest::mapping::Mapping;
+use ingest::{Normalizer, Settings, SourceSettings, batcher};
 use jiff::tz::TimeZone;
 use model::{Arena, Batch, LedgerIndex, Millis, Plan, RawRecord};
 use search::Query;
 
 use crate::bytes::choices;
 use crate::format::{RECEIVED_AT, normalizer, record};
-use crate::{Target, seeds};
+use crate::{Target, event, format, seeds};
 
 /// Bytes of a policy file.
 const POLICY_BYTES: usize = 4096;
+/// Records that a mapping is tried on.
+const MAPPED_RECORDS: usize = 8;
 
 /// Every reader of what people write.
 pub fn targets() -> Vec<Target> {
@@ -25,6 +28,7 @@ pub fn targets() -> Vec<Target> {
         Target::new("authored-policy", POLICY_BYTES, policy),
         Target::new("authored-table", POLICY_BYTES, table),
         Target::new("authored-query", 512, query),
+        Target::new("authored-mapping", POLICY_BYTES, mapping),
     ]
 }
 
@@ -59,6 +63,25 @@ fn policy(data: &[u8]) {
     }
 }
 
+/// A mapping is read or its problems are told; by one that is read, any of its system's records is an event.
+fn mapping(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    match Mapping::read(&text) {
+        Err(problems) => assert!(!problems.is_empty(), "refused without a word"),
+        Ok(mapping) => {
+            let mut default = SourceSettings::default();
+            default.use_mapping(Arc::new(mapping));
+            let normalizer = Normalizer::new(Settings {
+                default,
+                ..Settings::default()
+            });
+            for line in format::MAPPED.lines().take(MAPPED_RECORDS) {
+                event::check(&normalizer, &record("s", line.as_bytes()));
+            }
+        }
+    }
+}
+
 fn shown<E: std::fmt::Display>(errors: &[E]) -> Vec<String> {
     errors.iter().map(E::to_string).collect()
 }
@@ -80,7 +103,7 @@ fn table(data: &[u8]) {
     let ([name], bytes) = choices::<1>(data);
     let name = ["hr_roster", "work_calendar", "t"][usize::from(name) % 3];
     if let Ok(table) = Table::parse(name, bytes, &TimeZone::UTC) {
-        let columns: BTreeSet<std::sync::Arc<str>> = table
+        let columns: BTreeSet<Arc<str>> = table
             .rows()
             .iter()
             .filter_map(|r| r.as_object())

@@ -1,6 +1,9 @@
 //! The log formats: any bytes as a record, its format named and told from its bytes.
 
+use std::sync::Arc;
+
 use ingest::format::FORMATS;
+use ingest::mapping::Mapping;
 use ingest::{Normalizer, Settings, SourceSettings};
 use model::{Coordinate, Millis, RawRecord};
 
@@ -11,6 +14,11 @@ use crate::{Target, event};
 pub const RECORD_BYTES: usize = 8 << 10;
 /// When records were received.
 pub const RECEIVED_AT: Millis = Millis(1_772_413_200_250);
+
+/// A mapping file, and records that it was written for.
+pub const MAPPING: &str = include_str!("../../fixtures/mapped/petty_cash.toml");
+/// Its records, one a line.
+pub const MAPPED: &str = include_str!("../../fixtures/mapped/petty_cash.log");
 
 /// One target for each format, one for records in a collector's envelope, and one for records whose source nobody
 /// configured.
@@ -48,17 +56,21 @@ pub fn name(format: &str) -> String {
 /// A normalizer of sources of one format, or of formats to be told.
 #[must_use]
 pub fn normalizer(format: Option<&'static str>) -> Normalizer {
-    let default = SourceSettings {
+    let mut default = SourceSettings {
         format: format.map(Into::into),
         ..SourceSettings::default()
     };
+    if format == Some("mapped") {
+        let mapping = Mapping::read(MAPPING).unwrap_or_else(|problems| panic!("our own mapping: {problems:?}"));
+        default.use_mapping(Arc::new(mapping));
+    }
     Normalizer::new(Settings {
         default,
         ..Settings::default()
     })
 }
 
-/// Everything set that a source can have set, but its format.
+/// Much set that a source can have set, but not its format.
 fn configured() -> Normalizer {
     let default = SourceSettings {
         format: None,
@@ -66,7 +78,7 @@ fn configured() -> Normalizer {
         encoding: Some(encoding_rs::GBK),
         system: Some("crm".into()),
         trusted_proxies: vec!["10.0.0.0/8".to_owned(), "fd00::/8".to_owned()],
-        mapping: None,
+        ..SourceSettings::default()
     };
     Normalizer::new(Settings {
         default,

@@ -209,6 +209,7 @@ pub fn seeds(beside: bool) -> BTreeMap<String, Vec<Vec<u8>>> {
     for file in files {
         match file.extension().and_then(|e| e.to_str()) {
             Some("yml") if !file.ends_with(".test.yml") => add(&mut all, "authored-policy", read(&file)),
+            Some("toml") => add(&mut all, "authored-mapping", read(&file)),
             Some("csv") => add(&mut all, "authored-table", [b"\x02", &read(&file)[..]].concat()),
             Some("json")
                 if file

@@ -91,7 +91,7 @@ fn body_lines(data: &[u8]) {
             Some(ended) => ended.strip_suffix(b"\r").unwrap_or(ended),
             None => line,
         })
-        .filter(|line| !line.is_empty())
+        .filter(|line| !line.trim_ascii().is_empty())
         .collect();
     assert_eq!(given, plain);
 }

@@ -18,6 +18,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("alert", &["model"]),
     ("server", &["model", "ingest", "ledger", "detect", "search", "alert"]),
     ("benches", &["model", "ingest", "ledger", "detect", "search", "alert"]),
+    ("benches/peer", &[]),
     ("benches/rsigma", &["model", "detect"]),
     ("fuzz", &["model", "ingest", "ledger", "detect", "search"]),
     ("crash", &["model", "detect", "alert"]),

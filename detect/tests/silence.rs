@@ -8,7 +8,7 @@ use detect::RuleSet;
 use detect::engine::Detector;
 use detect::policy::load_text;
 use detect::reference::Tables;
-use model::{Batch, PlainEvent, Finding, FindingStatus, LedgerIndex, LogSource, Millis, StateKey, StateValue};
+use model::{Batch, Finding, FindingStatus, LedgerIndex, LogSource, Millis, PlainEvent, StateKey, StateValue};
 use proptest::prelude::*;
 
 const POLICIES: &str = r#"

@@ -8,7 +8,7 @@ use detect::RuleSet;
 use detect::engine::{Detector, Place, Spill};
 use detect::policy::{Policies, load_text};
 use detect::reference::Tables;
-use model::{Batch, Delta, PlainEvent, Finding, FindingStatus, LedgerIndex, LogSource, Millis, StateKey, StateValue};
+use model::{Batch, Delta, Finding, FindingStatus, LedgerIndex, LogSource, Millis, PlainEvent, StateKey, StateValue};
 use serde_json::{Value, json};
 
 pub const MINUTE: i64 = 60_000;

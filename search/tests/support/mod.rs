@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::path::Path;
 use std::sync::Arc;
 
-use model::{Batch, PlainEvent, LedgerIndex, LogSource, Millis};
+use model::{Batch, LedgerIndex, LogSource, Millis, PlainEvent};
 use search::{Budgets, IndexWriter, Mask};
 use serde_json::{Map, Value, json};
 

@@ -103,11 +103,11 @@ fn structure(event: &PlainEvent) -> String {
     text
 }
 
-/// The path of the first null outside `unmapped`, whose fields are the source's.
+/// The path of the first null outside `unmapped` and `data`, whose fields are the source's.
 fn null(object: &Map<String, Value>) -> Option<String> {
     object
         .iter()
-        .filter(|(name, _)| *name != "unmapped")
+        .filter(|(name, _)| !matches!(name.as_str(), "unmapped" | "data"))
         .find_map(|(name, value)| {
             let below = match value {
                 Value::Null => Some(String::new()),

@@ -61,10 +61,10 @@ fn syslog(data: &[u8]) {
         given += bytes;
     }
     assert!(given <= stream.len() as u64, "more comes out than went in");
-    // Only counts and trailers are left out.
+    // Only counts, trailers and lines of white space alone are left out.
     let counted = stream
         .iter()
-        .filter(|b| b.is_ascii_digit() || b" \r\n\0".contains(b))
+        .filter(|b| b.is_ascii_digit() || b.is_ascii_whitespace() || **b == 0)
         .count();
     assert!(given + counted as u64 >= stream.len() as u64, "bytes are lost");
 }
@@ -101,14 +101,21 @@ fn files(data: &[u8], reading: Reading) {
     let bytes_max = [16, 256, 2048][usize::from(size) % 3];
     let whole = read(&[stream], reading, bytes_max);
     let parted = read(&pieces(stream, seed), reading, bytes_max);
-    assert_eq!(whole, parted, "how the file is read decides its records");
+    // Why a broken archive is broken, zstd says as it meets it; what came before it is the same.
+    assert_eq!(
+        whole.last().is_some_and(Result::is_err),
+        parted.last().is_some_and(Result::is_err)
+    );
+    let records = |all: &[Result<RawRecord, String>]| all.iter().flatten().cloned().collect::<Vec<_>>();
+    assert_eq!(
+        records(&whole),
+        records(&parted),
+        "how the file is read decides its records"
+    );
     let packed = stream.starts_with(b"\x1f\x8b") || stream.starts_with(b"\x28\xb5\x2f\xfd");
     let given = whole.iter().flatten();
     for record in given.clone() {
-        assert!(
-            record.payload.len() <= bytes_max.max(stream.len()),
-            "more is kept than allowed"
-        );
+        assert!(record.payload.len() <= bytes_max, "more is kept than allowed");
     }
     if !packed {
         let errors = whole.iter().filter(|r| r.is_err()).count();

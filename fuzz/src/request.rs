@@ -102,7 +102,7 @@ fn records(data: &[u8]) {
         "a record that is not of the body"
     );
     if content_type == "application/json" && body.trim_ascii().starts_with(b"[") {
-        let array: Vec<Value> = serde_json::from_slice(&body).unwrap_or_else(|e| panic!("taken, but {e}"));
+        let array: Vec<Value> = serde_json::from_slice(body.trim_ascii()).unwrap_or_else(|e| panic!("taken, but {e}"));
         assert_eq!(array.len(), records.len());
     }
 }

@@ -309,7 +309,13 @@ impl Records {
         Ok(Some((piece, true)))
     }
 
-    fn plain(&self, line: i64, piece: Piece, flag: Option<&'static str>) -> RawRecord {
+    fn plain(&self, line: i64, mut piece: Piece, flag: Option<&'static str>) -> RawRecord {
+        let max = self.options.record_bytes_max;
+        if piece.bytes.len() > max {
+            // A line that should have been kcat's was read up to the bound of its escapes.
+            piece.cut = piece.cut.or_else(|| Some(cut(&piece.bytes)));
+            piece.bytes.truncate(max);
+        }
         RawRecord {
             coordinate: Coordinate::new(self.topic.clone(), 0, line),
             received_at: self.options.received_at,
@@ -368,11 +374,15 @@ fn bounded(bytes: &[u8], max: usize) -> (Bytes, Option<Truncation>) {
     if bytes.len() <= max {
         return (Bytes::copy_from_slice(bytes), None);
     }
-    let cut = Truncation {
+    (Bytes::copy_from_slice(&bytes[..max]), Some(cut(bytes)))
+}
+
+/// What says that only a part of these is kept.
+fn cut(bytes: &[u8]) -> Truncation {
+    Truncation {
         bytes: bytes.len() as u64,
         sha256: Sha256::digest(bytes).into(),
-    };
-    (Bytes::copy_from_slice(&bytes[..max]), Some(cut))
+    }
 }
 
 #[cfg(test)]
@@ -497,6 +507,18 @@ broken"#;
             ("f/0/2".to_owned(), &b"broken"[..])
         );
         assert_eq!(&all[2].headers[0].1[..], b"kcat_line_unreadable");
+    }
+
+    #[test]
+    fn a_line_that_is_not_kcats_keeps_no_more_than_another() {
+        let options = Options {
+            reading: Reading::Kcat,
+            record_bytes_max: 4,
+            ..Options::new(Millis(5))
+        };
+        let all = read("broken\n", options);
+        assert_eq!(&all[0].payload[..], b"brok");
+        assert_eq!(all[0].truncated, Some(cut(b"broken")));
     }
 
     #[test]

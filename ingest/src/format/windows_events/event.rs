@@ -153,7 +153,7 @@ impl<'a> Maker<'a, '_> {
         {
             b.set("device.domain", domain).system(&format!("host:{name}"));
         }
-        if let Some(record) = &e.record {
+        if let Some(record) = e.record.as_deref().filter(|r| !r.trim().is_empty()) {
             b.original_uid(&format!("{computer}/{}/{record}", e.channel));
         }
         if let Some(message) = e.message.as_deref().and_then(|m| m.lines().next()) {

@@ -18,7 +18,9 @@ impl<'a> Maker<'a, '_> {
         };
         self.process_at(&mut b, "process", id, name);
         if !b.has("process.pid") {
-            b.set("process.uid", self.entry.record.as_deref().unwrap_or("-"));
+            // OCSF wants a process to be told by something: the record that told of it.
+            let record = self.entry.record.as_deref().filter(|r| !r.trim().is_empty());
+            b.set("process.uid", record.unwrap_or("-"));
         }
         self.user(&mut b, "actor.user", "Subject");
         b.set_some("actor.session.uid", self.get("SubjectLogonId").as_deref());

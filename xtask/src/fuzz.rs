@@ -3,6 +3,9 @@
 //! No nightly toolchain: the compiler's coverage pass is asked for by flags that stable takes. The build has its own
 //! folder, `target/fuzz`, and so do what the fuzzer learned (`corpus/`), logs and findings.
 
+mod campaign;
+mod cpu;
+
 use std::collections::VecDeque;
 use std::fmt::Write as _;
 use std::fs;
@@ -15,6 +18,8 @@ use anyhow::{Context, Result, bail, ensure};
 
 /// How long each target runs where nobody says.
 const SECONDS: u64 = 60;
+/// How long a campaign runs each where nobody says.
+const SECONDS_IN_CAMPAIGN: u64 = 600;
 /// How long `cargo xtask test` runs each.
 pub const SECONDS_IN_TEST: u64 = 10;
 /// An input that takes longer, in seconds, is a finding. Inputs are a few KiB: on a busy machine, too, far too long.
@@ -33,9 +38,9 @@ const COVERAGE: &[&str] = &[
     "-Cllvm-args=-sanitizer-coverage-trace-compares",
 ];
 
-/// `fuzz [--seconds N] [--jobs N] [TARGET…]`; a target is named whole or by its beginning (`format`).
+/// `fuzz [--campaign] [--seconds N | --minutes N] [--jobs N] [TARGET…]`; a target is named whole or by its beginning (`format`).
 pub fn run(root: &Path, args: &[&str]) -> Result<ExitCode> {
-    let (mut seconds, mut jobs, mut wanted) = (SECONDS, cores(), Vec::new());
+    let (mut given, mut jobs, mut wanted, mut campaign) = (None, cores(), Vec::new(), false);
     let mut args = args.iter();
     while let Some(arg) = args.next() {
         let mut number = || {
@@ -43,12 +48,17 @@ pub fn run(root: &Path, args: &[&str]) -> Result<ExitCode> {
             given.parse::<u64>().with_context(|| format!("`{given}` after `{arg}`"))
         };
         match *arg {
-            "--seconds" => seconds = number()?,
+            "--seconds" => given = Some(number()?),
+            "--minutes" => given = Some(60 * number()?),
             "--jobs" => jobs = usize::try_from(number()?)?,
-            other if other.starts_with('-') => bail!("there is no option `{other}`; there are --seconds and --jobs"),
+            "--campaign" => campaign = true,
+            other if other.starts_with('-') => {
+                bail!("there is no option `{other}`; there are --campaign, --seconds, --minutes and --jobs")
+            }
             name => wanted.push(name),
         }
     }
+    let seconds = given.unwrap_or(if campaign { SECONDS_IN_CAMPAIGN } else { SECONDS });
     ensure!(seconds > 0 && jobs > 0, "give at least 1");
     let started = Instant::now();
     let fuzzer = Fuzzer::build(root)?;
@@ -62,10 +72,15 @@ pub fn run(root: &Path, args: &[&str]) -> Result<ExitCode> {
         bail!("there is no target `{nobody}`; there are {}", names.join(", "));
     }
     eprintln!(
-        "xtask: fuzzer built after {} s; {} targets, {seconds} s each, {jobs} at a time",
+        "xtask: fuzzer built after {} s; {} targets, {seconds} s {}each, {} at a time",
         started.elapsed().as_secs(),
-        targets.len()
+        targets.len(),
+        if campaign { "of CPU " } else { "" },
+        if campaign { 1 } else { jobs },
     );
+    if campaign {
+        return campaign::run(&fuzzer, &targets, all.len(), seconds);
+    }
     let results = fuzzer.run_all(&targets, seconds, jobs)?;
     println!("{}", table(&results));
     let findings: Vec<&Outcome> = results.iter().filter(|r| r.failed).collect();
@@ -108,10 +123,22 @@ impl Target {
     }
 }
 
+/// How long a target runs, in seconds.
+#[derive(Clone, Copy)]
+enum Length {
+    /// Of the wall.
+    Wall(u64),
+    /// Of a CPU; of the wall where the system does not say.
+    Cpu(u64),
+}
+
 /// What became of a target.
 struct Outcome {
     name: String,
+    /// Of the wall.
     seconds: u64,
+    /// Of a CPU, where the system says it and somebody asked.
+    cpu_seconds: Option<u64>,
     executions: String,
     per_second: String,
     coverage: String,
@@ -175,7 +202,7 @@ impl Fuzzer {
             for _ in 0..jobs {
                 scope.spawn(|| {
                     while let Some(target) = next() {
-                        let outcome = self.run_one(target, seconds);
+                        let outcome = self.run_one(target, Length::Wall(seconds));
                         if let Ok(mut done) = done.lock() {
                             done.push(outcome);
                             if let Some(Ok(o)) = done.last() {
@@ -199,7 +226,7 @@ impl Fuzzer {
         Ok(results)
     }
 
-    fn run_one(&self, target: &Target, seconds: u64) -> Result<Outcome> {
+    fn run_one(&self, target: &Target, length: Length) -> Result<Outcome> {
         let name = &target.name;
         let folder = |what: &str| -> Result<PathBuf> {
             let path = self.home.join(what).join(name);
@@ -222,9 +249,14 @@ impl Fuzzer {
             command.arg(format!("-dict={}", words.display()));
         }
         let started = Instant::now();
-        let status = command
+        let wall = match length {
+            Length::Wall(seconds) => seconds,
+            Length::Cpu(_) if cpu::is_told() => 0,
+            Length::Cpu(seconds) => seconds,
+        };
+        let mut child = command
             .arg(format!("-artifact_prefix={}/", findings.display()))
-            .arg(format!("-max_total_time={seconds}"))
+            .arg(format!("-max_total_time={wall}"))
             .arg(format!("-max_len={}", target.bytes_max))
             .arg(format!("-timeout={INPUT_SECONDS_MAX}"))
             .arg(format!("-rss_limit_mb={RSS_MB_MAX}"))
@@ -233,8 +265,12 @@ impl Fuzzer {
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(fs::File::create(&log)?)
-            .status()
+            .spawn()
             .with_context(|| self.binary.display().to_string())?;
+        let (status, cpu_seconds) = match length {
+            Length::Cpu(seconds) if wall == 0 => cpu::wait(&mut child, seconds)?,
+            _ => (child.wait()?, None),
+        };
         let text = String::from_utf8_lossy(&fs::read(&log)?).into_owned();
         let stat = |wanted: &str| {
             let line = text.lines().rev().find_map(|l| l.strip_prefix(wanted));
@@ -243,6 +279,7 @@ impl Fuzzer {
         Ok(Outcome {
             name: name.clone(),
             seconds: started.elapsed().as_secs(),
+            cpu_seconds,
             executions: stat("stat::number_of_executed_units:"),
             per_second: stat("stat::average_exec_per_sec:"),
             coverage: last_number(&text, " cov: "),

@@ -15,8 +15,11 @@ usage: cargo xtask CHORE
 
   test [ARGS]     brings up Kafka and the shippers, runs `cargo fmt --check` and `cargo test --workspace [ARGS]`,
                   stops Kafka, then fuzzes 10 s each (not with ARGS)
-  fuzz [--seconds N] [--jobs N] [TARGET…]
+  fuzz [--seconds N | --minutes N] [--jobs N] [TARGET…]
                   runs the fuzz targets (all, 60 s each, as many at a time as there are cores); exit 1 on a finding
+  fuzz --campaign [--minutes N] [TARGET…]
+                  runs those that had no long run yet on this code (10 minutes of CPU each), one after the other, each with a line in
+                  fuzz/record/campaign.md: stop it and go on as you like
   lint            clippy over everything, warnings denied
   tidy            the promises of docs/ARCHITECTURE.md that a machine can hold (`test` runs them too)
   kafka up        starts a real Apache Kafka (KRaft) from Maven Central; prints its address

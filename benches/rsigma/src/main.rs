@@ -1,1 +1,37 @@
-fn main() {}
+//! Docket's rule engine beside RSigma's (crate `rsigma-eval` 0.23.0, what `rsigma engine eval` runs): the same rules, the
+//! same events, in one process and on one thread.
+//!
+//! `rsigma-bench matches [EVENTS]` compares match for match; `rsigma-bench speed [EVENTS]` measures.
+
+#[path = "../../../detect/tests/sigmahq/archive.rs"]
+mod archive;
+#[path = "../../../detect/tests/sigmahq/generate.rs"]
+#[allow(dead_code, reason = "shared with the test")]
+mod generate;
+mod matches;
+mod peer;
+mod speed;
+mod traffic;
+
+use detect::policy::SourceFile;
+
+/// Rules by the name under which the record gives them.
+fn sets() -> anyhow::Result<Vec<(&'static str, Vec<SourceFile>)>> {
+    let files = archive::rules(env!("CARGO_MANIFEST_DIR"), 3).ok_or_else(|| anyhow::anyhow!("no rules, no bench"))?;
+    Ok(vec![
+        ("603", archive::servers(&files)),
+        ("3,141", archive::core(&files)),
+    ])
+}
+
+fn main() -> anyhow::Result<()> {
+    let mut args = std::env::args().skip(1);
+    let command = args.next();
+    let count = args.next().map(|n| n.parse()).transpose()?;
+    match command.as_deref() {
+        Some("matches") => matches::run(count.unwrap_or(50_000)),
+        Some("speed") => speed::run(count.unwrap_or(200_000)),
+        Some("traffic") => traffic::write(count.unwrap_or(200_000)),
+        _ => anyhow::bail!("rsigma-bench matches|speed|traffic [EVENTS]"),
+    }
+}

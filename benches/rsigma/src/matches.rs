@@ -1,0 +1,142 @@
+//! Whether all three evaluators say the same: the compiled, the plain, and RSigma.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use detect::RuleSet;
+use detect::plain::{self, BatchRow};
+use detect::policy::{Policy, load};
+use detect::sigma::{Item, Match, Part};
+use model::{Batch, Event, LedgerIndex, LogSource, Millis};
+use rsigma_eval::JsonEvent;
+use serde_json::Value;
+
+use crate::generate::{self, Generated};
+use crate::{peer, sets};
+
+/// Differences of one kind that are shown.
+const SHOWN: usize = 3;
+/// Events of one batch.
+const BATCH: usize = 4096;
+
+pub fn run(count: usize) -> anyhow::Result<()> {
+    for (seed, (name, files)) in (1..).zip(sets()?) {
+        let loaded = load(&files, &BTreeMap::new());
+        let (set, _) = RuleSet::compile(&loaded.policies);
+        let generated = generate::events(&loaded.policies, seed, count);
+        let (pairs, plain) = ours(&loaded.policies, &set, &generated);
+        let events_hit = pairs.iter().map(|(event, _)| event).collect::<BTreeSet<_>>().len();
+        println!("{name} rules, {count} events (seed {seed}): {} matches, {events_hit} events with one", pairs.len());
+        let differ = pairs.symmetric_difference(&plain).count();
+        println!("  plain evaluator: {} matches, {differ} differ", plain.len());
+        anyhow::ensure!(differ == 0, "the compiled evaluator differs from the plain one");
+        let (theirs, errors) = rsigma(&loaded.policies, &files, &generated);
+        println!("  RSigma: {} matches, {} rules did not load {:?}", theirs.len(), errors.len(), errors);
+        let mut kinds: BTreeMap<(&str, &str), Vec<(usize, u32)>> = BTreeMap::new();
+        for pair in pairs.symmetric_difference(&theirs) {
+            let policy = &loaded.policies.all()[pair.1 as usize];
+            let who = if theirs.contains(pair) { "only RSigma" } else { "only Docket" };
+            kinds.entry((why(policy, &generated[pair.0]), who)).or_default().push(*pair);
+        }
+        for ((why, who), pairs) in kinds {
+            println!("  {who}: {} matches: {why}", pairs.len());
+            for (event, rule) in pairs.iter().take(SHOWN) {
+                let policy = &loaded.policies.all()[*rule as usize];
+                println!("    {}: {}", policy.place.file, Value::Object(generated[*event].fields.clone()));
+            }
+        }
+    }
+    Ok(())
+}
+
+type Pairs = BTreeSet<(usize, u32)>;
+
+/// The matches of the compiled evaluator and of the plain one.
+fn ours(policies: &detect::policy::Policies, set: &RuleSet, generated: &[Generated]) -> (Pairs, Pairs) {
+    let source: Arc<str> = "s".into();
+    let (mut compiled, mut plain) = (Pairs::new(), Pairs::new());
+    let mut by_source: BTreeMap<&LogSource, Vec<usize>> = BTreeMap::new();
+    for (n, g) in generated.iter().enumerate() {
+        by_source.entry(&g.logsource).or_default().push(n);
+    }
+    for (logsource, numbers) in by_source {
+        let rules: Vec<_> = policies
+            .iter()
+            .filter_map(|(i, p)| Some((i, &p.rule()?.sigma)))
+            .filter(|(_, sigma)| sigma.is_for(logsource, 0))
+            .collect();
+        for numbers in numbers.chunks(BATCH) {
+            let events: Vec<Event> = numbers
+                .iter()
+                .map(|n| Event {
+                    uid: "t/0/0".into(),
+                    class_uid: 0,
+                    time: Millis(0),
+                    ocsf: serde_json::Map::new(),
+                    native: generated[*n].fields.clone(),
+                    system: None,
+                    commands: vec![],
+                    logsource: logsource.clone(),
+                })
+                .collect();
+            let rows: Vec<_> = events.iter().map(|e| (LedgerIndex(0), Millis(0), e)).collect();
+            let batch = Batch::build(&source, &rows, set.wanted());
+            compiled.extend(set.evaluate(&batch).into_iter().map(|h| (numbers[h.row as usize], h.rule.0)));
+            for (row, n) in numbers.iter().enumerate() {
+                let event = BatchRow { batch: &batch, row };
+                let hits = rules.iter().filter(|(_, sigma)| plain::is_match(sigma, &event));
+                plain.extend(hits.map(|(i, _)| (*n, i.0)));
+            }
+        }
+    }
+    (compiled, plain)
+}
+
+fn rsigma(
+    policies: &detect::policy::Policies,
+    files: &[detect::policy::SourceFile],
+    generated: &[Generated],
+) -> (Pairs, Vec<String>) {
+    let (engine, errors) = peer::engine(files, true);
+    let ids: BTreeMap<&str, u32> = policies.iter().map(|(i, p)| (p.reference.id.as_str(), i.0)).collect();
+    let mut pairs = Pairs::new();
+    for (n, g) in generated.iter().enumerate() {
+        let value = Value::Object(g.fields.clone());
+        for found in engine.evaluate(&JsonEvent::borrow(&value)) {
+            let id = found.header.rule_id.as_deref().unwrap_or(&found.header.rule_title);
+            pairs.extend(ids.get(id).map(|i| (n, *i)));
+        }
+    }
+    (pairs, errors)
+}
+
+/// Which of RSigma's known faults, or readings of its own, may explain that a rule is judged otherwise.
+fn why(policy: &Policy, generated: &Generated) -> &'static str {
+    let mut items: Vec<&Item> = Vec::new();
+    if let Some(rule) = policy.rule() {
+        for (_, detection) in &rule.sigma.detection.detections {
+            detection.for_each_item(&mut |i| items.push(i));
+        }
+    }
+    let pattern = |test: &dyn Fn(&[Part]) -> bool| {
+        items.iter().flat_map(|i| i.groups.iter().flatten()).any(|m| match m {
+            Match::Pattern { pattern, .. } => test(pattern.parts()),
+            _ => false,
+        })
+    };
+    let text = Value::Object(generated.fields.clone()).to_string();
+    let inner = |parts: &[Part]| {
+        let inner = parts.get(1..parts.len().saturating_sub(1)).unwrap_or_default();
+        inner.iter().any(|p| matches!(p, Part::Any | Part::One))
+    };
+    if items.iter().any(|i| i.field.is_none() && i.all) {
+        return "keyword `|all` wants one field to hold all";
+    }
+    if text.contains("\\n") && pattern(&|p| p.iter().any(|p| matches!(p, Part::Any | Part::One))) {
+        return "`*` stops at a newline";
+    }
+    if pattern(&inner) {
+        return "`startswith`/`endswith` with an inner wildcard never match";
+    }
+    "not explained"
+}

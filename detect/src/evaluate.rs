@@ -5,12 +5,15 @@
 //!    step, so that a predicate outside the gates is judged for few rows, and for each row at most once.
 
 use std::collections::BTreeMap;
+use std::sync::{PoisonError, TryLockError};
 
+use arrow_array::Array as _;
+use foldhash::{HashMap, HashMapExt as _};
 use model::{Batch, Column};
 use smallvec::SmallVec;
 
-use crate::compile::{Check, FieldId, Group, Hit, Index, PredicateId, Program, RuleId, RuleSet};
-use crate::sigma::{Match, Number, lower_char};
+use crate::compile::{FieldId, Group, Hit, Index, Memo, PredicateId, Program, RuleId, RuleSet, Scratch};
+use crate::sigma::{Match, lower};
 
 impl RuleSet {
     /// Which rules hold for which rows, by row, then by rule. The batch has the columns of [`RuleSet::wanted`]; one
@@ -22,19 +25,24 @@ impl RuleSet {
         }
         let group = self.group(&batch.logsource, batch.class_uid);
         let mut run = Run::new(self, batch);
-        let candidates = run.candidates(&group);
         let mut hits = Vec::new();
-        let all = Bits::full(batch.rows.len());
-        let gated = candidates.iter().map(|(id, rows)| (*id, rows));
-        for (id, rows) in gated.chain(group.ungated.iter().map(|id| (*id, &all))) {
+        let mut judge = |run: &mut Run<'_>, id: RuleId, rows: &Bits| {
             let rule = &self.rules[id as usize];
-            let rows = run.judge(&rule.program, rows);
-            rows.for_each(|row| {
+            run.judge(&rule.program, rows).for_each(|row| {
                 hits.push(Hit {
                     row: row as u32,
                     rule: rule.policy,
-                })
+                });
             });
+        };
+        let all = Bits::full(batch.rows.len());
+        if group.pays(batch.rows.len()) {
+            for (id, rows) in &run.candidates(&group) {
+                judge(&mut run, *id, rows);
+            }
+            group.ungated.iter().for_each(|id| judge(&mut run, *id, &all));
+        } else {
+            group.members.iter().for_each(|id| judge(&mut run, *id, &all));
         }
         hits.sort_unstable();
         hits
@@ -94,142 +102,212 @@ impl Bits {
     }
 }
 
+/// The rows that indexes found, by predicate.
+#[derive(Default)]
+struct Found(HashMap<PredicateId, Bits>);
+
+impl Found {
+    fn rows(&mut self, id: PredicateId, rows: usize) -> &mut Bits {
+        self.0.entry(id).or_insert_with(|| Bits::none(rows))
+    }
+}
+
+/// The text of a list's items.
+fn texts(list: &arrow_array::ListArray) -> Option<&arrow_array::StringArray> {
+    list.values().as_any().downcast_ref()
+}
+
 /// What is known of one predicate.
-struct Memo {
+struct Known {
     known: Bits,
     holds: Bits,
 }
+
+/// The columns of a field, the first with a value in a row being the row's.
+type Columns<'r> = SmallVec<[&'r Column; 2]>;
 
 /// The evaluation of one batch.
 struct Run<'r> {
     set: &'r RuleSet,
     batch: &'r Batch,
-    /// For each field, once asked for, the columns that may hold it; the first with a value in a row counts.
-    columns: Vec<Option<SmallVec<[&'r Column; 2]>>>,
+    /// For each field, the columns that hold it, by their place among those that it reads.
+    columns: Vec<SmallVec<[(usize, &'r Column); 2]>>,
+    /// The fields that have columns.
+    present: Vec<FieldId>,
     /// For each predicate, one more than its place in `memos`; 0: nothing is known.
     slots: Vec<u32>,
-    memos: Vec<Memo>,
+    memos: Vec<Known>,
 }
 
 impl<'r> Run<'r> {
     fn new(set: &'r RuleSet, batch: &'r Batch) -> Run<'r> {
+        let mut columns = vec![SmallVec::new(); set.predicates.fields.len()];
+        let mut present = Vec::new();
+        for (field, column) in batch.columns() {
+            for (id, place) in set.readers.get(field).into_iter().flatten() {
+                let held: &mut SmallVec<_> = &mut columns[*id as usize];
+                if held.is_empty() {
+                    present.push(*id);
+                }
+                held.push((*place, column));
+            }
+        }
+        for id in &present {
+            columns[*id as usize].sort_unstable_by_key(|(place, _)| *place);
+        }
         Run {
             set,
             batch,
-            columns: vec![None; set.predicates.fields.len()],
+            columns,
+            present,
             slots: vec![0; set.predicates.all.len()],
             memos: Vec::new(),
         }
     }
 
-    fn columns(&mut self, field: FieldId) -> SmallVec<[&'r Column; 2]> {
-        let (set, batch) = (self.set, self.batch);
-        let found = self.columns[field as usize].get_or_insert_with(|| {
-            set.predicates.fields[field as usize]
-                .columns()
-                .iter()
-                .filter_map(|f| batch.column(f))
-                .collect()
-        });
-        found.clone()
+    fn columns(&self, field: FieldId) -> Columns<'r> {
+        self.columns[field as usize].iter().map(|(_, column)| *column).collect()
     }
 
     /// The rows of each rule's gate, by rule.
-    fn candidates(&mut self, group: &Group) -> BTreeMap<RuleId, Bits> {
+    fn candidates(&mut self, group: &Group) -> Vec<(RuleId, Bits)> {
         let rows = self.batch.rows.len();
-        let mut found: BTreeMap<PredicateId, Bits> = BTreeMap::new();
-        for index in &group.indexes {
-            let columns = self.columns(index.field);
-            if !columns.is_empty() {
-                self.scan(index, &columns, &mut found);
+        // What other batches taught; where another thread is at it, this one goes without.
+        let mut memos = match group.memos.try_lock() {
+            Ok(memos) => Some(memos),
+            Err(TryLockError::Poisoned(memos)) => Some(PoisonError::into_inner(memos)),
+            Err(TryLockError::WouldBlock) => None,
+        };
+        let mut found = Found::default();
+        let mut scratch = Scratch::default();
+        for field in std::mem::take(&mut self.present) {
+            let Some(index) = group.index(field, &self.set.predicates) else {
+                continue;
+            };
+            let columns = self.columns(field);
+            match (columns.as_slice(), index.literals_alone()) {
+                ([Column::Many(list)], Some(automaton)) => {
+                    self.sweep(index, automaton, list, &mut scratch, &mut found);
+                }
+                _ => {
+                    let memo = memos.as_mut().map(|m| m.entry(field).or_default());
+                    self.scan(index, &columns, memo, &mut scratch, &mut found);
+                }
             }
         }
         let mut candidates: BTreeMap<RuleId, Bits> = BTreeMap::new();
-        for (predicate, bits) in found {
+        for (predicate, bits) in found.0 {
             for rule in group.gates.get(&predicate).into_iter().flatten() {
                 let entry = candidates.entry(*rule).or_insert_with(|| Bits::none(rows));
                 entry.0.iter_mut().zip(&bits.0).for_each(|(a, b)| *a |= b);
             }
             // An index finds all rows of a predicate, so there is nothing more to learn of it.
-            self.memos.push(Memo {
+            self.memos.push(Known {
                 known: Bits::full(rows),
                 holds: bits,
             });
             self.slots[predicate as usize] = self.memos.len() as u32;
         }
-        candidates
+        candidates.into_iter().collect()
     }
 
-    fn scan(&self, index: &Index, columns: &[&Column], found: &mut BTreeMap<PredicateId, Bits>) {
-        let rows = self.batch.rows.len();
-        let mut lowered = String::new();
-        // The value for which a literal was last looked at: a repeat of the literal says nothing new.
-        let mut seen = vec![0_u64; index.literals.len()];
-        let mut serial = 0;
-        // Neighbours are often equal (a host's name): what held for the value before holds again.
-        let mut before: Option<&str> = None;
-        let mut holds: Vec<PredicateId> = Vec::new();
-        for row in 0..rows {
-            for_each_value(columns, row, |value| {
-                if before != Some(value) {
-                    holds.clear();
-                    serial += 1;
-                    self.look_up(index, value, &mut lowered, &mut seen, serial, &mut holds);
-                    before = Some(value);
-                }
-                for id in &holds {
-                    found.entry(*id).or_insert_with(|| Bits::none(rows)).set(row);
-                }
-            });
-        }
-    }
-
-    /// The gate predicates of the index that hold for a value.
-    fn look_up(
+    /// Looks each distinct value up once, in this batch and, where values come again, ever.
+    fn scan(
         &self,
         index: &Index,
-        value: &str,
-        lowered: &mut String,
-        seen: &mut [u64],
-        serial: u64,
-        holds: &mut Vec<PredicateId>,
+        columns: &[&'r Column],
+        mut memo: Option<&mut Memo>,
+        scratch: &mut Scratch,
+        found: &mut Found,
     ) {
-        lowered.clear();
-        if value.is_ascii() {
-            lowered.push_str(value);
-            lowered.make_ascii_lowercase();
-        } else {
-            lowered.extend(value.chars().map(lower_char));
+        let rows = self.batch.rows.len();
+        // Values by what they are; for each the first of its places in `places`, which leads to the others.
+        let mut values: HashMap<&str, u32> = HashMap::with_capacity(64);
+        let mut distinct: Vec<(&str, u32)> = Vec::with_capacity(rows);
+        let mut places: Vec<(u32, u32)> = Vec::with_capacity(rows);
+        const NONE: u32 = u32::MAX;
+        // Neighbours are often equal (a host's name).
+        let mut before: Option<(&str, u32)> = None;
+        for row in 0..rows {
+            for_each_value(columns, row, |value| {
+                let id = match before {
+                    Some((text, id)) if text == value => id,
+                    _ => *values.entry(value).or_insert_with(|| {
+                        distinct.push((value, NONE));
+                        distinct.len() as u32 - 1
+                    }),
+                };
+                before = Some((value, id));
+                let first = &mut distinct[id as usize].1;
+                places.push((row as u32, *first));
+                *first = places.len() as u32 - 1;
+            });
         }
-        let predicate = |id: PredicateId| &self.set.predicates.all[id as usize];
-        if !index.exact.is_empty() {
-            for (id, cased) in index.exact.get(lowered.as_str()).into_iter().flatten() {
-                if !cased || predicate(*id).matcher.is_match(value) {
-                    holds.push(*id);
+        let mut holds: Vec<PredicateId> = Vec::new();
+        for (value, first) in distinct {
+            holds.clear();
+            match memo.as_mut().and_then(|m| m.get(value)) {
+                Some(known) => holds.extend_from_slice(known),
+                None => {
+                    index.look_up(&self.set.predicates, value, scratch, &mut holds);
+                    if let Some(memo) = &mut memo {
+                        memo.put(value, &holds);
+                    }
+                }
+            }
+            for id in &holds {
+                let bits = found.rows(*id, rows);
+                let mut place = first;
+                while let Some((row, next)) = places.get(place as usize) {
+                    bits.set(*row as usize);
+                    place = *next;
                 }
             }
         }
-        if !index.numbers.is_empty()
-            && let Some(number) = Number::parse(value)
-        {
-            holds.extend(index.numbers.get(&number).into_iter().flatten());
-        }
-        let Some(automaton) = &index.automaton else { return };
-        let text = lowered.as_str();
-        for found in automaton.find_overlapping_iter(text) {
-            let literal = found.pattern().as_usize();
-            let first = seen[literal] != serial;
-            seen[literal] = serial;
-            for (id, check) in &index.literals[literal] {
-                let now = match check {
-                    Check::None => first,
-                    Check::Start => found.start() == 0,
-                    Check::End => found.end() == text.len(),
-                    Check::Whole => first && predicate(*id).matcher.is_match(value),
-                };
-                if now {
-                    holds.push(*id);
-                }
+    }
+
+    /// Runs the automaton over all values at once, and looks only those up in which it finds something. For columns
+    /// that hold much text and few literals (keywords).
+    fn sweep(
+        &self,
+        index: &Index,
+        automaton: &aho_corasick::AhoCorasick,
+        list: &arrow_array::ListArray,
+        scratch: &mut Scratch,
+        found: &mut Found,
+    ) {
+        let rows = self.batch.rows.len();
+        let Some(texts) = texts(list) else { return };
+        let starts = list.value_offsets();
+        let mut lowered = Vec::with_capacity(texts.value_data().len());
+        let ends: Vec<usize> = if texts.is_ascii() {
+            lowered.extend(texts.value_data().iter().map(u8::to_ascii_lowercase));
+            texts.value_offsets()[1..].iter().map(|end| *end as usize).collect()
+        } else {
+            let lower = |value: &str| {
+                lowered.extend_from_slice(lower(value).as_bytes());
+                lowered.len()
+            };
+            texts.iter().map(Option::unwrap_or_default).map(lower).collect()
+        };
+        let mut holds = Vec::new();
+        let (mut at, mut value, mut row) = (0, 0, 0);
+        while let Some(hit) = automaton.find(aho_corasick::Input::new(&lowered).range(at..)) {
+            // The value in which the literal ends; where it begins in another it is none, but that value has to
+            // be looked at from its start.
+            value += ends[value..].partition_point(|end| *end < hit.end());
+            while starts[row + 1] as usize <= value {
+                row += 1;
+            }
+            holds.clear();
+            index.look_up(&self.set.predicates, texts.value(value), scratch, &mut holds);
+            for id in &holds {
+                found.rows(*id, rows).set(row);
+            }
+            at = ends[value];
+            value += 1;
+            if value >= ends.len() {
+                break;
             }
         }
     }
@@ -288,7 +366,7 @@ impl<'r> Run<'r> {
         let slot = match self.slots[id as usize] {
             0 => {
                 let none = Bits::none(self.batch.rows.len());
-                self.memos.push(Memo {
+                self.memos.push(Known {
                     known: none.clone(),
                     holds: none,
                 });

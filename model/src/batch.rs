@@ -129,6 +129,7 @@ impl Column {
     }
 }
 
+/// The text of a list's items.
 fn texts(list: &ListArray) -> &StringArray {
     // batches are the only makers of columns, and its lists hold text.
     list.values().as_any().downcast_ref().expect("a list column holds text")
@@ -172,6 +173,11 @@ impl Batch {
     #[must_use]
     pub fn column(&self, field: &Field) -> Option<&Column> {
         self.columns.get(field)
+    }
+
+    /// Every column, in no particular order.
+    pub fn columns(&self) -> impl Iterator<Item = (&Field, &Column)> {
+        self.columns.iter()
     }
 
     /// The first value of an OCSF field in a row.

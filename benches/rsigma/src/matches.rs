@@ -6,8 +6,8 @@ use std::sync::Arc;
 use detect::RuleSet;
 use detect::plain::{self, BatchRow};
 use detect::policy::{Policy, load};
-use detect::sigma::{Item, Match, Part};
-use model::{Batch, Event, LedgerIndex, LogSource, Millis};
+use detect::sigma::{Item, Match, Number, Part};
+use model::{Batch, LedgerIndex, LogSource, Millis, PlainEvent};
 use rsigma_eval::JsonEvent;
 use serde_json::Value;
 
@@ -36,7 +36,8 @@ pub fn run(count: usize) -> anyhow::Result<()> {
         for pair in pairs.symmetric_difference(&theirs) {
             let policy = &loaded.policies.all()[pair.1 as usize];
             let who = if theirs.contains(pair) { "only RSigma" } else { "only Docket" };
-            kinds.entry((why(policy, &generated[pair.0]), who)).or_default().push(*pair);
+            let source = files.iter().find(|f| f.name == policy.place.file).map_or("", |f| &f.text);
+            kinds.entry((why(policy, source, &generated[pair.0]), who)).or_default().push(*pair);
         }
         for ((why, who), pairs) in kinds {
             println!("  {who}: {} matches: {why}", pairs.len());
@@ -66,9 +67,9 @@ fn ours(policies: &detect::policy::Policies, set: &RuleSet, generated: &[Generat
             .filter(|(_, sigma)| sigma.is_for(logsource, 0))
             .collect();
         for numbers in numbers.chunks(BATCH) {
-            let events: Vec<Event> = numbers
+            let events: Vec<PlainEvent> = numbers
                 .iter()
-                .map(|n| Event {
+                .map(|n| PlainEvent {
                     uid: "t/0/0".into(),
                     class_uid: 0,
                     time: Millis(0),
@@ -80,7 +81,7 @@ fn ours(policies: &detect::policy::Policies, set: &RuleSet, generated: &[Generat
                 })
                 .collect();
             let rows: Vec<_> = events.iter().map(|e| (LedgerIndex(0), Millis(0), e)).collect();
-            let batch = Batch::build(&source, &rows, set.wanted());
+            let batch = Batch::plain(&source, &rows, set.wanted());
             compiled.extend(set.evaluate(&batch).into_iter().map(|h| (numbers[h.row as usize], h.rule.0)));
             for (row, n) in numbers.iter().enumerate() {
                 let event = BatchRow { batch: &batch, row };
@@ -111,7 +112,7 @@ fn rsigma(
 }
 
 /// Which of RSigma's known faults, or readings of its own, may explain that a rule is judged otherwise.
-fn why(policy: &Policy, generated: &Generated) -> &'static str {
+fn why(policy: &Policy, source: &str, generated: &Generated) -> &'static str {
     let mut items: Vec<&Item> = Vec::new();
     if let Some(rule) = policy.rule() {
         for (_, detection) in &rule.sigma.detection.detections {
@@ -124,11 +125,15 @@ fn why(policy: &Policy, generated: &Generated) -> &'static str {
             _ => false,
         })
     };
-    let text = Value::Object(generated.fields.clone()).to_string();
+    let fields = Value::Object(generated.fields.clone());
+    let text = fields.to_string();
     let inner = |parts: &[Part]| {
         let inner = parts.get(1..parts.len().saturating_sub(1)).unwrap_or_default();
         inner.iter().any(|p| matches!(p, Part::Any | Part::One))
     };
+    if source.contains("base64offset") {
+        return "`base64offset` keeps the tail character";
+    }
     if items.iter().any(|i| i.field.is_none() && i.all) {
         return "keyword `|all` wants one field to hold all";
     }
@@ -138,5 +143,31 @@ fn why(policy: &Policy, generated: &Generated) -> &'static str {
     if pattern(&inner) {
         return "`startswith`/`endswith` with an inner wildcard never match";
     }
+    if blank(&fields) {
+        return "blanks around a number or an address (a reading of ours)";
+    }
+    if dotted(&fields, 0) {
+        return "a key with a dot inside an object (a reading of ours)";
+    }
     "not explained"
+}
+
+/// Whether a value is a number or an address but for blanks around it.
+fn blank(value: &Value) -> bool {
+    match value {
+        Value::String(s) => {
+            s.trim() != s && (Number::parse(s).is_some() || s.trim().parse::<std::net::IpAddr>().is_ok())
+        }
+        Value::Object(o) => o.values().any(blank),
+        Value::Array(a) => a.iter().any(blank),
+        _ => false,
+    }
+}
+
+/// Whether an object within the event has a key with a dot.
+fn dotted(value: &Value, depth: usize) -> bool {
+    match value {
+        Value::Object(o) => o.iter().any(|(k, v)| (depth > 0 && k.contains('.')) || dotted(v, depth + 1)),
+        _ => false,
+    }
 }

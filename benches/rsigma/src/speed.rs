@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use detect::RuleSet;
 use detect::policy::{SourceFile, load};
-use model::{Batch, Event, LedgerIndex, LogSource, Millis};
+use model::{Batch, LedgerIndex, LogSource, Millis, PlainEvent};
 use rsigma_eval::JsonEvent;
 use rustix::time::{ClockId, clock_gettime};
 use serde_json::Value;
@@ -51,7 +51,7 @@ fn docket(files: &[SourceFile], lines: &[&str]) -> anyhow::Result<f64> {
     let label = |v: &Value, k: &str| v.get(k).and_then(Value::as_str).map(Arc::from);
     for group in lines.chunks(GROUP) {
         let t = cpu();
-        let mut by_source: BTreeMap<LogSource, Vec<Event>> = BTreeMap::new();
+        let mut by_source: BTreeMap<LogSource, Vec<PlainEvent>> = BTreeMap::new();
         for line in group {
             let value: Value = serde_json::from_str(line)?;
             let logsource = LogSource {
@@ -60,7 +60,7 @@ fn docket(files: &[SourceFile], lines: &[&str]) -> anyhow::Result<f64> {
                 service: label(&value, "service"),
             };
             let Value::Object(native) = value else { continue };
-            by_source.entry(logsource.clone()).or_default().push(Event {
+            by_source.entry(logsource.clone()).or_default().push(PlainEvent {
                 uid: "t/0/0".into(),
                 class_uid: 0,
                 time: Millis(0),
@@ -77,7 +77,7 @@ fn docket(files: &[SourceFile], lines: &[&str]) -> anyhow::Result<f64> {
             .values()
             .map(|events| {
                 let rows: Vec<_> = events.iter().map(|e| (LedgerIndex(0), Millis(0), e)).collect();
-                Batch::build(&source, &rows, set.wanted())
+                Batch::plain(&source, &rows, set.wanted())
             })
             .collect();
         let built = cpu();

@@ -6,6 +6,7 @@
 //! with one index for each field; a rule whose gate finds nothing in a batch costs nothing.
 
 mod group;
+mod index;
 mod predicate;
 mod program;
 mod required;
@@ -16,8 +17,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use model::{Field, LogSource, Wanted};
 
-pub(crate) use group::{Group, Index};
-pub(crate) use predicate::{Check, FieldId, PredicateId, Predicates};
+pub(crate) use group::Group;
+pub(crate) use index::{Index, Memo, Scratch};
+pub(crate) use predicate::{FieldId, PredicateId, Predicates};
 pub(crate) use program::Program;
 
 use crate::policy::{Policies, PolicyIndex};
@@ -49,6 +51,8 @@ pub struct RuleSet {
     /// Labels that rules name, in lower case; any other label is like any other.
     labels: BTreeSet<String>,
     classes: BTreeSet<u32>,
+    /// For each column, the fields that read it, and how many columns they read before it.
+    pub(crate) readers: HashMap<Field, Vec<(FieldId, usize)>>,
     groups: Mutex<HashMap<GroupKey, Arc<Group>>>,
 }
 
@@ -104,6 +108,12 @@ impl RuleSet {
                 gate,
             });
         }
+        let mut readers: HashMap<Field, Vec<(FieldId, usize)>> = HashMap::new();
+        for (id, field) in (0..).zip(&predicates.fields) {
+            for (place, column) in field.columns().into_iter().enumerate() {
+                readers.entry(column).or_default().push((id, place));
+            }
+        }
         let mut wanted = policies.wanted();
         if policies.all().iter().any(|p| p.reports) {
             // Whose finding it is, where the policy does not say.
@@ -116,6 +126,7 @@ impl RuleSet {
                 wanted,
                 labels,
                 classes,
+                readers,
                 groups: Mutex::default(),
             },
             errors,
@@ -165,7 +176,7 @@ impl RuleSet {
         let members: Vec<RuleId> = (0..self.rules.len() as RuleId)
             .filter(|i| self.rules[*i as usize].sigma.is_for(&key.0, class))
             .collect();
-        let group = Arc::new(Group::new(&members, &self.rules, &self.predicates));
+        let group = Arc::new(Group::new(members, &self.rules, &self.predicates));
         if groups.len() >= GROUPS_MAX {
             groups.clear();
         }

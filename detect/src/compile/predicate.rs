@@ -29,6 +29,8 @@ pub(crate) struct Predicate {
     pub other: Option<FieldId>,
     /// How an index finds the values that it may hold for.
     pub key: Option<Key>,
+    /// Whether an index may ask it of each distinct value, having no key for it.
+    pub is_asked: bool,
 }
 
 /// How an index over a column finds values for a predicate.
@@ -79,12 +81,16 @@ impl Predicates {
             Match::FieldRef { field: other, .. } => Some(self.field(EventField::new(field.namespace, other))),
             _ => None,
         };
+        // Whether a value is there, or equals another field's, is not about one value; and keywords have too many.
+        let of_one_value = !matches!(matcher, Match::Null | Match::Exists(_) | Match::FieldRef { .. });
+        let is_asked = of_one_value && &*field.path != "*";
         let predicate = self.all.len() as PredicateId;
         self.all.push(Predicate {
             field: id,
             matcher: matcher.clone(),
             other,
             key: key_of(matcher),
+            is_asked,
         });
         self.ids.insert(key, predicate);
         predicate

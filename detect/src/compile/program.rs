@@ -31,7 +31,7 @@ impl Program {
         program
     }
 
-    /// Predicates of which at least one holds wherever the program does, each with an index key; `None` where
+    /// Predicates of which at least one holds wherever the program does, each of which an index finds; `None` where
     /// there are no such. Of several such sets the one thought rarest.
     pub fn gate(&self, predicates: &Predicates) -> Option<Vec<PredicateId>> {
         self.gate_and_rarity(predicates).map(|(gate, _)| gate)
@@ -41,7 +41,7 @@ impl Program {
         match self {
             Program::Predicate(id) => {
                 let predicate = &predicates.all[*id as usize];
-                predicate.key.as_ref().map(|_| (vec![*id], predicate.rarity()))
+                (predicate.key.is_some() || predicate.is_asked).then(|| (vec![*id], predicate.rarity()))
             }
             Program::All(programs) => programs
                 .iter()

@@ -60,6 +60,13 @@ fn check(case: &Case) -> Result<(), String> {
     let source: Arc<str> = "test".into();
     let batch = Batch::plain(&source, &all, set.wanted());
     let rows: Vec<u32> = set.evaluate(&batch).into_iter().map(|Hit { row, .. }| row).collect();
+    // A log source of which more is seen is judged with indexes, and those remember values.
+    for _ in 0..20 {
+        let again: Vec<u32> = set.evaluate(&batch).into_iter().map(|Hit { row, .. }| row).collect();
+        if again != rows {
+            return Err(format!("rows {rows:?} without indexes, {again:?} with"));
+        }
+    }
     let sigma = &policy.rule().ok_or("no rule")?.sigma;
     for (row, (expected, event)) in events.iter().enumerate() {
         let is_for = sigma.is_for(&event.logsource, event.class_uid);

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use ingest::source::body::{self, BodyError};
 use ingest::source::held::{Budget, RECORD_COST_BYTES};
 use ingest::source::otlp::{Wire, split};
-use ingest::source::{bulk, hec};
+use ingest::source::{bulk, hec, journal};
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use prost::Message as _;
 use serde_json::Value;
@@ -80,7 +80,10 @@ fn inflate(data: &[u8]) {
 
 fn records(data: &[u8]) {
     let ([kind], content) = choices::<1>(data);
-    let content_type = ["text/plain", "application/json", "application/x-ndjson; a=b"][usize::from(kind) % 3];
+    let content_type = match kind {
+        b'J' => journal::MEDIA_TYPE,
+        kind => ["text/plain", "application/json", "application/x-ndjson; a=b"][usize::from(kind) % 3],
+    };
     let body = Bytes::copy_from_slice(content);
     let mut held = Budget::new(ROOM_BYTES).share();
     let Ok(records) = body::records(&body, content_type, 1024, &mut held) else {

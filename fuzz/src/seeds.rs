@@ -395,6 +395,9 @@ fn made(all: &mut BTreeMap<String, Vec<Vec<u8>>>) {
     add(all, "request-inflate", [b"\x01", &zstd[..]].concat());
     add(all, "framing-files", [b"\x02\x05", &zstd[..]].concat());
     add(all, "files-followed", [b"\x01\x00\x03", &zstd[..]].concat());
+    let journal = read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/systemd_journal/export.log"));
+    add(all, "framing-files", [b"\x02\x05", &journal[..]].concat());
+    add(all, "request-records", [b"J", &journal[..]].concat());
     let request: ExportLogsServiceRequest = serde_json::from_str(OTLP).expect("our own request");
     add(all, "request-otlp-protobuf", crate::request::protobuf(&request));
     for seed in crate::evidence::seeds() {

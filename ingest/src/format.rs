@@ -37,6 +37,7 @@ pub mod leef;
 pub mod linux_auditd;
 pub mod linux_auth;
 pub mod mapped;
+pub mod mongodb_audit;
 pub mod mysql_audit;
 pub mod nginx_json;
 pub mod okta;
@@ -74,6 +75,7 @@ pub static FORMATS: &[&Format] = &[
     &linux_auditd::FORMAT,
     &systemd_journal::FORMAT,
     &mysql_audit::FORMAT,
+    &mongodb_audit::FORMAT,
     &postgresql::FORMAT,
     &windows_events::FORMAT,
     &linux_auth::FORMAT,

@@ -1,8 +1,8 @@
 //! Reads the FILEs of the command line as records.
 //!
 //! A file holds one record a line (LF; the `\r`s before it belong to the line's end; lines of white space alone are no
-//! records), or frames with octet counts (`<LEN> <PRI>…`, RFC 6587), or JumpServer's datagrams parted by NUL; which, is
-//! told from its first bytes. `.zst` and `.gz` are told from their first bytes, too, and unpacked as a stream. A line's
+//! records), or frames with octet counts (`<LEN> <PRI>…`, RFC 6587), or JumpServer's datagrams parted by NUL, or entries of the
+//! journal's export format; which, is told from its first bytes. `.zst` and `.gz` are told from their first bytes, too, and unpacked as a stream. A line's
 //! record id is `<file stem>/0/<line from 0>`, a frame's `<file stem>/0/<frame from 0>`.
 //!
 //! With [`Reading::Kcat`] each line is an object as `kcat -C -J` prints it, and the record has that coordinate, time,
@@ -24,6 +24,7 @@ use crate::detection::topic_source;
 use crate::fields::Fields;
 use crate::format::HEADER_FLAGS;
 use crate::json;
+use crate::source::journal;
 
 pub(crate) mod buffer;
 
@@ -157,6 +158,8 @@ enum Framing {
     /// NUL or LF.
     Nul,
     Counted,
+    /// Entries of the journal's export format.
+    Journal,
 }
 
 impl Framing {
@@ -164,6 +167,9 @@ impl Framing {
         let first = buffer.look(1 << 16)?;
         if frame_head(first).is_some() {
             return Ok(Framing::Counted);
+        }
+        if journal::is_begin(first) {
+            return Ok(Framing::Journal);
         }
         let tag = first
             .split(|b| *b == b'>')
@@ -245,6 +251,10 @@ impl Records {
                     flag = wrong.then_some("octet_count_wrong");
                     piece
                 }
+                Framing::Journal => match self.buffer.entry(self.options.record_bytes_max)? {
+                    Some(piece) => piece,
+                    None => return Ok(None),
+                },
                 _ => {
                     let max = match self.options.reading {
                         Reading::Lines => self.options.record_bytes_max,
@@ -519,6 +529,32 @@ broken"#;
         let all = read("broken\n", options);
         assert_eq!(&all[0].payload[..], b"brok");
         assert_eq!(all[0].truncated, Some(cut(b"broken")));
+    }
+
+    proptest! {
+        /// However the bytes lie, the entries of a file are those of a body.
+        #[test]
+        fn entries_of_the_journal_are_those_of_a_body(
+            fields in prop::collection::vec((any::<bool>(), "[A-Z_]{1,8}|[a-z=]{0,3}", "[ -~\n]{0,12}", 0_u64..20), 0..12),
+            cut in 0_usize..8,
+        ) {
+            let mut file = b"__CURSOR=a\n".to_vec();
+            for (binary, name, value, length) in fields {
+                file.extend(name.bytes());
+                if binary {
+                    file.push(b'\n');
+                    file.extend(length.to_le_bytes());
+                } else {
+                    file.push(b'=');
+                }
+                file.extend(value.bytes());
+                file.push(b'\n');
+            }
+            file.truncate(file.len().saturating_sub(cut).max(9));
+            let plain: Vec<Vec<u8>> = journal::entries(&file.clone().into()).map(Vec::from).collect();
+            let all = read(file, Options::new(Millis(5)));
+            prop_assert_eq!(all.iter().map(|r| r.payload.to_vec()).collect::<Vec<_>>(), plain);
+        }
     }
 
     #[test]

@@ -308,6 +308,7 @@ const QUARANTINES: &[(&str, &str, &str)] = &[
         "the source's format is `mapped`, but it has no mapping",
         "the operator's: name the file, `mapping = \"…\"`, in the source's settings",
     ),
+    ("mongodb_no_atype", "no atype where MongoDB has one", FORMAT),
     ("mysql_audit_unknown", "not a record of MySQL's audit log", FORMAT),
     ("no_event", "the format made no event of it", FORMAT),
     ("not_syslog", "not a syslog line", FORMAT),

@@ -37,6 +37,8 @@ const SOURCETYPES: &[(&str, &str)] = &[
     ("postgresql", "postgresql"),
     ("postgres", "postgresql"),
     ("pgaudit", "postgresql"),
+    ("mongodb:audit", "mongodb_audit"),
+    ("mongo:audit", "mongodb_audit"),
     ("mysql:audit", "mysql_audit"),
     ("mysql:server:audit", "mysql_audit"),
     ("mariadb", "mysql_audit"),

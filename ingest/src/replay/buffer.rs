@@ -6,6 +6,8 @@ use std::io::{self, Read};
 use model::Truncation;
 use sha2::{Digest, Sha256};
 
+use crate::source::journal;
+
 /// Bytes asked of the stream at once.
 const READ_BYTES: usize = 1 << 16;
 
@@ -90,13 +92,7 @@ impl Buffer {
     /// Takes `count` bytes, or what is left; keeps the first `max`.
     pub fn piece(&mut self, count: usize, max: usize) -> io::Result<Piece> {
         let mut kept = Kept::new(max);
-        let mut left = count;
-        while left > 0 && !self.look(1)?.is_empty() {
-            let part = left.min(self.held.len() - self.at);
-            kept.push(&self.held[self.at..self.at + part]);
-            self.skip(part);
-            left -= part;
-        }
+        self.push(&mut kept, count)?;
         Ok(kept.piece())
     }
 
@@ -121,6 +117,54 @@ impl Buffer {
                 return Ok(Some(kept.line()));
             }
         }
+    }
+
+    /// Takes an entry of the journal's export format ([`journal`]) and the empty line behind it; keeps the first `max` bytes.
+    /// Nothing at the end of the stream.
+    pub fn entry(&mut self, max: usize) -> io::Result<Option<Piece>> {
+        while self.look(1)?.first() == Some(&b'\n') {
+            self.skip(1);
+        }
+        if self.look(1)?.is_empty() {
+            return Ok(None);
+        }
+        let mut kept = Kept::new(max);
+        loop {
+            let seen = self.look(journal::NAME_BYTES_MAX + 9)?;
+            match seen.first() {
+                None => return Ok(Some(kept.piece())),
+                Some(b'\n') => {
+                    self.skip(1);
+                    return Ok(Some(kept.piece()));
+                }
+                Some(_) => {}
+            }
+            let value = journal::binary_name(seen).and_then(|head| Some(head + 8 + journal::length(&seen[head..])?));
+            match value {
+                Some(end) => self.push(&mut kept, end.saturating_add(1))?,
+                None => loop {
+                    let held = &self.held[self.at..];
+                    let end = memchr::memchr(b'\n', held).map(|n| n + 1);
+                    let part = end.unwrap_or(held.len());
+                    self.push(&mut kept, part)?;
+                    if end.is_some() || self.look(1)?.is_empty() {
+                        break;
+                    }
+                },
+            }
+        }
+    }
+
+    /// Takes the next `count` bytes, or what is left.
+    fn push(&mut self, kept: &mut Kept, count: usize) -> io::Result<()> {
+        let mut left = count;
+        while left > 0 && !self.look(1)?.is_empty() {
+            let part = left.min(self.held.len() - self.at);
+            kept.push(&self.held[self.at..self.at + part]);
+            self.skip(part);
+            left -= part;
+        }
+        Ok(())
     }
 
     fn fill(&mut self) {

@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 
 use super::framing;
 use super::held::{Full, Held, RECORD_COST_BYTES};
+use super::journal;
 
 /// Bytes that a request may carry, as sent.
 pub const BODY_BYTES_MAX: usize = 32 << 20;
@@ -110,6 +111,8 @@ pub fn records(
     let kind = content_type.split(';').next().unwrap_or("").trim();
     let records = if kind.eq_ignore_ascii_case("application/json") {
         json(body, held)?
+    } else if kind.eq_ignore_ascii_case(journal::MEDIA_TYPE) {
+        entries(body, held)?
     } else {
         lines(body, held)?
     };
@@ -138,6 +141,16 @@ pub fn lines(body: &Bytes, held: &mut Held) -> Result<Vec<Bytes>, BodyError> {
     }
     held.grow(most.min(RECORDS_MAX) * RECORD_COST_BYTES)?;
     Ok(framing::lines(body))
+}
+
+/// The entries of the journal's export format.
+fn entries(body: &Bytes, held: &mut Held) -> Result<Vec<Bytes>, BodyError> {
+    let count = journal::entries(body).take(RECORDS_MAX + 1).count();
+    if count > RECORDS_MAX {
+        return Err(TOO_MANY);
+    }
+    held.grow(count * RECORD_COST_BYTES)?;
+    Ok(journal::entries(body).collect())
 }
 
 /// An array's elements as they stand in the text, or the one value, or NDJSON by another name.

@@ -6,6 +6,7 @@ pub mod file;
 pub mod framing;
 pub mod hec;
 pub mod held;
+pub mod journal;
 #[cfg(feature = "kafka")]
 pub mod kafka;
 pub mod otlp;

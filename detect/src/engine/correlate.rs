@@ -10,7 +10,7 @@ use super::Detector;
 use super::bucket::{BucketId, Member};
 use super::fact::{Fact, Order};
 use super::load::EntryRow;
-use super::plan::Consumer;
+use super::plan::{Consumer, looks_back_ms};
 use super::state::{Kind, grouped_key};
 use super::timer::Due;
 use super::window::{Change, Entry, Judging, More};
@@ -29,12 +29,10 @@ impl Detector {
         }
     }
 
-    /// When an entry is forgotten: when neither its own window nor one that it is in can change any more.
-    pub(super) fn entry_expires(&self, policy: &Policy, c: &Correlation, fact: &Fact) -> Millis {
-        let windows = c
-            .timespan_ms
-            .saturating_add(c.completes_after_ms())
-            .saturating_add(policy.dedup.as_ref().map_or(0, |d| d.window_ms));
+    /// When an entry is forgotten: when nothing can change any more that is told of it, by its own correlation or by those
+    /// that take its windows.
+    pub(super) fn entry_expires(&self, index: PolicyIndex, policy: &Policy, c: &Correlation, fact: &Fact) -> Millis {
+        let windows = looks_back_ms(policy, c).saturating_add(self.plan.node(index).reach_ms);
         self.kept_until(fact, policy.lateness_ms, windows.saturating_add(policy.wait_ms))
     }
 
@@ -53,7 +51,7 @@ impl Detector {
         let Some(group) = group_of(c, feeder, fact) else { return };
         let mut entry = entry(c, feeder, fact);
         entry.more = more.boxed();
-        let expires = self.entry_expires(policy, c, fact);
+        let expires = self.entry_expires(index, policy, c, fact);
         let judging = self.judging(index);
         let id = (index, group.clone());
         self.warm(&id);
@@ -237,7 +235,7 @@ impl Detector {
             calendar: self.tables.calendar(),
         };
         let (id, key) = self.bucket_of(index, policy, &scope, completion(c, &order).0, &fact.uid);
-        let expires = self.entry_expires(policy, c, fact);
+        let expires = self.entry_expires(index, policy, c, fact);
         if let Some(entry) = self
             .windows
             .get_mut(&(index, group.clone()))
@@ -304,7 +302,7 @@ impl Detector {
         let now = self.clock.now;
         let (mut gone, mut next): (Vec<Order>, Option<Millis>) = (Vec::new(), None);
         for entry in entries.entries() {
-            let expires = self.entry_expires(policy, c, &entry.fact);
+            let expires = self.entry_expires(index, policy, c, &entry.fact);
             if now.is_some_and(|now| expires <= now) {
                 gone.push(entry.order());
             } else {
@@ -313,7 +311,11 @@ impl Detector {
         }
         if !gone.is_empty() {
             // What still has to be told of windows that these events are in is told before they go.
-            let told: BTreeSet<BucketId> = entries.entries().filter_map(|e| e.bucket.clone()).collect();
+            let mut told: BTreeSet<BucketId> = entries.entries().filter_map(|e| e.bucket.clone()).collect();
+            let downstream = &self.plan.node(index).downstream;
+            if !downstream.is_empty() {
+                told.extend(self.is_dirty.iter().filter(|id| downstream.contains(&id.0)).cloned());
+            }
             told.iter().for_each(|id| self.settle(id));
         }
         for order in gone {

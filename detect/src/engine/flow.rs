@@ -9,7 +9,7 @@ use super::Detector;
 use super::fact::Fact;
 use super::plan::Consumer;
 use super::subject::{Judge, Retold};
-use super::timer::Due;
+use super::timer::{Due, Timers};
 use super::window::More;
 use crate::policy::{Body, Calendar, Policy, PolicyIndex, Rule, WorkingTime};
 use crate::reference::{Found, Gap, Lookups, NoEventTables, Verdict, resolve};
@@ -33,7 +33,7 @@ impl Detector {
             }
         }
         if self.plan.node(rule).deferred {
-            let forget = self.kept_until(&fact, policy.lateness_ms, policy.wait_ms);
+            let forget = self.subject_expires(rule, policy, &fact);
             self.timers.set(forget, Due::ForgetSubject(rule, fact.uid.clone()));
             self.timers
                 .set(self.due_at(policy, &fact), Due::Subject(rule, fact.uid.clone()));
@@ -92,6 +92,24 @@ impl Detector {
         fact.settled(policy.lateness_ms).plus_ms(policy.wait_ms)
     }
 
+    /// When an event is judged no more.
+    fn rests_at(&self, policy: &Policy, fact: &Fact) -> Millis {
+        self.kept_until(fact, policy.lateness_ms, policy.wait_ms)
+    }
+
+    /// When an event is forgotten: when it is judged no more, and no other is that could claim the same row.
+    pub(super) fn subject_expires(&self, rule: PolicyIndex, policy: &Policy, fact: &Fact) -> Millis {
+        let rests = self.rests_at(policy, fact);
+        let Some(apart_ms) = self.plan.node(rule).contends_ms else {
+            return rests;
+        };
+        let latest = fact.time.min(fact.received_at).plus_ms(apart_ms);
+        let latest = latest
+            .plus_ms(policy.lateness_ms.saturating_mul(2))
+            .plus_ms(policy.wait_ms);
+        rests.max(Timers::forgotten(latest))
+    }
+
     /// Judges subjects of a rule and tells its consumers.
     pub(super) fn judge(&mut self, rule: PolicyIndex, uids: BTreeSet<Arc<str>>) {
         let policies = self.policies.clone();
@@ -111,6 +129,7 @@ impl Detector {
             tables: &self.tables,
             rows: &self.rows,
             ready: &ready,
+            rests: &|fact| now.is_some_and(|now| now >= self.rests_at(policy, fact)),
             passes: &|fact, found| self.passes(body, fact, found),
             waits: self.plan.node(rule).waits,
         };

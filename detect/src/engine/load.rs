@@ -281,7 +281,7 @@ impl Detector {
                 let Some(fact) = row.fact.read(captured) else {
                     return Ok(false);
                 };
-                let forget = self.kept_until(&fact, policy.lateness_ms, policy.wait_ms);
+                let forget = self.subject_expires(index, policy, &fact);
                 self.timers.set(forget, Due::ForgetSubject(index, fact.uid.clone()));
                 let due = self.due_at(policy, &fact);
                 if self.clock.now.is_none_or(|now| due >= now) {
@@ -367,7 +367,7 @@ impl Detector {
         let mut complete = Vec::new();
         for (c, entry) in entries {
             complete.extend(entry.complete.then(|| (c, entry.fact.clone())));
-            let expires = self.entry_expires(policy, c, &entry.fact);
+            let expires = self.entry_expires(id.0, policy, c, &entry.fact);
             let entries = self.windows.entry(&id);
             entries.restore(c, entry, &judging);
             if entries.forgotten_at.is_none_or(|at| expires < at) {
@@ -524,6 +524,7 @@ impl Detector {
                 tables: &self.tables,
                 rows: &self.rows,
                 ready: &ready,
+                rests: &|_| false,
                 passes: &|fact, found| self.passes(rule, fact, found),
                 waits: false,
             };

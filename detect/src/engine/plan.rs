@@ -9,7 +9,9 @@ use sha2::{Digest, Sha256};
 
 use super::fact::Captured;
 use super::references::each_reference;
-use crate::policy::{Anew, Body, EventField, Expect, Lookup, Opens, Policies, Policy, PolicyIndex, Root};
+use crate::policy::{
+    Anew, Body, Correlation, EventField, Expect, Lookup, Op, Opens, Policies, Policy, PolicyIndex, Root, Subject, Value,
+};
 
 /// A policy in one version, as the state names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -37,6 +39,8 @@ pub(super) struct Node {
     pub consumers: Vec<Consumer>,
     /// Its joins are judged again when rows come in, or are judged later.
     pub deferred: bool,
+    /// Its events contend for rows (`claim`): how far apart in time those are that may want the same, in milliseconds.
+    pub contends_ms: Option<i64>,
     /// `wait` was given: a join that expects no row is judged later, also with a reference table.
     pub waits: bool,
     /// A finding of it may turn out not to hold.
@@ -47,6 +51,10 @@ pub(super) struct Node {
     pub circular: bool,
     /// It is a correlation of correlations.
     pub chained: bool,
+    /// The correlations that take its events, and those that take theirs; what they tell, they tell of its events.
+    pub downstream: BTreeSet<PolicyIndex>,
+    /// How far back they look from what they tell, all together, in milliseconds.
+    pub reach_ms: i64,
 }
 
 /// The graph of the policies.
@@ -80,6 +88,7 @@ impl Plan {
                 state: StateId(0),
                 consumers: Vec::new(),
                 deferred: deferred(p),
+                contends_ms: contends_ms(policies, p),
                 waits: p.rule().is_some_and(|r| r.lookups.iter().any(|l| waits(p, l))),
                 withdrawable: false,
                 readers: Vec::new(),
@@ -91,6 +100,8 @@ impl Plan {
                     }
                     _ => false,
                 },
+                downstream: BTreeSet::new(),
+                reach_ms: 0,
             })
             .collect();
         for i in &order {
@@ -119,6 +130,21 @@ impl Plan {
             }
         }
         nodes.iter_mut().for_each(|n| n.consumers.sort());
+        for i in order.iter().rev() {
+            let (mut downstream, mut reach_ms) = (BTreeSet::new(), 0);
+            for consumer in &nodes[i.0 as usize].consumers {
+                if let Consumer::Correlation(next, _) = consumer
+                    && let Body::Correlation(c) = &policies.get(*next).body
+                {
+                    let node = &nodes[next.0 as usize];
+                    downstream.insert(*next);
+                    downstream.extend(&node.downstream);
+                    reach_ms = reach_ms.max(looks_back_ms(policies.get(*next), c).saturating_add(node.reach_ms));
+                }
+            }
+            let node = &mut nodes[i.0 as usize];
+            (node.downstream, node.reach_ms) = (downstream, reach_ms);
+        }
         let captured = captured(policies, &nodes, &order);
         Plan {
             by_habit: policies.iter().filter_map(|(i, p)| Some((habit_id(p)?, i))).collect(),
@@ -140,6 +166,13 @@ impl Plan {
     pub fn wanted(&self) -> Wanted {
         self.captured.values().flat_map(|c| c.columns().cloned()).collect()
     }
+}
+
+/// How far back a finding of a correlation looks from the last of its events, in milliseconds.
+pub(super) fn looks_back_ms(policy: &Policy, c: &Correlation) -> i64 {
+    c.timespan_ms
+        .saturating_add(c.completes_after_ms())
+        .saturating_add(policy.dedup.as_ref().map_or(0, |d| d.window_ms))
 }
 
 /// Two documents may be the same to the letter; the loader refuses that, and here the later one wins.
@@ -185,6 +218,42 @@ fn deferred(policy: &Policy) -> bool {
         // What was seen is remembered as it comes.
         r.novelty.is_none() && r.lookups.iter().any(|l| l.event_table.is_some() || waits(policy, l))
     })
+}
+
+/// How far apart in time events are that may claim the same row: as its joins say (`time|gte: $event.time - 60s`), else
+/// as long as rows are kept.
+fn contends_ms(policies: &Policies, policy: &Policy) -> Option<i64> {
+    let lookups = &policy.rule()?.lookups;
+    let claims = lookups.iter().filter(|l| l.claim.is_some()).map(|lookup| {
+        let (mut furthest, mut bounded) = (0, false);
+        lookup.condition.for_each_test(&mut |test| {
+            let (Op::Lt(values) | Op::Lte(values) | Op::Gt(values) | Op::Gte(values)) = &test.op else {
+                return;
+            };
+            for value in values {
+                if let (Subject::Column(column), Value::Reference(r)) = (&test.subject, value)
+                    && (&**column, &r.root) == ("time", &Root::EventTime)
+                {
+                    bounded = true;
+                    furthest = furthest.max(r.offset_ms.saturating_abs());
+                }
+            }
+        });
+        let kept = || {
+            policies
+                .get(lookup.event_table?)
+                .rule()?
+                .table
+                .as_ref()
+                .map(|t| t.keep_ms)
+        };
+        if bounded {
+            furthest.saturating_mul(2)
+        } else {
+            kept().unwrap_or(0)
+        }
+    });
+    claims.max()
 }
 
 /// The policies whose events `policy` takes, once each.

@@ -93,6 +93,8 @@ pub(super) struct Judge<'a> {
     pub rows: &'a EventTableRows,
     /// The wait of an event is over.
     pub ready: &'a dyn Fn(&Fact) -> bool,
+    /// An event is judged no more; it is kept for the row that it claims.
+    pub rests: &'a dyn Fn(&Fact) -> bool,
     /// What the rule asks for beside its joins holds.
     pub passes: &'a dyn Fn(&Fact, &Found) -> bool,
     /// Nothing fires before its wait is over.
@@ -199,7 +201,9 @@ impl Subjects {
         contended: &mut BTreeSet<(usize, String)>,
         gaps: &mut dyn FnMut(Gap),
     ) {
-        let Some(subject) = self.by_uid.get(uid) else { return };
+        let Some(subject) = self.by_uid.get(uid).filter(|s| !(judge.rests)(&s.fact)) else {
+            return;
+        };
         let asking = Asking {
             subjects: self,
             uid,
@@ -299,7 +303,7 @@ impl Subjects {
     }
 
     fn tell(&mut self, uid: &Arc<str>, judge: &Judge<'_>) -> Option<Retold> {
-        let subject = self.by_uid.get_mut(uid)?;
+        let subject = self.by_uid.get_mut(uid).filter(|s| !(judge.rests)(&s.fact))?;
         let after = subject
             .found
             .clone()

@@ -232,7 +232,8 @@ impl Group {
         Some(entry)
     }
 
-    /// The entries with which the windows are judged that a change at `t`, at place `at`, may have changed.
+    /// The entries with which the windows are judged that a change at `t`, at place `at`, may have changed; no window that
+    /// does not hold `t`: what was in it may be forgotten in part, which is no reason to judge it otherwise.
     fn affected(
         &mut self,
         c: &Correlation,
@@ -251,7 +252,11 @@ impl Group {
                 self.between(t.plus_ms(-1), until).collect()
             }
             Reach::Opening => self.reopen(c, t, at, changes),
-            Reach::Following => (at.saturating_sub(1)..(at + 1).min(self.entries.len())).collect(),
+            // The last before it, and all of its moment, of which the last speaks for all.
+            Reach::Following => (at.saturating_sub(1)..self.entries.len())
+                .take_while(|i| self.entries[*i].time() <= t)
+                .filter(|i| t <= self.entries[*i].time().plus_ms(c.timespan_ms))
+                .collect(),
         }
     }
 
@@ -263,7 +268,7 @@ impl Group {
         let mut closes = Millis(i64::MIN);
         if let Some(before) = openers.range(..here).next_back() {
             closes = before.0.plus_ms(c.timespan_ms);
-            affected.extend(self.position(before).ok());
+            affected.extend(self.position(before).ok().filter(|_| t < closes));
         }
         for (i, entry) in self.entries.iter_mut().enumerate().skip(at) {
             let opens = entry.time() >= closes;

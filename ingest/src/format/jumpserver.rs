@@ -11,6 +11,8 @@
 //! | `password_change_log` | Account Change 3001.3 (own) or .4 | `password.rs` |
 //! | Django's lines | HTTP Activity 4002 where they are of a request, else Base Event | `django.rs` |
 //! | `job_log`, `user_session` (by REST only) | Script Activity 1009.1, Authentication 3002.1 | `rest.rs` |
+//! | `activity_event`, `activity_log` (by REST only) | SSH 4007 open, close, fail, else .99; Base Event | `activity.rs` |
+//! | `ticket` (by REST only) | Entity Management 3004.1, .3 | `ticket.rs` |
 //! | another category | Base Event, fields in `unmapped`, label `jumpserver.unknown_category` | |
 //!
 //! A bare JSON object, as REST and Elasticsearch's command storage have it, is of the category that its keys tell.
@@ -29,6 +31,7 @@ use crate::fields::{Fields, scalar};
 use crate::format::{Format, Input, Match, Quarantine};
 use crate::json;
 
+mod activity;
 mod command;
 mod django;
 mod login;
@@ -36,6 +39,7 @@ mod operation;
 mod password;
 mod rest;
 mod session;
+mod ticket;
 mod transfer;
 
 /// JumpServer.
@@ -59,6 +63,9 @@ const KINDS: &[Kind] = &[
     ("password_change_log", password::class, password::build),
     ("job_log", rest::job_class, rest::job),
     ("user_session", rest::session_class, rest::session),
+    ("activity_event", activity::event_class, activity::build_event),
+    ("activity_log", activity::activity_class, activity::build_activity),
+    ("ticket", ticket::class, ticket::build),
 ];
 const OPERATION: &str = "operation_log";
 const TAG: &str = "jumpserver";

@@ -1,8 +1,8 @@
 //! Records that no syslog handler wrapped: read by REST or out of Elasticsearch's command storage, a bare JSON object each. Which
 //! category one is, its keys tell.
 //!
-//! Two kinds come in no other way: `job_log` (what somebody let the bastion run on many hosts) and `user_session` (a session of the
-//! portal, with the logon that began it).
+//! Some kinds come in no other way: `job_log` (what somebody let the bastion run on many hosts), `user_session` (a session of the
+//! portal, with the logon that began it), the activity log and tickets.
 
 use model::Object;
 
@@ -27,11 +27,16 @@ const KEYS: &[(&str, &[&str])] = &[
     ("login_log", &["username", "backend", "status", "datetime"]),
     ("job_log", &["material", "job_type"]),
     ("user_session", &["date_expired", "backend", "user", "ip"]),
+    ("ticket", &["applicant", "state", "type"]),
+    ("activity_log", &["r_type", "content", "timestamp"]),
 ];
 
 /// The category of a bare record.
 pub(super) fn category(object: Object<'_>) -> Option<&'static str> {
     let has = |keys: &[&str]| keys.iter().all(|k| object.contains_key(k));
+    if super::activity::is_event(object) {
+        return Some("activity_event");
+    }
     KEYS.iter().find(|(_, keys)| has(keys)).map(|(name, _)| *name)
 }
 

@@ -236,7 +236,7 @@ fn facts<'a>(fields: Fields<'a>, name: &'a str, host: &'a str) -> Facts<'a> {
         target_host: of("dhost"),
         target_port: draft::port(fields, "dpt"),
         device: fields.first(&["dvchost", "dvc"]).unwrap_or(Cow::Borrowed(host)),
-        success: by_outcome.or(by_act),
+        success: by_outcome.or(by_act).or_else(|| facts::told_by(name)),
         blocked,
         code: of("outcome"),
         reason: of("reason"),
@@ -307,6 +307,7 @@ pub(super) fn named(b: &mut EventBuilder<'_>, input: &Input<'_>, text: &str) -> 
 /// 0 to 10, or a word.
 fn rank(b: &mut EventBuilder<'_>, severity: &str) {
     let id = match severity.trim().to_ascii_lowercase().as_str() {
+        "unknown" => 0,
         "low" => 2,
         "medium" => 3,
         "high" => 4,

@@ -240,10 +240,16 @@ const READ: &[&str] = &[
 
 fn event<'a>(input: &mut Input<'a>, object: Object<'a>, envelope: Object<'a>) -> Result<Event<'a>, Quarantine> {
     let fields = Fields(object);
-    let Some(name) = fields.text("eventName") else {
+    // An insight tells of calls that are told by their own events: many at once.
+    let insight = fields.object("insightDetails");
+    let inner = |name: &str| insight.and_then(|i| i.text(name));
+    let Some(name) = fields.text("eventName").or_else(|| inner("eventName")) else {
         return Err(Quarantine("cloud_trail_no_event_name"));
     };
-    let (class, activity) = kind(fields);
+    let (class, activity) = match insight {
+        Some(_) => (&class::API_ACTIVITY, 99),
+        None => kind(fields),
+    };
     let mut b = EventBuilder::new(input, class, activity, "AWS", "CloudTrail");
     b.logsource("aws", "", "cloudtrail").system("aws");
     b.original_uid(&fields.text("eventID").unwrap_or_default());
@@ -265,10 +271,13 @@ fn event<'a>(input: &mut Input<'a>, object: Object<'a>, envelope: Object<'a>) ->
     let code = fields.text("errorCode");
     let detail = fields.text("errorMessage");
     let console = fields.text("responseElements.ConsoleLogin");
-    b.success(match &console {
+    let success = match &console {
         Some(word) => word.eq_ignore_ascii_case("success"),
         None => code.is_none() && detail.is_none(),
-    });
+    };
+    if insight.is_none() || !success {
+        b.success(success);
+    }
     b.set_some("status_code", code.as_deref());
     b.set_some("status_detail", detail.as_deref());
 
@@ -291,6 +300,7 @@ fn event<'a>(input: &mut Input<'a>, object: Object<'a>, envelope: Object<'a>) ->
         _ => {
             identity(&mut b, fields, "actor.user");
             api(&mut b, fields, &name);
+            b.set_some("api.service.name", inner("eventSource").as_deref());
         }
     }
     if class.uid != 6003 {

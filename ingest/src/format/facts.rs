@@ -307,6 +307,17 @@ fn verb(action: &str) -> u8 {
     }
 }
 
+/// What an event's name says of the result: `Login Failed`, `logon_success`.
+pub(crate) fn told_by(name: &str) -> Option<bool> {
+    let lower = name.to_lowercase();
+    let mut words = lower.split(|c: char| !c.is_alphanumeric());
+    words.find_map(|word| match word {
+        "success" | "successful" | "succeeded" => Some(true),
+        "failure" | "failed" | "unsuccessful" => Some(false),
+        _ => None,
+    })
+}
+
 /// What a word says of the result.
 pub(crate) fn outcome(word: &str) -> (Option<bool>, bool) {
     let lower = word.trim().to_lowercase();

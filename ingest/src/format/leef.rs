@@ -1,7 +1,7 @@
 //! IBM's Log Event Extended Format, 1.0 (`LEEF:1.0|Vendor|Product|Version|EventID|` and tab-separated `key=value`) and 2.0, whose
 //! sixth field names the delimiter (`^`, `x5E`, `0x5E`; none: tab); with or without a syslog header before it.
 //!
-//! Mapped as CEF ([`crate::format::cef`]): `usrName` (or `accountName`) did it, `identSrc` or `src` where from, `dst` where, `sev` 1 to 10 the
+//! Mapped as CEF ([`crate::format::cef`]): `usrName` (or `accountName`) did it, `src` or `identSrc` where from, `dst` where, `sev` 1 to 10 the
 //! severity, `action` or `policy`'s word the result. Keys without a home stand in `unmapped` under their own names.
 //!
 //! Native fields: the keys as they came, and the header's as `deviceVendor`, `deviceProduct`, `deviceVersion`, `eventId`. Log source: product
@@ -138,14 +138,14 @@ fn facts<'a>(fields: Fields<'a>, id: &'a str, host: &'a str) -> Facts<'a> {
         action: Cow::Borrowed(id),
         category: of(&["cat"]),
         user: of(&["usrName", "accountName", "identUserName"]),
-        source: of(&["identSrc", "src"]),
+        source: of(&["src", "identSrc"]),
         source_host: of(&["identHostName"]),
         source_port: draft::port(fields, "srcPort"),
         target: of(&["dst"]),
         target_host: of(&["dstHostName", "resource"]),
         target_port: draft::port(fields, "dstPort"),
         device: Cow::Borrowed(host),
-        success,
+        success: success.or_else(|| facts::told_by(id)),
         blocked,
         code: word,
         reason: of(&["reason", "policy"]),

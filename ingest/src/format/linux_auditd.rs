@@ -17,6 +17,7 @@
 //! | ROLE_ASSIGN, ROLE_REMOVE | User Access 3005.1, .2 |
 //! | CONFIG_CHANGE, DAEMON_* | Event Log Activity 1008: auditing off 10, on 9; start 6, end 7, rotate 5 |
 //! | SERVICE_*, SYSTEM_BOOT, SYSTEM_SHUTDOWN | Application Lifecycle 6002.3, .4 |
+//! | what the kernel says of its backlog, without an id | 1008.99, failed (`lost.rs`), in every source of syslog |
 //! | AVC, ANOM_*, SECCOMP, … | Base Event; refusals have `status_id` 2 |
 //!
 //! `docket.system` is `host:<node>`, the node from `node=` or the syslog header. TTY records are not decoded, because
@@ -27,13 +28,14 @@
 //!
 //! Laurel's JSON (one object an event) is read as the lines it was made of.
 
-use crate::format::{Format, Input, Match, Quarantine};
+use crate::format::{Format, Input, Match, Quarantine, syslog_other};
 use crate::syslog;
 use model::Event;
 
 mod event;
 pub mod join;
 mod laurel;
+pub(crate) mod lost;
 mod merged;
 pub mod record;
 mod syscall;
@@ -70,8 +72,8 @@ fn matches(input: &Input<'_>) -> Option<Match> {
 }
 
 fn normalize<'a>(input: &mut Input<'a>) -> Result<Vec<Event<'a>>, Quarantine> {
-    let input = &*input;
     if input.text.starts_with('{') {
+        let input = &*input;
         let records = laurel::records(input.object()?).ok_or(Quarantine("laurel_id"))?;
         return Ok(event::events(input, &Merged::new(records)));
     }
@@ -96,6 +98,10 @@ fn normalize<'a>(input: &mut Input<'a>) -> Result<Vec<Event<'a>>, Quarantine> {
             None => groups.push((record.id.clone(), vec![record])),
         }
     }
+    if groups.is_empty() && lost::may_be(input.text) {
+        return syslog_other::read(input);
+    }
+    let input = &*input;
     if groups.is_empty() {
         return Err(Quarantine("auditd_unreadable"));
     }

@@ -84,6 +84,12 @@ const COMMANDS: &[(u8, &[&str])] = &[
     (8, &["listCollections", "listDatabases", "listIndexes"]),
 ];
 
+/// The activity of Datastore Activity that a command is.
+pub(crate) fn activity(command: &str) -> u8 {
+    let known = COMMANDS.iter().find(|(_, names)| names.contains(&command));
+    known.map_or(4, |(id, _)| *id)
+}
+
 fn matches(input: &Input<'_>) -> Option<Match> {
     if !input.text.trim_start().starts_with('{') {
         return None;
@@ -356,7 +362,7 @@ impl<'a> Act<'a, '_> {
             None => ("", ""),
         };
         let database = if database.is_empty() { "-" } else { database };
-        b.set("database", json!({"name": database, "type_id": 99, "type": "Document"}));
+        b.set("database", json!({"name": database, "type_id": 6, "type": "NoSQL"}));
         b.set("table.name", collection);
         b.set("type_id", if collection.is_empty() { 1 } else { 3 });
         b.set("type", if collection.is_empty() { "Database" } else { "Table" });
@@ -366,8 +372,7 @@ impl<'a> Act<'a, '_> {
 
     fn check(&self) -> EventBuilder<'a> {
         let command = self.param("command").unwrap_or_default();
-        let activity = COMMANDS.iter().find(|(_, names)| names.contains(&&*command));
-        let mut b = self.store(activity.map_or(4, |(id, _)| *id));
+        let mut b = self.store(activity(&command));
         if let Some(Value::Object(args)) = self.param_value("args") {
             let uid = connection(self.fields).unwrap_or_else(|| "-".to_owned());
             b.set(

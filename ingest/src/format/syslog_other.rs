@@ -3,6 +3,7 @@
 use model::Event;
 
 use crate::class;
+use crate::format::linux_auditd::lost;
 use crate::format::linux_auth::{self, line::Line};
 use crate::format::{Format, Input, Match, Quarantine, access_log, error_log, nginx_json};
 use crate::syslog::{self, Envelope};
@@ -61,6 +62,7 @@ pub(crate) fn read<'a>(input: &mut Input<'a>) -> Result<Vec<Event<'a>>, Quaranti
 pub(crate) fn of_line<'a>(line: &Line<'_, 'a>, envelope: &Envelope<'_>) -> Vec<Event<'a>> {
     linux_auth::events(line)
         .or_else(|| web(line))
+        .or_else(|| lost::event(line).map(|e| vec![e]))
         .unwrap_or_else(|| vec![other(line, envelope)])
 }
 

@@ -37,6 +37,7 @@ use crate::class::{self, Class};
 use crate::command_line;
 use crate::fields::{Fields, scalar};
 use crate::format::draft;
+use crate::format::mongodb_audit;
 use crate::format::{Format, Input, Match, Quarantine};
 use crate::mask::mask;
 
@@ -194,6 +195,11 @@ fn transfer(fields: Fields<'_>, name: &str) -> u8 {
 /// The activity of a statement by its first word.
 fn statement(fields: Fields<'_>) -> u8 {
     let query = fields.first(&["db_query", "query"]).unwrap_or_default();
+    if let Some(command) = query.trim_start().strip_prefix('{') {
+        // MongoDB's: the command is the first key.
+        let command = command.trim_start().strip_prefix('"').and_then(|c| c.split_once('"'));
+        return mongodb_audit::activity(command.map_or("", |(name, _)| name));
+    }
     let first = query.split_whitespace().next().unwrap_or_default().to_ascii_uppercase();
     match &*first {
         "SELECT" => 1,

@@ -108,7 +108,12 @@ impl<'a> Maker<'a, '_> {
                 if !MAPPED.contains(&&**key)
                     && let Some(value) = record.get(key)
                 {
-                    b.unmapped(key, value.replace(['\0', '\u{1}'], " "));
+                    let value = value.replace(['\0', '\u{1}'], " ");
+                    // Laurel's own, whose fields are called as those of the event.
+                    match &*record.kind {
+                        kind @ ("PARENT_INFO" | "CONTAINER_INFO") => b.unmapped(&format!("{kind}.{key}"), value),
+                        _ => b.unmapped(key, value),
+                    };
                 }
             }
         }

@@ -80,7 +80,7 @@ fn record<'a>(id: &EventId, kind: &'a str, object: Object<'a>) -> Record<'a> {
             _ => {
                 // An uid that was not set is written as a number; names of parents (`PPID`) are objects.
                 let Some(value) = scalar(value) else { continue };
-                let is_translation = is_kind(key);
+                let is_translation = is_kind(key) && !matches!(kind, "PARENT_INFO" | "CONTAINER_INFO");
                 let list = if is_translation {
                     &mut record.enriched
                 } else {

@@ -142,6 +142,8 @@ pub struct Input<'a> {
     pub settings: &'a SourceSettings,
     /// The name of the format that reads it (`metadata.log_format`).
     pub format: &'static str,
+    /// The host that an envelope around the text tells.
+    pub host: Option<&'a str>,
     /// Values that lost to a later one of the same key, from the JSON that was taken.
     pub duplicates: Vec<Member<'a>>,
     /// Why a part of the record could not be parsed, where the rest could.
@@ -171,6 +173,7 @@ impl<'a> Input<'a> {
             flags,
             settings,
             format: "unknown",
+            host: None,
             duplicates: Vec::new(),
             broken: None,
             json: OnceCell::new(),
@@ -196,6 +199,7 @@ impl<'a> Input<'a> {
             flags: whole.flags.clone(),
             settings: whole.settings,
             format: whole.format,
+            host: whole.host,
             duplicates: Vec::new(),
             broken: None,
             json: OnceCell::new(),

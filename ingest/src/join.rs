@@ -11,7 +11,10 @@
 //! |---|---|---|
 //! | auditd (by name, or told by the bytes) | a line with an audit id; Laurel's objects are whole already | [`linux_auditd::Joiner`] |
 //! | any that is read from raw container logs | `TIME stdout P part`, and the `F` after it | at `F`, or after 2 s |
+//! | the same in a collector's JSON, each line by itself | its `message`, `log`, …; the host is the collector's where the line names none | the same |
 //! | PostgreSQL's stderr | an entry's first line, those that begin with a tab, and DETAIL, HINT, CONTEXT, STATEMENT, QUERY of the same process | at the next entry of the same stream, or after 200 ms |
+//! | PostgreSQL over syslog | the numbered parts of an entry, `[3-1]`, `[3-2]`, …, of the same host and process | the same |
+//! | PostgreSQL's csvlog | lines of a quoted field | when its quotes are closed, or after 200 ms |
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -26,6 +29,7 @@ use crate::{SourceSettings, dedup, detection, json};
 mod streams;
 #[cfg(test)]
 mod tests;
+mod wrapped;
 
 use linux_auditd::{End, Joiner};
 use streams::Streams;
@@ -94,12 +98,16 @@ impl Piece {
     pub fn of(record: &RawRecord, settings: &SourceSettings) -> Option<Piece> {
         let line = line(&record.payload);
         let first = *line.first()?;
-        if first == b'{' || record.truncated.is_some() || line.len() > PIECE_BYTES_MAX {
+        if record.truncated.is_some() || line.len() > PIECE_BYTES_MAX {
             return None;
         }
         let may_audit = memchr::memmem::find(line, b"audit(").is_some();
+        let is_json = first == b'{';
+        if is_json && !may_audit {
+            return None;
+        }
         let may_cri = streams::may_be_cri(line);
-        let may_postgresql = first == b'\t' || memchr::memmem::find(line, b":  ").is_some();
+        let may_postgresql = memchr::memmem::find(line, b"postgres").is_some() || names_postgresql(record, settings);
         if !(may_audit || may_cri || may_postgresql) || line.contains(&b'\n') {
             return None;
         }
@@ -107,6 +115,11 @@ impl Piece {
             Some(choice) => Some(choice.format?.name),
             None => None,
         };
+        if is_json {
+            return wrapped::audit(record)
+                .filter(|_| wrapped::is_allowed(known))
+                .map(Piece::Audit);
+        }
         let (text, _) = json::text(line, settings);
         if may_audit && known.is_none_or(|name| name == linux_auditd::FORMAT.name) {
             return linux_auditd::Piece::read(&text).map(Piece::Audit);
@@ -114,8 +127,8 @@ impl Piece {
         if may_cri && let Some(piece) = streams::cri(record, line) {
             return Some(Piece::Stream(piece));
         }
-        if may_postgresql && known == Some(postgresql::FORMAT.name) {
-            return streams::postgresql(record, &text).map(Piece::Stream);
+        if may_postgresql && known.is_none_or(|name| name == postgresql::FORMAT.name) {
+            return streams::postgresql(record, &text, known.is_some()).map(Piece::Stream);
         }
         None
     }
@@ -127,6 +140,11 @@ impl Piece {
             let uid = piece.event.uid();
             return Some(dedup::key(&record.source, b"uid", uid.as_bytes(), &record.payload));
         }
+        if let Piece::Stream(piece) = self
+            && let Some(uid) = &piece.uid
+        {
+            return Some(dedup::key(&record.source, b"uid", uid.as_bytes(), &record.payload));
+        }
         let (_, batch) = record.headers.iter().find(|(name, _)| name == dedup::HEADER_BATCH)?;
         Some(dedup::key(&record.source, b"batch", batch, &record.payload))
     }
@@ -136,7 +154,7 @@ impl Whole {
     /// The records of an event, to be shown: in order, the first one's id is the event's.
     #[must_use]
     pub fn of(records: &[(LedgerIndex, RawRecord)]) -> Option<Whole> {
-        glue(records.to_vec(), End::Eoe, &[])
+        glue(records.to_vec(), End::Eoe, &[]).into_iter().next()
     }
 
     /// Labels the events that were made of the record: `record:<id>` for each of several records, and why it may lack something.
@@ -374,8 +392,13 @@ impl Source {
     }
 }
 
-/// The records as one: their payloads as lines, or as the parts of a container's line. One record stays as it is.
-fn glue(records: Vec<(LedgerIndex, RawRecord)>, end: End, lost: &[(u64, u64)]) -> Option<Whole> {
+/// The records as one: their payloads as lines, or as the parts of a container's line. One record stays as it is. What looks like an
+/// entry of several lines and is none, because lines of it were lost, stays as it came.
+fn glue(records: Vec<(LedgerIndex, RawRecord)>, end: End, lost: &[(u64, u64)]) -> Vec<Whole> {
+    if records.len() > 1 && end != End::Eoe && streams::is_torn(&records) {
+        let apart = records.into_iter();
+        return apart.flat_map(|record| glue(vec![record], end, lost)).collect();
+    }
     let mut labels = Vec::new();
     if records.len() > 1 {
         labels.extend(records.iter().map(|(_, r)| format!("record:{}", r.coordinate)));
@@ -393,7 +416,11 @@ fn glue(records: Vec<(LedgerIndex, RawRecord)>, end: End, lost: &[(u64, u64)]) -
     });
     let lines = lines.collect();
     let mut payload = Vec::new();
-    if records.len() > 1 {
+    if records.len() > 1
+        && let Some(all) = wrapped::glue(&records).or_else(|| streams::glue_syslog(&records))
+    {
+        payload = all;
+    } else if records.len() > 1 {
         let is_cri = records.iter().all(|(_, r)| streams::may_be_cri(&r.payload));
         for (n, (_, record)) in records.iter().enumerate() {
             let line = line(&record.payload);
@@ -418,11 +445,22 @@ fn glue(records: Vec<(LedgerIndex, RawRecord)>, end: End, lost: &[(u64, u64)]) -
             }
         }
     }
-    let (_, mut record) = records.into_iter().next()?;
+    let Some((_, mut record)) = records.into_iter().next() else {
+        return Vec::new();
+    };
     if !payload.is_empty() {
         record.payload = Bytes::from(payload);
     }
-    Some(Whole { record, lines, labels })
+    vec![Whole { record, lines, labels }]
+}
+
+/// Whether the source's settings or names may say that it is PostgreSQL: a quick no.
+fn names_postgresql(record: &RawRecord, settings: &SourceSettings) -> bool {
+    let topic = detection::topic_source(&record.coordinate.topic);
+    let names = [settings.format.as_deref(), topic, Some(&*record.source)];
+    let format = &postgresql::FORMAT;
+    let is_ours = |name: &&str| *name == format.name || format.aliases.contains(name);
+    names.iter().flatten().any(is_ours)
 }
 
 /// A record's bytes without the line's end.

@@ -52,6 +52,8 @@ const LINES_MAX: usize = 10_000;
 #[derive(Debug, Default)]
 pub(crate) struct Envelope<'a> {
     kind: &'static str,
+    /// The key that the only line stands under, where it stands under one.
+    at: &'static str,
     lines: Vec<Line<'a>>,
     host: Option<String>,
     path: Option<String>,
@@ -89,6 +91,7 @@ pub(crate) fn events<'a>(
     let mut broken = None;
     for line in &envelope.lines {
         let mut part = Input::of_text(input, &line.text);
+        part.host = envelope.host.as_deref().map(|h| input.arena.text(h));
         if line.partial {
             part.flags.push("cri.partial");
         }
@@ -176,6 +179,7 @@ impl<'a> Envelope<'a> {
             about.insert("path", arena.text(path));
         }
         event.unmapped = event.unmapped.with(arena, "collector", about.build(arena).into());
+        self.place(event, arena);
         let labels = event.cell(known::METADATA_LABELS).and_then(|l| l.as_array());
         let missing = labels.is_some_and(|l| l.iter().any(|l| *l == "time.missing"));
         let text = line.time.as_ref().and_then(scalar);
@@ -206,6 +210,24 @@ impl<'a> Envelope<'a> {
             }
             cells.put(known::TIME, Value::Int(time.time.0));
         });
+    }
+}
+
+impl<'a> Envelope<'a> {
+    /// A line of a host that does not name it is of the host that its collector names.
+    fn place(&self, event: &mut Event<'a>, arena: &'a Arena) {
+        let (Some(host), Some(name)) = (&self.host, arena.path("device.name")) else {
+            return;
+        };
+        let is_nobody = event.cell(name).is_some_and(|n| n == "-");
+        let Some(hostname) = arena.path("device.hostname").filter(|_| is_nobody) else {
+            return;
+        };
+        event.change(|cells| {
+            cells.remove(name);
+            cells.put(hostname, Value::String(arena.text(host)));
+        });
+        event.system = event.system.or_else(|| Some(arena.text(&format!("host:{host}"))));
     }
 }
 
@@ -383,7 +405,23 @@ fn of_object<'a>(arena: &'a Arena, object: Object<'a>) -> Option<Envelope<'a>> {
     None
 }
 
-fn one<'a>(arena: &'a Arena, kind: &'static str, object: Object<'a>, at: &str, times: &[&str]) -> Option<Envelope<'a>> {
+/// Of an object with one line as text: the key that it stands under, the line, and the host that the envelope tells.
+pub(crate) fn single<'a>(arena: &'a Arena, object: Object<'a>) -> Option<(&'static str, String, Option<String>)> {
+    let mut envelope = of_object(arena, object)?;
+    let is_text = object.get(envelope.at).is_some_and(Value::is_string);
+    match envelope.lines.len() {
+        1 if is_text => Some((envelope.at, envelope.lines.swap_remove(0).text, envelope.host)),
+        _ => None,
+    }
+}
+
+fn one<'a>(
+    arena: &'a Arena,
+    kind: &'static str,
+    object: Object<'a>,
+    at: &'static str,
+    times: &[&str],
+) -> Option<Envelope<'a>> {
     let text = match object.get(at)? {
         Value::String(text) => text.trim_end_matches(['\n', '\r']).to_owned(),
         object @ Value::Object(_) => object.to_string(),
@@ -414,6 +452,7 @@ fn one<'a>(arena: &'a Arena, kind: &'static str, object: Object<'a>, at: &str, t
     let path = fields.first(&paths).map(Cow::into_owned);
     Some(Envelope {
         kind,
+        at,
         lines: vec![Line {
             text,
             time,
@@ -445,6 +484,7 @@ fn cloud_watch<'a>(arena: &'a Arena, fields: Fields<'a>, object: Object<'a>) -> 
         .collect();
     let rest = object.without(arena, &["logEvents"]);
     (!lines.is_empty()).then(|| Envelope {
+        at: "",
         kind: "cloudwatch",
         lines,
         host: None,

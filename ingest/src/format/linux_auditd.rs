@@ -30,7 +30,7 @@
 
 use crate::format::{Format, Input, Match, Quarantine, syslog_other};
 use crate::syslog;
-use model::Event;
+use model::{Event, Object};
 
 mod event;
 pub mod join;
@@ -58,9 +58,16 @@ const LINES_MAX: usize = 4096;
 
 fn matches(input: &Input<'_>) -> Option<Match> {
     if input.text.starts_with('{') {
-        return laurel::is_one(input.object().ok()?).then_some(Match {
-            score: 90,
-            reason: "Laurel's ID and audit records",
+        let object = input.object().ok()?;
+        if laurel::is_one(object) {
+            return Some(Match {
+                score: 90,
+                reason: "Laurel's ID and audit records",
+            });
+        }
+        return over_syslog(object).map(|_| Match {
+            score: 85,
+            reason: "an audit line in rsyslog's JSON template",
         });
     }
     let first = input.text.lines().next()?;
@@ -71,10 +78,35 @@ fn matches(input: &Input<'_>) -> Option<Match> {
     })
 }
 
+/// rsyslog's JSON template with lines of the audit log in it.
+fn over_syslog(object: Object<'_>) -> Option<syslog::Envelope<'static>> {
+    let envelope = syslog::from_object(object)?;
+    let first = envelope.message.lines().next()?;
+    (first.contains("type=") && Record::parse(first).is_some()).then_some(envelope)
+}
+
+/// The host of a line: the one that it names, or that of its syslog header, or that of what the line came in.
+fn node(named: String, line: &str, around: Option<&str>) -> String {
+    if !named.is_empty() {
+        return named;
+    }
+    let header = match line.starts_with("type=") {
+        true => None,
+        false => syslog::parse(line).host.map(|h| h.into_owned()),
+    };
+    header.unwrap_or_else(|| around.unwrap_or("").to_owned())
+}
+
 fn normalize<'a>(input: &mut Input<'a>) -> Result<Vec<Event<'a>>, Quarantine> {
     if input.text.starts_with('{') {
         let input = &*input;
-        let records = laurel::records(input.object()?).ok_or(Quarantine("laurel_id"))?;
+        let object = input.object()?;
+        if let Some(line) = over_syslog(object) {
+            let mut part = Input::of_text(input, &line.message);
+            part.host = line.host.as_deref().map(|h| input.arena.text(h));
+            return normalize(&mut part);
+        }
+        let records = laurel::records(object).ok_or(Quarantine("laurel_id"))?;
         return Ok(event::events(input, &Merged::new(records)));
     }
     let mut groups: Vec<(EventId, Vec<Record<'_>>)> = Vec::new();
@@ -88,10 +120,7 @@ fn normalize<'a>(input: &mut Input<'a>) -> Result<Vec<Event<'a>>, Quarantine> {
             flags.push("auditd.line_unreadable");
             continue;
         };
-        if record.id.node.is_empty() && !line.starts_with("type=") {
-            let envelope = syslog::parse(line);
-            record.id.node = envelope.host.as_deref().unwrap_or("").to_owned();
-        }
+        record.id.node = node(std::mem::take(&mut record.id.node), line, input.host);
         // Lines of one event mostly follow one another.
         match groups.iter_mut().rev().find(|(id, _)| *id == record.id) {
             Some((_, lines)) => lines.push(record),

@@ -19,7 +19,7 @@
 //! statement that it continues has the label `statement_truncated`.
 //!
 //! `metadata.original_event_uid` is session and line number (csvlog, jsonlog). `docket.system` is the database server's
-//! `host:<name>` of a syslog header, else what the source's settings say: PostgreSQL's own log does not name its host.
+//! `host:<name>` of a syslog header or of the collector, else what the source's settings say: PostgreSQL's own log does not name its host.
 //! Log source: product `postgresql`, category `database`, service `pgaudit` or `postgresql`.
 
 use std::borrow::Cow;
@@ -81,29 +81,110 @@ fn matches(input: &Input<'_>) -> Option<Match> {
     })
 }
 
-/// A line of stderr, as far as [`crate::join`] reads it.
-pub(crate) struct Part {
-    /// It belongs to the entry before it.
-    pub is_more: bool,
-    /// The process, where the line names it.
-    pub process: Option<String>,
+/// A line, as far as [`crate::join`] reads it.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Part {
+    /// Of stderr.
+    Text {
+        /// The process, where the line names it.
+        process: Option<String>,
+        /// It belongs to the entry before it.
+        is_more: bool,
+    },
+    /// Over syslog.
+    Syslog {
+        /// The host and the process.
+        writer: String,
+        /// The entry's number, where the line has one.
+        entry: Option<String>,
+        /// It belongs to the entry before it.
+        is_more: bool,
+    },
+    /// An entry of csvlog, or the beginning of one.
+    Csv {
+        /// Session and line.
+        uid: Option<String>,
+        /// It ends within quotes.
+        is_open: bool,
+    },
 }
 
-/// What a line of stderr is; `None`: an entry of its own, or none at all.
+/// What a line is; `None`: it does not say.
 pub(crate) fn part(text: &str) -> Option<Part> {
     if text.starts_with('\t') {
-        return Some(Part {
-            is_more: true,
+        return Some(Part::Text {
             process: None,
+            is_more: true,
         });
     }
-    if text.starts_with('{') || read::csv_entry(text).is_some() || over_syslog(text).is_some() {
+    if text.starts_with('{') {
         return None;
     }
+    if let Some((entry, _)) = read::csv_entry(text) {
+        let uid = entry.session.zip(entry.line);
+        return Some(Part::Csv {
+            uid: uid.map(|(session, line)| format!("{session}/{line}")),
+            is_open: entry.is_cut,
+        });
+    }
+    if let Some((envelope, message)) = over_syslog(text) {
+        let chunk = syslog_chunk(text)?;
+        let begins = read::text_entry(message);
+        let is_more = match chunk.number {
+            Some((_, part)) => part > 1,
+            None => begins.is_none_or(|e| e.is_continuation),
+        };
+        return Some(Part::Syslog {
+            writer: format!(
+                "{}\u{1f}{}",
+                envelope.host.as_deref().unwrap_or_default(),
+                envelope.pid.as_deref().unwrap_or_default()
+            ),
+            entry: chunk.number.map(|(entry, _)| entry.to_string()),
+            is_more,
+        });
+    }
     let entry = read::text_entry(text)?;
-    Some(Part {
+    Some(Part::Text {
         is_more: entry.is_continuation,
         process: entry.pid.map(Cow::into_owned),
+    })
+}
+
+/// Whether a text is one entry of csvlog and no more, be it cut.
+pub(crate) fn is_one_csv_entry(text: &str) -> bool {
+    read::csv_entry(text).is_some_and(|(_, rest)| rest.trim().is_empty())
+}
+
+/// What a line of syslog holds of an entry.
+pub(crate) struct Chunk<'a> {
+    /// Of `[3-2]`, 3 and 2.
+    number: Option<(u64, u64)>,
+    pub(crate) text: &'a str,
+    /// It is a line of the log; else it goes on where the one before was cut.
+    pub(crate) begins_line: bool,
+}
+
+/// What a line of postgres over syslog holds; blanks at its beginning are its own.
+pub(crate) fn syslog_chunk(text: &str) -> Option<Chunk<'_>> {
+    over_syslog(text)?;
+    let at = text.find("postgres[").or_else(|| text.find("postgres: "))?;
+    let message = text[at..].split_once(": ")?.1;
+    let counted = message.trim_start().strip_prefix('[').and_then(|m| m.split_once("] "));
+    let number = |count: &str| {
+        let (entry, part) = count.split_once('-')?;
+        Some((entry.parse().ok()?, part.parse().ok()?))
+    };
+    let (number, text) = match counted.and_then(|(count, rest)| Some((number(count)?, rest))) {
+        Some((number, rest)) => (Some(number), rest),
+        None => (None, message),
+    };
+    let is_more = text.starts_with('\t') || text.starts_with("#011");
+    let begins_line = is_more || read::text_entry(text).is_some_and(|e| e.is_continuation) || number.is_none();
+    Some(Chunk {
+        number,
+        text,
+        begins_line,
     })
 }
 
@@ -144,16 +225,28 @@ fn normalize<'a>(input: &mut Input<'a>) -> Result<Vec<Event<'a>>, Quarantine> {
             rest = after;
         }
     } else if let Some((envelope, message)) = over_syslog(text) {
-        let mut entry = read::text_entry(message).unwrap_or_else(|| Entry::continuation(message.into()));
-        entry.message = entry.message.replace("#011", "\t").into();
-        entry.host = envelope.host.map(Cow::into_owned);
-        entry.pid = entry.pid.or(envelope.pid.map(|p| p.into_owned().into()));
-        if entry.time.is_none() {
-            entry.time = envelope.time_text.map(|t| t.into_owned().into());
+        // rsyslog writes a tab as octal.
+        let message = match message.contains("#011") {
+            true => input.arena.text(&message.replace("#011", "\t")),
+            false => message,
+        };
+        read::text_entries(message, ENTRIES_MAX, &mut entries);
+        for entry in &mut entries {
+            entry.host = envelope.host.as_deref().map(str::to_owned);
+            entry.pid = entry
+                .pid
+                .take()
+                .or(envelope.pid.as_deref().map(|p| p.to_owned().into()));
+            entry.time = entry
+                .time
+                .take()
+                .or(envelope.time_text.as_deref().map(|t| t.to_owned().into()));
         }
-        entries.push(entry);
     } else {
         read::text_entries(text, ENTRIES_MAX, &mut entries);
+    }
+    for entry in entries.iter_mut().filter(|e| e.host.is_none()) {
+        entry.host = input.host.map(str::to_owned);
     }
     Ok(entries.iter().flat_map(|e| event::events(input, e)).collect())
 }

@@ -6,7 +6,7 @@ use model::{LedgerIndex, Millis, RawRecord};
 use serde::{Deserialize, Serialize};
 
 use crate::format::linux_auditd::End;
-use crate::format::postgresql;
+use crate::format::postgresql::{self, Part};
 use crate::source::file::HEADER_FILE;
 
 /// Streams that may wait at once; the oldest is given out when there would be more.
@@ -29,6 +29,10 @@ pub struct Piece {
     role: Role,
     wait_ms: i64,
     bytes: usize,
+    /// Whether a quote is open behind it that was not before it, or the other way round.
+    turns_quote: bool,
+    /// Its own id, where it is an event of its own.
+    pub(super) uid: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +43,8 @@ enum Role {
     More,
     /// Belongs to what waits, and completes it.
     Last,
+    /// Belongs to what waits where that stands within quotes, else an event of its own.
+    Quoted,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -50,6 +56,9 @@ struct Waiting {
     due: Millis,
     /// Whether it is whole when nothing more comes.
     may_end: bool,
+    /// Whether a quote is open: what comes belongs to it, whatever it looks like.
+    #[serde(default)]
+    quoted: bool,
 }
 
 /// The pieces that wait, of one source.
@@ -64,6 +73,22 @@ type Given = Vec<(Vec<LedgerIndex>, End)>;
 impl Streams {
     pub(super) fn push(&mut self, line: LedgerIndex, now: Millis, piece: Piece) -> Given {
         let mut out = Vec::new();
+        if let Some(waiting) = self.waiting.get_mut(&piece.stream).filter(|w| w.quoted) {
+            waiting.lines.push(line);
+            waiting.bytes += piece.bytes;
+            waiting.due = now + ENTRY_MS;
+            waiting.quoted ^= piece.turns_quote;
+            if !waiting.quoted {
+                self.give(&piece.stream, Some(End::Eoe), &mut out);
+            } else if waiting.lines.len() >= PIECES_MAX || waiting.bytes >= BYTES_MAX {
+                self.give(&piece.stream, Some(End::Bound), &mut out);
+            }
+            return out;
+        }
+        if piece.role == Role::Quoted {
+            out.push((vec![line], End::Eoe));
+            return out;
+        }
         let is_other = |w: &Waiting| piece.role == Role::First || piece.of.is_some() && w.of != piece.of;
         if self.waiting.get(&piece.stream).is_some_and(is_other) {
             self.give(&piece.stream, None, &mut out);
@@ -75,7 +100,8 @@ impl Streams {
             bytes: 0,
             order: self.order,
             due: now,
-            may_end: piece.wait_ms == ENTRY_MS,
+            may_end: piece.wait_ms == ENTRY_MS && !piece.turns_quote,
+            quoted: piece.turns_quote,
         });
         waiting.lines.push(line);
         waiting.bytes += piece.bytes;
@@ -165,19 +191,67 @@ pub(super) fn cri(record: &RawRecord, line: &[u8]) -> Option<Piece> {
         role: if is_cri_partial(line) { Role::More } else { Role::Last },
         wait_ms: CRI_MS,
         bytes: record.payload.len(),
+        turns_quote: false,
+        uid: None,
     })
 }
 
-/// A line of an entry of PostgreSQL's stderr.
-pub(super) fn postgresql(record: &RawRecord, text: &str) -> Option<Piece> {
-    let part = postgresql::part(text)?;
-    Some(Piece {
-        stream: origin(record),
-        of: part.process,
-        role: if part.is_more { Role::More } else { Role::First },
+/// A line of an entry of PostgreSQL's log. Of a source that is not known to be PostgreSQL's, only what came over syslog is one.
+pub(super) fn postgresql(record: &RawRecord, text: &str, is_known: bool) -> Option<Piece> {
+    let piece = |stream: String, of: Option<String>, role: Role| Piece {
+        stream,
+        of,
+        role,
         wait_ms: ENTRY_MS,
         bytes: record.payload.len(),
-    })
+        turns_quote: false,
+        uid: None,
+    };
+    let role = |is_more: bool| if is_more { Role::More } else { Role::First };
+    match postgresql::part(text) {
+        Some(Part::Syslog { writer, entry, is_more }) => {
+            let stream = format!("{}\u{1f}{writer}", origin(record));
+            Some(piece(stream, entry, role(is_more)))
+        }
+        _ if !is_known => None,
+        Some(Part::Text { process, is_more }) => Some(piece(origin(record), process, role(is_more))),
+        Some(Part::Csv { uid, is_open }) => Some(Piece {
+            turns_quote: is_open,
+            uid: uid.filter(|_| !is_open),
+            ..piece(origin(record), None, if is_open { Role::First } else { Role::Quoted })
+        }),
+        None => Some(Piece {
+            turns_quote: memchr::memchr_iter(b'"', text.as_bytes()).count() % 2 == 1,
+            ..piece(origin(record), None, Role::Quoted)
+        }),
+    }
+}
+
+/// The parts of an entry of PostgreSQL's over syslog as one line of syslog; `None`: they are not that.
+pub(super) fn glue_syslog(records: &[(LedgerIndex, RawRecord)]) -> Option<Vec<u8>> {
+    let mut all = String::new();
+    for (n, (_, record)) in records.iter().enumerate() {
+        let text = String::from_utf8_lossy(super::line(&record.payload));
+        let chunk = postgresql::syslog_chunk(&text)?;
+        if n == 0 {
+            all.push_str(&text);
+            continue;
+        }
+        // A long line is cut anywhere; the others begin as the log's lines do.
+        if chunk.begins_line {
+            all.push('\n');
+        }
+        all.push_str(chunk.text);
+    }
+    Some(all.into_bytes())
+}
+
+/// Whether records were held as one entry of csvlog and are none.
+pub(super) fn is_torn(records: &[(LedgerIndex, RawRecord)]) -> bool {
+    let lines: Vec<&[u8]> = records.iter().map(|(_, r)| super::line(&r.payload)).collect();
+    let begins = lines.first().map(|l| String::from_utf8_lossy(l));
+    let is_csv = begins.is_some_and(|l| matches!(postgresql::part(&l), Some(Part::Csv { is_open: true, .. })));
+    is_csv && !postgresql::is_one_csv_entry(&String::from_utf8_lossy(&lines.join(&b'\n')))
 }
 
 /// Who wrote it, as far as the transport tells: two writers' lines may come mixed.

@@ -115,6 +115,106 @@ fn a_statement_of_several_lines_is_one_entry() {
 }
 
 #[test]
+fn lines_in_a_collectors_json_are_put_together() {
+    let beat = |host: &str, line: &str| {
+        let message = serde_json::to_string(line).unwrap();
+        format!(
+            r#"{{"@timestamp":"2026-03-02T01:06:33.5Z","message":{message},"host":{{"name":"{host}"}},"agent":{{"type":"filebeat"}}}}"#
+        )
+    };
+    let call = r#"type=SYSCALL msg=audit(1772413593.412:901): syscall=59 items=0 comm="a b""#;
+    let args = "type=EXECVE msg=audit(1772413593.412:901): argc=1 a0=\"id\"";
+    let eoe = "type=EOE msg=audit(1772413593.412:901): ";
+    let lines = [
+        beat("a", call),
+        beat("b", call),
+        beat("a", args),
+        beat("a", eoe),
+        beat("b", eoe),
+    ];
+    let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+    let got = payloads("shippers", &lines);
+    assert_eq!(
+        got,
+        [
+            beat("a", &format!("{call}\n{args}\n{}", eoe.trim_end())),
+            beat("b", &format!("{call}\n{}", eoe.trim_end()))
+        ]
+        .map(|w| w.replace(eoe.trim_end(), eoe))
+    );
+    // rsyslog's template, of a source that is known to be auditd's.
+    let template = |line: &str| {
+        let message = serde_json::to_string(&format!(" {line}")).unwrap();
+        format!(
+            r#"{{"@timestamp":"2026-03-02T01:06:33.5Z","host":"db-a-01","syslog-tag":"audispd:","message":{message}}}"#
+        )
+    };
+    let lines = [template(call), template(eoe)];
+    assert_eq!(payloads("auditd", &[&lines[0], &lines[1]]).len(), 1);
+    // What is written to the web server's topic does not speak for the kernel.
+    assert_eq!(payloads("nginx", &[&lines[0], &lines[1]]).len(), 2);
+}
+
+#[test]
+fn an_entry_over_syslog_is_put_together_by_its_numbers() {
+    let line =
+        |pid: u8, count: &str, text: &str| format!("<134>Mar  2 14:06:33 db-1 postgres[{pid}]: [{count}] {text}");
+    let prefix = "2026-03-02 14:06:33.123 CST [811] app@crm";
+    let lines = [
+        line(8, "3-1", &format!("{prefix} ERROR:  relation \"x\" does not")),
+        line(9, "7-1", &format!("{prefix} LOG:  statement: SELECT 1")),
+        line(8, "3-2", " exist at character 15"),
+        line(8, "3-3", &format!("{prefix} STATEMENT:  SELECT *")),
+        line(8, "3-4", "#011FROM x"),
+        line(8, "5-2", "#011of an entry whose beginning was lost"),
+    ];
+    let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+    for source in ["linux-all", "postgresql"] {
+        assert_eq!(
+            payloads(source, &lines),
+            [
+                format!(
+                    "{} exist at character 15\n{prefix} STATEMENT:  SELECT *\n#011FROM x",
+                    lines[0]
+                ),
+                lines[1].to_owned(),
+                lines[5].to_owned()
+            ],
+            "{source}"
+        );
+    }
+}
+
+#[test]
+fn an_entry_of_csvlog_is_its_lines_up_to_the_closing_quote() {
+    let entry = |n: u8, message: &str, rest: &str| {
+        format!(
+            "2026-03-02 14:06:3{n}.123 CST,\"app\",\"crm\",811,\"10.0.0.9:5\",69a5.32b,{n},\"SELECT\",2026-03-02 14:06:00 CST,3/4,0,LOG,00000,\"{message}{rest}"
+        )
+    };
+    let end = "\",,,,,,,,,\"psql\",\"client backend\",,0";
+    let begins = entry(1, "statement: SELECT \"\"a\"\"", "");
+    // A line of the statement that imitates an entry: its quotes are doubled, as the server does.
+    let forged = entry(2, "statement: DROP TABLE x", end).replace('"', "\"\"");
+    let closes = format!("FROM x{end}");
+    let whole = entry(3, "statement: SELECT 1", end);
+    let got = payloads("postgresql", &[&begins, &forged, &closes, &whole]);
+    assert_eq!(got, [format!("{begins}\n{forged}\n{closes}"), whole.clone()]);
+    // The line that closes it was lost: what came is no entry, and is given out as it came.
+    let got = payloads("postgresql", &[&begins, &whole, &whole]);
+    assert_eq!(got.len(), 3);
+    assert!(got[1].starts_with(&whole), "{got:?}");
+    // Of no other source.
+    assert_eq!(payloads("app", &[&begins, &closes]).len(), 2);
+    // A repeated entry has the key that it had before lines were joined.
+    let normalizer = Normalizer::new(Settings::default());
+    let record = record("postgresql", 0, 0, &whole);
+    let piece = normalizer.piece(&record).unwrap();
+    assert_eq!(piece.dedup(&record), normalizer.normalize_plain(&record).dedup(&record));
+    assert!(piece.dedup(&record).is_some());
+}
+
+#[test]
 fn what_is_whole_already_is_left_alone() {
     let normalizer = Normalizer::new(Settings::default());
     for text in [
@@ -223,8 +323,33 @@ fn any_line() -> impl Strategy<Value = (&'static str, String)> {
         };
         ("postgresql", line)
     });
+    let syslog = (0..2_u8, 1..3_u8, 1..4_u8, "[a-z]{0,8}").prop_map(|(pid, entry, part, text)| {
+        let line = format!("<134>Mar  2 14:06:33 db-1 postgres[{pid}]: [{entry}-{part}] ");
+        (
+            "unknown",
+            line + if part == 1 { "LOG:  statement: " } else { "#011" } + &text,
+        )
+    });
+    let csv = (0..3_u8, "[a-z]{0,8}").prop_map(|(kind, text)| {
+        let head =
+            "2026-03-02 14:06:31.123 CST,\"app\",\"crm\",811,\"10.0.0.9:5\",69a5.32b,1,\"SELECT\",x,3/4,0,LOG,00000,\"";
+        let line = match kind {
+            0 => format!("{head}{text}"),
+            1 => format!("{text}\",,,,,,,,,\"psql\",\"client backend\",,0"),
+            _ => format!("{head}{text}\",,,,,,,,,\"psql\",\"client backend\",,0"),
+        };
+        ("pgaudit", line)
+    });
+    let wrapped = (0_u64..6, 0..3_usize).prop_map(|(serial, kind)| {
+        let kind = ["SYSCALL", "PATH", "EOE"][kind];
+        let line = format!("type={kind} msg=audit(10.000:{serial}): items=1");
+        (
+            "unknown",
+            format!(r#"{{"log":"{line}\n","stream":"stdout","time":"2026-03-02T01:06:33.5Z"}}"#),
+        )
+    });
     let other = "[ -~]{0,20}".prop_map(|text| ("app", text));
-    prop_oneof![5 => audit, 2 => cri, 2 => postgresql, 1 => other]
+    prop_oneof![5 => audit, 2 => cri, 2 => postgresql, 2 => syslog, 2 => csv, 2 => wrapped, 1 => other]
 }
 
 proptest! {

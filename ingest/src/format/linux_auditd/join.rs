@@ -2,7 +2,8 @@
 //! and some not at all.
 //!
 //! One joiner a source. No clock: time is engine time, as [`Joiner::push`] and [`Joiner::tick`] are told it, and never goes
-//! back. An event is given out when its EOE line comes; 200 ms after its PROCTITLE; at once where its type is never one
+//! back. An event is given out when its EOE line and as many PATH lines as its system call names have come, or 200 ms after EOE
+//! where some do not; 200 ms after its PROCTITLE; at once where its type is never one
 //! of several; else after 2 s, or when 64 further lines of the same host have come and its audit time is 2 s behind (so
 //! a file that was received in one go is joined as it was written). Same calls, same results; what [`Joiner::state`]
 //! gives and [`Joiner::load`] takes is all of it.
@@ -17,7 +18,6 @@ use model::{LedgerIndex, Millis};
 use serde::{Deserialize, Serialize};
 
 use super::record::{EventId, head};
-use crate::syslog;
 
 /// After this an event is given out as it is.
 pub const TIMEOUT_MS: i64 = 2_000;
@@ -45,13 +45,15 @@ pub struct Piece {
     /// The event that it is a part of.
     pub event: EventId,
     kind: String,
+    /// Of a system call, how many PATH lines belong to it.
+    items: Option<u32>,
     bytes: usize,
 }
 
 /// Why an event was given out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
-    /// Its EOE line came.
+    /// Its EOE line came, and its system call with as many PATH lines as it names; or nothing else for 200 ms after.
     Eoe,
     /// Nothing came for 200 ms after PROCTITLE.
     Proctitle,
@@ -86,6 +88,15 @@ struct Waiting {
     order: u64,
     since: Millis,
     proctitle_at: Option<Millis>,
+    /// When the last line came since EOE did.
+    #[serde(default)]
+    eoe_at: Option<Millis>,
+    /// PATH lines that its system call names.
+    #[serde(default)]
+    items: Option<u32>,
+    /// PATH lines that came.
+    #[serde(default)]
+    paths: u32,
     /// The host's count of lines at its last one.
     at_line: u64,
 }
@@ -144,7 +155,12 @@ impl Joiner {
 
     /// Takes the line of a leaf; gives what is ready, in the order in which it began.
     pub fn push(&mut self, line: LedgerIndex, now: Millis, piece: Piece) -> Vec<Joined> {
-        let Piece { event, kind, bytes } = piece;
+        let Piece {
+            event,
+            kind,
+            items,
+            bytes,
+        } = piece;
         let mut out = Vec::new();
         let at_line = self.heard(&event);
         let order = self.next_order();
@@ -154,6 +170,9 @@ impl Joiner {
             order,
             since: now,
             proctitle_at: None,
+            eoe_at: None,
+            items: None,
+            paths: 0,
             at_line,
         });
         waiting.at_line = at_line;
@@ -164,15 +183,24 @@ impl Joiner {
         waiting.bytes += bytes;
         waiting.lines.push(line);
         let lines = waiting.lines.len();
-        match kind.as_str() {
-            "EOE" => self.give(&event, End::Eoe, now, &mut out),
-            "PROCTITLE" => {
-                waiting.proctitle_at = Some(now);
-                let due = now + PROCTITLE_MS;
-                self.due_at = Some(self.due_at.map_or(due, |d| d.min(due)));
-            }
-            kind if lines == 1 && is_single(kind) => self.give(&event, End::Single, now, &mut out),
-            _ => {}
+        waiting.items = waiting.items.or(items);
+        waiting.paths += u32::from(kind == "PATH");
+        let is_end = kind == "EOE" || waiting.eoe_at.is_some();
+        // What comes by several ways may come before what was written earlier.
+        let is_whole = waiting.items.is_some_and(|items| waiting.paths >= items);
+        if is_end && is_whole {
+            self.give(&event, End::Eoe, now, &mut out);
+        } else if is_end || kind == "PROCTITLE" {
+            let since = if is_end {
+                &mut waiting.eoe_at
+            } else {
+                &mut waiting.proctitle_at
+            };
+            *since = Some(now);
+            let due = now + PROCTITLE_MS;
+            self.due_at = Some(self.due_at.map_or(due, |d| d.min(due)));
+        } else if lines == 1 && is_single(&kind) {
+            self.give(&event, End::Single, now, &mut out);
         }
         if lines >= LINES_MAX {
             self.give(&event, End::Bound, now, &mut out);
@@ -334,9 +362,10 @@ impl Joiner {
                 .get(&id.node)
                 .map_or((id.time, waiting.at_line), |n| (n.newest, n.lines));
             let is_behind = newest - id.time >= TIMEOUT_MS && lines.saturating_sub(waiting.at_line) >= BEHIND_LINES;
-            let (at, end) = match waiting.proctitle_at {
-                Some(at) => (at + PROCTITLE_MS, End::Proctitle),
-                None => (waiting.since + TIMEOUT_MS, End::Timeout),
+            let (at, end) = match (waiting.eoe_at, waiting.proctitle_at) {
+                (Some(at), _) => (at + PROCTITLE_MS, End::Eoe),
+                (None, Some(at)) => (at + PROCTITLE_MS, End::Proctitle),
+                (None, None) => (waiting.since + TIMEOUT_MS, End::Timeout),
             };
             if at <= now || is_behind {
                 due.push((id.clone(), end));
@@ -355,12 +384,21 @@ impl Piece {
     /// What a line is. `None`: the text has no audit id, it is a record of its own.
     #[must_use]
     pub fn read(text: &str) -> Option<Piece> {
-        let (mut event, kind, _) = head(text)?;
-        if event.node.is_empty() && !text.starts_with("type=") {
-            event.node = syslog::parse(text).host.as_deref().unwrap_or("").to_owned();
-        }
+        Piece::read_of(text, None)
+    }
+
+    /// [`Piece::read`] of a line that came in an envelope, which tells a host.
+    #[must_use]
+    pub fn read_of(text: &str, host: Option<&str>) -> Option<Piece> {
+        let (mut event, kind, fields) = head(text)?;
+        event.node = super::node(event.node, text, host);
+        let items = || {
+            let count = fields.split_ascii_whitespace().find_map(|w| w.strip_prefix("items="));
+            count.and_then(|n| n.parse().ok()).unwrap_or(0)
+        };
         Some(Piece {
             event,
+            items: (kind == "SYSCALL").then(items),
             kind: kind.into_owned(),
             bytes: text.len(),
         })

@@ -111,10 +111,33 @@ fn each_end_gives_the_event() {
 }
 
 #[test]
+fn an_end_that_comes_first_waits_for_the_rest() {
+    let line = |kind: &str| format!("type={kind} msg=audit(10.000:7): ");
+    let call = line("SYSCALL") + "syscall=2 items=2 comm=\"x items=9\"";
+    let (path, eoe) = (line("PATH"), line("EOE"));
+    for lines in [
+        [&eoe, &path, &call, &path],
+        [&eoe, &call, &path, &path],
+        [&call, &eoe, &path, &path],
+        [&call, &path, &path, &eoe],
+    ] {
+        let lines = lines.map(String::as_str);
+        assert_eq!(run(&lines, Millis), ["7x4 Eoe"], "{lines:?}");
+    }
+    // What never comes is waited for no longer than after PROCTITLE, and a line that does come makes it anew.
+    let mut joiner = Joiner::new();
+    assert_eq!(push(&mut joiner, 0, Millis(0), &eoe), []);
+    assert_eq!(push(&mut joiner, 1, Millis(150), &call), []);
+    assert_eq!(joiner.tick(Millis(349)), []);
+    let given = joiner.tick(Millis(350));
+    assert_eq!(given.iter().flat_map(short).collect::<Vec<_>>(), ["7x2 Eoe"]);
+}
+
+#[test]
 fn hosts_do_not_mix() {
     let a = "node=a type=SYSCALL msg=audit(10.000:7): syscall=59";
     let b = "node=b type=EOE msg=audit(10.000:7): ";
-    assert_eq!(run(&[a, b], Millis), ["7x1 Eoe", "7x1 Flush"]);
+    assert_eq!(run(&[a, b], Millis), ["7x1 Flush", "7x1 Flush"]);
 }
 
 #[test]

@@ -3,44 +3,83 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use model::{Batch, Event, Labels, LedgerIndex, Millis, Plan};
+use model::{Batch, Event, LedgerIndex, LogSource, Millis, OpenBatch, Plan};
 
 /// An event, and where it belongs: its record's leaf, when that was received, its source.
 pub type Item<'a> = (LedgerIndex, Millis, &'a Arc<str>, Event<'a>);
 
-/// A source and its events of one kind.
-type Group<'i, 'a> = (&'i Arc<str>, Vec<(LedgerIndex, Millis, &'i Event<'a>)>);
+/// The batches of a group in the making: one for each source, log source and class, in the order of their first
+/// events. An event is put into columns at once, so that nothing of it is kept.
+#[derive(Debug, Default)]
+pub struct Batcher {
+    open: Vec<OpenBatch>,
+    /// The one that took the last event: records of a kind come in a row.
+    last: usize,
+    /// By kind, where there are too many to look through.
+    places: HashMap<(Arc<str>, LogSource, u32), usize>,
+}
 
-/// The batches of `items`, which are in ledger order: one for each source, log source and class, in the order of
-/// their first events; each in ledger order.
+/// Batches that are looked through one by one.
+const LOOKED_THROUGH_MAX: usize = 16;
+
+impl Batcher {
+    /// None yet.
+    #[must_use]
+    pub fn new() -> Batcher {
+        Batcher::default()
+    }
+
+    /// Adds an event of a record of `source` at leaf `index`; they come in ledger order, and with one plan.
+    pub fn push(
+        &mut self,
+        plan: &mut Plan,
+        index: LedgerIndex,
+        received_at: Millis,
+        source: &Arc<str>,
+        event: &Event<'_>,
+    ) {
+        if self.open.get(self.last).is_none_or(|open| !open.takes(source, event)) {
+            self.last = self.place(plan, source, event);
+        }
+        plan.add(&mut self.open[self.last], index, received_at, event);
+    }
+
+    fn place(&mut self, plan: &Plan, source: &Arc<str>, event: &Event<'_>) -> usize {
+        let new = self.open.len();
+        if new <= LOOKED_THROUGH_MAX {
+            if let Some(place) = self.open.iter().position(|open| open.takes(source, event)) {
+                return place;
+            }
+        }
+        let kind = (source.clone(), event.logsource.to_logsource(), event.class_uid);
+        let place = *self.places.entry(kind).or_insert(new);
+        if place == new {
+            self.open.push(plan.open(source, event));
+        }
+        place
+    }
+
+    /// The batches, each in ledger order.
+    #[must_use]
+    pub fn finish(self, plan: &mut Plan) -> Vec<Batch> {
+        self.open.into_iter().map(|open| plan.close(open)).collect()
+    }
+}
+
+/// The batches of `items`, which are in ledger order.
 #[must_use]
 pub fn batches(items: &[Item<'_>], plan: &mut Plan) -> Vec<Batch> {
-    let mut places: HashMap<(&str, Labels<'_>, u32), usize> = HashMap::new();
-    let mut groups: Vec<Group<'_, '_>> = Vec::new();
-    // Records of a kind come in a row.
-    let mut last: Option<((&str, Labels<'_>, u32), usize)> = None;
+    let mut batcher = Batcher::new();
     for (index, received_at, source, event) in items {
-        let kind = (&***source, event.logsource, event.class_uid);
-        let place = match last {
-            Some((there, place)) if there == kind => place,
-            _ => *places.entry(kind).or_insert_with(|| {
-                groups.push((source, Vec::new()));
-                groups.len() - 1
-            }),
-        };
-        last = Some((kind, place));
-        groups[place].1.push((*index, *received_at, event));
+        batcher.push(plan, *index, *received_at, source, event);
     }
-    groups
-        .iter()
-        .map(|(source, events)| plan.batch(source, events))
-        .collect()
+    batcher.finish(plan)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use model::{Arena, Cells, Field, Object, Value, Wanted, known};
+    use model::{Arena, Cells, Field, Labels, Object, Value, Wanted, known};
 
     fn event<'a>(arena: &'a Arena, service: &'a str, class_uid: u32) -> Event<'a> {
         let mut cells = Cells::new(arena, 1);

@@ -8,7 +8,6 @@ use std::net::{IpAddr, Ipv4Addr};
 use bumpalo::collections::Vec as ArenaVec;
 use model::value::{Member, int_text, tag};
 use model::{Arena, Cells, Event, Labels, Millis, OCSF_VERSION, Object, PathId, RawRecord, Value, known};
-use smallvec::SmallVec;
 
 use crate::class::Class;
 use crate::fields::scalar;
@@ -29,9 +28,15 @@ pub const LATE_MS_MIN: i64 = 24 * 3_600_000;
 /// Values for which there is room at once.
 const CELLS: usize = 40;
 
-/// An event in the making.
+/// An event in the making. It stands in the arena, so that to hand it on costs nothing.
 #[derive(Debug)]
 pub struct EventBuilder<'a> {
+    parts: &'a mut Parts<'a>,
+}
+
+/// What an event is made of. Never let go of: all of it lives in the arena.
+#[derive(Debug)]
+struct Parts<'a> {
     keep: Keep<'a>,
     record: &'a RawRecord,
     class: &'static Class,
@@ -42,8 +47,8 @@ pub struct EventBuilder<'a> {
     /// A bit for a byte of each name in `unmapped`.
     unmapped_tags: [u64; 4],
     unmapped_keys: usize,
-    labels: SmallVec<[&'a str; 4]>,
-    profiles: SmallVec<[&'static str; 4]>,
+    labels: ArenaVec<'a, &'a str>,
+    profiles: ArenaVec<'a, Value<'a>>,
     written_later: bool,
     severe: bool,
     native: Object<'a>,
@@ -65,18 +70,21 @@ impl<'a> EventBuilder<'a> {
     ) -> EventBuilder<'a> {
         let system = input.settings.system.as_deref();
         let keep = input.keep();
-        let mut builder = EventBuilder {
+        let bump = input.arena.bump();
+        let mut labels = ArenaVec::new_in(bump);
+        labels.extend_from_slice_copy(&input.flags);
+        let parts = bump.alloc_with(|| Parts {
             keep,
             record: input.record,
             class,
             activity,
             time: None,
             cells: head(input.arena, class, activity),
-            unmapped: ArenaVec::new_in(input.arena.bump()),
+            unmapped: ArenaVec::new_in(bump),
             unmapped_tags: [0; 4],
             unmapped_keys: 0,
-            labels: input.flags.iter().copied().collect(),
-            profiles: SmallVec::new(),
+            labels,
+            profiles: ArenaVec::new_in(bump),
             written_later: false,
             severe: false,
             native: Object::default(),
@@ -84,7 +92,8 @@ impl<'a> EventBuilder<'a> {
             configured_system: system.is_some(),
             commands: &[],
             logsource: Labels::default(),
-        };
+        });
+        let mut builder = EventBuilder { parts };
         builder.put(known::METADATA_VERSION, Value::String(OCSF_VERSION));
         if !vendor.is_empty() {
             builder.put(known::METADATA_PRODUCT_VENDOR, vendor.to_value(keep));
@@ -105,91 +114,120 @@ impl<'a> EventBuilder<'a> {
     /// Where the event lives.
     #[must_use]
     pub fn arena(&self) -> &'a Arena {
-        self.keep.arena
+        self.parts.keep.arena
     }
 
     /// What makes texts live as long as the event.
     #[must_use]
     pub fn keep(&self) -> Keep<'a> {
-        self.keep
+        self.parts.keep
     }
 
     /// Puts a value at a dotted path; `metadata.…` and `unmapped.…` work too. Empty values are left out, a value
     /// that is there is replaced.
-    #[inline]
-    pub fn set(&mut self, path: &str, value: impl ToValue<'a>) -> &mut Self {
-        let value = value.to_value(self.keep);
+    #[inline(always)]
+    pub fn set(&mut self, path: &'static str, value: impl ToValue<'a>) -> &mut Self {
+        let value = value.to_value(self.parts.keep);
+        self.put_literal(path, "", value)
+    }
+
+    /// [`EventBuilder::set`] at the path `object`, a dot, `field`, which need not be put together.
+    #[inline(always)]
+    pub fn set_in(&mut self, object: &'static str, field: &'static str, value: impl ToValue<'a>) -> &mut Self {
+        let value = value.to_value(self.parts.keep);
+        self.put_literal(object, field, value)
+    }
+
+    /// [`EventBuilder::set`] at a path that the code does not write: one of a mapping.
+    pub fn set_at(&mut self, path: &str, value: impl ToValue<'a>) -> &mut Self {
+        let value = value.to_value(self.parts.keep);
         if value.is_empty() {
             return self;
         }
         if let Some(rest) = path.strip_prefix("unmapped.") {
             return self.unmapped(rest, value);
         }
-        let id = self.keep.arena.path(path);
-        self.put_or_keep(id, path, value)
-    }
-
-    /// [`EventBuilder::set`] at the path `object`, a dot, `field`, which need not be put together.
-    #[inline]
-    pub fn set_in(&mut self, object: &str, field: &str, value: impl ToValue<'a>) -> &mut Self {
-        let value = value.to_value(self.keep);
-        if value.is_empty() {
-            return self;
+        match self.parts.keep.arena.path(path) {
+            Some(id) => self.put(id, value),
+            // There are more paths than a format can name.
+            None => return self.unmapped(path, value),
         }
-        let id = self.keep.arena.path_in(object, field);
-        self.put_or_keep(id, field, value)
+        self
     }
 
     /// [`EventBuilder::set`] where there is a value.
-    #[inline]
-    pub fn set_some<V: ToValue<'a>>(&mut self, path: &str, value: Option<V>) -> &mut Self {
+    #[inline(always)]
+    pub fn set_some<V: ToValue<'a>>(&mut self, path: &'static str, value: Option<V>) -> &mut Self {
         match value {
             Some(value) => self.set(path, value),
             None => self,
         }
     }
 
-    #[inline]
-    fn put(&mut self, path: PathId, value: Value<'a>) {
-        self.cells.put(path, value);
-    }
-
-    #[inline]
-    fn put_or_keep(&mut self, id: Option<PathId>, path: &str, value: Value<'a>) -> &mut Self {
-        match id {
-            Some(id) => {
-                self.put(id, value);
-                self
-            }
-            // There are more paths than a format can name.
-            None => self.unmapped(path, value),
+    /// [`EventBuilder::set_in`] where there is a value.
+    #[inline(always)]
+    pub fn set_some_in<V: ToValue<'a>>(
+        &mut self,
+        object: &'static str,
+        field: &'static str,
+        value: Option<V>,
+    ) -> &mut Self {
+        match value {
+            Some(value) => self.set_in(object, field, value),
+            None => self,
         }
     }
 
+    #[inline]
+    fn put(&mut self, path: PathId, value: Value<'a>) {
+        self.parts.cells.put(path, value);
+    }
+
+    #[inline(never)]
+    fn put_literal(&mut self, object: &'static str, field: &'static str, value: Value<'a>) -> &mut Self {
+        if value.is_empty() {
+            return self;
+        }
+        if object.starts_with("unmapped") {
+            if let Some(rest) = object.strip_prefix("unmapped.") {
+                debug_assert!(field.is_empty(), "names in `unmapped` are one part");
+                return self.unmapped(rest, value);
+            }
+            if object == "unmapped" && !field.is_empty() {
+                return self.unmapped(field, value);
+            }
+        }
+        if !self.parts.cells.put_literal(object, field, value) {
+            // There are more paths than a format can name.
+            return self.unmapped(if field.is_empty() { object } else { field }, value);
+        }
+        self
+    }
+
     /// Puts a value at a path below `metadata`.
-    pub fn metadata(&mut self, path: &str, value: impl ToValue<'a>) -> &mut Self {
+    pub fn metadata(&mut self, path: &'static str, value: impl ToValue<'a>) -> &mut Self {
         self.set_in("metadata", path, value)
     }
 
     /// Keeps what has no OCSF home, under the source's own name (dots in it stay dots). Bounded; what goes over is
     /// left out (the raw record has it) and the event labelled `unmapped_truncated`.
     pub fn unmapped(&mut self, name: &str, value: impl ToValue<'a>) -> &mut Self {
-        let value = value.to_value(self.keep);
+        let value = value.to_value(self.parts.keep);
         if value.is_empty() {
             return self;
         }
-        if self.unmapped_keys >= UNMAPPED_KEYS_MAX {
+        if self.parts.unmapped_keys >= UNMAPPED_KEYS_MAX {
             return self.label("unmapped_truncated");
         }
-        self.unmapped_keys += 1;
+        self.parts.unmapped_keys += 1;
         let value = match value {
             Value::Object(_) | Value::Array(_) => {
                 let mut cut = false;
                 let value = bounded(
-                    self.keep.arena,
+                    self.parts.keep.arena,
                     value,
                     UNMAPPED_DEPTH_MAX - 1,
-                    &mut self.unmapped_keys,
+                    &mut self.parts.unmapped_keys,
                     &mut cut,
                 );
                 if cut {
@@ -200,45 +238,70 @@ impl<'a> EventBuilder<'a> {
             scalar => scalar,
         };
         let tag = usize::from(tag(name));
-        let (word, bit) = (&mut self.unmapped_tags[tag / 64], 1 << (tag % 64));
+        let (word, bit) = (&mut self.parts.unmapped_tags[tag / 64], 1 << (tag % 64));
         let may_be_there = *word & bit != 0;
         *word |= bit;
-        if may_be_there && let Some((_, there)) = self.unmapped.iter_mut().find(|(n, _)| *n == name) {
+        if may_be_there && let Some((_, there)) = self.parts.unmapped.iter_mut().find(|(n, _)| *n == name) {
             *there = value;
         } else {
-            if self.unmapped.capacity() == 0 {
-                self.unmapped.reserve(16);
+            if self.parts.unmapped.capacity() == 0 {
+                self.parts.unmapped.reserve(16);
             }
-            self.unmapped.push((self.keep.text(name), value));
+            self.parts.unmapped.push((self.parts.keep.text(name), value));
         }
         self
+    }
+
+    /// [`EventBuilder::unmapped`] where there is a value.
+    pub fn unmapped_some(&mut self, name: &str, value: Option<impl ToValue<'a>>) -> &mut Self {
+        match value {
+            Some(value) => self.unmapped(name, value),
+            None => self,
+        }
     }
 
     /// Puts an address at `path` in canonical form (IPv4-mapped IPv6 as IPv4). What is none goes to `unmapped`
     /// under the path, with the label `ip_invalid`; with a port (`1.2.3.4:55`, `[::1]:55`) the port goes to the
     /// sibling `port`. Says whether an address was there.
-    pub fn ip(&mut self, path: &str, text: &str) -> bool {
+    pub fn ip(&mut self, path: &'static str, text: &str) -> bool {
+        match path.strip_suffix(".ip") {
+            Some(object) => self.ip_in(object, text),
+            None => self.address(path, "", text),
+        }
+    }
+
+    /// [`EventBuilder::ip`] at `ip` of the object at `object`.
+    pub fn ip_in(&mut self, object: &'static str, text: &str) -> bool {
+        self.address(object, "ip", text)
+    }
+
+    fn address(&mut self, object: &'static str, field: &'static str, text: &str) -> bool {
         let text = text.trim();
         if text.is_empty() || text == "-" {
             return false;
         }
-        if let Ok(ip) = text.parse::<Ipv4Addr>() {
-            // What is read so is written so.
-            debug_assert_eq!(ip.to_string(), text);
-            self.set(path, text);
+        if is_ipv4(text) {
+            self.set_in(object, field, text);
             return true;
         }
         let (address, port) = address(text);
         match address {
             Some(ip) => {
-                self.set(path, ip);
-                if let (Some(port), Some(object)) = (port, path.strip_suffix(".ip")) {
+                self.set_in(object, field, ip);
+                if let Some(port) = port
+                    && !field.is_empty()
+                {
                     self.set_in(object, "port", port);
                 }
                 true
             }
+            None if field.is_empty() => {
+                self.unmapped(object, text);
+                self.label("ip_invalid");
+                false
+            }
             None => {
-                self.unmapped(path, text);
+                self.unmapped(&format!("{object}.{field}"), text);
                 self.label("ip_invalid");
                 false
             }
@@ -246,13 +309,16 @@ impl<'a> EventBuilder<'a> {
     }
 
     /// Puts an address or else a host name into the endpoint at `object` (`src_endpoint`, `device`).
-    pub fn host(&mut self, object: &str, text: &str) -> &mut Self {
+    pub fn host(&mut self, object: &'static str, text: &str) -> &mut Self {
         let text = text.trim();
         if text.is_empty() || text == "-" {
             return self;
         }
-        if text.parse::<Ipv4Addr>().is_ok() {
+        if is_ipv4(text) {
             return self.set_in(object, "ip", text);
+        }
+        if !text.bytes().any(|b| b == b':' || b == b'[') {
+            return self.set_in(object, "hostname", text);
         }
         match address(text) {
             (Some(ip), port) => {
@@ -268,13 +334,13 @@ impl<'a> EventBuilder<'a> {
 
     /// When it happened; without a call `received_at` is taken, with the label `time.missing`.
     pub fn time(&mut self, time: Millis) -> &mut Self {
-        self.time = Some(time);
+        self.parts.time = Some(time);
         self
     }
 
     /// The record was written long after the event's time, as the source works: that is no fault of a clock.
     pub fn written_later(&mut self) -> &mut Self {
-        self.written_later = true;
+        self.parts.written_later = true;
         self
     }
 
@@ -291,14 +357,14 @@ impl<'a> EventBuilder<'a> {
         let Some(text) = scalar(value).filter(|_| !value.is_boolean()) else {
             return false;
         };
-        self.put(known::METADATA_ORIGINAL_TIME, (&*text).to_value(self.keep));
-        match time_text::parse_any(&text, self.record.received_at, &input.settings.time_zone) {
+        self.put(known::METADATA_ORIGINAL_TIME, (&*text).to_value(self.parts.keep));
+        match time_text::parse_any(&text, self.parts.record.received_at, &input.settings.time_zone) {
             Some(parsed) => {
                 self.set_some("timezone_offset", parsed.offset_minutes);
                 for label in parsed.labels() {
                     self.label(label);
                 }
-                self.time = Some(parsed.time);
+                self.parts.time = Some(parsed.time);
                 true
             }
             None => {
@@ -311,8 +377,9 @@ impl<'a> EventBuilder<'a> {
     /// `status_id` 1 or 2 with its name; a failure raises the severity from 1 to 2.
     pub fn success(&mut self, success: bool) -> &mut Self {
         let (id, name) = if success { (1, "Success") } else { (2, "Failure") };
-        self.set("status_id", id).set("status", name);
-        if !success && !self.severe {
+        self.put(known::STATUS_ID, Value::Int(id));
+        self.put(known::STATUS, Value::String(name));
+        if !success && !self.parts.severe {
             self.severity(2);
         }
         self
@@ -320,9 +387,11 @@ impl<'a> EventBuilder<'a> {
 
     /// `severity_id` (1 Informational to 5 Critical); 1 by default.
     pub fn severity(&mut self, id: u8) -> &mut Self {
-        self.severe = true;
-        self.set("severity_id", id)
-            .set("severity", SEVERITIES.get(usize::from(id)).copied().unwrap_or("Other"))
+        self.parts.severe = true;
+        let name = SEVERITIES.get(usize::from(id)).copied().unwrap_or("Other");
+        self.put(known::SEVERITY_ID, Value::Int(id.into()));
+        self.put(known::SEVERITY, Value::String(name));
+        self
     }
 
     /// `action_id` and `disposition_id` with their names (profile `security_control`).
@@ -352,8 +421,8 @@ impl<'a> EventBuilder<'a> {
             return self;
         }
         self.unmapped("ticket_id", id);
-        let id = self.keep.text(id);
-        let arena = self.keep.arena;
+        let id = self.parts.keep.text(id);
+        let arena = self.parts.keep.arena;
         let data = arena.object(&[("ticket_id", id.into())]);
         let enrichment = arena.object(&[
             ("name", "ticket_id".into()),
@@ -366,31 +435,39 @@ impl<'a> EventBuilder<'a> {
     /// A parse flag, once.
     pub fn label(&mut self, label: impl AsRef<str>) -> &mut Self {
         let label = label.as_ref();
-        if !self.labels.contains(&label) {
-            self.labels.push(self.keep.text(label));
+        if !self.parts.labels.contains(&label) {
+            self.parts.labels.push(self.parts.keep.text(label));
         }
         self
     }
 
     /// The source's own fields.
     pub fn native(&mut self, native: impl ToObject<'a>) -> &mut Self {
-        self.native = native.to_object(self.keep);
+        self.parts.native = native.to_object(self.parts.keep);
         self
     }
 
     /// The account register's system (`docket.system`), unless the source's settings name one: those win, so that a
     /// source cannot speak of another one's accounts.
     pub fn system(&mut self, system: &str) -> &mut Self {
-        if !self.configured_system {
-            self.system = (!system.is_empty()).then(|| self.keep.text(system));
+        if !self.parts.configured_system {
+            self.parts.system = (!system.is_empty()).then(|| self.parts.keep.text(system));
+        }
+        self
+    }
+
+    /// [`EventBuilder::system`] of two parts: `host:` and its name.
+    pub fn system_of(&mut self, kind: &str, name: &str) -> &mut Self {
+        if !self.parts.configured_system {
+            self.parts.system = Some(self.parts.keep.arena.concat(&[kind, name]));
         }
         self
     }
 
     /// The simple commands of the command line (`docket.command`).
     pub fn commands(&mut self, commands: Vec<String>) -> &mut Self {
-        let arena = self.keep.arena;
-        self.commands = arena
+        let arena = self.parts.keep.arena;
+        self.parts.commands = arena
             .bump()
             .alloc_slice_fill_iter(commands.iter().map(|c| arena.text(c)));
         self
@@ -398,57 +475,64 @@ impl<'a> EventBuilder<'a> {
 
     /// Sigma's labels.
     pub fn logsource(&mut self, product: &str, category: &str, service: &str) -> &mut Self {
-        let text = |t: &str| self.keep.text(t);
-        self.logsource = Labels::new(text(product), text(category), text(service));
+        let text = |t: &str| self.parts.keep.text(t);
+        self.parts.logsource = Labels::new(text(product), text(category), text(service));
         self
     }
 
     /// Sigma's labels, ready made.
     pub fn set_logsource(&mut self, logsource: Labels<'a>) -> &mut Self {
-        self.logsource = logsource;
+        self.parts.logsource = logsource;
         self
     }
 
     /// The class's uid.
     #[must_use]
     pub fn class_uid(&self) -> u32 {
-        self.class.uid
+        self.parts.class.uid
     }
 
     /// The activity's id.
     #[must_use]
     pub fn activity(&self) -> u8 {
-        self.activity
+        self.parts.activity
     }
 
     /// Declares a profile that the builder cannot tell from the event's own fields.
     pub fn profile(&mut self, profile: &'static str) -> &mut Self {
-        self.profiles.push(profile);
+        self.parts.profiles.push(Value::String(profile));
         self
     }
 
     /// Whether something was put at a dotted path.
     #[must_use]
     #[inline]
-    pub fn has(&self, path: &str) -> bool {
-        self.keep.arena.path(path).is_some_and(|path| self.cells.has(path))
+    pub fn has(&self, path: &'static str) -> bool {
+        self.has_in(path, "")
     }
 
     /// [`EventBuilder::has`] of the path `object`, a dot, `field`.
     #[must_use]
     #[inline]
-    pub fn has_in(&self, object: &str, field: &str) -> bool {
-        self.keep
+    pub fn has_in(&self, object: &'static str, field: &'static str) -> bool {
+        self.parts.cells.has_literal(object, field)
+    }
+
+    /// [`EventBuilder::has`] of a path that the code does not write.
+    #[must_use]
+    pub fn has_at(&self, path: &str) -> bool {
+        self.parts
+            .keep
             .arena
-            .path_in(object, field)
-            .is_some_and(|path| self.cells.has(path))
+            .path(path)
+            .is_some_and(|path| self.parts.cells.has(path))
     }
 
     /// The event, whole.
     #[must_use]
     pub fn finish(mut self) -> Event<'a> {
-        let record = self.record;
-        let time = match self.time {
+        let record = self.parts.record;
+        let time = match self.parts.time {
             Some(time) => time,
             None => {
                 self.label("time.missing");
@@ -456,41 +540,40 @@ impl<'a> EventBuilder<'a> {
             }
         };
         let behind = record.received_at - time;
-        if behind.saturating_abs() > CLOCK_SKEW_MS_MAX && !self.written_later {
+        if behind.saturating_abs() > CLOCK_SKEW_MS_MAX && !self.parts.written_later {
             self.label("clock_skew");
         }
         if behind < -CLOCK_SKEW_MS_MAX {
             self.label("time.future");
-        } else if behind > LATE_MS_MIN && !self.written_later {
+        } else if behind > LATE_MS_MIN && !self.parts.written_later {
             self.label("time.late");
         }
-        let arena = self.keep.arena;
+        let arena = self.parts.keep.arena;
         let uid = uid(arena, record);
-        let class = self.class;
+        let class = self.parts.class;
         self.put(known::TIME, Value::Int(time.0));
 
-        let mut profiles = std::mem::take(&mut self.profiles);
-        if self.cells.has(known::ACTION_ID) || self.cells.has(known::DISPOSITION_ID) {
-            profiles.push("security_control");
+        let host = (class.actor_by_profile && self.parts.cells.has(known::ACTOR))
+            || (class.device_by_profile && self.parts.cells.has(known::DEVICE));
+        let told = [
+            (
+                self.parts.cells.has(known::ACTION_ID) || self.parts.cells.has(known::DISPOSITION_ID),
+                "security_control",
+            ),
+            (host, "host"),
+            (self.parts.cells.has(known::CLOUD), "cloud"),
+            (self.parts.cells.has(known::DATA_CLASSIFICATIONS), "data_classification"),
+        ];
+        for (_, profile) in told.iter().filter(|(is_told, _)| *is_told) {
+            self.parts.profiles.push(Value::String(profile));
         }
-        if (class.actor_by_profile && self.cells.has(known::ACTOR))
-            || (class.device_by_profile && self.cells.has(known::DEVICE))
-        {
-            profiles.push("host");
-        }
-        if self.cells.has(known::CLOUD) {
-            profiles.push("cloud");
-        }
-        if self.cells.has(known::DATA_CLASSIFICATIONS) {
-            profiles.push("data_classification");
-        }
-        if !profiles.is_empty() {
-            let profiles = arena.list_of(profiles.iter().map(|p| Value::String(p)));
-            self.put(known::METADATA_PROFILES, profiles);
+        if !self.parts.profiles.is_empty() {
+            let profiles = std::mem::replace(&mut self.parts.profiles, ArenaVec::new_in(arena.bump()));
+            self.put(known::METADATA_PROFILES, Value::Array(profiles.into_bump_slice()));
         }
         self.put(known::METADATA_UID, Value::String(uid));
         self.put(known::METADATA_LOGGED_TIME, Value::Int(record.received_at.0));
-        if !self.cells.has(known::METADATA_LOG_NAME) {
+        if !self.parts.cells.has(known::METADATA_LOG_NAME) {
             self.put(known::METADATA_LOG_NAME, Value::String(&record.coordinate.topic));
         }
         if let Some(cut) = &record.truncated {
@@ -498,26 +581,30 @@ impl<'a> EventBuilder<'a> {
             if let Ok(size) = i32::try_from(cut.bytes) {
                 self.put(known::METADATA_UNTRUNCATED_SIZE, size.into());
             }
-            self.labels.push("record_truncated");
+            self.parts.labels.push("record_truncated");
         }
-        if !self.labels.is_empty() {
-            let labels = arena.list_of(self.labels.iter().map(|l| Value::String(l)));
-            self.put(known::METADATA_LABELS, labels);
+        if !self.parts.labels.is_empty() {
+            let labels = self.parts.labels.iter().map(|l| Value::String(l));
+            let labels = arena.bump().alloc_slice_fill_iter(labels);
+            self.put(known::METADATA_LABELS, Value::Array(labels));
         }
-        if !self.keep.text.is_empty() {
-            self.put(known::RAW_DATA, Value::String(self.keep.text));
+        if !self.parts.keep.text.is_empty() {
+            self.put(known::RAW_DATA, Value::String(self.parts.keep.text));
         }
         Event {
             arena,
             uid,
             class_uid: class.uid,
             time,
-            cells: self.cells.finish(),
-            unmapped: Object::new(arena, &self.unmapped),
-            native: self.native,
-            system: self.system,
-            commands: self.commands,
-            logsource: self.logsource,
+            cells: self.parts.cells.finish(),
+            unmapped: Object::of(
+                arena,
+                std::mem::replace(&mut self.parts.unmapped, ArenaVec::new_in(arena.bump())).into_bump_slice(),
+            ),
+            native: self.parts.native,
+            system: self.parts.system,
+            commands: self.parts.commands,
+            logsource: self.parts.logsource,
         }
     }
 }
@@ -538,8 +625,9 @@ fn uid<'a>(arena: &'a Arena, record: &RawRecord) -> &'a str {
 /// `::ffff:1.2.3.4` (IPv4). Nothing else is one: no octal, no short forms, no names.
 #[must_use]
 pub fn address(text: &str) -> (Option<IpAddr>, Option<u16>) {
-    if !text.contains(':') && !text.starts_with('[') {
-        return (text.parse::<Ipv4Addr>().ok().map(IpAddr::V4), None);
+    if !text.bytes().any(|b| b == b':') && !text.starts_with('[') {
+        let is_v4 = is_ipv4(text).then(|| text.parse::<Ipv4Addr>().ok()).flatten();
+        return (is_v4.map(IpAddr::V4), None);
     }
     if let Ok(ip) = text.parse::<IpAddr>() {
         return (Some(ip.to_canonical()), None);
@@ -552,6 +640,37 @@ pub fn address(text: &str) -> (Option<IpAddr>, Option<u16>) {
         .split_once('%')
         .map_or(inner, |(ip, _)| if ip.contains(':') { ip } else { inner });
     (inner.parse::<IpAddr>().ok().map(|ip| ip.to_canonical()), None)
+}
+
+/// Whether a text is an IPv4 address; what is read so is written so.
+#[must_use]
+pub fn is_ipv4(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    if !(7..=15).contains(&bytes.len()) || !bytes[0].is_ascii_digit() {
+        return false;
+    }
+    let (mut parts, mut number, mut digits) = (1, 0_u32, 0);
+    for byte in bytes {
+        match byte {
+            b'0'..=b'9' => {
+                // No octal: `01` is none.
+                if digits > 0 && number == 0 {
+                    return false;
+                }
+                number = number * 10 + u32::from(byte - b'0');
+                digits += 1;
+                if number > 255 {
+                    return false;
+                }
+            }
+            b'.' if digits > 0 => {
+                parts += 1;
+                (number, digits) = (0, 0);
+            }
+            _ => return false,
+        }
+    }
+    parts == 4 && digits > 0
 }
 
 /// The first fields of every event; those that are known later hold their place.

@@ -15,8 +15,9 @@ impl<'a> Fields<'a> {
         if let Some(value) = self.0.get(path) {
             return (!value.is_null()).then_some(value);
         }
-        let (head, rest) = path.split_once('.')?;
-        Fields(self.0.get(head)?.as_object()?).value(rest)
+        // Nearly every path is one name.
+        let dot = path.bytes().position(|b| b == b'.')?;
+        Fields(self.0.get(&path[..dot])?.as_object()?).value(&path[dot + 1..])
     }
 
     /// A field as text: text as it is, numbers and booleans as JSON writes them; nothing where it is empty, an object

@@ -3,8 +3,9 @@
 use std::borrow::Cow;
 use std::cell::OnceCell;
 use std::fmt;
+use std::sync::LazyLock;
 
-use model::value::Member;
+use model::value::{Member, is_same, tag};
 use model::{Arena, Event, Object, RawRecord};
 
 use crate::SourceSettings;
@@ -117,13 +118,22 @@ impl fmt::Display for Quarantine {
     }
 }
 
+/// Names and aliases by their tags, and whose they are; of equals the first in [`FORMATS`] comes first.
+static BY_NAME: LazyLock<Vec<Vec<(&str, &Format)>>> = LazyLock::new(|| {
+    let mut by_tag = vec![Vec::new(); 256];
+    for format in FORMATS.iter().copied() {
+        for name in [format.name].into_iter().chain(format.aliases.iter().copied()) {
+            by_tag[usize::from(tag(name))].push((name, format));
+        }
+    }
+    by_tag
+});
+
 /// The format of that name or alias.
 #[must_use]
 pub fn by_name(name: &str) -> Option<&'static Format> {
-    FORMATS
-        .iter()
-        .copied()
-        .find(|f| f.name == name || f.aliases.contains(&name))
+    let named = &BY_NAME[usize::from(tag(name))];
+    named.iter().find(|(n, _)| is_same(n, name)).map(|(_, format)| *format)
 }
 
 /// A record, or a part of it, as a format sees it.

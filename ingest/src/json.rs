@@ -24,7 +24,6 @@ use std::collections::HashMap;
 
 use model::value::{Member, plain_len, tag};
 use model::{Arena, Object, Value};
-use smallvec::SmallVec;
 
 use crate::SourceSettings;
 use crate::format::Quarantine;
@@ -146,6 +145,8 @@ struct Seen<'a> {
 
 /// Members that are looked through one by one.
 const LOOKED_THROUGH_MAX: usize = 64;
+/// Members of open objects for which there is room at once.
+const OPEN: usize = 48;
 
 impl<'a> Seen<'a> {
     /// Notes a name; `false`: it is new.
@@ -176,7 +177,7 @@ struct Parser<'a> {
     at: usize,
     keys: usize,
     /// Members and items of the objects and arrays that are open, the innermost last; an item has no name.
-    open: SmallVec<[Member<'a>; 64]>,
+    open: bumpalo::collections::Vec<'a, Member<'a>>,
     flags: Vec<&'static str>,
     duplicates: Vec<Member<'a>>,
 }
@@ -188,7 +189,7 @@ impl<'a> Parser<'a> {
             text,
             at: 0,
             keys: 0,
-            open: SmallVec::new(),
+            open: bumpalo::collections::Vec::with_capacity_in(OPEN, arena.bump()),
             flags: Vec::new(),
             duplicates: Vec::new(),
         }

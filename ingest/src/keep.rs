@@ -19,21 +19,15 @@ impl<'a> Keep<'a> {
     #[must_use]
     #[inline]
     pub fn text(&self, text: &str) -> &'a str {
-        // Short ones are copied sooner than looked for.
-        if text.len() > COPIED_BYTES_MAX {
-            let from = (text.as_ptr() as usize).wrapping_sub(self.text.as_ptr() as usize);
-            if from < self.text.len()
-                && let Some(there) = self.text.get(from..from.saturating_add(text.len()))
-            {
-                return there;
-            }
+        let from = (text.as_ptr() as usize).wrapping_sub(self.text.as_ptr() as usize);
+        if from < self.text.len()
+            && let Some(there) = self.text.get(from..from.saturating_add(text.len()))
+        {
+            return there;
         }
         self.arena.text(text)
     }
 }
-
-/// Texts up to this length are always copied.
-const COPIED_BYTES_MAX: usize = 16;
 
 /// What can be put into an event.
 pub trait ToValue<'a> {

@@ -197,6 +197,10 @@ pub fn from_object(object: Object<'_>) -> Option<Envelope<'static>> {
 /// and nothing.
 #[must_use]
 pub fn repeated(message: &str) -> Option<(u32, Option<&str>)> {
+    // Nearly every line is let go here.
+    if !matches!(message.as_bytes().first(), Some(b'-' | b' ' | b'l' | b'm')) {
+        return None;
+    }
     let message = message.trim_start_matches(['-', ' ']);
     let after = message
         .strip_prefix("last ")

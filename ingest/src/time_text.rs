@@ -242,6 +242,16 @@ impl Civil {
     pub(crate) fn resolve(&self, received_at: Millis, zone: &TimeZone) -> Option<ParsedTime> {
         let Some(year) = self.year else {
             let near = year_of(received_at);
+            let inferred = |mut t: ParsedTime| {
+                t.flags.year_inferred = true;
+                t
+            };
+            // Within half a year: every other year is further away, whatever the zone.
+            if let Some(t) = self.in_year(near, zone)
+                && (t.time - received_at).unsigned_abs() < 180 * 86_400_000
+            {
+                return Some(inferred(t));
+            }
             // Nine years hold a leap day also around 1900 and 2100.
             let mut best: Option<ParsedTime> = None;
             for year in (near - 1..=near + 1)
@@ -258,10 +268,7 @@ impl Civil {
                     best = Some(t);
                 }
             }
-            return best.map(|mut t| {
-                t.flags.year_inferred = true;
-                t
-            });
+            return best.map(inferred);
         };
         self.in_year(year, zone)
     }
@@ -319,6 +326,10 @@ fn local(local_ms: i64, zone: &TimeZone, flags: &mut TimeFlags) -> Option<Millis
     if *zone == TimeZone::UTC {
         return Some(Millis(local_ms));
     }
+    if let Ok(offset) = zone.to_fixed_offset() {
+        let ms = local_ms - i64::from(offset.seconds()) * 1000;
+        return jiff::Timestamp::from_millisecond(ms).is_ok().then_some(Millis(ms));
+    }
     let civil: DateTime = jiff::Timestamp::from_millisecond(local_ms)
         .ok()?
         .to_zoned(TimeZone::UTC)
@@ -329,8 +340,13 @@ fn local(local_ms: i64, zone: &TimeZone, flags: &mut TimeFlags) -> Option<Millis
 }
 
 fn year_of(at: Millis) -> i32 {
-    let clamped = at.0.clamp(Millis::MIN.0, Millis::MAX.0);
-    jiff::Timestamp::from_millisecond(clamped).map_or(1970, |t| i32::from(t.to_zoned(TimeZone::UTC).year()))
+    let days = at.0.clamp(Millis::MIN.0, Millis::MAX.0).div_euclid(86_400_000) + 719_468;
+    // Source: Howard Hinnant, chrono-compatible low-level date algorithms; its years begin in March.
+    let (era, doe) = (days.div_euclid(146_097), days.rem_euclid(146_097));
+    let yoe = (doe - doe / 1460 + doe / 36_524 - doe / 146_096) / 365;
+    let doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
+    let year = era * 400 + yoe + i64::from(doy >= 306);
+    i32::try_from(year).unwrap_or(1970)
 }
 
 fn days_from_civil(date: jiff::civil::Date) -> i64 {

@@ -4,7 +4,9 @@
 //! `statement_truncated`, …); here is what any line may have been through on its way. All labels hold `truncated`, so
 //! that `label:*truncated*` finds them.
 
-use memchr::memmem;
+use std::sync::LazyLock;
+
+use memchr::memmem::{self, Finder};
 
 /// A line is just as long as senders and relays let syslog messages be: it may have been cut there.
 pub const LINE: &str = "line.maybe_truncated";
@@ -26,14 +28,15 @@ const MARKS: &[&[u8]] = &[
     b"\"omitted\":true,\"originalSize\"",
 ];
 
+/// Parts of all marks.
+static HINTS: LazyLock<[Finder<'static>; 3]> =
+    LazyLock::new(|| ["runcated", "RUNCATED", "\"originalSize\""].map(Finder::new));
+
 /// The labels of a record's bytes.
 pub(crate) fn labels(payload: &[u8]) -> impl Iterator<Item = &'static str> {
     let line = payload.first() == Some(&b'<') && LENGTHS.iter().any(|n| reaches(payload, *n));
     // Most records have no such word at all; one look for its middle part tells.
-    let text = memmem::find(payload, b"runcated")
-        .or_else(|| memmem::find(payload, b"RUNCATED"))
-        .or_else(|| memmem::find(payload, b"\"originalSize\""))
-        .is_some()
+    let text = HINTS.iter().any(|hint| hint.find(payload).is_some())
         && MARKS.iter().any(|mark| memmem::find(payload, mark).is_some());
     [line.then_some(LINE), text.then_some(TEXT)].into_iter().flatten()
 }

@@ -74,6 +74,20 @@ impl Arena {
         self.paths.borrow_mut().id_in(object, field)
     }
 
+    /// [`Arena::path`] of a path that the code writes out: found by where the literal stands in memory.
+    #[must_use]
+    #[inline]
+    pub fn path_of(&self, path: &'static str) -> Option<PathId> {
+        Some(self.paths.borrow_mut().literal(path, "")?.id)
+    }
+
+    /// [`Arena::path_in`] of literals.
+    #[must_use]
+    #[inline]
+    pub fn path_below(&self, object: &'static str, field: &'static str) -> Option<PathId> {
+        Some(self.paths.borrow_mut().literal(object, field)?.id)
+    }
+
     /// A copy of a text.
     #[must_use]
     #[inline]
@@ -82,6 +96,15 @@ impl Arena {
             return "";
         }
         self.bump.alloc_str(text)
+    }
+
+    /// Texts, one after the other.
+    #[must_use]
+    pub fn concat(&self, parts: &[&str]) -> &str {
+        let length = parts.iter().map(|p| p.len()).sum();
+        let mut text = bumpalo::collections::String::with_capacity_in(length, &self.bump);
+        parts.iter().for_each(|p| text.push_str(p));
+        text.into_bump_str()
     }
 
     /// A text as it is formatted: `arena.format(format_args!("{a}.{b}"))`.

@@ -88,6 +88,8 @@ pub enum Column {
     One(StringArray),
     /// Any number of values a row.
     Many(ListArray),
+    /// One value, the same in each of these rows, and none in others.
+    Same(StringArray, std::ops::Range<usize>),
 }
 
 impl Column {
@@ -100,6 +102,7 @@ impl Column {
                 let range = a.value_offsets()[row] as usize..a.value_offsets()[row + 1] as usize;
                 range.start.lt(&range.end).then(|| texts(a).value(range.start))
             }
+            Column::Same(one, rows) => rows.contains(&row).then(|| one.value(0)),
         }
     }
 
@@ -115,6 +118,11 @@ impl Column {
                 let values = texts(a);
                 for i in a.value_offsets()[row]..a.value_offsets()[row + 1] {
                     each(values.value(i as usize));
+                }
+            }
+            Column::Same(one, rows) => {
+                if rows.contains(&row) {
+                    each(one.value(0));
                 }
             }
         }
@@ -147,7 +155,32 @@ pub struct Batch {
     /// The events' places.
     pub rows: Vec<Row>,
     pub(crate) uids: Uids,
-    pub(crate) columns: HashMap<Field, Column>,
+    pub(crate) columns: Columns,
+}
+
+/// The columns of a batch, by field; which field stands where, the batches of a plan share.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Columns {
+    places: Arc<HashMap<Field, usize>>,
+    columns: Vec<Option<Column>>,
+}
+
+impl Columns {
+    pub fn new(places: &Arc<HashMap<Field, usize>>, columns: Vec<Option<Column>>) -> Columns {
+        Columns {
+            places: places.clone(),
+            columns,
+        }
+    }
+
+    fn get(&self, field: &Field) -> Option<&Column> {
+        self.columns.get(*self.places.get(field)?)?.as_ref()
+    }
+
+    fn iter(&self) -> impl Iterator<Item = (&Field, &Column)> {
+        let columns = |(field, place): (_, &usize)| Some((field, self.columns.get(*place)?.as_ref()?));
+        self.places.iter().filter_map(columns)
+    }
 }
 
 impl Batch {

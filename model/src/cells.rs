@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::Arena;
-use crate::path::{PathId, known};
+use crate::path::{NONE, PathId, Place, SMALL, known};
 use crate::value::{Object, Value};
 
 /// A value and where it stands in the event.
@@ -15,37 +15,25 @@ pub struct Cell<'a> {
     pub value: Value<'a>,
 }
 
-/// Paths below this number are told by a bit; later ones are looked for.
-const BITS: usize = 512;
+/// What is known of each small path: [`THERE`], [`BELOW`].
+type States = [u8; SMALL as usize + 1];
 
-#[derive(Clone, Copy, Debug, Default)]
-struct Bits([u64; BITS / 64]);
+/// The path holds a value.
+const THERE: u8 = 1;
+/// Something below the path holds a value.
+const BELOW: u8 = 2;
 
-impl Bits {
-    #[inline]
-    fn set(&mut self, id: PathId) {
-        if let Some(word) = self.0.get_mut(id.index() / 64) {
-            *word |= 1 << (id.index() % 64);
-        }
-    }
-
-    /// `None`: it is not known here.
-    #[inline]
-    fn get(&self, id: PathId) -> Option<bool> {
-        self.0
-            .get(id.index() / 64)
-            .map(|word| word & 1 << (id.index() % 64) != 0)
-    }
+/// Where a small path's state is; the last one is nobody's.
+#[inline]
+fn state(id: PathId) -> usize {
+    id.index() & SMALL as usize
 }
 
 /// Cells in the making. No two of them are at one path, and none is below another.
 pub struct Cells<'a> {
     arena: &'a Arena,
     cells: bumpalo::collections::Vec<'a, Cell<'a>>,
-    /// Paths that hold a value.
-    there: Bits,
-    /// Paths that something below holds a value.
-    below: Bits,
+    states: &'a mut States,
 }
 
 impl fmt::Debug for Cells<'_> {
@@ -61,8 +49,7 @@ impl<'a> Cells<'a> {
         Cells {
             arena,
             cells: bumpalo::collections::Vec::with_capacity_in(capacity, arena.bump()),
-            there: Bits::default(),
-            below: Bits::default(),
+            states: arena.bump().alloc([0; SMALL as usize + 1]),
         }
     }
 
@@ -79,32 +66,51 @@ impl<'a> Cells<'a> {
     /// Puts a value at a path that is new, and neither above nor below another: nothing is looked up.
     #[inline]
     pub fn push(&mut self, path: PathId, value: Value<'a>) {
-        self.there.set(path);
+        if path < NONE {
+            self.states[state(path)] |= THERE;
+        }
         self.cells.push(Cell { path, value });
     }
 
     /// Puts a value at a path, in the place of what was there; a scalar on the way is replaced.
     #[inline]
     pub fn put(&mut self, path: PathId, value: Value<'a>) {
-        let paths = self.arena.paths.borrow();
-        let ancestors = paths.ancestors(path);
-        let is_new = self.there.get(path) == Some(false)
-            && self.below.get(path) == Some(false)
-            && ancestors.iter().all(|a| self.there.get(*a) == Some(false));
-        if is_new {
-            for above in ancestors {
-                self.below.set(*above);
-            }
-            drop(paths);
-            self.push(path, value);
+        let place = self.arena.paths.borrow().place(path);
+        self.put_at(place, value);
+    }
+
+    /// [`Cells::put`] at a path that the code writes: `object`, or `object`, a dot, `field`, where that is not empty. Says
+    /// whether there is such a path: there may be too many.
+    #[inline]
+    pub fn put_literal(&mut self, object: &'static str, field: &'static str, value: Value<'a>) -> bool {
+        let place = self.arena.paths.borrow_mut().literal(object, field);
+        let Some(place) = place else {
+            return false;
+        };
+        self.put_at(place, value);
+        true
+    }
+
+    #[inline]
+    fn put_at(&mut self, place: Place, value: Value<'a>) {
+        let [a, b, c, d] = place.around.map(state);
+        let around = self.states[a] | self.states[b] | self.states[c] | self.states[d];
+        let at = state(place.id);
+        if place.small && around & THERE == 0 && self.states[at] == 0 {
+            // One after the other: to leave off early costs more than it spares.
+            self.states[a] |= BELOW;
+            self.states[b] |= BELOW;
+            self.states[c] |= BELOW;
+            self.states[d] |= BELOW;
+            self.states[at] = THERE;
+            self.cells.push(Cell { path: place.id, value });
         } else {
-            drop(paths);
-            self.replace(path, value);
+            self.replace(place.id, value);
         }
     }
 
     fn at(&self, path: PathId) -> Option<usize> {
-        if self.there.get(path) == Some(false) {
+        if path < NONE && self.states[state(path)] & THERE == 0 {
             return None;
         }
         self.cells.iter().position(|c| c.path == path)
@@ -135,12 +141,13 @@ impl<'a> Cells<'a> {
         } else {
             self.cells.push(Cell { path, value });
         }
-        self.there = Bits::default();
-        self.below = Bits::default();
+        *self.states = [0; SMALL as usize + 1];
         for cell in &self.cells {
-            self.there.set(cell.path);
-            for above in paths.ancestors(cell.path) {
-                self.below.set(*above);
+            let around = paths.ancestors(cell.path).iter().map(|a| (*a, BELOW));
+            for (path, what) in around.chain([(cell.path, THERE)]) {
+                if path < NONE {
+                    self.states[state(path)] |= what;
+                }
             }
         }
     }
@@ -149,10 +156,30 @@ impl<'a> Cells<'a> {
     #[must_use]
     #[inline]
     pub fn has(&self, path: PathId) -> bool {
-        if self.there.get(path) == Some(true) || self.below.get(path) == Some(true) {
-            return true;
+        let place = self.arena.paths.borrow().place(path);
+        self.has_at(place)
+    }
+
+    /// [`Cells::has`] of a path that the code writes, as of [`Cells::put_literal`].
+    #[must_use]
+    #[inline]
+    pub fn has_literal(&self, object: &'static str, field: &'static str) -> bool {
+        let place = self.arena.paths.borrow_mut().literal(object, field);
+        place.is_some_and(|place| self.has_at(place))
+    }
+
+    #[inline]
+    fn has_at(&self, place: Place) -> bool {
+        if place.small {
+            let around = place.around.map(|a| self.states[state(a)]);
+            if self.states[state(place.id)] != 0 {
+                return true;
+            }
+            if (around[0] | around[1] | around[2] | around[3]) & THERE == 0 {
+                return false;
+            }
         }
-        self.has_elsewhere(path)
+        self.has_elsewhere(place.id)
     }
 
     fn has_elsewhere(&self, path: PathId) -> bool {
@@ -172,11 +199,9 @@ impl<'a> Cells<'a> {
                 }
             }
         }
-        path.index() >= BITS
-            && self
-                .cells
-                .iter()
-                .any(|c| c.path == path || paths.ancestors(c.path).contains(&path))
+        self.cells
+            .iter()
+            .any(|c| c.path == path || paths.ancestors(c.path).contains(&path))
     }
 
     /// The value at a path, where one was put there.
@@ -194,10 +219,11 @@ impl<'a> Cells<'a> {
         }
     }
 
-    /// The cells, whole.
+    /// The cells, whole; none is left here.
     #[must_use]
-    pub fn finish(self) -> &'a [Cell<'a>] {
-        self.cells.into_bump_slice()
+    pub fn finish(&mut self) -> &'a [Cell<'a>] {
+        let none = bumpalo::collections::Vec::new_in(self.arena.bump());
+        std::mem::replace(&mut self.cells, none).into_bump_slice()
     }
 }
 

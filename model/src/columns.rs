@@ -3,19 +3,28 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use arrow_array::Array as _;
-use arrow_array::builder::{ListBuilder, StringBuilder};
 use smallvec::SmallVec;
 
-use crate::batch::{Batch, Column, EXISTS, Field, Namespace, Row, Uids, Wanted};
+use crate::batch::{Batch, Columns, EXISTS, Field, Namespace, Row, Uids, Wanted};
 use crate::path::{PathId, Paths, known};
-use crate::value::{self, Object, Value};
-use crate::{Event, LedgerIndex, Millis, plain};
+use crate::value::{Value, is_same};
+use crate::{Event, LedgerIndex, LogSource, Millis, plain};
+
+mod filler;
+mod names;
+
+use filler::Filler;
+use names::Names;
 
 /// The wanted columns, compiled: what each path of an event fills. Made once, kept over all batches.
 #[derive(Debug)]
 pub struct Plan {
     fields: Vec<Field>,
+    places: Arc<HashMap<Field, usize>>,
+    /// Rows of the last batch: the next one is likely to have as many.
+    rows: usize,
+    /// Room to write `unmapped` in.
+    json: String,
     /// OCSF paths that are wanted, without those below `unmapped` and `docket`.
     ocsf: Vec<(Arc<str>, usize)>,
     /// What the paths of this arena fill; grows as formats name new ones.
@@ -23,75 +32,67 @@ pub struct Plan {
     reads: Vec<Reads>,
     unmapped: Names,
     native: Names,
-    unmapped_whole: Columns,
-    ocsf_all: Columns,
-    native_all: Columns,
-    system: Columns,
-    command: Columns,
-    source: Columns,
+    unmapped_whole: Places,
+    ocsf_all: Places,
+    native_all: Places,
+    system: Places,
+    command: Places,
+    source: Places,
+}
+
+/// Rows for which there is room at once.
+const ROWS_MIN: usize = 64;
+const ROWS_MAX: usize = 4096;
+
+/// A batch in the making ([`Plan::open`]).
+#[derive(Debug)]
+pub struct OpenBatch {
+    logsource: LogSource,
+    class_uid: u32,
+    source: Arc<str>,
+    rows: Vec<Row>,
+    uids: Uids,
+    fillers: Vec<Filler>,
+}
+
+impl OpenBatch {
+    /// Whether an event of that source belongs here.
+    #[must_use]
+    #[inline]
+    pub fn takes(&self, source: &Arc<str>, event: &Event<'_>) -> bool {
+        let same = |label: &Option<Arc<str>>, other: Option<&str>| match (label, other) {
+            (Some(label), Some(other)) => is_same(label, other),
+            (None, None) => true,
+            _ => false,
+        };
+        let labels = event.logsource;
+        self.class_uid == event.class_uid
+            && same(&self.logsource.service, labels.service)
+            && same(&self.logsource.category, labels.category)
+            && same(&self.logsource.product, labels.product)
+            && is_same(&self.source, source)
+    }
 }
 
 /// The value's column and the one of its being there, where they are wanted.
-type Columns = SmallVec<[usize; 2]>;
+type Places = SmallVec<[usize; 2]>;
 
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 enum Reads {
     Nothing,
     Itself(usize),
-    Several(Box<[Read]>),
+    Several(Box<Several>),
 }
 
-#[derive(Debug, Clone)]
-enum Read {
-    /// The value is the column's.
-    Itself(usize),
-    /// The column is of what stands below the value.
-    Inside(usize, Box<str>),
-    /// The column is of an object that this value is a part of.
-    Around(usize),
-}
-
-/// Names of an object's members, and the columns that they lead to.
+/// What a value fills.
 #[derive(Debug, Default)]
-struct Names {
-    /// By the tags of the names: most members are let go of here.
-    tags: [u64; 4],
-    by_name: HashMap<Box<str>, Vec<(usize, Box<str>)>>,
-}
-
-impl Names {
-    fn add(&mut self, path: &str, column: usize) {
-        // The first key may itself hold dots.
-        let keys = path.match_indices('.').map(|(dot, _)| &path[..dot]);
-        for key in keys.chain([path]) {
-            let tag = usize::from(value::tag(key));
-            self.tags[tag / 64] |= 1 << (tag % 64);
-            self.by_name.entry(key.into()).or_default().push((column, path.into()));
-        }
-    }
-
-    #[inline]
-    fn fill(&self, object: Object<'_>, row: usize, columns: &mut [Filler]) {
-        if self.by_name.is_empty() {
-            return;
-        }
-        for (name, value) in object {
-            let tag = usize::from(value::tag(name));
-            if self.tags[tag / 64] & 1 << (tag % 64) == 0 {
-                continue;
-            }
-            for (column, path) in self.by_name.get(name).map_or(&[][..], Vec::as_slice) {
-                let column = &mut columns[*column];
-                if name.len() == path.len() {
-                    if !path.contains('.') || !column.has(row) {
-                        text(value, row, column);
-                    }
-                } else if !column.has(row) {
-                    walk(object, path, &mut |v| text(v, row, column));
-                }
-            }
-        }
-    }
+struct Several {
+    /// Columns that are the value's.
+    itself: Vec<usize>,
+    /// Columns of what stands below the value.
+    inside: Names,
+    /// Columns of an object that this value is a part of.
+    around: Vec<usize>,
 }
 
 impl Plan {
@@ -100,17 +101,20 @@ impl Plan {
     pub fn new(wanted: &Wanted) -> Plan {
         let mut plan = Plan {
             fields: wanted.iter().cloned().collect(),
+            places: Arc::new(wanted.iter().cloned().zip(0..).collect()),
+            rows: ROWS_MIN,
+            json: String::new(),
             ocsf: Vec::new(),
             instance: None,
             reads: Vec::new(),
             unmapped: Names::default(),
             native: Names::default(),
-            unmapped_whole: Columns::new(),
-            ocsf_all: Columns::new(),
-            native_all: Columns::new(),
-            system: Columns::new(),
-            command: Columns::new(),
-            source: Columns::new(),
+            unmapped_whole: Places::new(),
+            ocsf_all: Places::new(),
+            native_all: Places::new(),
+            system: Places::new(),
+            command: Places::new(),
+            source: Places::new(),
         };
         for (n, field) in wanted.iter().enumerate() {
             let (path, exists) = match field.path.strip_suffix(EXISTS) {
@@ -141,80 +145,124 @@ impl Plan {
         &self.fields
     }
 
+    #[inline]
     fn learn(&mut self, paths: &Paths) {
+        if self.instance != Some(paths.instance) || self.reads.len() < paths.len() {
+            self.learn_new(paths);
+        }
+    }
+
+    #[cold]
+    fn learn_new(&mut self, paths: &Paths) {
         if self.instance != Some(paths.instance) {
             self.instance = Some(paths.instance);
             self.reads.clear();
         }
         for n in self.reads.len()..paths.len() {
             let path = paths.text(PathId(n as u16));
-            let below = |outer: &str, inner: &str| {
-                inner
-                    .strip_prefix(outer)
-                    .and_then(|rest| rest.strip_prefix('.'))
-                    .map(Box::from)
+            let below = |outer: &str, inner: &str| -> Option<Box<str>> {
+                let rest = inner.strip_prefix(outer)?.strip_prefix('.')?;
+                Some(rest.into())
             };
-            let reads: Vec<Read> = self
-                .ocsf
-                .iter()
-                .filter_map(|(wanted, column)| {
-                    if **wanted == *path {
-                        Some(Read::Itself(*column))
-                    } else if let Some(rest) = below(path, wanted) {
-                        Some(Read::Inside(*column, rest))
-                    } else {
-                        below(wanted, path).map(|_: Box<str>| Read::Around(*column))
-                    }
-                })
-                .collect();
-            self.reads.push(match reads.as_slice() {
-                [] => Reads::Nothing,
-                [Read::Itself(column)] => Reads::Itself(*column),
-                _ => Reads::Several(reads.into()),
+            let mut reads = Several::default();
+            for (wanted, column) in &self.ocsf {
+                if **wanted == *path {
+                    reads.itself.push(*column);
+                } else if let Some(rest) = below(path, wanted) {
+                    reads.inside.add(&rest, *column);
+                } else if below(wanted, path).is_some() {
+                    reads.around.push(*column);
+                }
+            }
+            let plain = reads.inside.is_empty() && reads.around.is_empty();
+            self.reads.push(match reads.itself.as_slice() {
+                [] if plain => Reads::Nothing,
+                [column] if plain => Reads::Itself(*column),
+                _ => Reads::Several(Box::new(reads)),
             });
         }
     }
 
-    /// Builds the columns of `events`, which share `logsource`, `class_uid` and `source`, and live in one arena.
+    /// Builds the columns of `events`, which share `logsource`, `class_uid` and `source`.
     #[must_use]
     pub fn batch(&mut self, source: &Arc<str>, events: &[(LedgerIndex, Millis, &Event<'_>)]) -> Batch {
         let Some((_, _, first)) = events.first() else {
             return Batch::plain(source, &[], &Wanted::new());
         };
-        self.learn(&first.arena.paths.borrow());
-        let mut columns: Vec<Filler> = self
+        let mut batch = self.open(source, first);
+        for (index, received_at, event) in events {
+            self.add(&mut batch, *index, *received_at, event);
+        }
+        self.close(batch)
+    }
+
+    /// Begins a batch of events that share `logsource`, `class_uid` and `source` with `first`, which is still to be added.
+    #[must_use]
+    pub fn open(&self, source: &Arc<str>, first: &Event<'_>) -> OpenBatch {
+        let fillers = self
             .fields
             .iter()
-            .map(|f| Filler::new(events.len(), f.path.ends_with(EXISTS)))
-            .collect();
-        let mut json = String::new();
-        let mut uids = Uids::default();
-        let mut rows = Vec::with_capacity(events.len());
-        for (row, (index, received_at, event)) in events.iter().enumerate() {
-            rows.push(Row {
-                index: *index,
-                time: event.time,
-                received_at: *received_at,
-            });
-            uids.push(event.uid);
-            self.fill(event, row, &mut columns, &mut json);
-        }
-        for column in &self.source {
-            (0..events.len()).for_each(|row| columns[*column].append(row, source));
-        }
-        Batch {
+            .map(|f| Filler::new(self.rows, f.path.ends_with(EXISTS)));
+        OpenBatch {
             logsource: first.logsource.to_logsource(),
             class_uid: first.class_uid,
             source: source.clone(),
-            rows,
-            uids,
-            columns: self
-                .fields
-                .iter()
-                .zip(columns)
-                .filter_map(|(field, column)| Some((field.clone(), column.finish(events.len())?)))
-                .collect(),
+            rows: Vec::with_capacity(self.rows),
+            uids: Uids::default(),
+            fillers: fillers.collect(),
         }
+    }
+
+    /// Adds an event; nothing of it is borrowed after that.
+    pub fn add(&mut self, batch: &mut OpenBatch, index: LedgerIndex, received_at: Millis, event: &Event<'_>) {
+        self.learn(&event.arena.paths.borrow());
+        let row = batch.rows.len();
+        batch.rows.push(Row {
+            index,
+            time: event.time,
+            received_at,
+        });
+        batch.uids.push(event.uid);
+        let mut json = std::mem::take(&mut self.json);
+        self.fill(event, row, &mut batch.fillers, &mut json);
+        self.json = json;
+        for column in &self.source {
+            batch.fillers[*column].append(row, &batch.source);
+        }
+    }
+
+    /// The batch, whole.
+    #[must_use]
+    pub fn close(&mut self, batch: OpenBatch) -> Batch {
+        let rows = batch.rows.len();
+        self.rows = rows.clamp(ROWS_MIN, ROWS_MAX);
+        Batch {
+            logsource: batch.logsource,
+            class_uid: batch.class_uid,
+            source: batch.source,
+            rows: batch.rows,
+            uids: batch.uids,
+            columns: Columns::new(
+                &self.places,
+                batch.fillers.into_iter().map(|column| column.finish(rows)).collect(),
+            ),
+        }
+    }
+
+    /// The column of an object, put together of what of it was put.
+    fn fill_around(&self, event: &Event<'_>, column: usize, row: usize, columns: &mut [Filler]) {
+        let filler = &mut columns[column];
+        if filler.has(row) {
+            return;
+        }
+        if filler.exists {
+            return filler.append(row, "");
+        }
+        let mut texts = Vec::new();
+        plain::walk(&event.ocsf(), &self.fields[column].path, &mut |v| {
+            plain::text(v, &mut texts)
+        });
+        texts.iter().for_each(|t| filler.append(row, t));
     }
 
     fn fill(&self, event: &Event<'_>, row: usize, columns: &mut [Filler], json: &mut String) {
@@ -223,19 +271,14 @@ impl Plan {
                 Reads::Nothing => {}
                 Reads::Itself(column) => text(&cell.value, row, &mut columns[*column]),
                 Reads::Several(reads) => {
-                    for read in reads {
-                        match read {
-                            Read::Itself(column) => text(&cell.value, row, &mut columns[*column]),
-                            Read::Inside(column, rest) => inside(&cell.value, rest, row, &mut columns[*column]),
-                            Read::Around(column) if columns[*column].has(row) => {}
-                            Read::Around(column) if columns[*column].exists => columns[*column].append(row, ""),
-                            Read::Around(column) => {
-                                let path = &self.fields[*column].path;
-                                let mut texts = Vec::new();
-                                plain::walk(&event.ocsf(), path, &mut |v| plain::text(v, &mut texts));
-                                texts.iter().for_each(|t| columns[*column].append(row, t));
-                            }
-                        }
+                    for column in &reads.itself {
+                        text(&cell.value, row, &mut columns[*column]);
+                    }
+                    if !reads.inside.is_empty() {
+                        reads.inside.fill_below(&cell.value, row, columns);
+                    }
+                    for column in &reads.around {
+                        self.fill_around(event, *column, row, columns);
                     }
                 }
             }
@@ -281,37 +324,6 @@ impl Plan {
     }
 }
 
-/// Values at a path below a value; crosses arrays of objects.
-fn inside(value: &Value<'_>, path: &str, row: usize, column: &mut Filler) {
-    match value {
-        Value::Object(object) => walk(*object, path, &mut |v| text(v, row, column)),
-        Value::Array(items) => {
-            for object in items.iter().filter_map(Value::as_object) {
-                walk(object, path, &mut |v| text(v, row, column));
-            }
-        }
-        _ => {}
-    }
-}
-
-/// Calls `found` with each value at `path`; crosses arrays; a key that itself holds dots goes first.
-fn walk<'a>(object: Object<'a>, path: &str, found: &mut dyn FnMut(&'a Value<'a>)) {
-    if let Some(v) = object.get(path) {
-        return found(v);
-    }
-    for (dot, _) in path.match_indices('.') {
-        match object.get(&path[..dot]) {
-            Some(Value::Object(inner)) => walk(*inner, &path[dot + 1..], &mut *found),
-            Some(Value::Array(items)) => {
-                for inner in items.iter().filter_map(Value::as_object) {
-                    walk(inner, &path[dot + 1..], &mut *found);
-                }
-            }
-            _ => {}
-        }
-    }
-}
-
 /// Every scalar below a value, as text; null is nothing.
 fn leaves(value: &Value<'_>, row: usize, column: &mut Filler) {
     match value {
@@ -330,114 +342,13 @@ fn text(value: &Value<'_>, row: usize, column: &mut Filler) {
     match *value {
         Value::Null => {}
         Value::String(s) | Value::Number(s) => column.append(row, s),
-        Value::Int(n) => column.append(row, value::int_text(n, &mut [0; 20])),
+        Value::Int(n) => column.append_int(row, n),
         Value::Bool(b) => column.append(row, if b { "true" } else { "false" }),
         Value::Array(items) => items.iter().for_each(|v| text(v, row, column)),
         Value::Object(object) => {
             let mut json = String::new();
             object.write_json(&mut json);
             column.append(row, &json);
-        }
-    }
-}
-
-/// A column in the making; rows come in order, and those that bring nothing are passed over.
-#[derive(Debug)]
-struct Filler {
-    capacity: usize,
-    /// Whether it only tells that there is a value.
-    exists: bool,
-    /// Rows up to and with the last one that brought a value.
-    rows: usize,
-    texts: Texts,
-}
-
-#[derive(Debug)]
-enum Texts {
-    None,
-    One(StringBuilder),
-    Many(ListBuilder<StringBuilder>),
-}
-
-impl Filler {
-    fn new(capacity: usize, exists: bool) -> Filler {
-        Filler {
-            capacity,
-            exists,
-            rows: 0,
-            texts: Texts::None,
-        }
-    }
-
-    fn has(&self, row: usize) -> bool {
-        self.rows > row
-    }
-
-    #[inline]
-    fn append(&mut self, row: usize, text: &str) {
-        match &mut self.texts {
-            Texts::One(one) if row >= self.rows => {
-                let text = if self.exists { "true" } else { text };
-                if row > self.rows {
-                    one.append_nulls(row - self.rows);
-                }
-                one.append_value(text);
-                self.rows = row + 1;
-            }
-            _ => self.append_other(row, text),
-        }
-    }
-
-    #[inline(never)]
-    fn append_other(&mut self, row: usize, text: &str) {
-        if self.exists && self.has(row) {
-            return;
-        }
-        let text = if self.exists { "true" } else { text };
-        match &mut self.texts {
-            Texts::None => {
-                let mut one = StringBuilder::with_capacity(self.capacity, self.capacity * text.len().max(8));
-                one.append_nulls(row);
-                one.append_value(text);
-                self.texts = Texts::One(one);
-            }
-            Texts::One(one) => {
-                // The second value of a row.
-                let one = one.finish();
-                let mut many =
-                    ListBuilder::new(StringBuilder::with_capacity(self.capacity * 2, one.values().len() * 2));
-                for earlier in 0..self.rows {
-                    if earlier > 0 {
-                        many.append(true);
-                    }
-                    if one.is_valid(earlier) {
-                        many.values().append_value(one.value(earlier));
-                    }
-                }
-                many.values().append_value(text);
-                self.texts = Texts::Many(many);
-            }
-            Texts::Many(many) => {
-                // The list of the last row that brought something is still open.
-                (self.rows..=row).for_each(|_| many.append(true));
-                many.values().append_value(text);
-            }
-        }
-        self.rows = self.rows.max(row + 1);
-    }
-
-    /// `None` where no row brought a value.
-    fn finish(self, rows: usize) -> Option<Column> {
-        match self.texts {
-            Texts::None => None,
-            Texts::One(mut one) => {
-                one.append_nulls(rows - self.rows);
-                Some(Column::One(one.finish()))
-            }
-            Texts::Many(mut many) => {
-                (self.rows..=rows).for_each(|_| many.append(true));
-                Some(Column::Many(many.finish()))
-            }
         }
     }
 }
@@ -450,7 +361,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::{Arena, Cells, Labels, PlainEvent};
+    use crate::{Arena, Cells, Column, Labels, Object, PlainEvent};
 
     /// What is put into an event.
     #[derive(Clone, Debug)]
@@ -471,6 +382,8 @@ mod tests {
         "metadata.a.b",
         "raw_data",
         "e",
+        "e.f.g.h.i.j.k",
+        "e.f.g.h.i.l",
     ];
     const WANTED: &[&str] = &[
         "a",
@@ -492,6 +405,8 @@ mod tests {
         "docket.command",
         "docket.source",
         "x",
+        "e.f.g.h.i",
+        "e.f.g.h.i.j.k",
     ];
 
     fn event<'a>(arena: &'a Arena, puts: &'a Puts) -> Event<'a> {
@@ -616,8 +531,10 @@ mod tests {
         }
 
         #[test]
-        fn what_was_put_last_is_there(puts in puts()) {
+        fn what_was_put_last_is_there(puts in puts(), before in prop::sample::select(&[0, 470, 505, 600][..])) {
             let arena = Arena::new();
+            // Numbers of any size.
+            (0..before).for_each(|n| assert!(arena.path(&format!("before{n}")).is_some()));
             let mut tree = serde_json::Map::new();
             for (path, value) in &puts.cells {
                 crate::event::put(&mut tree, path, value.clone());
@@ -626,10 +543,11 @@ mod tests {
             event.unmapped = Object::default();
             prop_assert_eq!(event.ocsf(), tree.clone());
             let cells = Cells::of(&arena, event.cells);
-            for path in PATHS {
+            for path in PATHS.iter().chain(WANTED).copied() {
                 let pointer = format!("/{}", path.replace('.', "/"));
                 let there = serde_json::Value::Object(tree.clone()).pointer(&pointer).is_some();
                 prop_assert_eq!(cells.has(arena.path(path).unwrap()), there, "{}", path);
+                prop_assert_eq!(cells.has_literal(path, ""), there, "{}", path);
             }
         }
     }

@@ -22,7 +22,7 @@ pub mod value;
 pub use arena::Arena;
 pub use batch::{Batch, Column, EXISTS, Field, Namespace, Row, Wanted};
 pub use cells::{Cell, Cells};
-pub use columns::Plan;
+pub use columns::{OpenBatch, Plan};
 pub use event::{Event, Labels, LogSource};
 pub use finding::{Clause, Finding, FindingKind, FindingStatus, PolicyRef, ReferenceRow, Severity};
 pub use path::{PathId, known};

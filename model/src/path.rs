@@ -81,6 +81,7 @@ impl PathId {
 #[derive(Debug)]
 struct Path {
     text: Box<str>,
+    place: Place,
     ancestors: [PathId; ANCESTORS_MAX],
     depth: u8,
 }
@@ -94,9 +95,61 @@ pub(crate) struct Paths {
     /// Open addressing by hash; several hashes may lead to one path, because a path may be given in two parts.
     table: Vec<(u64, PathId)>,
     used: usize,
+    /// Where the code's own literals were found before, by their addresses.
+    literals: Box<[Literal; LITERALS]>,
+}
+
+/// A path as the code writes it, in one part or in two; the second is empty then. A literal's address and length are
+/// the same for as long as the program runs, so that its letters need not be looked at again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(align(64))]
+struct Literal {
+    object: (usize, usize),
+    field: (usize, usize),
+    place: Place,
+}
+
+/// A path's number and those of the objects around it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub id: PathId,
+    /// From the outermost; those that it has not are [`NONE`].
+    pub around: [PathId; AROUND],
+    /// There are no more objects around it, and all the numbers are small.
+    pub small: bool,
+}
+
+/// Objects around a path that its place holds.
+pub(crate) const AROUND: usize = 4;
+/// Numbers below it are small; one less than a power of two.
+pub(crate) const SMALL: u16 = 511;
+/// Stands for no path.
+pub(crate) const NONE: PathId = PathId(SMALL);
+
+/// Literals that are kept; a power of two.
+const LITERALS: usize = 1024;
+
+#[inline(always)]
+fn address(text: &'static str) -> (usize, usize) {
+    (text.as_ptr() as usize, text.len())
+}
+
+#[inline(always)]
+fn literal_place(object: (usize, usize), field: (usize, usize)) -> usize {
+    let both = (object.0 as u64) ^ (field.0 as u64).rotate_left(17) ^ (object.1 as u64) << 48;
+    (both.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - LITERALS.trailing_zeros())) as usize
 }
 
 const FREE: u64 = 0;
+const NO_LITERAL: Literal = Literal {
+    object: (0, 0),
+    field: (0, 0),
+    place: Place {
+        id: PathId(0),
+        around: [NONE; AROUND],
+        small: false,
+    },
+};
 static INSTANCES: AtomicU64 = AtomicU64::new(0);
 
 impl Paths {
@@ -106,6 +159,7 @@ impl Paths {
             paths: Vec::with_capacity(512),
             table: vec![(FREE, PathId(0)); 2048],
             used: 0,
+            literals: Box::new([NO_LITERAL; LITERALS]),
         };
         for (n, path) in KNOWN.iter().enumerate() {
             let id = paths.id(path);
@@ -155,6 +209,40 @@ impl Paths {
         }
     }
 
+    /// The place of a path that the code writes: `object`, or `object`, a dot, `field`, where that is not empty.
+    #[inline]
+    pub fn literal(&mut self, object: &'static str, field: &'static str) -> Option<Place> {
+        let (at, below) = (address(object), address(field));
+        let there = &self.literals[literal_place(at, below)];
+        if there.object == at && there.field == below {
+            return Some(there.place);
+        }
+        self.new_literal(object, field)
+    }
+
+    #[inline(never)]
+    fn new_literal(&mut self, object: &'static str, field: &'static str) -> Option<Place> {
+        let id = if field.is_empty() {
+            self.id(object)?
+        } else {
+            self.id_in(object, field)?
+        };
+        let (at, below) = (address(object), address(field));
+        let place = self.place(id);
+        self.literals[literal_place(at, below)] = Literal {
+            object: at,
+            field: below,
+            place,
+        };
+        Some(place)
+    }
+
+    /// The place of a path.
+    #[inline]
+    pub fn place(&self, id: PathId) -> Place {
+        self.paths[id.index()].place
+    }
+
     /// The number of a path, where it has one.
     pub fn known(&self, path: &str) -> Option<PathId> {
         self.find(hash(SEED, path), |there| there == path)
@@ -193,8 +281,17 @@ impl Paths {
                     return None;
                 }
                 let id = PathId(u16::try_from(self.paths.len()).ok()?);
+                let mut place = Place {
+                    id,
+                    around: [NONE; AROUND],
+                    small: depth <= AROUND && id < NONE && ancestors.iter().all(|a| *a < NONE),
+                };
+                if place.small {
+                    place.around[..depth].copy_from_slice(&ancestors[..depth]);
+                }
                 self.paths.push(Path {
                     text: path.into(),
+                    place,
                     ancestors,
                     depth: depth as u8,
                 });
@@ -266,6 +363,13 @@ mod tests {
         assert_eq!(paths.id_in("actor.user", "name"), Some(user));
         assert_eq!(paths.id_in("actor", "user.name"), Some(user));
         assert_eq!(paths.id_in("actor", "user.name"), Some(user));
+        for _ in 0..2 {
+            let mut literal = |object, field| paths.literal(object, field).map(|place| place.id);
+            assert_eq!(literal("actor.user", "name"), Some(user));
+            assert_eq!(literal("actor.user.name", ""), Some(user));
+            assert_ne!(literal("actor.user", ""), Some(user));
+            assert_ne!(literal("actor.user", "names"), Some(user));
+        }
         assert_eq!(paths.text(user), "actor.user.name");
         let above: Vec<_> = paths
             .ancestors(user)

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use arrow_array::builder::{ListBuilder, StringBuilder};
 use serde_json::{Map, Value};
 
-use crate::batch::{Batch, Column, EXISTS, Field, Namespace, Row, Uids, Wanted};
+use crate::batch::{Batch, Column, Columns, EXISTS, Field, Namespace, Row, Uids, Wanted};
 use crate::{LedgerIndex, LogSource, Millis};
 
 /// An [`Event`](crate::Event) that owns what it holds.
@@ -66,17 +66,15 @@ impl Batch {
             .collect();
         let mut uids = Uids::default();
         events.iter().for_each(|(_, _, e)| uids.push(&e.uid));
-        let columns = wanted
-            .iter()
-            .filter_map(|f| Some((f.clone(), column(source, events, f)?)))
-            .collect();
+        let places = Arc::new(wanted.iter().cloned().zip(0..).collect());
+        let columns = wanted.iter().map(|f| column(source, events, f)).collect();
         Batch {
             logsource: first.map(|e| e.logsource.clone()).unwrap_or_default(),
             class_uid: first.map_or(0, |e| e.class_uid),
             source: source.clone(),
             rows,
             uids,
-            columns,
+            columns: Columns::new(&places, columns),
         }
     }
 }

@@ -358,6 +358,24 @@ pub fn plain_len(bytes: &[u8]) -> usize {
         .unwrap_or(rest.len())
 }
 
+/// Whether two texts are equal. Most are short, and a call of the library's costs more than to look at them.
+#[must_use]
+#[inline]
+pub fn is_same(there: &str, text: &str) -> bool {
+    let (a, b) = (there.as_bytes(), text.as_bytes());
+    if a.len() != b.len() {
+        return false;
+    }
+    match (a.first_chunk::<8>(), b.first_chunk::<8>()) {
+        (Some(first), Some(other)) if a.len() <= 16 => first == other && a.last_chunk::<8>() == b.last_chunk::<8>(),
+        (Some(first), Some(other)) => first == other && a == b,
+        _ => match (a.first_chunk::<4>(), b.first_chunk::<4>()) {
+            (Some(first), Some(other)) => first == other && a.last_chunk::<4>() == b.last_chunk::<4>(),
+            _ => a.iter().zip(b).all(|(a, b)| a == b),
+        },
+    }
+}
+
 /// A member of an object.
 pub type Member<'a> = (&'a str, Value<'a>);
 
@@ -380,13 +398,14 @@ static EMPTY: Members<'static> = Members {
 /// A byte that mostly tells a name from others.
 #[must_use]
 #[inline]
-pub fn tag(name: &str) -> u8 {
+pub const fn tag(name: &str) -> u8 {
     let bytes = name.as_bytes();
     let n = bytes.len();
     let word = match bytes {
-        [.., a, b, c, d] => u32::from_le_bytes([*a, *b, *c, *d]) ^ u32::from(bytes[0]).rotate_left(13),
+        [first, .., a, b, c, d] => u32::from_le_bytes([*a, *b, *c, *d]) ^ (*first as u32).rotate_left(13),
+        [a, b, c, d] => u32::from_le_bytes([*a, *b, *c, *d]) ^ (*a as u32).rotate_left(13),
         [a, .., b] => u32::from_le_bytes([*a, *b, 0, 0]),
-        [a] => u32::from(*a),
+        [a] => *a as u32,
         [] => 0,
     };
     ((word ^ (n as u32).wrapping_mul(0x85eb_ca6b)).wrapping_mul(0x9e37_79b1) >> 24) as u8
@@ -405,8 +424,16 @@ impl<'a> Object<'a> {
         if members.is_empty() {
             return Object::default();
         }
+        Object::of(arena, arena.bump().alloc_slice_copy(members))
+    }
+
+    /// An object of members that live in the arena, and whose names differ.
+    #[must_use]
+    pub fn of(arena: &'a Arena, members: &'a [Member<'a>]) -> Object<'a> {
+        if members.is_empty() {
+            return Object::default();
+        }
         let bump = arena.bump();
-        let members: &'a [Member<'a>] = bump.alloc_slice_copy(members);
         let tags = bump.alloc_slice_fill_with(members.len().div_ceil(8), |word| {
             members[word * 8..]
                 .iter()
@@ -444,6 +471,7 @@ impl<'a> Object<'a> {
         self.place_tagged(name, tag(name))
     }
 
+    #[inline]
     fn place_tagged(self, name: &str, tag: u8) -> Option<usize> {
         let wanted = u64::from(tag) * ONES;
         for (word, tags) in self.0.tags.iter().enumerate() {
@@ -453,7 +481,7 @@ impl<'a> Object<'a> {
             while found != 0 {
                 let n = word * 8 + (found.trailing_zeros() / 8) as usize;
                 match self.0.members.get(n) {
-                    Some((there, _)) if *there == name => return Some(n),
+                    Some((there, _)) if is_same(there, name) => return Some(n),
                     _ => found &= found - 1,
                 }
             }
@@ -470,6 +498,12 @@ impl<'a> Object<'a> {
     /// Names and values, in order.
     pub fn iter(self) -> impl DoubleEndedIterator<Item = (&'a str, &'a Value<'a>)> + ExactSizeIterator {
         self.0.members.iter().map(|(name, value)| (*name, value))
+    }
+
+    /// As [`Object::iter`], with the tag of each name.
+    pub(crate) fn tagged(self) -> impl Iterator<Item = (u8, &'a str, &'a Value<'a>)> {
+        let tags = self.0.tags.iter().flat_map(|word| word.to_le_bytes());
+        tags.zip(self.0.members).map(|(tag, (name, value))| (tag, *name, value))
     }
 
     /// Names, in order.

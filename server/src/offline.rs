@@ -7,11 +7,10 @@ use std::collections::BTreeMap;
 use detect::engine::Detector;
 use detect::policy::Loaded;
 use detect::reference::Tables;
-use elsa::FrozenVec;
-use ingest::batcher::Item;
+use ingest::batcher::Batcher;
 use ingest::dedup::Dedup;
-use ingest::join::{Assembler, Whole};
-use ingest::{Normalized, Normalizer, Settings, batcher};
+use ingest::join::Assembler;
+use ingest::{Normalized, Normalizer, Settings};
 use model::{Arena, Event, Finding, LedgerIndex, Millis, Plan, RawRecord};
 
 use crate::policies;
@@ -40,13 +39,17 @@ impl Counts {
     }
 }
 
-fn placed<'a>(
+/// Puts the events of a record, which is at leaf `at`, into their batches.
+fn place(
+    batcher: &mut Batcher,
+    plan: &mut Plan,
     at: LedgerIndex,
-    record: &'a RawRecord,
-    normalized: Normalized<Event<'a>>,
-) -> impl Iterator<Item = Item<'a>> {
-    let events = normalized.events.into_iter();
-    events.map(move |e| (at, record.received_at, &record.source, e))
+    record: &RawRecord,
+    normalized: &Normalized<Event<'_>>,
+) {
+    for event in &normalized.events {
+        batcher.push(plan, at, record.received_at, &record.source, event);
+    }
 }
 
 /// The line, in memory.
@@ -121,16 +124,14 @@ impl Offline {
     }
 
     fn judge(&mut self) {
-        self.arena.reset();
         let waiting = std::mem::take(&mut self.waiting);
         let mut span = Vec::with_capacity(waiting.len());
-        let mut events: Vec<Item<'_>> = Vec::with_capacity(waiting.len());
-        // Events borrow from what was put together while more is.
-        let wholes: FrozenVec<Box<Whole>> = FrozenVec::new();
+        let mut batcher = Batcher::new();
         for record in &waiting {
             let index = self.next;
             self.next = index.next();
             self.counts.records += 1;
+            self.arena.reset();
             span.push((index, record.received_at));
             let mut given = self.assembler.advance(record.received_at);
             let piece = self.normalizer.piece(record);
@@ -152,32 +153,30 @@ impl Offline {
                 given.extend(self.assembler.push(index, record.clone(), piece));
             }
             for whole in given {
-                let whole = wholes.push_get(Box::new(whole));
-                let normalized = self.normalizer.normalize_whole(&self.arena, whole);
+                let normalized = self.normalizer.normalize_whole(&self.arena, &whole);
                 self.counts.add(whole.lines.len(), &normalized);
-                events.extend(placed(index, &whole.record, normalized));
+                place(&mut batcher, &mut self.plan, index, &whole.record, &normalized);
             }
             if let Some(normalized) = normalized.filter(|_| !seen) {
                 self.counts.add(1, &normalized);
-                events.extend(placed(index, record, normalized));
+                place(&mut batcher, &mut self.plan, index, record, &normalized);
             }
         }
-        let batches = batcher::batches(&events, &mut self.plan);
+        let batches = batcher.finish(&mut self.plan);
         let output = self.detector.process(&span, &batches);
         self.keep(output.findings);
     }
 
     /// Nothing more comes: what waits for more is judged as it is.
     fn end(&mut self) {
-        self.arena.reset();
-        let wholes = self.assembler.flush();
-        let mut events = Vec::new();
-        for whole in &wholes {
+        let mut batcher = Batcher::new();
+        for whole in &self.assembler.flush() {
+            self.arena.reset();
             let normalized = self.normalizer.normalize_whole(&self.arena, whole);
             self.counts.add(whole.lines.len(), &normalized);
-            events.extend(placed(self.next, &whole.record, normalized));
+            place(&mut batcher, &mut self.plan, self.next, &whole.record, &normalized);
         }
-        let batches = batcher::batches(&events, &mut self.plan);
+        let batches = batcher.finish(&mut self.plan);
         let output = self.detector.process(&[], &batches);
         self.keep(output.findings);
     }

@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use benches::corpus::{self, Corpus, Peer};
 use benches::{stages, usage};
 use clap::Parser;
-use ingest::batcher::batches;
+use ingest::batcher::Batcher;
 use ingest::{Normalizer, Settings, SourceSettings};
 use model::{Arena, LedgerIndex, Plan, RawRecord};
 
@@ -158,15 +158,17 @@ fn normalize(normalizer: &Normalizer, records: &[RawRecord], arena: &mut Arena, 
         let n = rest.iter().take(GROUP_RECORDS).take_while(fits).count().max(1);
         let (group, after) = rest.split_at(n);
         rest = after;
-        arena.reset();
-        let mut items = Vec::with_capacity(n);
+        let mut batcher = Batcher::new();
         for (record, index) in group.iter().zip(0..) {
+            arena.reset();
             let normalized = normalizer.normalize(arena, record);
-            let place = |e| (LedgerIndex(index), record.received_at, &record.source, e);
-            items.extend(normalized.events.into_iter().map(place));
+            count += normalized.events.len();
+            for event in &normalized.events {
+                let (index, at) = (LedgerIndex(index), record.received_at);
+                batcher.push(plan, index, at, &record.source, event);
+            }
         }
-        count += items.len();
-        std::hint::black_box(batches(&items, plan));
+        std::hint::black_box(batcher.finish(plan));
     }
     (count, usage::thread().saturating_sub(start))
 }

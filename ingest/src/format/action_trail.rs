@@ -267,7 +267,7 @@ fn api<'a>(b: &mut EventBuilder<'a>, fields: Fields<'a>, request: Option<Value<'
     b.set_some("api.response.error_message", fields.text("errorMessage").as_deref());
 }
 
-fn identity<'a>(b: &mut EventBuilder<'a>, fields: Fields<'a>, path: &str) {
+fn identity<'a>(b: &mut EventBuilder<'a>, fields: Fields<'a>, path: &'static str) {
     let kind = fields.text("userIdentity.type").unwrap_or_default();
     let root = kind == "root-account";
     let name = fields.text("userIdentity.userName");
@@ -276,12 +276,13 @@ fn identity<'a>(b: &mut EventBuilder<'a>, fields: Fields<'a>, path: &str) {
     let uid = fields.text("userIdentity.principalId");
     if name.is_none() && uid.is_none() {
         let fallback = fields.first(&["additionalEventData.loginAccount", "userIdentity.accountId"]);
-        b.set(&format!("{path}.name"), fallback.as_deref().unwrap_or("unknown"));
+        b.set_in(path, "name", fallback.as_deref().unwrap_or("unknown"));
     }
-    b.set_some(&format!("{path}.name"), name.as_deref());
-    b.set_some(&format!("{path}.uid"), uid.as_deref());
-    b.set_some(
-        &format!("{path}.credential_uid"),
+    b.set_some_in(path, "name", name.as_deref());
+    b.set_some_in(path, "uid", uid.as_deref());
+    b.set_some_in(
+        path,
+        "credential_uid",
         fields.text("userIdentity.accessKeyId").as_deref(),
     );
     if !kind.is_empty() {
@@ -291,9 +292,9 @@ fn identity<'a>(b: &mut EventBuilder<'a>, fields: Fields<'a>, path: &str) {
             "system" => 3,
             _ => 99,
         };
-        b.set(&format!("{path}.type_id"), type_id);
+        b.set_in(path, "type_id", type_id);
         if type_id == 99 {
-            b.set(&format!("{path}.type"), &*kind);
+            b.set_in(path, "type", &*kind);
         }
         b.unmapped("identity_type", &*kind);
     }

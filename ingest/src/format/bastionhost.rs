@@ -32,7 +32,7 @@ use crate::builder::EventBuilder;
 use crate::class::{self, Class};
 use crate::command_line;
 use crate::fields::Fields;
-use crate::format::draft;
+use crate::format::draft::{self, Names};
 use crate::format::{Format, Input, Match, Quarantine};
 use crate::keep::Keep;
 use crate::mask;
@@ -187,7 +187,7 @@ fn start<'a>(
         );
     }
     for (name, value) in fields.0 {
-        if !READ.contains(&name) {
+        if !READ.contains(name) {
             b.unmapped(name, value.clone());
         }
     }
@@ -195,7 +195,7 @@ fn start<'a>(
 }
 
 /// Fields that have a home, or get one by kind.
-const READ: &[&str] = &[
+static READ: Names = Names::new(&[
     "__topic__",
     "__time__",
     "__source__",
@@ -213,13 +213,13 @@ const READ: &[&str] = &[
     "result",
     "log_level",
     "threat_user_client_ip",
-];
+]);
 
-fn person<'a>(b: &mut EventBuilder<'a>, fields: Fields<'a>, path: &str) {
-    b.set_some(&format!("{path}.name"), fields.text("user_name").as_deref());
-    b.set_some(&format!("{path}.uid"), fields.text("user_id").as_deref());
+fn person<'a>(b: &mut EventBuilder<'a>, fields: Fields<'a>, path: &'static str) {
+    b.set_some_in(path, "name", fields.text("user_name").as_deref());
+    b.set_some_in(path, "uid", fields.text("user_id").as_deref());
     if !b.has(path) {
-        b.set(&format!("{path}.name"), "unknown");
+        b.set_in(path, "name", "unknown");
     }
 }
 
@@ -232,11 +232,11 @@ fn source<'a>(b: &mut EventBuilder<'a>, fields: Fields<'a>) {
     }
 }
 
-fn target<'a>(b: &mut EventBuilder<'a>, fields: Fields<'a>, path: &str) {
+fn target<'a>(b: &mut EventBuilder<'a>, fields: Fields<'a>, path: &'static str) {
     if let Some(address) = fields.text("resource_address") {
         b.host(path, &address);
     }
-    b.set_some(&format!("{path}.hostname"), fields.text("resource_name").as_deref());
+    b.set_some_in(path, "hostname", fields.text("resource_name").as_deref());
 }
 
 fn endpoints<'a>(b: &mut EventBuilder<'a>, fields: Fields<'a>) {

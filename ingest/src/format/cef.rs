@@ -17,7 +17,7 @@ use model::{Event, Map};
 
 use crate::builder::EventBuilder;
 use crate::fields::Fields;
-use crate::format::draft;
+use crate::format::draft::{self, Names};
 use crate::format::facts::{self, Facts};
 use crate::format::{Format, Input, Match, Quarantine};
 use crate::syslog;
@@ -175,7 +175,7 @@ fn normalize<'a>(input: &mut Input<'a>) -> Result<Vec<Event<'a>>, Quarantine> {
     b.unmapped("name", &**name);
     rank(&mut b, severity);
     for (key, value) in own {
-        if key.strip_suffix("Label").is_some_and(|k| native.contains_key(k)) || READ.contains(&key) {
+        if key.strip_suffix("Label").is_some_and(|k| native.contains_key(k)) || READ.contains(key) {
             continue;
         }
         let label = fields.text(&format!("{key}Label"));
@@ -195,7 +195,7 @@ fn normalize<'a>(input: &mut Input<'a>) -> Result<Vec<Event<'a>>, Quarantine> {
     Ok(vec![b.finish()])
 }
 
-const READ: &[&str] = &[
+static READ: Names = Names::new(&[
     "rt",
     "src",
     "spt",
@@ -213,7 +213,7 @@ const READ: &[&str] = &[
     "requestClientApplication",
     "dvchost",
     "dvc",
-];
+]);
 
 fn facts<'a>(fields: Fields<'a>, name: &'a str, host: &'a str) -> Facts<'a> {
     let of = |key: &str| fields.text(key).unwrap_or_default();

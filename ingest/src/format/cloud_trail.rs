@@ -29,6 +29,7 @@ use serde_json::json;
 use crate::builder::EventBuilder;
 use crate::class::{self, Class};
 use crate::fields::Fields;
+use crate::format::draft::Names;
 use crate::format::draft::{self, ITEMS_MAX};
 use crate::format::{Format, Input, Match, Quarantine};
 use crate::json;
@@ -218,7 +219,7 @@ fn verb(fields: Fields<'_>, name: &str) -> u8 {
 }
 
 /// Fields that have a home; the others go to `unmapped`.
-const READ: &[&str] = &[
+static READ: Names = Names::new(&[
     "eventVersion",
     "userIdentity",
     "eventTime",
@@ -236,7 +237,7 @@ const READ: &[&str] = &[
     "resources",
     "tlsDetails",
     "vpcEndpointId",
-];
+]);
 
 fn event<'a>(input: &mut Input<'a>, object: Object<'a>, envelope: Object<'a>) -> Result<Event<'a>, Quarantine> {
     let fields = Fields(object);
@@ -308,7 +309,7 @@ fn event<'a>(input: &mut Input<'a>, object: Object<'a>, envelope: Object<'a>) ->
             ("requestParameters", request),
             ("responseElements", fields.value("responseElements")),
         ] {
-            b.set_some(&format!("unmapped.{name}"), value.cloned());
+            b.unmapped_some(name, value.cloned());
         }
         b.set_some("unmapped.eventSource", fields.text("eventSource").as_deref());
     }
@@ -317,7 +318,7 @@ fn event<'a>(input: &mut Input<'a>, object: Object<'a>, envelope: Object<'a>) ->
     if let Some(tls) = fields.object("tlsDetails") {
         b.unmapped("tlsDetails", tls.0);
     }
-    draft::keep_rest(&mut b, object, READ);
+    draft::keep_rest(&mut b, object, &READ);
     for (name, value) in envelope {
         b.unmapped(&format!("envelope.{name}"), value);
     }
@@ -367,7 +368,7 @@ fn authentication<'a>(b: &mut EventBuilder<'a>, fields: Fields<'a>, activity: u8
 }
 
 /// Who: the person's name, which of an assumed role is the session's.
-fn identity<'a>(b: &mut EventBuilder<'a>, fields: Fields<'a>, path: &str) {
+fn identity<'a>(b: &mut EventBuilder<'a>, fields: Fields<'a>, path: &'static str) {
     let of = |name: &str| fields.text(&format!("userIdentity.{name}"));
     let kind = of("type").unwrap_or_default();
     let principal = of("principalId");
@@ -384,11 +385,11 @@ fn identity<'a>(b: &mut EventBuilder<'a>, fields: Fields<'a>, path: &str) {
         _ => user.or_else(|| of("invokedBy")).or_else(|| of("onBehalfOf.userId")),
     };
     let name = name.or_else(|| arn.as_deref().map(|a| Cow::Borrowed(draft::file_name(a))));
-    b.set_some(&format!("{path}.name"), name.as_deref());
-    b.set_some(&format!("{path}.uid"), principal.as_deref());
-    b.set_some(&format!("{path}.uid_alt"), arn.as_deref());
-    b.set_some(&format!("{path}.credential_uid"), of("accessKeyId").as_deref());
-    b.set_some(&format!("{path}.account.uid"), of("accountId").as_deref());
+    b.set_some_in(path, "name", name.as_deref());
+    b.set_some_in(path, "uid", principal.as_deref());
+    b.set_some_in(path, "uid_alt", arn.as_deref());
+    b.set_some_in(path, "credential_uid", of("accessKeyId").as_deref());
+    b.set_some_in(path, "account.uid", of("accountId").as_deref());
     if !kind.is_empty() {
         let type_id = match &*kind {
             "Root" => 2,
@@ -396,9 +397,9 @@ fn identity<'a>(b: &mut EventBuilder<'a>, fields: Fields<'a>, path: &str) {
             "AWSService" => 4,
             _ => 99,
         };
-        b.set(&format!("{path}.type_id"), type_id);
+        b.set_in(path, "type_id", type_id);
         if type_id == 99 {
-            b.set(&format!("{path}.type"), &*kind);
+            b.set_in(path, "type", &*kind);
         }
         b.unmapped("identity_type", &*kind);
     }

@@ -54,13 +54,14 @@ fn normalize<'a>(input: &mut Input<'a>) -> Result<Vec<Event<'a>>, Quarantine> {
     let path = if class.uid == 3002 { "user" } else { "actor.user" };
     let actor = fields.first(&["actor.name", "actor.account", "actor.user", "actor"]);
     // What nobody asked for, Docket did itself.
-    b.set(&format!("{path}.name"), actor.as_deref().unwrap_or("docket"));
-    b.set_some(
-        &format!("{path}.uid"),
+    b.set_in(path, "name", actor.as_deref().unwrap_or("docket"));
+    b.set_some_in(
+        path,
+        "uid",
         fields.first(&["actor.uid", "actor.employee_id"]).as_deref(),
     );
     if let Some(role) = fields.text("actor.role") {
-        b.set(&format!("{path}.groups"), serde_json::json!([{"name": role}]));
+        b.set_in(path, "groups", serde_json::json!([{"name": role}]));
     }
     b.set_some(
         "actor.session.uid",

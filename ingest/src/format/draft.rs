@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 
+use model::value::{is_same, tag};
 use model::{Arena, Object, Value};
 use serde_json::json;
 
@@ -85,17 +86,44 @@ pub(crate) fn texts(value: Option<&Value<'_>>) -> Vec<String> {
 pub(crate) const ITEMS_MAX: usize = 100;
 
 /// Keeps every field that is not in `read`.
-pub(crate) fn keep_rest<'a>(b: &mut EventBuilder<'a>, object: Object<'a>, read: &[&str]) {
+pub(crate) fn keep_rest<'a>(b: &mut EventBuilder<'a>, object: Object<'a>, read: &Names) {
     for (name, value) in object {
-        if !read.contains(&name) {
+        if !read.contains(name) {
             b.unmapped(name, value);
         }
     }
 }
 
+/// Names that a format knows, told by their tags from others.
+pub(crate) struct Names {
+    names: &'static [&'static str],
+    tags: [u64; 4],
+}
+
+impl Names {
+    /// These names.
+    pub(crate) const fn new(names: &'static [&'static str]) -> Names {
+        let mut tags = [0; 4];
+        let mut n = 0;
+        while n < names.len() {
+            let tag = tag(names[n]) as usize;
+            tags[tag / 64] |= 1 << (tag % 64);
+            n += 1;
+        }
+        Names { names, tags }
+    }
+
+    /// Whether it is one of them.
+    #[inline]
+    pub(crate) fn contains(&self, name: &str) -> bool {
+        let tag = usize::from(tag(name));
+        self.tags[tag / 64] & 1 << (tag % 64) != 0 && self.names.iter().any(|n| is_same(n, name))
+    }
+}
+
 /// What the class demands and nobody said is `unknown`.
 pub(crate) fn complete(b: &mut EventBuilder<'_>) {
-    let lacking: &[(&str, &str)] = match b.class_uid() {
+    let lacking: &[(&'static str, &'static str)] = match b.class_uid() {
         1001 => &[
             ("actor", "actor.user.name"),
             ("device", "device.name"),
@@ -151,29 +179,24 @@ pub(crate) fn complete(b: &mut EventBuilder<'_>) {
         b.set("web_resources", json!([{"name": "unknown"}]));
     }
     for user in ["user", "actor.user"] {
-        let named = ["name", "uid", "account"].iter().any(|n| b.has(&format!("{user}.{n}")));
-        if b.has(user) && !named {
-            b.set(&format!("{user}.name"), "unknown");
+        let named = |b: &EventBuilder<'_>| ["name", "uid", "account"].iter().any(|n| b.has_in(user, n));
+        if b.has(user) && !named(b) {
+            b.set_in(user, "name", "unknown");
         }
     }
     for endpoint in ["src_endpoint", "dst_endpoint", "device"] {
-        let named = ["ip", "uid", "name", "hostname", "svc_name", "domain"]
-            .iter()
-            .any(|n| b.has(&format!("{endpoint}.{n}")));
-        if b.has(endpoint) && !named {
-            b.set(&format!("{endpoint}.name"), "unknown");
+        let names = ["ip", "uid", "name", "hostname", "svc_name", "domain"];
+        if b.has(endpoint) && !names.iter().any(|n| b.has_in(endpoint, n)) {
+            b.set_in(endpoint, "name", "unknown");
         }
     }
-    let acted = ["user", "session", "invoked_by", "process"]
-        .iter()
-        .any(|n| b.has(&format!("actor.{n}")));
-    if b.has("actor") && !acted {
+    let actors = ["user", "session", "invoked_by", "process"];
+    if b.has("actor") && !actors.iter().any(|n| b.has_in("actor", n)) {
         b.set("actor.user.name", "unknown");
     }
     for object in ["entity", "group", "database", "service"] {
-        let named = b.has(&format!("{object}.name")) || b.has(&format!("{object}.uid"));
-        if b.has(object) && !named {
-            b.set(&format!("{object}.name"), "unknown");
+        if b.has(object) && !b.has_in(object, "name") && !b.has_in(object, "uid") {
+            b.set_in(object, "name", "unknown");
         }
     }
     if b.has("api.request") && !b.has("api.request.uid") {
@@ -189,10 +212,10 @@ pub(crate) fn file_name(path: &str) -> &str {
 }
 
 /// Puts the file of that path.
-pub(crate) fn file(b: &mut EventBuilder<'_>, at: &str, path: &str, type_id: u8) {
-    b.set(&format!("{at}.name"), file_name(path))
-        .set(&format!("{at}.path"), path)
-        .set(&format!("{at}.type_id"), type_id);
+pub(crate) fn file(b: &mut EventBuilder<'_>, at: &'static str, path: &str, type_id: u8) {
+    b.set_in(at, "name", file_name(path))
+        .set_in(at, "path", path)
+        .set_in(at, "type_id", type_id);
 }
 
 #[cfg(test)]

@@ -319,7 +319,7 @@ fn event<'a>(input: &Input<'a>, object: Object<'a>) -> Event<'a> {
     draft::keep_rest(
         &mut b,
         object,
-        &["@timestamp", "message", "ecs", "source", "user_agent"],
+        const { &draft::Names::new(&["@timestamp", "message", "ecs", "source", "user_agent"]) },
     );
     b.native(object);
     b.finish()

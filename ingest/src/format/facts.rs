@@ -179,8 +179,7 @@ impl Facts<'_> {
                 b.unmapped("user", &*self.user).unmapped("user_uid", &*self.user_uid);
             }
             _ => {
-                b.set(&format!("{who}.name"), &*self.user)
-                    .set(&format!("{who}.uid"), &*self.user_uid);
+                b.set_in(who, "name", &*self.user).set_in(who, "uid", &*self.user_uid);
             }
         }
         if class != 3002 {
@@ -223,28 +222,36 @@ impl Facts<'_> {
         }
     }
 
-    fn endpoint(&self, b: &mut EventBuilder<'_>, path: &str, at: &str, host: &str, port: Option<u16>, has_place: bool) {
+    fn endpoint(
+        &self,
+        b: &mut EventBuilder<'_>,
+        path: &'static str,
+        at: &str,
+        host: &str,
+        port: Option<u16>,
+        has_place: bool,
+    ) {
         if !has_place {
             b.unmapped(path, at).unmapped(&format!("{path}.hostname"), host);
             return;
         }
         if address(at).0.is_some() {
-            b.set_some(&format!("{path}.ip"), address(at).0.map(|ip| ip.to_string()));
+            b.set_some_in(path, "ip", address(at).0.map(|ip| ip.to_string()));
             if path != "device" {
-                b.set_some(&format!("{path}.port"), address(at).1);
+                b.set_some_in(path, "port", address(at).1);
             }
         } else if !at.is_empty() && at != "-" {
-            b.set(&format!("{path}.hostname"), at);
+            b.set_in(path, "hostname", at);
         }
         if address(host).0.is_some() {
-            if !b.has(&format!("{path}.ip")) {
-                b.ip(&format!("{path}.ip"), host);
+            if !b.has_in(path, "ip") {
+                b.ip_in(path, host);
             }
         } else if !host.is_empty() && host != "-" {
-            b.set(&format!("{path}.hostname"), host);
+            b.set_in(path, "hostname", host);
         }
         if b.has(path) && path != "device" {
-            b.set_some(&format!("{path}.port"), port);
+            b.set_some_in(path, "port", port);
         }
     }
 

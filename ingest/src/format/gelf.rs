@@ -113,7 +113,7 @@ fn normalize<'a>(input: &mut Input<'a>) -> Result<Vec<Event<'a>>, Quarantine> {
         native.or_insert(name, *value);
     }
     for name in ["file", "line", "facility"] {
-        b.set_some(&format!("unmapped.{name}"), object.get(name).filter(|v| !v.is_object()));
+        b.unmapped_some(name, object.get(name).filter(|v| !v.is_object()));
     }
     b.native(native);
     Ok(vec![b.finish()])

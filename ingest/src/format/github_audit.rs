@@ -25,7 +25,7 @@ use serde_json::json;
 use crate::builder::EventBuilder;
 use crate::class::{self, Class};
 use crate::fields::Fields;
-use crate::format::draft;
+use crate::format::draft::{self, Names};
 use crate::format::{Format, Input, Match, Quarantine};
 
 /// GitHub audit.
@@ -181,7 +181,7 @@ fn verb(action: &str, operation: &str) -> u8 {
     }
 }
 
-const READ: &[&str] = &[
+static READ: Names = Names::new(&[
     "@timestamp",
     "created_at",
     "_document_id",
@@ -190,7 +190,7 @@ const READ: &[&str] = &[
     "actor_ip",
     "user_agent",
     "user_id",
-];
+]);
 
 fn normalize<'a>(input: &mut Input<'a>) -> Result<Vec<Event<'a>>, Quarantine> {
     let object = input.take_object()?;
@@ -284,30 +284,28 @@ fn normalize<'a>(input: &mut Input<'a>) -> Result<Vec<Event<'a>>, Quarantine> {
             b.set_some("entity.name", name);
         }
     }
-    draft::keep_rest(&mut b, object, READ);
+    draft::keep_rest(&mut b, object, &READ);
     draft::complete(&mut b);
     b.native(object);
     Ok(vec![b.finish()])
 }
 
-fn actor<'a>(b: &mut EventBuilder<'a>, fields: Fields<'a>, path: &str) {
+fn actor<'a>(b: &mut EventBuilder<'a>, fields: Fields<'a>, path: &'static str) {
     let name = fields.first(&["actor", "external_identity_nameid", "external_identity_username"]);
-    b.set_some(&format!("{path}.name"), name.as_deref());
-    b.set_some(&format!("{path}.uid"), fields.text("actor_id").as_deref());
-    b.set_some(
-        &format!("{path}.email_addr"),
+    b.set_some_in(path, "name", name.as_deref());
+    b.set_some_in(path, "uid", fields.text("actor_id").as_deref());
+    b.set_some_in(
+        path,
+        "email_addr",
         fields
             .text("external_identity_nameid")
             .filter(|n| is_mail(n))
             .as_deref(),
     );
-    b.set_some(
-        &format!("{path}.credential_uid"),
-        fields.text("hashed_token").as_deref(),
-    );
+    b.set_some_in(path, "credential_uid", fields.text("hashed_token").as_deref());
     if b.has(path) {
         let bot = fields.bool("actor_is_bot") == Some(true);
-        b.set(&format!("{path}.type_id"), if bot { 4 } else { 1 });
+        b.set_in(path, "type_id", if bot { 4 } else { 1 });
     }
 }
 

@@ -22,7 +22,7 @@ use serde_json::json;
 use crate::builder::EventBuilder;
 use crate::class::{self, Class};
 use crate::fields::Fields;
-use crate::format::draft;
+use crate::format::draft::{self, Names};
 use crate::format::{Format, Input, Match, Quarantine};
 
 /// GitLab audit.
@@ -149,7 +149,7 @@ fn verb(name: &str) -> u8 {
     }
 }
 
-const READ: &[&str] = &[
+static READ: Names = Names::new(&[
     "time",
     "created_at",
     "author_id",
@@ -158,7 +158,7 @@ const READ: &[&str] = &[
     "correlation_id",
     "id",
     "severity",
-];
+]);
 
 fn normalize<'a>(input: &mut Input<'a>) -> Result<Vec<Event<'a>>, Quarantine> {
     let object = input.take_object()?;
@@ -257,19 +257,19 @@ fn normalize<'a>(input: &mut Input<'a>) -> Result<Vec<Event<'a>>, Quarantine> {
             }
         }
     }
-    draft::keep_rest(&mut b, object, READ);
+    draft::keep_rest(&mut b, object, &READ);
     draft::complete(&mut b);
     b.native(object);
     Ok(vec![b.finish()])
 }
 
-fn author<'a>(b: &mut EventBuilder<'a>, fields: Fields<'a>, act: &Act<'_>, path: &str) {
-    b.set_some(&format!("{path}.name"), act.text("author_name").as_deref());
-    b.set_some(&format!("{path}.uid"), fields.text("author_id").as_deref());
+fn author<'a>(b: &mut EventBuilder<'a>, fields: Fields<'a>, act: &Act<'_>, path: &'static str) {
+    b.set_some_in(path, "name", act.text("author_name").as_deref());
+    b.set_some_in(path, "uid", fields.text("author_id").as_deref());
     let kind = match fields.int("author_id") {
         Some(id) if id > 0 => 1,
         Some(_) => 4,
         None => return,
     };
-    b.set(&format!("{path}.type_id"), kind);
+    b.set_in(path, "type_id", kind);
 }

@@ -8,7 +8,7 @@ pub(crate) fn device(b: &mut EventBuilder<'_>, host: Option<&str>) {
     match host.map(str::trim).filter(|h| !h.is_empty() && *h != "-") {
         Some(host) => {
             b.host("device", host);
-            b.system(&format!("host:{host}"));
+            b.system_of("host:", host);
         }
         None => {
             b.set("device.name", "-");
@@ -32,13 +32,13 @@ pub(crate) fn file_name(path: &str) -> &str {
 }
 
 /// Puts a file with its name and type at `object`.
-pub(crate) fn file(b: &mut EventBuilder<'_>, object: &str, path: &str, folder: bool) {
+pub(crate) fn file(b: &mut EventBuilder<'_>, object: &'static str, path: &str, folder: bool) {
     if path.is_empty() {
         return;
     }
     let (id, kind) = if folder { (2, "Folder") } else { (1, "Regular File") };
-    b.set(&format!("{object}.path"), path)
-        .set(&format!("{object}.name"), file_name(path))
-        .set(&format!("{object}.type_id"), id)
-        .set(&format!("{object}.type"), kind);
+    b.set_in(object, "path", path)
+        .set_in(object, "name", file_name(path))
+        .set_in(object, "type_id", id)
+        .set_in(object, "type", kind);
 }

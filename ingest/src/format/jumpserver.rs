@@ -267,10 +267,10 @@ fn split(text: &str) -> (Option<&str>, &str) {
 }
 
 /// Puts a person, `Name(username)`, at `path`.
-fn person(b: &mut EventBuilder<'_>, path: &str, text: &str) {
+fn person(b: &mut EventBuilder<'_>, path: &'static str, text: &str) {
     let (name, username) = split(text);
-    b.set(&format!("{path}.name"), username);
-    b.set_some(&format!("{path}.full_name"), name);
+    b.set_in(path, "name", username);
+    b.set_some_in(path, "full_name", name);
     // The database keeps 64 characters: the first and the last 32.
     if text.chars().count() == 64 {
         b.label("user.maybe_truncated");
@@ -278,14 +278,14 @@ fn person(b: &mut EventBuilder<'_>, path: &str, text: &str) {
 }
 
 /// Puts an asset, `name(address)`, at the endpoint or device `path`.
-fn asset(b: &mut EventBuilder<'_>, path: &str, text: &str) {
+fn asset(b: &mut EventBuilder<'_>, path: &'static str, text: &str) {
     match split(text) {
         (Some(name), address) => {
-            b.set(&format!("{path}.hostname"), name);
+            b.set_in(path, "hostname", name);
             if crate::builder::address(address).0.is_some() {
-                b.ip(&format!("{path}.ip"), address);
+                b.ip_in(path, address);
             } else {
-                b.set(&format!("{path}.domain"), address);
+                b.set_in(path, "domain", address);
             }
         }
         (None, name) => {

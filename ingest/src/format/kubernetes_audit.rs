@@ -34,7 +34,7 @@ use serde_json::json;
 use crate::builder::{EventBuilder, address};
 use crate::class;
 use crate::fields::Fields;
-use crate::format::draft;
+use crate::format::draft::{self, Names};
 use crate::format::{Format, Input, Match, Quarantine};
 use crate::json;
 use crate::mask::MASK;
@@ -158,7 +158,7 @@ const TEXTS: &[&str] = &[
     "annotations",
 ];
 
-const READ: &[&str] = &[
+static READ: Names = Names::new(&[
     "kind",
     "apiVersion",
     "auditID",
@@ -173,7 +173,7 @@ const READ: &[&str] = &[
     "responseObject",
     "requestReceivedTimestamp",
     "stageTimestamp",
-];
+]);
 
 fn start<'a>(input: &Input<'a>, verb: &str, subresource: &str, cluster: Option<&str>) -> EventBuilder<'a> {
     let activity = activity(verb, subresource);
@@ -275,7 +275,7 @@ fn event<'a>(input: &Input<'a>, mut object: Object<'a>, cluster: Option<String>)
     }
     b.set_some("unmapped.subresource", of("subresource").as_deref());
     b.set_some("unmapped.apiGroup", of("apiGroup").as_deref());
-    draft::keep_rest(&mut b, object, READ);
+    draft::keep_rest(&mut b, object, &READ);
     draft::complete(&mut b);
     b.native(object);
     Ok(b.finish())
@@ -526,7 +526,7 @@ fn google<'a>(input: &Input<'a>, mut object: Object<'a>) -> Event<'a> {
     draft::keep_rest(
         &mut b,
         object,
-        &["timestamp", "receiveTimestamp", "insertId", "protoPayload"],
+        const { &Names::new(&["timestamp", "receiveTimestamp", "insertId", "protoPayload"]) },
     );
     draft::complete(&mut b);
     b.native(object);

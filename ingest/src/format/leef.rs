@@ -14,7 +14,7 @@ use model::{Event, Map};
 use crate::builder::EventBuilder;
 use crate::fields::Fields;
 use crate::format::cef::{named, split_header};
-use crate::format::draft;
+use crate::format::draft::{self, Names};
 use crate::format::facts::{self, Facts};
 use crate::format::{Format, Input, Match, Quarantine};
 use crate::syslog;
@@ -115,7 +115,7 @@ fn normalize<'a>(input: &mut Input<'a>) -> Result<Vec<Event<'a>>, Quarantine> {
             _ => {}
         }
     }
-    draft::keep_rest(&mut b, own, READ);
+    draft::keep_rest(&mut b, own, &READ);
     for (key, value) in [
         ("deviceVendor", vendor),
         ("deviceProduct", product),
@@ -128,7 +128,7 @@ fn normalize<'a>(input: &mut Input<'a>) -> Result<Vec<Event<'a>>, Quarantine> {
     Ok(vec![b.finish()])
 }
 
-const READ: &[&str] = &["devTime", "src", "srcPort", "dst", "dstPort", "usrName", "msg", "url"];
+static READ: Names = Names::new(&["devTime", "src", "srcPort", "dst", "dstPort", "usrName", "msg", "url"]);
 
 fn facts<'a>(fields: Fields<'a>, id: &'a str, host: &'a str) -> Facts<'a> {
     let of = |keys: &[&str]| fields.first(keys).unwrap_or_default();

@@ -29,6 +29,7 @@ use crate::builder::EventBuilder;
 use crate::class::{self, Class};
 use crate::fields::{Fields, scalar};
 use crate::format::draft;
+use crate::format::draft::Names;
 use crate::format::{Format, Input, Match, Quarantine, host};
 
 /// MongoDB's audit log.
@@ -214,7 +215,7 @@ impl<'a> Act<'a, '_> {
         {
             b.unmapped("users", Value::Array(users));
         }
-        draft::keep_rest(&mut b, self.object, READ);
+        draft::keep_rest(&mut b, self.object, &READ);
         b.native(self.object);
         b
     }
@@ -441,7 +442,7 @@ impl<'a> Act<'a, '_> {
     }
 }
 
-const READ: &[&str] = &[
+static READ: Names = Names::new(&[
     "atype",
     "ts",
     "uuid",
@@ -452,7 +453,7 @@ const READ: &[&str] = &[
     "param",
     "result",
     "intermediates",
-];
+]);
 
 /// `{"$date": "…"}`, `{"$date": {"$numberLong": "…"}}`, or the time itself.
 fn time(fields: Fields<'_>) -> Option<&Value<'_>> {

@@ -26,7 +26,7 @@ use model::{Arena, Event, Object, Value};
 use crate::builder::{EventBuilder, address};
 use crate::class::{self, Class};
 use crate::fields::Fields;
-use crate::format::draft;
+use crate::format::draft::{self, Names};
 use crate::format::{Format, Input, Match, Quarantine};
 
 /// Okta.
@@ -165,7 +165,7 @@ fn verb(name: &str) -> u8 {
     }
 }
 
-const READ: &[&str] = &[
+static READ: Names = Names::new(&[
     "uuid",
     "published",
     "eventType",
@@ -175,7 +175,7 @@ const READ: &[&str] = &[
     "actor",
     "outcome",
     "client",
-];
+]);
 
 fn event<'a>(input: &Input<'a>, object: Object<'a>) -> Result<Event<'a>, Quarantine> {
     let fields = Fields(object);
@@ -273,7 +273,7 @@ fn event<'a>(input: &Input<'a>, object: Object<'a>) -> Result<Event<'a>, Quarant
         }
     }
     b.set_some("unmapped.client", rest_of_client(b.arena(), fields));
-    draft::keep_rest(&mut b, object, READ);
+    draft::keep_rest(&mut b, object, &READ);
     draft::complete(&mut b);
     b.native(object);
     Ok(b.finish())
@@ -296,24 +296,21 @@ fn target<'a>(fields: Fields<'a>, kinds: &[&str]) -> Option<Fields<'a>> {
     })
 }
 
-fn person<'a>(b: &mut EventBuilder<'a>, path: &str, who: Option<Fields<'a>>) {
+fn person<'a>(b: &mut EventBuilder<'a>, path: &'static str, who: Option<Fields<'a>>) {
     let Some(who) = who else { return };
     let login = who.text("alternateId").filter(|l| *l != "unknown");
     let shown = who.text("displayName");
-    b.set_some(&format!("{path}.name"), login.as_deref().or(shown.as_deref()));
-    b.set_some(&format!("{path}.uid"), who.text("id").as_deref());
-    b.set_some(&format!("{path}.full_name"), shown.as_deref());
+    b.set_some_in(path, "name", login.as_deref().or(shown.as_deref()));
+    b.set_some_in(path, "uid", who.text("id").as_deref());
+    b.set_some_in(path, "full_name", shown.as_deref());
     if !b.has(path) {
         return;
     }
     match who.text("type").as_deref() {
-        Some("User") => drop(b.set(&format!("{path}.type_id"), 1)),
-        Some("SystemPrincipal") => drop(b.set(&format!("{path}.type_id"), 3)),
-        Some("PublicClientApp") => drop(b.set(&format!("{path}.type_id"), 4)),
-        Some(other) => drop(
-            b.set(&format!("{path}.type_id"), 99)
-                .set(&format!("{path}.type"), other),
-        ),
+        Some("User") => drop(b.set_in(path, "type_id", 1)),
+        Some("SystemPrincipal") => drop(b.set_in(path, "type_id", 3)),
+        Some("PublicClientApp") => drop(b.set_in(path, "type_id", 4)),
+        Some(other) => drop(b.set_in(path, "type_id", 99).set_in(path, "type", other)),
         None => {}
     }
 }
@@ -337,7 +334,7 @@ fn client<'a>(b: &mut EventBuilder<'a>, fields: Fields<'a>) {
         ("region", "state"),
         ("postal_code", "postalCode"),
     ] {
-        b.set_some(&format!("src_endpoint.location.{to}"), place(from).as_deref());
+        b.set_some_in("src_endpoint.location", to, place(from).as_deref());
     }
     let chain = fields.value("request.ipChain").and_then(Value::as_array);
     let proxies: Vec<_> = chain

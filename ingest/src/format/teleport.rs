@@ -36,7 +36,7 @@ use crate::builder::{EventBuilder, address};
 use crate::class::{self, Class};
 use crate::command_line;
 use crate::fields::{Fields, scalar};
-use crate::format::draft;
+use crate::format::draft::{self, Names};
 use crate::format::mongodb_audit;
 use crate::format::{Format, Input, Match, Quarantine};
 use crate::mask::mask;
@@ -213,7 +213,7 @@ fn statement(fields: Fields<'_>) -> u8 {
 }
 
 /// Fields that have a home in every class.
-const READ: &[&str] = &[
+static READ: Names = Names::new(&[
     "event",
     "code",
     "time",
@@ -224,7 +224,7 @@ const READ: &[&str] = &[
     "addr.remote",
     "error",
     "success",
-];
+]);
 
 fn normalize<'a>(input: &mut Input<'a>) -> Result<Vec<Event<'a>>, Quarantine> {
     let object = input.take_object()?;
@@ -324,7 +324,7 @@ fn normalize<'a>(input: &mut Input<'a>) -> Result<Vec<Event<'a>>, Quarantine> {
             b.set("api.operation", &*name).set("api.service.name", "Teleport");
         }
     }
-    draft::keep_rest(&mut b, object, READ);
+    draft::keep_rest(&mut b, object, &READ);
     draft::complete(&mut b);
     b.native(object);
     Ok(vec![b.finish()])
@@ -350,9 +350,10 @@ fn remote(fields: Fields<'_>) -> Option<Cow<'_, str>> {
     fields.first(&["addr.remote", "remote_addr", "client_addr", "src_addr"])
 }
 
-fn host<'a>(b: &mut EventBuilder<'a>, fields: Fields<'a>, path: &str) {
-    b.set_some(
-        &format!("{path}.hostname"),
+fn host<'a>(b: &mut EventBuilder<'a>, fields: Fields<'a>, path: &'static str) {
+    b.set_some_in(
+        path,
+        "hostname",
         fields
             .first(&[
                 "server_hostname",
@@ -364,7 +365,7 @@ fn host<'a>(b: &mut EventBuilder<'a>, fields: Fields<'a>, path: &str) {
             ])
             .as_deref(),
     );
-    b.set_some(&format!("{path}.uid"), fields.text("server_id").as_deref());
+    b.set_some_in(path, "uid", fields.text("server_id").as_deref());
     let at = fields.first(&["server_addr", "desktop_addr", "db_uri", "addr.local"]);
     // A listener's own address says nothing.
     if let Some(at) = at
@@ -375,7 +376,7 @@ fn host<'a>(b: &mut EventBuilder<'a>, fields: Fields<'a>, path: &str) {
             // A device has no port.
             b.set("device.ip", ip.to_string());
         } else {
-            b.ip(&format!("{path}.ip"), &at);
+            b.ip_in(path, &at);
         }
     }
 }

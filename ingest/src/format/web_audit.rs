@@ -223,7 +223,7 @@ impl<'a> Action<'a> {
     }
 }
 
-fn actor<'a>(b: &mut EventBuilder<'a>, fields: Fields<'a>, path: &str) {
+fn actor<'a>(b: &mut EventBuilder<'a>, fields: Fields<'a>, path: &'static str) {
     let account = ACCOUNT.iter().find_map(|name| {
         Some(match fields.value(name)? {
             Value::Object(actor) => Fields(*actor)
@@ -238,13 +238,13 @@ fn actor<'a>(b: &mut EventBuilder<'a>, fields: Fields<'a>, path: &str) {
     });
     let account = account.filter(|a| !a.trim().is_empty());
     missing(b, "actor.account", account.is_some());
-    let put = |b: &mut EventBuilder<'_>, name: &str, values: &[&str]| {
+    let put = |b: &mut EventBuilder<'_>, name: &'static str, values: &[&str]| {
         if let Some(value) = fields.first(values) {
-            b.set(&format!("{path}.{name}"), &*value);
+            b.set_in(path, name, &*value);
         }
     };
     if let Some(account) = &account {
-        b.set(&format!("{path}.name"), account.as_str());
+        b.set_in(path, "name", account.as_str());
     }
     put(
         b,
@@ -258,12 +258,12 @@ fn actor<'a>(b: &mut EventBuilder<'a>, fields: Fields<'a>, path: &str) {
         Some(role) => scalar(role).map(|r| json!({"name": r})).into_iter().collect(),
         None => Vec::new(),
     };
-    b.set(&format!("{path}.groups"), roles);
+    b.set_in(path, "groups", roles);
     // The schema demands somebody here, and a user has a name or a uid.
     if path == "user" && !b.has("user.name") && !b.has("user.uid") {
         b.set("user.name", "unknown");
-    } else if b.has(path) && !b.has(&format!("{path}.name")) && !b.has(&format!("{path}.uid")) {
-        b.set(&format!("{path}.name"), "unknown");
+    } else if b.has(path) && !b.has_in(path, "name") && !b.has_in(path, "uid") {
+        b.set_in(path, "name", "unknown");
     }
     if let Some(value) = fields.first(&["actor.on_behalf_of", "on_behalf_of"]) {
         b.unmapped("on_behalf_of", &*value);

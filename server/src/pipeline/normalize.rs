@@ -8,8 +8,7 @@ use std::sync::mpsc::{Receiver, SyncSender};
 use std::time::Duration;
 
 use detect::engine::Detector;
-use elsa::FrozenVec;
-use ingest::batcher::{Item, batches};
+use ingest::batcher::Batcher;
 use ingest::dedup::Dedup;
 use ingest::join::{Assembler, Whole};
 use ingest::{Normalized, Normalizer};
@@ -44,7 +43,7 @@ pub struct Normalize {
     pub dedup: Dedup,
     /// Columns to build.
     pub plan: Plan,
-    /// Where the events of a group live.
+    /// Where the events of a record live until they are columns.
     pub arena: Arena,
     /// Firsts that were given up, as far as that was told.
     pub forgotten: u64,
@@ -96,25 +95,33 @@ impl Normalize {
     }
 
     fn group(&mut self, from: LedgerIndex, to: LedgerIndex, entries: &[Entry]) -> anyhow::Result<Group> {
-        self.arena.reset();
+        let site = self.sites.try_iter().reduce(|before, site| Site {
+            policies: site.policies.or(before.policies),
+            ..site
+        });
+        if let Some(policies) = site.as_ref().and_then(|s| s.policies.as_ref()) {
+            let mut wanted = Detector::wanted_by(&policies.policies, &policies.rules);
+            wanted.extend(search::wanted());
+            self.plan = Plan::new(&wanted);
+        }
         let mut made = Made::default();
-        // Events borrow from what was put together while more is.
-        let wholes: FrozenVec<Box<Whole>> = FrozenVec::new();
         let mut span = Vec::with_capacity(entries.len());
         for Entry { index, record } in entries {
             let index = *index;
             span.push((index, record.received_at));
+            // What a record's events live in is small, and stays near.
+            self.arena.reset();
+            let mut tools = Tools {
+                normalizer: &self.normalizer,
+                arena: &self.arena,
+                plan: &mut self.plan,
+            };
             for whole in self.assembler.advance(record.received_at) {
-                made.whole(&self.normalizer, &self.arena, index, wholes.push_get(Box::new(whole)));
+                made.whole(&mut tools, index, &whole);
             }
             if let Some(list) = mended::of(record) {
-                let again = Again {
-                    reader: &self.reader,
-                    normalizer: &self.normalizer,
-                    arena: &self.arena,
-                    wholes: &wholes,
-                };
-                again.mended((index, record.received_at), &list, &mut self.dedup, &mut made)?;
+                let at = (index, record.received_at);
+                mended(&self.reader, at, &list, &mut self.dedup, &mut tools, &mut made)?;
             }
             match self.normalizer.piece(record) {
                 // A repeated one is left out before it is joined.
@@ -130,7 +137,7 @@ impl Normalize {
                 }
                 Some(piece) => {
                     for whole in self.assembler.push(index, record.clone(), piece) {
-                        made.whole(&self.normalizer, &self.arena, index, wholes.push_get(Box::new(whole)));
+                        made.whole(&mut tools, index, &whole);
                     }
                 }
                 None => {
@@ -139,29 +146,20 @@ impl Normalize {
                     let duplicate = repeats(&mut self.dedup, index, record.received_at, key)?;
                     made.count(record.received_at, &record.source, &normalized, duplicate);
                     if !duplicate {
-                        made.take(index, record.received_at, &record.source, normalized);
+                        made.take(tools.plan, index, record.received_at, &record.source, &normalized);
                     }
                 }
             }
         }
         let mut dedup = self.dedup.take_delta();
         dedup.position = to;
-        let site = self.sites.try_iter().reduce(|before, site| Site {
-            policies: site.policies.or(before.policies),
-            ..site
-        });
-        if let Some(policies) = site.as_ref().and_then(|s| s.policies.as_ref()) {
-            let mut wanted = Detector::wanted_by(&policies.policies, &policies.rules);
-            wanted.extend(search::wanted());
-            self.plan = Plan::new(&wanted);
-        }
-        let batches = batches(&made.events, &mut self.plan);
         let Made {
+            batcher,
             places,
             replaced,
             accounts,
-            ..
         } = made;
+        let batches = batcher.finish(&mut self.plan);
         self.tell();
         Ok(Group {
             site,
@@ -201,63 +199,60 @@ fn repeats(dedup: &mut Dedup, index: LedgerIndex, at: Millis, key: Option<[u8; 1
     }
 }
 
-/// What it takes to normalize records again.
-struct Again<'a, 'g> {
-    reader: &'g Reader,
-    normalizer: &'a Normalizer,
-    arena: &'a Arena,
-    wholes: &'a FrozenVec<Box<Whole>>,
+/// What makes columns of records.
+struct Tools<'t> {
+    normalizer: &'t Normalizer,
+    arena: &'t Arena,
+    plan: &'t mut Plan,
 }
 
-impl<'a> Again<'a, '_> {
-    /// Normalizes records again, at leaf `at`. Their events are judged as of now: what they are joined with may not have been
-    /// there when they came, and records that come together are judged together.
-    fn mended(
-        &self,
-        (at, now): (LedgerIndex, Millis),
-        list: &[Mended],
-        dedup: &mut Dedup,
-        made: &mut Made<'a>,
-    ) -> anyhow::Result<()> {
-        let mut seen = BTreeSet::new();
-        for Mended { reason, leaves } in list {
-            let earlier = leaves.iter().filter(|leaf| **leaf < at);
-            let records = earlier
-                .map(|leaf| self.reader.entry(*leaf).map(|e| (e.index, e.record)))
-                .collect::<Result<Vec<_>, _>>()?;
-            let Some(whole) = Whole::of(&records) else { continue };
-            let whole = self.wholes.push_get(Box::new(whole));
-            let normalized = self.normalizer.normalize_whole(self.arena, whole);
-            if normalized.quarantined.is_some() {
-                // The parsers have changed since the act; it stays as it is.
-                continue;
-            }
-            let received_at = whole.record.received_at;
-            let key = normalized.dedup(&whole.record).filter(|_| whole.lines.len() == 1);
-            let duplicate = key.is_some_and(|key| !seen.insert(key)) || repeats(dedup, at, received_at, key)?;
-            let outcome = if duplicate {
-                Outcome::Deduplicated
-            } else {
-                Outcome::Stored
-            };
-            for line in &whole.lines {
-                made.accounts
-                    .mend(&whole.record.source, reason, line.received_at, outcome);
-            }
-            made.replaced.extend(whole.lines.first().map(|line| line.index));
-            if !duplicate {
-                made.place(whole);
-                made.take(at, now, &whole.record.source, normalized);
-            }
+/// Normalizes records again, at leaf `at`. Their events are judged as of now: what they are joined with may not have been
+/// there when they came, and records that come together are judged together.
+fn mended(
+    reader: &Reader,
+    (at, now): (LedgerIndex, Millis),
+    list: &[Mended],
+    dedup: &mut Dedup,
+    tools: &mut Tools<'_>,
+    made: &mut Made,
+) -> anyhow::Result<()> {
+    let mut seen = BTreeSet::new();
+    for Mended { reason, leaves } in list {
+        let earlier = leaves.iter().filter(|leaf| **leaf < at);
+        let records = earlier
+            .map(|leaf| reader.entry(*leaf).map(|e| (e.index, e.record)))
+            .collect::<Result<Vec<_>, _>>()?;
+        let Some(whole) = Whole::of(&records) else { continue };
+        let normalized = tools.normalizer.normalize_whole(tools.arena, &whole);
+        if normalized.quarantined.is_some() {
+            // The parsers have changed since the act; it stays as it is.
+            continue;
         }
-        Ok(())
+        let received_at = whole.record.received_at;
+        let key = normalized.dedup(&whole.record).filter(|_| whole.lines.len() == 1);
+        let duplicate = key.is_some_and(|key| !seen.insert(key)) || repeats(dedup, at, received_at, key)?;
+        let outcome = if duplicate {
+            Outcome::Deduplicated
+        } else {
+            Outcome::Stored
+        };
+        for line in &whole.lines {
+            made.accounts
+                .mend(&whole.record.source, reason, line.received_at, outcome);
+        }
+        made.replaced.extend(whole.lines.first().map(|line| line.index));
+        if !duplicate {
+            made.place(&whole);
+            made.take(tools.plan, at, now, &whole.record.source, &normalized);
+        }
     }
+    Ok(())
 }
 
 /// What a group's records became.
 #[derive(Default)]
-struct Made<'a> {
-    events: Vec<Item<'a>>,
+struct Made {
+    batcher: Batcher,
     places: BTreeMap<Arc<str>, Place>,
     replaced: Vec<LedgerIndex>,
     accounts: Accounts,
@@ -271,7 +266,7 @@ fn apart(mut entries: Vec<Entry>) -> Vec<Entry> {
     entries
 }
 
-impl<'a> Made<'a> {
+impl Made {
     fn count(&mut self, received_at: Millis, source: &Arc<str>, normalized: &Normalized<Event<'_>>, duplicate: bool) {
         let outcome = match normalized.quarantined {
             _ if duplicate => Outcome::Deduplicated,
@@ -297,21 +292,35 @@ impl<'a> Made<'a> {
         self.places.insert(whole.record.coordinate.to_string().into(), place);
     }
 
-    fn take(&mut self, at: LedgerIndex, received_at: Millis, source: &'a Arc<str>, normalized: Normalized<Event<'a>>) {
-        let events = normalized.events.into_iter();
-        self.events.extend(events.map(|e| (at, received_at, source, e)));
+    fn take(
+        &mut self,
+        plan: &mut Plan,
+        at: LedgerIndex,
+        received_at: Millis,
+        source: &Arc<str>,
+        normalized: &Normalized<Event<'_>>,
+    ) {
+        for event in &normalized.events {
+            self.batcher.push(plan, at, received_at, source, event);
+        }
     }
 
     /// Records that were put together, given out at leaf `at`.
-    fn whole(&mut self, normalizer: &'a Normalizer, arena: &'a Arena, at: LedgerIndex, whole: &'a Whole) {
-        let normalized = normalizer.normalize_whole(arena, whole);
+    fn whole(&mut self, tools: &mut Tools<'_>, at: LedgerIndex, whole: &Whole) {
+        let normalized = tools.normalizer.normalize_whole(tools.arena, whole);
         for line in &whole.lines {
             self.count(line.received_at, &whole.record.source, &normalized, false);
         }
         if whole.lines.iter().any(|line| line.index != at) {
             self.place(whole);
         }
-        self.take(at, whole.record.received_at, &whole.record.source, normalized);
+        self.take(
+            tools.plan,
+            at,
+            whole.record.received_at,
+            &whole.record.source,
+            &normalized,
+        );
     }
 }
 

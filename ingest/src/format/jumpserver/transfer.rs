@@ -54,17 +54,13 @@ pub(super) fn build<'a>(b: &mut EventBuilder<'a>, input: &Input<'_>, fields: Fie
     keep(b, fields, &["asset", "operate", "has_file"]);
 }
 
-fn file(b: &mut EventBuilder<'_>, object: &str, path: &str, type_id: u8) {
+fn file(b: &mut EventBuilder<'_>, object: &'static str, path: &str, type_id: u8) {
     let base = path
         .trim_end_matches('/')
         .rsplit('/')
         .next()
         .filter(|n| !n.is_empty())
         .unwrap_or(path);
-    b.set(
-        &format!("{object}.name"),
-        if base.is_empty() { "unknown" } else { base },
-    );
-    b.set(&format!("{object}.path"), path)
-        .set(&format!("{object}.type_id"), type_id);
+    b.set_in(object, "name", if base.is_empty() { "unknown" } else { base });
+    b.set_in(object, "path", path).set_in(object, "type_id", type_id);
 }

@@ -626,8 +626,7 @@ impl<'a> Maker<'a, '_> {
             _ => (1, "dst_endpoint"),
         };
         let mut b = self.event(&class::NETWORK_ACTIVITY, activity);
-        b.set(&format!("{end}.ip"), socket.ip.as_str())
-            .set(&format!("{end}.port"), socket.port);
+        b.set_in(end, "ip", socket.ip.as_str()).set_in(end, "port", socket.port);
         b.unmapped("syscall", call);
         self.outcome(&mut b);
         self.actor(&mut b);

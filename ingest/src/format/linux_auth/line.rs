@@ -40,9 +40,10 @@ impl<'l, 'a> Line<'l, 'a> {
     }
 
     /// Which process wrote it: the key that lines of one connection share.
-    pub(crate) fn process_uid(&self) -> Option<String> {
+    pub(crate) fn process_uid(&self) -> Option<Value<'a>> {
         let pid = self.envelope.pid.as_deref()?;
-        Some(format!("{}/{}/{pid}", self.host().unwrap_or("-"), self.program))
+        let parts = [self.host().unwrap_or("-"), "/", self.program, "/", pid];
+        Some(Value::String(self.input.arena.concat(&parts)))
     }
 
     /// An event of this line, with what every one has; `service` is Sigma's.
@@ -86,7 +87,7 @@ impl<'l, 'a> Line<'l, 'a> {
             b.host("device", host)
                 .set("device.type_id", 0)
                 .set("device.type", "Unknown");
-            b.system(&format!("host:{host}"));
+            b.system_of("host:", host);
         }
         if let Some((_, name)) = e.facility() {
             b.unmapped("facility", name);
@@ -109,6 +110,7 @@ impl<'l, 'a> Line<'l, 'a> {
     fn imitates_sshd(&self) -> bool {
         const VERDICTS: [&str; 2] = ["]: Accepted ", "]: Failed "];
         !self.program.starts_with("sshd")
+            && memchr::memchr(b']', self.message.as_bytes()).is_some()
             && self.message.contains("sshd[")
             && VERDICTS.iter().any(|v| self.message.contains(v))
     }
@@ -243,7 +245,9 @@ pub(crate) fn last_from<'a>(text: &'a str, names: bool) -> Option<(&'a str, Peer
     const FROM: &str = " from ";
     // With a port first: a name may imitate the form without one.
     for with_port in [true, false] {
-        for (at, _) in text.rmatch_indices(FROM) {
+        let mut before = text;
+        while let Some(at) = last_place(before.as_bytes(), FROM.as_bytes()) {
+            before = &before[..at];
             if let Some((peer, rest)) = Peer::read(&text[at + FROM.len()..], names)
                 && peer.port.is_some() == with_port
             {
@@ -254,6 +258,12 @@ pub(crate) fn last_from<'a>(text: &'a str, names: bool) -> Option<(&'a str, Peer
     // An empty name: `Invalid user  from 10.0.0.1`, trimmed to `from 10.0.0.1`.
     let (peer, rest) = Peer::read(text.strip_prefix("from ")?, names)?;
     Some(("", peer, rest))
+}
+
+/// Where `word` stands last in a text: lines are short, and to prepare a search costs more than to look.
+fn last_place(text: &[u8], word: &[u8]) -> Option<usize> {
+    let ends = text.len().checked_sub(word.len())?;
+    (0..=ends).rev().find(|at| text[*at..].starts_with(word))
 }
 
 /// The text between two quotes at its start, and the rest: `'a' to 'b'`.

@@ -155,7 +155,7 @@ fn failure<'a>(line: &Line<'_, 'a>, user: &str, peer: Option<Peer<'_>>, reason: 
     b
 }
 
-fn session(line: &Line<'_, '_>, b: &mut EventBuilder<'_>, method: &str) {
+fn session<'a>(line: &Line<'_, 'a>, b: &mut EventBuilder<'a>, method: &str) {
     b.set("is_remote", true)
         .set("logon_type_id", 3)
         .set("logon_type", "Network");

@@ -118,7 +118,7 @@ impl<'a> Maker<'a, '_> {
             ("backend_type", &e.backend),
             ("pid", &e.pid),
         ] {
-            b.set_some(&format!("unmapped.{name}"), value.as_deref());
+            b.unmapped_some(name, value.as_deref());
         }
         if !e.severity.is_empty() {
             b.unmapped("error_severity", &*e.severity);
@@ -251,10 +251,7 @@ impl<'a> Maker<'a, '_> {
         if let Some(port) = named(rest, "port=").and_then(|p| p.parse::<u16>().ok()) {
             b.set("src_endpoint.port", port);
         }
-        if !["ip", "hostname", "name"]
-            .iter()
-            .any(|n| b.has(&format!("src_endpoint.{n}")))
-        {
+        if !["ip", "hostname", "name"].iter().any(|n| b.has_in("src_endpoint", n)) {
             b.set("src_endpoint.name", "[local]");
         }
         b

@@ -263,7 +263,7 @@ impl<'a> Maker<'a, '_> {
     }
 
     /// An account of the event data: `Subject` or `Target`.
-    fn user(&self, b: &mut EventBuilder<'a>, path: &str, who: &str) {
+    fn user(&self, b: &mut EventBuilder<'a>, path: &'static str, who: &str) {
         let name = self.get(&format!("{who}UserName"));
         let sid = self
             .get(&format!("{who}UserSid"))
@@ -272,19 +272,16 @@ impl<'a> Maker<'a, '_> {
             return;
         }
         if let Some(name) = name.as_deref() {
-            b.set(&format!("{path}.name"), name);
+            b.set_in(path, "name", name);
             let (id, kind) = if is_machine(name, sid.as_deref()) {
                 (3, "System")
             } else {
                 (1, "User")
             };
-            b.set(&format!("{path}.type_id"), id).set(&format!("{path}.type"), kind);
+            b.set_in(path, "type_id", id).set_in(path, "type", kind);
         }
-        b.set_some(&format!("{path}.uid"), sid.as_deref());
-        b.set_some(
-            &format!("{path}.domain"),
-            self.get(&format!("{who}DomainName")).as_deref(),
-        );
+        b.set_some_in(path, "uid", sid.as_deref());
+        b.set_some_in(path, "domain", self.get(&format!("{who}DomainName")).as_deref());
     }
 
     fn actor(&self, b: &mut EventBuilder<'a>) {
@@ -308,14 +305,19 @@ impl<'a> Maker<'a, '_> {
         }
     }
 
-    fn process_at(&self, b: &mut EventBuilder<'a>, path: &str, id: &str, name: &str) {
+    fn process_at(&self, b: &mut EventBuilder<'a>, path: &'static str, id: &str, name: &str) {
         let Some(pid) = self.get(id).and_then(|p| number(&p)) else {
             return;
         };
-        b.set(&format!("{path}.pid"), pid);
+        b.set_in(path, "pid", pid);
         if let Some(image) = self.get(name) {
-            b.set(&format!("{path}.name"), host::file_name(&image));
-            host::file(b, &format!("{path}.file"), &image, false);
+            b.set_in(path, "name", host::file_name(&image));
+            let file = match path {
+                "process" => "process.file",
+                "actor.process" => "actor.process.file",
+                _ => "process.parent_process.file",
+            };
+            host::file(b, file, &image, false);
         }
     }
 

@@ -207,12 +207,9 @@ impl<'a> Maker<'a, '_> {
         ] {
             match self.get(ip) {
                 Some(ip) => drop(b.host(path, &ip)),
-                None => drop(b.set(&format!("{path}.name"), "-")),
+                None => drop(b.set_in(path, "name", "-")),
             }
-            b.set_some(
-                &format!("{path}.port"),
-                self.get(port).and_then(|p| p.parse::<u16>().ok()),
-            );
+            b.set_some_in(path, "port", self.get(port).and_then(|p| p.parse::<u16>().ok()));
         }
         self.process_at(&mut b, "actor.process", "ProcessId", "Application");
         self.process_at(&mut b, "actor.process", "ProcessID", "Application");

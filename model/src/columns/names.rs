@@ -1,0 +1,111 @@
+//! Names of members, and what is found below an object.
+
+use super::filler::Filler;
+use super::text;
+use crate::value::{self, Object, Value};
+
+/// Names of an object's members, and the columns that they lead to.
+#[derive(Debug, Default)]
+pub(super) struct Names {
+    /// By the tags of the names, of which there are 256: most members are let go of here.
+    by_tag: Vec<Vec<Name>>,
+    /// Every column, and the path that leads to it.
+    all: Vec<(usize, Box<str>)>,
+}
+
+/// A name, and the columns and paths that begin with it.
+#[derive(Debug)]
+struct Name {
+    name: Box<str>,
+    leads_to: Vec<(usize, Box<str>)>,
+}
+
+impl Names {
+    pub fn add(&mut self, path: &str, column: usize) {
+        self.all.push((column, path.into()));
+        self.by_tag.resize_with(256, Vec::new);
+        // The first key may itself hold dots.
+        let keys = path.match_indices('.').map(|(dot, _)| &path[..dot]);
+        for key in keys.chain([path]) {
+            let names = &mut self.by_tag[usize::from(value::tag(key))];
+            match names.iter_mut().find(|n| *n.name == *key) {
+                Some(name) => name.leads_to.push((column, path.into())),
+                None => names.push(Name {
+                    name: key.into(),
+                    leads_to: vec![(column, path.into())],
+                }),
+            }
+        }
+    }
+
+    #[inline]
+    pub fn fill(&self, object: Object<'_>, row: usize, columns: &mut [Filler]) {
+        if self.all.is_empty() {
+            return;
+        }
+        for (tag, name, value) in object.tagged() {
+            for known in &self.by_tag[usize::from(tag)] {
+                if *known.name == *name {
+                    known.fill(object, value, row, columns);
+                }
+            }
+        }
+    }
+}
+
+impl Name {
+    fn fill(&self, object: Object<'_>, value: &Value<'_>, row: usize, columns: &mut [Filler]) {
+        for (column, path) in &self.leads_to {
+            let column = &mut columns[*column];
+            if self.name.len() == path.len() {
+                if !path.contains('.') || !column.has(row) {
+                    text(value, row, column);
+                }
+            } else if !column.has(row) {
+                walk(object, path, &mut |v| text(v, row, column));
+            }
+        }
+    }
+}
+
+impl Names {
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+
+    /// Fills the columns of what stands below a value; crosses arrays of objects. No other value of the event fills them,
+    /// because none stands at, above or below another's place.
+    pub fn fill_below(&self, value: &Value<'_>, row: usize, columns: &mut [Filler]) {
+        match value {
+            Value::Object(object) => self.fill(*object, row, columns),
+            Value::Array([Value::Object(object)]) => self.fill(*object, row, columns),
+            Value::Array(items) => {
+                for object in items.iter().filter_map(Value::as_object) {
+                    for (column, path) in &self.all {
+                        walk(object, path, &mut |v| text(v, row, &mut columns[*column]));
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Calls `found` with each value at `path`; crosses arrays; a key that itself holds dots goes first.
+fn walk<'a>(object: Object<'a>, path: &str, found: &mut dyn FnMut(&'a Value<'a>)) {
+    if let Some(v) = object.get(path) {
+        return found(v);
+    }
+    for (dot, _) in path.match_indices('.') {
+        match object.get(&path[..dot]) {
+            Some(Value::Object(inner)) => walk(*inner, &path[dot + 1..], &mut *found),
+            Some(Value::Array(items)) => {
+                for inner in items.iter().filter_map(Value::as_object) {
+                    walk(inner, &path[dot + 1..], &mut *found);
+                }
+            }
+            _ => {}
+        }
+    }
+}

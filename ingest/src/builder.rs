@@ -539,14 +539,10 @@ impl<'a> EventBuilder<'a> {
                 record.received_at
             }
         };
-        let behind = record.received_at - time;
-        if behind.saturating_abs() > CLOCK_SKEW_MS_MAX && !self.parts.written_later {
-            self.label("clock_skew");
-        }
-        if behind < -CLOCK_SKEW_MS_MAX {
-            self.label("time.future");
-        } else if behind > LATE_MS_MIN && !self.parts.written_later {
-            self.label("time.late");
+        for label in skew_labels(time, record.received_at) {
+            if !self.parts.written_later || label == "time.future" {
+                self.label(label);
+            }
         }
         let arena = self.parts.keep.arena;
         let uid = uid(arena, record);
@@ -607,6 +603,22 @@ impl<'a> EventBuilder<'a> {
             logsource: self.parts.logsource,
         }
     }
+}
+
+/// The labels of [`skew_labels`].
+pub(crate) const SKEW_LABELS: &[&str] = &["clock_skew", "time.future", "time.late"];
+
+/// What an event's time says beside that of its receipt.
+pub(crate) fn skew_labels(time: Millis, received_at: Millis) -> impl Iterator<Item = &'static str> {
+    let behind = received_at - time;
+    let skewed = behind.saturating_abs() > CLOCK_SKEW_MS_MAX;
+    [
+        (skewed, "clock_skew"),
+        (behind < -CLOCK_SKEW_MS_MAX, "time.future"),
+        (behind > LATE_MS_MIN, "time.late"),
+    ]
+    .into_iter()
+    .filter_map(|(is_so, label)| is_so.then_some(label))
 }
 
 /// `<topic>/<partition>/<offset>`

@@ -19,9 +19,10 @@ use model::{Delta, LedgerIndex, Millis, StateKey, StateValue};
 use sha2::{Digest, Sha256};
 
 mod filter;
+mod run;
 mod runs;
 
-pub use self::runs::RunError;
+pub use self::run::RunError;
 use self::runs::Runs;
 
 /// How long a repetition counts as one.
@@ -233,7 +234,7 @@ impl Dedup {
             }
             return Ok(());
         };
-        let firsts: Vec<runs::First> = self
+        let firsts: Vec<run::First> = self
             .by_index
             .iter()
             .take(spare)

@@ -100,10 +100,14 @@ pub fn open(path: &Path, options: Options) -> Result<Records, ReplayError> {
     if path == Path::new("-") {
         return records("stdin", io::stdin(), options);
     }
-    let file = File::open(path).map_err(|source| ReplayError::Open {
+    let failed = |source| ReplayError::Open {
         path: path.display().to_string(),
         source,
-    })?;
+    };
+    let file = File::open(path).map_err(failed)?;
+    if file.metadata().is_ok_and(|m| m.is_dir()) {
+        return Err(failed(io::Error::other("it is a folder; name the files in it")));
+    }
     records(&stem(path), file, options)
 }
 

@@ -46,7 +46,7 @@ fn lines() -> Vec<String> {
         let file = if n % 20 == 3 { "/etc/shadow" } else { "/etc/hosts" };
         let all = [
             format!(
-                "{head}SYSCALL {id} arch=c000003e syscall=59 success=yes exit=0 items=1 ppid=2 pid={n} auid=1001 uid=0 euid=0 ses=4 comm=\"cat\" exe=\"/bin/cat\" key=(null)"
+                "{head}SYSCALL {id} arch=c000003e syscall=59 success=yes exit=0 items=0 ppid=2 pid={n} auid=1001 uid=0 euid=0 ses=4 comm=\"cat\" exe=\"/bin/cat\" key=(null)"
             ),
             format!("{head}EXECVE {id} argc=2 a0=\"cat\" a1=\"{file}\""),
             format!("{head}CWD {id} cwd=\"/root\""),
@@ -196,7 +196,7 @@ fn lines_of_auditd_are_one_event_whatever_is_killed() {
     // The text of every line finds it, also where the ledger has to be asked.
     let pid = event["process"]["pid"].to_string();
     for text in [
-        format!("\"syscall=59 success=yes exit=0 items=1 ppid=2 pid={pid} auid\""),
+        format!("\"syscall=59 success=yes exit=0 items=0 ppid=2 pid={pid} auid\""),
         "cwd".to_owned(),
     ] {
         let data = killed.data();

@@ -282,7 +282,11 @@ const QUARANTINES: &[(&str, &str, &str)] = &[
         CUT,
     ),
     ("json_invalid", "not well-formed JSON", SENDER),
-    ("json_not_object", "JSON, but no object", SENDER),
+    (
+        "json_not_object",
+        "no JSON object: a list, a text, or no JSON at all",
+        SENDER,
+    ),
     (
         "json_several_objects",
         "several objects in one record, where the format has one",

@@ -59,14 +59,9 @@ const BY_CLASS: &[&str] = &[
     "type_name",
     "type_uid",
 ];
-const BY_RECORD: &[&str] = &[
-    "metadata.uid",
-    "metadata.logged_time",
-    "metadata.log_name",
-    "metadata.version",
-    "metadata.log_format",
-    "metadata.profiles",
-];
+const BY_RECORD: &[&str] = &["metadata.uid", "metadata.logged_time", "metadata.log_name"];
+/// Told by what was made of it.
+const BY_FORMAT: &[&str] = &["metadata.version", "metadata.log_format", "metadata.profiles"];
 
 pub(super) fn explained(event: &Event<'_>, input: &Input<'_>) -> Explained {
     let ocsf = serde_json::to_value(event.ocsf()).unwrap_or_default();
@@ -114,6 +109,9 @@ pub(super) fn explained(event: &Event<'_>, input: &Input<'_>) -> Explained {
 fn origin(path: &str, text: &str, original_time: Option<&str>, fields: &[(String, String)], line: &str) -> Origin {
     if BY_RECORD.iter().any(|p| path.starts_with(p)) {
         return Origin::Record;
+    }
+    if BY_FORMAT.iter().any(|p| path.starts_with(p)) {
+        return Origin::Derived;
     }
     let field = |name: &str, part| Origin::Field {
         name: name.to_owned(),

@@ -19,9 +19,10 @@
 
 use std::borrow::Cow;
 
-use model::{Arena, Event, Map, Object, Value, known};
+use jiff::{Span, Timestamp};
+use model::{Arena, Event, Map, Millis, Object, Value, known};
 
-use crate::builder::EventBuilder;
+use crate::builder::{EventBuilder, SKEW_LABELS, skew_labels};
 use crate::class;
 use crate::detection;
 use crate::fields::{Fields, scalar};
@@ -188,8 +189,14 @@ impl<'a> Envelope<'a> {
             .as_deref()
             .and_then(|t| time_text::parse_any(t, input.record.received_at, zone))
             .filter(|_| missing);
-        if let Some(time) = time {
-            event.time = time.time;
+        let time = time.map(|t| t.time);
+        let moved = if missing {
+            None
+        } else {
+            self.right_year(event, input, line)
+        };
+        if let Some(time) = time.or(moved) {
+            event.time = time;
         }
         event.change(|cells| {
             if let (Some(path), Some(id)) = (&self.path, arena.path("metadata.log_source"))
@@ -197,23 +204,46 @@ impl<'a> Envelope<'a> {
             {
                 cells.put(id, Value::String(arena.text(path)));
             }
-            let Some(time) = time else { return };
-            let labels = labels.into_iter().flatten().map(|l| match *l == "time.missing" {
-                true => Value::String("time.of_collector"),
-                false => *l,
+            let Some(time) = time.or(moved) else { return };
+            let kept = labels.into_iter().flatten().filter_map(|label| match label.as_str()? {
+                "time.missing" => Some(Value::String("time.of_collector")),
+                skewed if SKEW_LABELS.iter().any(|s| *s == skewed) => None,
+                _ => Some(*label),
             });
-            cells.put(known::METADATA_LABELS, arena.list_of(labels));
+            let skewed = skew_labels(time, input.record.received_at);
+            let all: Vec<Value<'a>> = kept.chain(skewed.map(|l| Value::String(l))).collect();
+            cells.put(known::METADATA_LABELS, arena.list(&all));
             if let Some(text) = text
+                && missing
                 && !cells.has(known::METADATA_ORIGINAL_TIME)
             {
                 cells.put(known::METADATA_ORIGINAL_TIME, Value::String(arena.text(&text)));
             }
-            cells.put(known::TIME, Value::Int(time.time.0));
+            cells.put(known::TIME, Value::Int(time.0));
         });
     }
 }
 
 impl<'a> Envelope<'a> {
+    /// Where the line has no year, the one that brings it nearest to the envelope's time, which has one.
+    fn right_year(&self, event: &Event<'a>, input: &Input<'a>, line: &Line<'a>) -> Option<Millis> {
+        let labels = event.cell(known::METADATA_LABELS)?.as_array()?;
+        labels.iter().any(|l| *l == "time.year_inferred").then_some(())?;
+        let text = line.time.as_ref().and_then(scalar)?;
+        let zone = &input.settings.time_zone;
+        let around = time_text::parse_any(&text, input.record.received_at, zone)?;
+        (!around.flags.year_inferred).then_some(())?;
+        let moment = |time: Millis| Some(Timestamp::from_millisecond(time.0).ok()?.to_zoned(zone.clone()));
+        let (inferred, told) = (moment(event.time)?, moment(around.time)?);
+        let years = i64::from(told.year()) - i64::from(inferred.year());
+        let moved = (years - 1..=years + 1).filter_map(|years| {
+            let moved = inferred.checked_add(Span::new().try_years(years).ok()?).ok()?;
+            Some(Millis(moved.timestamp().as_millisecond()))
+        });
+        let nearest = moved.min_by_key(|m| (*m - around.time).saturating_abs())?;
+        (nearest != event.time).then_some(nearest)
+    }
+
     /// A line of a host that does not name it is of the host that its collector names.
     fn place(&self, event: &mut Event<'a>, arena: &'a Arena) {
         let (Some(host), Some(name)) = (&self.host, arena.path("device.name")) else {

@@ -3,9 +3,9 @@
 use std::io::{self, Write};
 
 use ingest::Normalizer;
-use ingest::explain::{Explained, Explanation, Origin};
-use ingest::join::Assembler;
-use model::{LedgerIndex, RawRecord};
+use ingest::explain::{Explained, Explanation, Origin, Trace};
+use ingest::join::{Assembler, Whole};
+use model::{LedgerIndex, Millis, RawRecord};
 
 use super::normalize::Input;
 use super::output::{Output, inert};
@@ -19,12 +19,12 @@ pub fn run(input: &Input, normalizer: &Normalizer, output: Output) -> anyhow::Re
     let mut counts = Counts::default();
     let mut assembler = Assembler::default();
     let mut out = io::BufWriter::new(io::stdout().lock());
-    let mut show = |record: &RawRecord, counts: &mut Counts| -> anyhow::Result<()> {
+    let mut show = |record: &RawRecord, whole: Option<&Whole>, counts: &mut Counts| -> anyhow::Result<()> {
         let told = normalizer.explain(record);
         counts.events += told.events.len() as u64;
         counts.quarantined += u64::from(told.quarantined.is_some());
         match output {
-            Output::Table => person(&mut out, record, &told)?,
+            Output::Table => person(&mut out, record, whole, &told)?,
             _ => {
                 serde_json::to_writer(&mut out, &told)?;
                 out.write_all(b"\n")?;
@@ -36,33 +36,56 @@ pub fn run(input: &Input, normalizer: &Normalizer, output: Output) -> anyhow::Re
         let index = LedgerIndex(counts.records);
         counts.records += 1;
         for whole in assembler.advance(record.received_at) {
-            show(&whole.record, &mut counts)?;
+            show(&whole.record, Some(&whole), &mut counts)?;
         }
         match normalizer.piece(&record) {
             Some(piece) => assembler
                 .push(index, record, piece)
                 .iter()
-                .try_for_each(|whole| show(&whole.record, &mut counts)),
-            None => show(&record, &mut counts),
+                .try_for_each(|whole| show(&whole.record, Some(whole), &mut counts)),
+            None => show(&record, None, &mut counts),
         }
     })?;
     for whole in assembler.flush() {
-        show(&whole.record, &mut counts)?;
+        show(&whole.record, Some(&whole), &mut counts)?;
     }
     out.flush()?;
     Ok(counts)
 }
 
+/// A value for people: of milliseconds since 1970 also the moment that they are.
+fn value(field: &Trace) -> String {
+    let is_time = field.path == "time" || field.path.ends_with("_time");
+    let moment = field.value.parse().ok().map(Millis).filter(|_| is_time);
+    match moment {
+        Some(moment) => format!("{} ({moment})", field.value),
+        None => inert(&field.value),
+    }
+}
+
 /// Characters of a record that are shown.
 const LINE_MAX: usize = 200;
 
-fn person(out: &mut impl Write, record: &RawRecord, told: &Explanation) -> io::Result<()> {
+/// Records of an event that are named.
+const LINES_MAX: usize = 8;
+
+fn person(out: &mut impl Write, record: &RawRecord, whole: Option<&Whole>, told: &Explanation) -> io::Result<()> {
     let text = String::from_utf8_lossy(&record.payload);
     let mut line: String = text.chars().take(LINE_MAX).collect();
     if text.chars().nth(LINE_MAX).is_some() {
         line.push('…');
     }
     writeln!(out, "{}  {}", told.record, inert(&line))?;
+    if let Some(whole) = whole.filter(|w| w.lines.len() > 1) {
+        let names: Vec<String> = whole.lines.iter().take(LINES_MAX).map(|l| l.id.to_string()).collect();
+        let more = if whole.lines.len() > LINES_MAX { ", …" } else { "" };
+        writeln!(
+            out,
+            "  joined  {} records: {}{more}",
+            whole.lines.len(),
+            names.join(", ")
+        )?;
+    }
     writeln!(out, "  format  {}: {}", told.format, told.reason)?;
     for candidate in &told.candidates {
         let why = candidate
@@ -105,12 +128,7 @@ fn person_event(out: &mut impl Write, event: &Explained) -> io::Result<()> {
             Origin::Record => "the record".to_owned(),
             Origin::Derived => "follows".to_owned(),
         };
-        writeln!(
-            out,
-            "    {:<wide$}  {}  <- {from}",
-            inert(&field.path),
-            inert(&field.value)
-        )?;
+        writeln!(out, "    {:<wide$}  {}  <- {from}", inert(&field.path), value(field))?;
     }
     if !event.only_raw.is_empty() {
         let names: Vec<String> = event.only_raw.iter().map(|n| inert(n)).collect();

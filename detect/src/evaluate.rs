@@ -36,14 +36,15 @@ impl RuleSet {
             });
         };
         let all = Bits::full(batch.rows.len());
-        if group.pays(batch.rows.len()) {
-            for (id, rows) in &run.candidates(&group) {
-                judge(&mut run, *id, rows);
-            }
-            group.ungated.iter().for_each(|id| judge(&mut run, *id, &all));
+        let candidates = if group.pays(batch.rows.len()) {
+            run.candidates(&group, &group)
         } else {
-            group.members.iter().for_each(|id| judge(&mut run, *id, &all));
+            run.candidates(&group, self.everything())
+        };
+        for (id, rows) in &candidates {
+            judge(&mut run, *id, rows);
         }
+        group.ungated.iter().for_each(|id| judge(&mut run, *id, &all));
         hits.sort_unstable();
         hits
     }
@@ -134,8 +135,8 @@ struct Run<'r> {
     columns: Vec<SmallVec<[(usize, &'r Column); 2]>>,
     /// The fields that have columns.
     present: Vec<FieldId>,
-    /// For each predicate, one more than its place in `memos`; 0: nothing is known.
-    slots: Vec<u32>,
+    /// For each predicate of which something is known, its place in `memos`.
+    slots: HashMap<PredicateId, usize>,
     memos: Vec<Known>,
 }
 
@@ -160,7 +161,7 @@ impl<'r> Run<'r> {
             batch,
             columns,
             present,
-            slots: vec![0; set.predicates.all.len()],
+            slots: HashMap::new(),
             memos: Vec::new(),
         }
     }
@@ -169,11 +170,11 @@ impl<'r> Run<'r> {
         self.columns[field as usize].iter().map(|(_, column)| *column).collect()
     }
 
-    /// The rows of each rule's gate, by rule.
-    fn candidates(&mut self, group: &Group) -> Vec<(RuleId, Bits)> {
+    /// The rows of each rule's gate, by rule; found by the indexes of a group that has all its rules, and maybe others.
+    fn candidates(&mut self, group: &Group, indexes: &Group) -> Vec<(RuleId, Bits)> {
         let rows = self.batch.rows.len();
         // What other batches taught; where another thread is at it, this one goes without.
-        let mut memos = match group.memos.try_lock() {
+        let mut memos = match indexes.memos.try_lock() {
             Ok(memos) => Some(memos),
             Err(TryLockError::Poisoned(memos)) => Some(PoisonError::into_inner(memos)),
             Err(TryLockError::WouldBlock) => None,
@@ -181,7 +182,7 @@ impl<'r> Run<'r> {
         let mut found = Found::default();
         let mut scratch = Scratch::default();
         for field in std::mem::take(&mut self.present) {
-            let Some(index) = group.index(field, &self.set.predicates) else {
+            let Some(index) = indexes.index(field, &self.set.predicates) else {
                 continue;
             };
             let columns = self.columns(field);
@@ -197,7 +198,10 @@ impl<'r> Run<'r> {
         }
         let mut candidates: BTreeMap<RuleId, Bits> = BTreeMap::new();
         for (predicate, bits) in found.0 {
-            for rule in group.gates.get(&predicate).into_iter().flatten() {
+            let Some(rules) = group.gates.get(&predicate) else {
+                continue;
+            };
+            for rule in rules {
                 let entry = candidates.entry(*rule).or_insert_with(|| Bits::none(rows));
                 entry.0.iter_mut().zip(&bits.0).for_each(|(a, b)| *a |= b);
             }
@@ -206,7 +210,7 @@ impl<'r> Run<'r> {
                 known: Bits::full(rows),
                 holds: bits,
             });
-            self.slots[predicate as usize] = self.memos.len() as u32;
+            self.slots.insert(predicate, self.memos.len() - 1);
         }
         candidates.into_iter().collect()
     }
@@ -363,18 +367,14 @@ impl<'r> Run<'r> {
     }
 
     fn predicate(&mut self, id: PredicateId, rows: &Bits) -> Bits {
-        let slot = match self.slots[id as usize] {
-            0 => {
-                let none = Bits::none(self.batch.rows.len());
-                self.memos.push(Known {
-                    known: none.clone(),
-                    holds: none,
-                });
-                self.slots[id as usize] = self.memos.len() as u32;
-                self.memos.len() - 1
-            }
-            slot => slot as usize - 1,
-        };
+        let slot = *self.slots.entry(id).or_insert_with(|| {
+            let none = Bits::none(self.batch.rows.len());
+            self.memos.push(Known {
+                known: none.clone(),
+                holds: none,
+            });
+            self.memos.len() - 1
+        });
         let ask = rows.clone().and_not(&self.memos[slot].known);
         if !ask.is_empty() {
             let predicate = &self.set.predicates.all[id as usize];

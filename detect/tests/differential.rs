@@ -212,8 +212,8 @@ proptest! {
             }
         }
         prop_assert_eq!(&compiled, &expected, "{}", text);
-        // A log source of which more is seen is judged with indexes, and those remember values.
-        for _ in 0..16 / events.len() + 2 {
+        // A log source of which more is seen is judged with indexes of its own, and they remember values.
+        for _ in 0..64 / events.len() + 2 {
             let again: Vec<(u32, u32)> = set.evaluate(&batch).into_iter().map(|h| (h.row, h.rule.0)).collect();
             prop_assert_eq!(&again, &expected, "{}", text);
         }

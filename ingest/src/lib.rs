@@ -19,6 +19,8 @@ pub mod fields;
 pub mod format;
 pub mod join;
 pub mod json;
+pub mod json_columns;
+pub mod json_reader;
 pub mod keep;
 pub mod mapping;
 pub mod mask;

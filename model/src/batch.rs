@@ -8,6 +8,8 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use arrow_array::{Array, ListArray, StringArray};
+use arrow_buffer::{BooleanBufferBuilder, Buffer, NullBuffer, OffsetBuffer};
+use arrow_schema::{DataType, Field as ArrowField};
 
 use crate::{Event, LedgerIndex, LogSource, Millis, Plan};
 
@@ -69,16 +71,99 @@ pub struct Row {
 
 /// The uids of a batch, one after the other.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Uids {
+pub struct Uids {
     texts: String,
     ends: Vec<usize>,
 }
 
 impl Uids {
+    /// Adds the uid of the next row.
     pub fn push(&mut self, uid: &str) {
         self.texts.push_str(uid);
         self.ends.push(self.texts.len());
     }
+
+    /// Adds the uid of the next row, written as it shows itself.
+    pub fn push_shown(&mut self, uid: &impl std::fmt::Display) {
+        use std::fmt::Write as _;
+        // Writing to a text cannot fail.
+        let _ = write!(self.texts, "{uid}");
+        self.ends.push(self.texts.len());
+    }
+}
+
+/// The values of a column in the making, in the order of their rows.
+#[derive(Clone, Debug, Default)]
+pub struct Values {
+    text: String,
+    /// For each value its row, and where in `text` it ends.
+    places: Vec<(u32, u32)>,
+    many: bool,
+}
+
+impl Values {
+    /// Adds a value of `row`, which no row before it may follow.
+    pub fn push(&mut self, row: u32, value: &str) {
+        self.many |= self.places.last().is_some_and(|(before, _)| *before == row);
+        self.text.push_str(value);
+        self.places.push((row, self.text.len() as u32));
+    }
+
+    /// Whether `row` has a value.
+    #[must_use]
+    pub fn has(&self, row: u32) -> bool {
+        self.places.last().is_some_and(|(before, _)| *before == row)
+    }
+
+    /// Bytes of all values; a column holds less than 2 GiB.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.text.len()
+    }
+
+    /// The column, of so many rows; `None` where there is no value.
+    #[must_use]
+    pub fn column(self, rows: usize) -> Option<Column> {
+        let Values { text, places, many } = self;
+        if places.is_empty() {
+            return None;
+        }
+        let mut ends: Vec<i32> = Vec::with_capacity(places.len().max(rows) + 1);
+        ends.push(0);
+        if many {
+            let mut lists: Vec<i32> = Vec::with_capacity(rows + 1);
+            lists.push(0);
+            for (n, (row, end)) in places.iter().enumerate() {
+                lists.resize(*row as usize + 1, n as i32);
+                ends.push(*end as i32);
+            }
+            lists.resize(rows + 1, places.len() as i32);
+            let texts = strings(ends, text, None)?;
+            let field = Arc::new(ArrowField::new_list_field(DataType::Utf8, true));
+            let lists = OffsetBuffer::new(lists.into());
+            return Some(Column::Many(ListArray::new(field, lists, Arc::new(texts), None)));
+        }
+        let mut there = BooleanBufferBuilder::new(rows);
+        let mut before = 0;
+        for (row, end) in &places {
+            let row = *row as usize;
+            ends.resize(row + 1, before);
+            there.append_n(row - there.len(), false);
+            before = *end as i32;
+            ends.push(before);
+            there.append(true);
+        }
+        ends.resize(rows + 1, before);
+        there.append_n(rows - there.len(), false);
+        let there = NullBuffer::new(there.finish());
+        strings(ends, text, Some(there)).map(Column::One)
+    }
+}
+
+/// Texts that end at `ends`, which begins with 0. `None` where the ends are not of the text, which who made them sees to.
+fn strings(ends: Vec<i32>, text: String, there: Option<NullBuffer>) -> Option<StringArray> {
+    let ends = OffsetBuffer::new(ends.into());
+    StringArray::try_new(ends, Buffer::from_vec(text.into_bytes()), there).ok()
 }
 
 /// A column of text.
@@ -200,6 +285,28 @@ impl Batch {
         };
         let end = self.uids.ends.get(row).copied().unwrap_or(start);
         &self.uids.texts[start..end]
+    }
+
+    /// A batch of columns that are made already, each with a place for every row; `places` says where the column of a
+    /// field stands among them.
+    #[must_use]
+    pub fn with_columns(
+        source: &Arc<str>,
+        logsource: LogSource,
+        class_uid: u32,
+        rows: Vec<Row>,
+        uids: Uids,
+        places: &Arc<HashMap<Field, usize>>,
+        columns: Vec<Option<Column>>,
+    ) -> Batch {
+        Batch {
+            logsource,
+            class_uid,
+            source: source.clone(),
+            rows,
+            uids,
+            columns: Columns::new(places, columns),
+        }
     }
 
     /// The column of a field; `None` where no event of the batch has it.

@@ -20,7 +20,7 @@ mod time;
 pub mod value;
 
 pub use arena::Arena;
-pub use batch::{Batch, Column, EXISTS, Field, Namespace, Row, Wanted};
+pub use batch::{Batch, Column, EXISTS, Field, Namespace, Row, Uids, Values, Wanted};
 pub use cells::{Cell, Cells};
 pub use columns::{OpenBatch, Plan};
 pub use event::{Event, Labels, LogSource};

@@ -8,6 +8,9 @@ mod archive;
 #[path = "../../../detect/tests/sigmahq/generate.rs"]
 #[allow(dead_code, reason = "shared with the test")]
 mod generate;
+// What `docket detect --format json` reads lines with, without the rest of its crate.
+#[path = "../../../ingest/src/json_columns.rs"]
+mod json_columns;
 mod matches;
 mod peer;
 mod speed;
@@ -29,9 +32,10 @@ fn main() -> anyhow::Result<()> {
     let command = args.next();
     let count = args.next().map(|n| n.parse()).transpose()?;
     match command.as_deref() {
+        Some("loads") => speed::loads(),
         Some("matches") => matches::run(count.unwrap_or(50_000)),
         Some("speed") => speed::run(count.unwrap_or(200_000)),
         Some("traffic") => traffic::write(count.unwrap_or(200_000)),
-        _ => anyhow::bail!("rsigma-bench matches|speed|traffic [EVENTS]"),
+        _ => anyhow::bail!("rsigma-bench loads|matches|speed|traffic [EVENTS]"),
     }
 }

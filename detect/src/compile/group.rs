@@ -8,9 +8,9 @@ use super::index::{Index, Memo};
 use super::predicate::{FieldId, PredicateId, Predicates};
 use super::{CompiledRule, RuleId};
 
-/// Rows of a log source before its indexes are built: labels may come from an event's content, and few events are
-/// judged sooner than thousands of literals are put in order.
-const ROWS_BEFORE_INDEXES: usize = 16;
+/// Rows of a log source before it has indexes of its own, until when those of all rules serve it: labels may come from
+/// an event's content, and few events are judged sooner than thousands of literals are put in order.
+const ROWS_BEFORE_INDEXES: usize = 64;
 
 /// The rules of one log source.
 #[derive(Debug)]
@@ -57,7 +57,7 @@ impl Group {
         }
     }
 
-    /// Whether its indexes pay, `rows` more rows being judged. What is found does not depend on it.
+    /// Whether indexes of its own pay, `rows` more rows being judged. What is found does not depend on it.
     pub fn pays(&self, rows: usize) -> bool {
         self.rows.fetch_add(rows, Ordering::Relaxed).saturating_add(rows) >= ROWS_BEFORE_INDEXES
     }

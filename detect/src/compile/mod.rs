@@ -13,7 +13,7 @@ mod required;
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use model::{Field, LogSource, Wanted};
 
@@ -54,6 +54,8 @@ pub struct RuleSet {
     /// For each column, the fields that read it, and how many columns they read before it.
     pub(crate) readers: HashMap<Field, Vec<(FieldId, usize)>>,
     groups: Mutex<HashMap<GroupKey, Arc<Group>>>,
+    /// A group of all rules.
+    everything: OnceLock<Group>,
 }
 
 /// One rule, compiled.
@@ -128,6 +130,7 @@ impl RuleSet {
                 classes,
                 readers,
                 groups: Mutex::default(),
+                everything: OnceLock::new(),
             },
             errors,
         )
@@ -153,6 +156,18 @@ impl RuleSet {
     }
 
     /// The rules for events of a log source and class.
+    pub(crate) fn of(&self, source: &LogSource, class_uid: u32) -> Vec<PolicyIndex> {
+        let group = self.group(source, class_uid);
+        group.members.iter().map(|id| self.rules[*id as usize].policy).collect()
+    }
+
+    /// A group of all rules, whose indexes serve log sources that have few events.
+    pub(crate) fn everything(&self) -> &Group {
+        self.everything
+            .get_or_init(|| Group::new((0..self.rules.len() as RuleId).collect(), &self.rules, &self.predicates))
+    }
+
+    /// The rules for events of a log source and class, with their indexes.
     pub(crate) fn group(&self, source: &LogSource, class_uid: u32) -> Arc<Group> {
         let label = |l: &Option<Arc<str>>| {
             l.as_deref().map(|l| {

@@ -100,7 +100,7 @@ fn compare(policies: &Policies, set: &RuleSet, generated: &[Generated]) -> (usiz
         }
         assert_eq!(compiled, expected, "{logsource:?}");
         // A log source of which more is seen is judged with indexes, and those remember values.
-        for _ in 0..16 / events.len() + 2 {
+        for _ in 0..64 / events.len() + 2 {
             let again: Vec<(u32, u32)> = set.evaluate(&batch).into_iter().map(|h| (h.row, h.rule.0)).collect();
             assert_eq!(again, expected, "{logsource:?}");
         }

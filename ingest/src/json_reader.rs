@@ -1,0 +1,301 @@
+//! Records of plain JSON (`--format json`) into batches, by the shortest way.
+//!
+//! Gives what the format `json` and [`model::Plan`] give, without the OCSF event between them, where no policy reads
+//! of one what the format fills in.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use jiff::tz::TimeZone;
+use model::{Batch, LedgerIndex, LogSource, Namespace, RawRecord, Row, Wanted};
+
+use crate::json_columns::{JsonBatches, JsonColumns};
+use crate::{Settings, time_text};
+
+/// What is read of each line besides the columns: labels, then times in the order in which they count, then what
+/// makes a line one for another reader.
+const BESIDES: &[&str] = &[
+    "product",
+    "category",
+    "service",
+    "timestamp",
+    "@timestamp",
+    "time",
+    "eventTime",
+    "ts",
+    "logsource",
+    "logsource.product",
+    "logsource.category",
+    "logsource.service",
+];
+const TIMES: std::ops::Range<usize> = 3..8;
+const OTHERS: std::ops::Range<usize> = 8..12;
+
+/// Bytes of a label, as the format has it.
+const LABEL_BYTES_MAX: usize = 128;
+
+/// Roots of OCSF paths that the format `json` never fills.
+const NEVER: &[&str] = &[
+    "actor",
+    "device",
+    "dst_endpoint",
+    "file",
+    "http_request",
+    "http_response",
+    "process",
+    "src_endpoint",
+    "user",
+];
+
+/// Log sources whose needs are remembered; labels are of the lines' own making.
+const NEEDS_MAX: usize = 512;
+
+/// Reads records of the format `json`.
+#[derive(Debug)]
+pub struct JsonReader {
+    columns: JsonColumns,
+    zone: TimeZone,
+    needs: HashMap<LogSource, Arc<[bool]>>,
+}
+
+/// Records being read.
+#[derive(Debug)]
+pub struct JsonRecords<'r> {
+    columns: &'r JsonColumns,
+    zone: &'r TimeZone,
+    needs: &'r mut HashMap<LogSource, Arc<[bool]>>,
+    batches: JsonBatches<'r>,
+}
+
+impl JsonReader {
+    /// A reader of the wanted columns; `None` where the records are of other formats, too, or something of their OCSF
+    /// events is wanted.
+    #[must_use]
+    pub fn new(wanted: &Wanted, settings: &Settings) -> Option<JsonReader> {
+        let default = &settings.default;
+        if !settings.sources.is_empty() || default.format.as_deref() != Some("json") || default.system.is_some() {
+            return None;
+        }
+        let unfilled = |path: &str| {
+            let root = path.split(['.', '|']).next().unwrap_or(path);
+            NEVER.contains(&root) || matches!(path, "docket.system" | "docket.command")
+        };
+        let native = |n: Namespace| n == Namespace::Native;
+        if wanted.iter().any(|f| !native(f.namespace) && !unfilled(&f.path)) {
+            return None;
+        }
+        Some(JsonReader {
+            columns: JsonColumns::new(wanted, BESIDES)?,
+            zone: default.time_zone.clone(),
+            needs: HashMap::default(),
+        })
+    }
+
+    /// A group of records to read.
+    #[must_use]
+    pub fn records(&mut self) -> JsonRecords<'_> {
+        JsonRecords {
+            columns: &self.columns,
+            zone: &self.zone,
+            needs: &mut self.needs,
+            batches: self.columns.batches(),
+        }
+    }
+}
+
+impl JsonRecords<'_> {
+    /// Takes a record; says whether it could. Where it could not, the record is for the normalizer. `wanted` says which columns
+    /// the events of a log source need.
+    pub fn read(&mut self, index: LedgerIndex, record: &RawRecord, wanted: &dyn Fn(&LogSource) -> Wanted) -> bool {
+        let Ok(text) = str::from_utf8(&record.payload) else {
+            return false;
+        };
+        if record.truncated.is_some() {
+            return false;
+        }
+        let Ok(line) = self.batches.read(text) else {
+            return false;
+        };
+        let mut times: [Option<&str>; TIMES.end - TIMES.start] = [None; TIMES.end - TIMES.start];
+        let mut labels = [None; 3];
+        for (n, text) in self.batches.besides(line) {
+            if OTHERS.contains(&n) {
+                return false;
+            }
+            if text.is_empty() {
+            } else if TIMES.contains(&n) {
+                times[n - TIMES.start].get_or_insert(text);
+            } else if text.len() <= LABEL_BYTES_MAX {
+                labels[n] = Some(n);
+            }
+        }
+        let time = times
+            .into_iter()
+            .flatten()
+            .find_map(|text| time_text::parse_any(text, record.received_at, self.zone));
+        let row = Row {
+            index,
+            time: time.map_or(record.received_at, |t| t.time),
+            received_at: record.received_at,
+        };
+        let (columns, known) = (self.columns, &mut self.needs);
+        let needs = |source: &LogSource| {
+            if let Some(needs) = known.get(source) {
+                return needs.clone();
+            }
+            if known.len() >= NEEDS_MAX {
+                known.clear();
+            }
+            let needs = columns.needs(&wanted(source));
+            known.insert(source.clone(), needs.clone());
+            needs
+        };
+        let added = self
+            .batches
+            .add(line, &record.source, labels, row, &record.coordinate, needs);
+        added.is_ok()
+    }
+
+    /// The batches of the records that it took.
+    #[must_use]
+    pub fn finish(self) -> Vec<Batch> {
+        self.batches.finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Normalizer, SourceSettings, batcher};
+    use model::{Arena, Coordinate, Field, Millis, Plan};
+
+    const FIELDS: &[&str] = &[
+        "*",
+        "f",
+        "g",
+        "a.b",
+        "a.b.c",
+        "a.b|exists",
+        "f|exists",
+        "list",
+        "list.x",
+        "product",
+        "time",
+        "n",
+    ];
+
+    /// Lines, and whether they are plain enough to be read at once.
+    const LINES: &[(&str, bool)] = &[
+        (
+            r#"{"product": "p", "service": "s", "f": "x", "time": "2026-05-04T10:00:00Z"}"#,
+            true,
+        ),
+        (
+            r#"{"f": "a\n\"b\u00e9\ud83d\ude00", "g": "日本", "time": 1777860000250}"#,
+            true,
+        ),
+        (
+            r#" {"a": {"b": {"c": "deep"}}, "f": null, "g": true, "ts": "no time", "eventTime": "2026-05-04 10:00:00"} "#,
+            true,
+        ),
+        (
+            r#"{"a": [{"b": {"c": 1}}, {"b": null}, "x", [{"b": 2}]], "list": ["a", ["b", null, 3], {"x": 1}], "f": {"k": [1, "z"]}}"#,
+            true,
+        ),
+        (
+            r#"{"a.b.c": "flat", "list": [{"x": "1"}, {"x": ["2", "3"]}], "n": -12.50, "f": ""}"#,
+            true,
+        ),
+        (
+            r#"{"a": {"b.c": "x"}, "n": 0, "product": "", "category": "c", "f": [], "g": {}}"#,
+            true,
+        ),
+        (r#"{}"#, true),
+        (r#"{"a": {"b": "x"}, "a.b": "y"}"#, false),
+        (r#"{"a.b": {"c": "y"}, "a.b.c": "z"}"#, false),
+        (r#"{"f": "x", "f": "y"}"#, false),
+        (r#"{"a": {"b": 1, "b": 2}}"#, false),
+        (r#"{"\u0066": "x"}"#, false),
+        (r#"{"n": 1e3}"#, false),
+        (r#"{"f": "\ud83d"}"#, false),
+        ("{\"f\": \"a\tb\"}", false),
+        (r#"{"f": "x"} {"f": "y"}"#, false),
+        (r#"[{"f": "x"}]"#, false),
+        (r#"{"f": "x"#, false),
+        (r#"{"n": 01}"#, false),
+        (r#"{"product": ["p"]}"#, false),
+        (r#"{"logsource": {"product": "p"}}"#, false),
+        (r#"{"time": {"x": 1}}"#, false),
+        ("no json", false),
+    ];
+
+    #[test]
+    fn it_gives_what_the_long_way_gives() {
+        let settings = Settings {
+            default: SourceSettings {
+                format: Some("json".into()),
+                ..SourceSettings::default()
+            },
+            ..Settings::default()
+        };
+        let mut wanted: Wanted = FIELDS.iter().map(|f| Field::native(f)).collect();
+        wanted.insert(Field::ocsf("actor.user.name"));
+        let mut reader = JsonReader::new(&wanted, &settings).unwrap();
+        let normalizer = Normalizer::new(settings.clone());
+        for (line, plain) in LINES {
+            let record = RawRecord {
+                coordinate: Coordinate::new("t".to_owned(), 0, 7),
+                received_at: Millis(1_777_870_000_000),
+                source: "s".into(),
+                peer: None,
+                key: None,
+                headers: Vec::new(),
+                payload: line.as_bytes().to_vec().into(),
+                truncated: None,
+            };
+            let mut records = reader.records();
+            assert_eq!(
+                records.read(LedgerIndex(3), &record, &|_| wanted.clone()),
+                *plain,
+                "{line}"
+            );
+            if !plain {
+                continue;
+            }
+            let arena = Arena::new();
+            let events: Vec<_> = normalizer
+                .normalize(&arena, &record)
+                .events
+                .into_iter()
+                .map(|e| (LedgerIndex(3), record.received_at, &record.source, e))
+                .collect();
+            let mut plan = Plan::new(&wanted);
+            let (short, long) = (records.finish(), batcher::batches(&events, &mut plan));
+            assert_eq!((short.len(), long.len()), (1, 1), "{line}");
+            let (short, long) = (&short[0], &long[0]);
+            assert_eq!(short.logsource, long.logsource, "{line}");
+            assert_eq!(
+                (short.class_uid, &short.source),
+                (long.class_uid, &long.source),
+                "{line}"
+            );
+            assert_eq!(short.rows, long.rows, "{line}");
+            assert_eq!(short.uid(0), long.uid(0), "{line}");
+            for field in &wanted {
+                let all = |b: &Batch| b.column(field).map(|c| c.all(0).join("|"));
+                assert_eq!(all(short), all(long), "{line}: {field:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn it_leaves_alone_what_it_cannot_know() {
+        let mut settings = Settings::default();
+        let wanted = Wanted::from([Field::native("f")]);
+        assert!(JsonReader::new(&wanted, &settings).is_none());
+        settings.default.format = Some("json".into());
+        assert!(JsonReader::new(&wanted, &settings).is_some());
+        let ocsf = Wanted::from([Field::native("f"), Field::ocsf("unmapped.f")]);
+        assert!(JsonReader::new(&ocsf, &settings).is_none());
+    }
+}

@@ -12,7 +12,7 @@ use detect::RuleSet;
 use detect::engine::{Detector, Place, Spill};
 use detect::policy::{Loaded, load_text};
 use detect::reference::Tables;
-use model::{Batch, Event, LedgerIndex, LogSource, Millis};
+use model::{Batch, LedgerIndex, LogSource, Millis, PlainEvent};
 use serde_json::{Map, json};
 
 const START: i64 = 1_777_860_000_000;
@@ -89,12 +89,12 @@ fn group(
     event: &dyn Fn(u64) -> (String, String, u64),
 ) -> (Vec<(LedgerIndex, Millis)>, Batch) {
     let source: Arc<str> = "sshd".into();
-    let events: Vec<(LedgerIndex, Millis, Event)> = (first..first + n)
+    let events: Vec<(LedgerIndex, Millis, PlainEvent)> = (first..first + n)
         .map(|i| {
             let (user, ip, ms) = event(i);
             let time = Millis(START + ms as i64);
             let fields = json!({"status_id": 2, "user": {"name": user}, "src_endpoint": {"ip": ip}, "actor": {"user": {"name": user}}});
-            let event = Event {
+            let event = PlainEvent {
                 uid: format!("audit.sshd/0/{i}").into(),
                 class_uid: 3002,
                 time,
@@ -107,9 +107,9 @@ fn group(
             (LedgerIndex(i), time, event)
         })
         .collect();
-    let places: Vec<(LedgerIndex, Millis, &Event)> = events.iter().map(|(i, at, e)| (*i, *at, e)).collect();
+    let places: Vec<(LedgerIndex, Millis, &PlainEvent)> = events.iter().map(|(i, at, e)| (*i, *at, e)).collect();
     let span = events.iter().map(|(i, at, _)| (*i, *at)).collect();
-    (span, Batch::build(&source, &places, detector.wanted()))
+    (span, Batch::plain(&source, &places, detector.wanted()))
 }
 
 fn speed(policy: &str, event: &dyn Fn(u64) -> (String, String, u64), keeps: bool) -> Duration {

@@ -4,12 +4,13 @@
 //! Pure: state in, state delta out; no I/O, no clock.
 //! [`sigma`] (a rule as written) → [`policy`] (a policy as checked) → [`RuleSet`] (compiled)
 //! → [`Hit`] (a rule holds for a row) → [`engine`] (lookups, correlations, absences, findings).
-//! [`plain`] is the slow evaluator that the fast one is held to.
+//! [`plain`] is the slow evaluator that the fast one is held to; [`explain`] tells why it says what it says.
 
 mod compile;
 pub mod engine;
 mod error;
 mod evaluate;
+pub mod explain;
 pub mod plain;
 pub mod policy;
 pub mod reference;

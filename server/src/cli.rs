@@ -8,11 +8,13 @@ use clap::{Parser, Subcommand};
 use crate::exit;
 
 mod alert;
+mod backtest;
 mod client;
 mod demo;
 mod demo_texts;
 mod detect;
 mod explain;
+mod history;
 mod mapping;
 mod normalize;
 mod output;
@@ -21,9 +23,11 @@ mod replay;
 mod search;
 mod serve;
 mod show;
+mod site;
 mod source;
 mod token;
 mod verify;
+mod why;
 
 /// Docket: the audit log that a security team and its auditors trust.
 ///

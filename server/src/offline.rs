@@ -5,13 +5,15 @@
 use std::collections::BTreeMap;
 
 use detect::engine::Detector;
-use detect::policy::Loaded;
+use detect::explain::Explained;
+use detect::policy::{Loaded, PolicyIndex};
 use detect::reference::Tables;
 use ingest::batcher::Batcher;
 use ingest::dedup::Dedup;
 use ingest::join::Assembler;
+use ingest::json_reader::{JsonReader, JsonRecords};
 use ingest::{Normalized, Normalizer, Settings};
-use model::{Arena, Event, Finding, LedgerIndex, Millis, Plan, RawRecord};
+use model::{Arena, Batch, Event, Finding, LedgerIndex, LogSource, Millis, Plan, RawRecord};
 
 use crate::policies;
 
@@ -52,14 +54,30 @@ fn place(
     }
 }
 
+/// Which record's events are kept, to be explained when all is judged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Watch {
+    /// The last that has events.
+    Last,
+    /// The one of this id.
+    Record(String),
+}
+
+/// Events of one record that are explained at most.
+const EXPLAINED_MAX: usize = 100;
+
 /// The line, in memory.
 pub struct Offline {
+    watch: Option<Watch>,
+    watched: Vec<(LedgerIndex, Batch, usize)>,
     normalizer: Normalizer,
     dedup: Option<Dedup>,
     assembler: Assembler,
     detector: Detector,
     plan: Plan,
     arena: Arena,
+    /// Where all records are plain JSON: the short way to columns.
+    json: Option<JsonReader>,
     waiting: Vec<RawRecord>,
     next: LedgerIndex,
     findings: BTreeMap<String, Finding>,
@@ -77,19 +95,32 @@ impl Offline {
         let compiled = policies::compile(loaded);
         let detector = policies::detector(compiled, tables, Vec::new(), LedgerIndex(0), None)?.for_one_run();
         let plan = Plan::new(detector.wanted());
+        let json = (!deduplicate)
+            .then(|| JsonReader::new(detector.wanted(), &settings))
+            .flatten();
         Ok(Offline {
+            watch: None,
+            watched: Vec::new(),
             normalizer: Normalizer::new(settings),
             dedup: deduplicate.then(Dedup::default),
             assembler: Assembler::default(),
             detector,
             plan,
             arena: Arena::new(),
+            json,
             waiting: Vec::new(),
             next: LedgerIndex(0),
             findings: BTreeMap::new(),
             order: Vec::new(),
             counts: Counts::default(),
         })
+    }
+
+    /// Keeps the events of a record for [`Offline::explain`].
+    #[must_use]
+    pub fn watching(mut self, watch: Watch) -> Offline {
+        self.watch = Some(watch);
+        self
     }
 
     /// Takes a record, in order of arrival.
@@ -103,14 +134,7 @@ impl Offline {
     /// Judges what is left, then every deadline up to `until`, and returns the final revisions in the order in
     /// which the findings were first made.
     pub fn finish(mut self, until: Option<Millis>) -> (Vec<Finding>, Counts) {
-        self.judge();
-        self.end();
-        if let Some(until) = until {
-            let output = self.detector.advance(until);
-            self.keep(output.findings);
-        }
-        let output = self.detector.finish();
-        self.keep(output.findings);
+        self.settle(until);
         let Offline {
             order,
             mut findings,
@@ -123,16 +147,47 @@ impl Offline {
         )
     }
 
+    /// As [`Offline::finish`], of one policy; and why it holds for each event that was watched, by uid, or does not.
+    pub fn explain(mut self, until: Option<Millis>, policy: PolicyIndex) -> (Vec<(String, Explained)>, Vec<Finding>) {
+        self.settle(until);
+        let told = |(_, batch, row): &(LedgerIndex, Batch, usize)| {
+            (batch.uid(*row).to_owned(), self.detector.explain(policy, batch, *row))
+        };
+        (
+            self.watched.iter().map(told).collect(),
+            self.findings.into_values().collect(),
+        )
+    }
+
+    fn settle(&mut self, until: Option<Millis>) {
+        self.judge();
+        self.end();
+        if let Some(until) = until {
+            let output = self.detector.advance(until);
+            self.keep(output.findings);
+        }
+        let output = self.detector.finish();
+        self.keep(output.findings);
+    }
+
     fn judge(&mut self) {
         let waiting = std::mem::take(&mut self.waiting);
         let mut span = Vec::with_capacity(waiting.len());
         let mut batcher = Batcher::new();
+        let mut reader = self.json.take();
+        let mut plain = reader.as_mut().map(JsonReader::records);
+        let detector = &self.detector;
+        let wanted = |source: &LogSource| detector.wanted_of(source, 0);
         for record in &waiting {
             let index = self.next;
             self.next = index.next();
             self.counts.records += 1;
             self.arena.reset();
             span.push((index, record.received_at));
+            if plain.as_mut().is_some_and(|p| p.read(index, record, &wanted)) {
+                self.counts.events += 1;
+                continue;
+            }
             let mut given = self.assembler.advance(record.received_at);
             let piece = self.normalizer.piece(record);
             let (normalized, key) = match &piece {
@@ -162,7 +217,10 @@ impl Offline {
                 place(&mut batcher, &mut self.plan, index, record, &normalized);
             }
         }
-        let batches = batcher.finish(&mut self.plan);
+        let mut batches = plain.map(JsonRecords::finish).unwrap_or_default();
+        self.json = reader;
+        batches.extend(batcher.finish(&mut self.plan));
+        self.look(&batches);
         let output = self.detector.process(&span, &batches);
         self.keep(output.findings);
     }
@@ -177,8 +235,32 @@ impl Offline {
             place(&mut batcher, &mut self.plan, self.next, &whole.record, &normalized);
         }
         let batches = batcher.finish(&mut self.plan);
+        self.look(&batches);
         let output = self.detector.process(&[], &batches);
         self.keep(output.findings);
+    }
+
+    /// Keeps what is watched.
+    fn look(&mut self, batches: &[Batch]) {
+        let Some(watch) = &self.watch else { return };
+        for batch in batches {
+            for (row, place) in batch.rows.iter().enumerate() {
+                let record = batch.uid(row).split('#').next().unwrap_or_default();
+                let is_it = match watch {
+                    Watch::Record(id) => id == record,
+                    Watch::Last => {
+                        let later = self.watched.first().is_none_or(|(at, ..)| *at < place.index);
+                        if later {
+                            self.watched.clear();
+                        }
+                        self.watched.first().is_none_or(|(at, ..)| *at == place.index)
+                    }
+                };
+                if is_it && self.watched.len() < EXPLAINED_MAX {
+                    self.watched.push((place.index, batch.clone(), row));
+                }
+            }
+        }
     }
 
     fn keep(&mut self, findings: Vec<Finding>) {

@@ -340,7 +340,7 @@ impl Detector {
 }
 
 /// When and by which event a violation is complete, of the place of the event whose window it is.
-fn completion(c: &Correlation, order: &Order) -> Order {
+pub(super) fn completion(c: &Correlation, order: &Order) -> Order {
     (order.0.plus_ms(c.completes_after_ms()), order.1.clone())
 }
 

@@ -59,7 +59,7 @@ impl Detector {
     }
 
     /// Whether it is working time, or not, as the rule wants.
-    fn on_side(&self, time: &WorkingTime, fact: &Fact, found: &Found) -> bool {
+    pub(super) fn on_side(&self, time: &WorkingTime, fact: &Fact, found: &Found) -> bool {
         let Some(calendar) = self.tables.calendar() else {
             return false;
         };

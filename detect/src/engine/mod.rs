@@ -15,6 +15,7 @@ mod correlate;
 mod due;
 mod event_table;
 mod expect;
+mod explain;
 mod fact;
 mod finding;
 mod flow;
@@ -40,7 +41,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use model::{Batch, Delta, Finding, FindingStatus, LedgerIndex, Millis, StateKey, StateValue, Wanted};
+use model::{Batch, Delta, Finding, FindingStatus, LedgerIndex, LogSource, Millis, StateKey, StateValue, Wanted};
 use serde::{Deserialize, Serialize};
 
 use self::bucket::{Bucket, BucketId};
@@ -238,6 +239,24 @@ impl Detector {
     #[must_use]
     pub fn wanted(&self) -> &Wanted {
         &self.wanted
+    }
+
+    /// Of [`Detector::wanted`], what events of one log source and class need.
+    #[must_use]
+    pub fn wanted_of(&self, source: &LogSource, class_uid: u32) -> Wanted {
+        let mut wanted = Wanted::new();
+        for rule in self.rules.of(source, class_uid) {
+            let fields = &self.policies.get(rule).fields;
+            wanted.extend(fields.iter().flat_map(crate::policy::EventField::columns));
+            wanted.extend(
+                self.plan
+                    .captured
+                    .get(&rule)
+                    .into_iter()
+                    .flat_map(|c| c.columns().cloned()),
+            );
+        }
+        wanted
     }
 
     /// The index of the next leaf that it has to handle.

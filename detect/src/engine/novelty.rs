@@ -7,13 +7,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::Detector;
-use super::fact::{Fact, FactRow, Order};
+use super::fact::{Fact, FactRow, Mask, Order};
 use super::finding::told;
 use super::found::FoundRow;
 use super::habit::{DAY_MS, Day, Habit, day_of};
 use super::plan::{StateId, habit_id};
 use super::state::{Kind, key};
 use super::timer::{Due, Timers};
+use crate::explain::{Explained, shown};
 use crate::policy::{Novelty, PolicyIndex, Reference};
 use crate::reference::{Found, Gap, Item, Scope, resolve};
 use crate::sigma::lower;
@@ -172,7 +173,14 @@ impl Detector {
         let mut soonest = |at: Millis| next = Some(next.map_or(at, |n| n.min(at)));
         let (mut let_go, mut gone) = (Vec::new(), Vec::new());
         for (value, days) in &mut habit.values {
-            let newest = days.last_key_value().map(|(day, _)| *day);
+            // The last of all, and those before a day of which something may still be told: when the value was seen before.
+            let mut told_of: Vec<i64> = days.last_key_value().map(|(day, _)| *day).into_iter().collect();
+            for ((before, _), (_, seen)) in days.iter().zip(days.iter().skip(1)) {
+                let held = seen.held.as_ref();
+                if held.is_some_and(|(fact, _)| self.kept_until(fact, policy.lateness_ms, policy.wait_ms) > now) {
+                    told_of.push(*before);
+                }
+            }
             for (day, seen) in days.iter_mut() {
                 if let Some((fact, _)) = &seen.held {
                     let until = self.kept_until(fact, policy.lateness_ms, policy.wait_ms);
@@ -183,7 +191,7 @@ impl Detector {
                         soonest(until);
                     }
                 }
-                let keep = if Some(*day) == newest {
+                let keep = if told_of.contains(day) {
                     novelty.keep_ms.max(novelty.within_ms)
                 } else {
                     novelty.within_ms
@@ -245,6 +253,66 @@ impl Detector {
         // It is looked at, and put off.
         let soon = Timers::forgotten(self.clock.now.unwrap_or(Millis(0)).plus_ms(1));
         self.timers.set(soon, Due::ForgetDays(rule, row.key));
+    }
+
+    /// Whether an event is new to a rule, as far as is remembered.
+    pub(super) fn explain_novelty(
+        &self,
+        rule: PolicyIndex,
+        novelty: &Novelty,
+        fact: &Fact,
+        found: &Found,
+        mask: Mask,
+    ) -> Explained {
+        let scope = self.scope_of(fact, found);
+        let word = if novelty.days > 1 { "rare" } else { "first_seen" };
+        let texts = |references: &[Reference]| {
+            let told = references.iter().map(|r| {
+                let items: Vec<String> = resolve(r, &scope).iter().map(|i| i.text().into_owned()).collect();
+                format!("${r} {}", shown(&items, mask))
+            });
+            told.collect::<Vec<_>>().join(", ")
+        };
+        let out = |holds: Option<bool>| {
+            let what = format!(
+                "{word}: key {{{}}}, value {{{}}}",
+                texts(&novelty.key),
+                texts(&novelty.value)
+            );
+            Explained::new(what, holds)
+        };
+        let Some(key) = name(&novelty.key, &scope) else {
+            return out(None).because("not judged: the event lacks the key");
+        };
+        let Some(value) = name(&novelty.value, &scope) else {
+            return out(Some(false)).because("the event lacks the value; what is nowhere is not new");
+        };
+        let zone = self.tables.zone();
+        let day = day_of(fact.time);
+        let known = self.habits.get(&(rule, key)).and_then(|h| {
+            let first = h.values.get(&value)?.get(&day)?.first.clone();
+            Some((h, h.before(novelty, &value, day)?, first))
+        });
+        let Some((habit, before, first)) = known else {
+            return out(None).because("not judged: nothing is remembered of that day");
+        };
+        if first != fact.order() {
+            let because = format!(
+                "the day's first event with this value is {}; only that one is judged",
+                first.1
+            );
+            return out(Some(false)).because(because);
+        }
+        let last = before
+            .last
+            .map_or_else(|| "never".to_owned(), |at| told(&Item::Time(at), zone));
+        let because = format!(
+            "the key is known since {}, the value was seen on {} days before within the time looked back (fewer than {} are new), last {last}",
+            told(&Item::Time(habit.since), zone),
+            before.days,
+            novelty.days
+        );
+        out(Some(habit.is_new(novelty, fact.time, before))).because(because)
     }
 
     fn habit_state(&self, rule: PolicyIndex) -> StateId {

@@ -106,6 +106,11 @@ impl Subjects {
         self.by_uid.get(uid)
     }
 
+    /// The row that an event was given of those it contends for.
+    pub fn claimed(&self, step: usize, key: &str, uid: &str) -> Option<EventRow> {
+        self.claims.get(&(step, key.to_owned()))?.assigned.get(uid).cloned()
+    }
+
     /// Adds an event; it is not judged yet.
     pub fn insert(&mut self, fact: Arc<Fact>, told: Option<Arc<Found>>) {
         let subject = Subject {

@@ -20,7 +20,7 @@ pub use host::Hosts;
 pub use identity::person_of;
 pub use index::Index;
 pub(crate) use index::{combinations, key};
-pub(crate) use lookup::reference_rows;
 pub use lookup::{EventRow, EventTables, Found, Gap, Lookups, NoEventTables, Verdict};
+pub(crate) use lookup::{key_values, reference_rows};
 pub use placeholders::placeholders;
 pub use table::{Fault, Table, TableError, Tables};

@@ -11,6 +11,12 @@ pub fn ocsf_class_uid(name: &str) -> Option<u32> {
         .map(|(_, uid)| *uid)
 }
 
+/// The name of a class.
+#[must_use]
+pub fn ocsf_class_name(uid: u32) -> Option<&'static str> {
+    CLASSES.iter().find(|(_, u)| *u == uid).map(|(name, _)| *name)
+}
+
 /// The class name nearest to `given`.
 pub(crate) fn nearest_class(given: &str) -> Option<String> {
     nearest(given, CLASSES.iter().map(|(n, _)| *n))

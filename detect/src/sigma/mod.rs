@@ -12,7 +12,7 @@ mod rule;
 pub mod taxonomy;
 
 pub(crate) use class::nearest_class;
-pub use class::ocsf_class_uid;
+pub use class::{ocsf_class_name, ocsf_class_uid};
 pub(crate) use condition::{Ast, parse_condition};
 pub(crate) use detection::{detection_set, logsource};
 pub use matcher::{Compare, End, Match, TimePart, address};

@@ -56,6 +56,11 @@ impl Input {
         }
     }
 
+    /// The files.
+    pub fn files(&self) -> &[PathBuf] {
+        &self.files
+    }
+
     /// Whether the records are plain JSON, which is not deduplicated.
     pub fn is_json(&self) -> bool {
         self.format.as_deref() == Some(JSON)

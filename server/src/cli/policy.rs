@@ -7,6 +7,7 @@ use anyhow::Context as _;
 use detect::policy::Loaded;
 use detect::sigma::Placeholders;
 
+use super::{backtest, why};
 use crate::config::PolicySource;
 use crate::exit::{FOUND, USAGE, failure};
 use crate::policies;
@@ -31,6 +32,8 @@ pub enum Command {
         #[arg(long, value_name = "DIR")]
         with: Vec<PathBuf>,
     },
+    Explain(Box<why::Args>),
+    Backtest(Box<backtest::Args>),
     /// Print the JSON Schema of the `docket:` key
     Schema,
 }
@@ -40,6 +43,8 @@ pub fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Check { paths } => check(&paths),
         Command::Test { paths, with } => test(&paths, &with),
+        Command::Explain(args) => why::run(&args),
+        Command::Backtest(args) => backtest::run(&args),
         Command::Schema => {
             print!("{}", detect::policy::SCHEMA);
             Ok(ExitCode::SUCCESS)

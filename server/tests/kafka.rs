@@ -101,3 +101,55 @@ fn a_broker_that_is_down_is_waited_for() {
     assert_eq!(health["ready"], true);
     assert_eq!(server.stop(), Some(0), "{}", server.log());
 }
+
+/// The acts `source.behind` of the ledger, as their details.
+fn told_behind(server: &Server) -> Vec<serde_json::Value> {
+    let acts = server.records("docket").into_iter();
+    let acts = acts.filter_map(|r| serde_json::from_slice::<serde_json::Value>(&r.payload).ok());
+    acts.filter(|a| a["act"] == "source.behind")
+        .map(|a| a["detail"].clone())
+        .collect()
+}
+
+#[test]
+fn sources_of_a_broker_that_went_away_are_behind_and_not_silent() {
+    let Some(broker) = broker() else { return };
+    let app = format!("behind-{}", std::process::id());
+    let mut server = Server::new(&format!(
+        "[kafka]\nbootstrap = \"{broker}\"\ntopics = ['audit.{app}']\ngateway = true\n"
+    ));
+    let at = server.dir.path().join("docket.toml");
+    let there = std::fs::read_to_string(&at).unwrap();
+    server.start();
+    let token = server.token("shipper", "collector-1");
+    let path = format!("/api/v1/ingest/{app}");
+    let send = |server: &Server| {
+        let (status, answer) = request(server.http, "POST", &path, Some(&token), &[], b"{\"n\": 1}\n").unwrap();
+        assert_eq!((status, answer.as_str()), (200, "{\"accepted\":1}"));
+    };
+    send(&server);
+    await_some("the record to come back from Kafka", || {
+        (server.account(&app).0 == 1).then_some(())
+    });
+    // Read as it comes: nothing is behind.
+    assert_eq!(told_behind(&server), [] as [serde_json::Value; 0]);
+    server.kill();
+
+    // The broker is nowhere: what waits there nobody knows, and its sources are not to be called silent.
+    let away = there.replace(&broker, &format!("127.0.0.1:{}", free_port()));
+    std::fs::write(&at, away).unwrap();
+    server.start();
+    let told = await_some("the sources behind to be told", || told_behind(&server).pop());
+    assert_eq!(told["connected"], false, "{told}");
+    assert_eq!(told["sources"], serde_json::json!([app]), "{told}");
+    server.kill();
+
+    // It is back: what comes is read, and nobody is behind any more.
+    std::fs::write(&at, there).unwrap();
+    server.start();
+    let before = told_behind(&server).len();
+    send(&server);
+    await_some("the record after that", || (server.account(&app).0 == 2).then_some(()));
+    assert_eq!(told_behind(&server).len(), before);
+    assert_eq!(server.stop(), Some(0), "{}", server.log());
+}

@@ -149,6 +149,8 @@ const TEXTS: &[(&str, &[&str])] = &[
             "\x02\x034 <1>a6 <1>b\nc5 <1>\0d",
             "\x01\x07<1>a\n<1>b\r\n\n<1>c",
             "\x02\x02<14>jumpserver: {}\0<14>jumpserver: []\0",
+            "\x01\x04[\n {\n \"a\": 1\n },\n {\"b\": [\n]}\n]\n{ x\n{}",
+            "\x02\x03<?xml version=\"1.0\"?>\n<Events>\n<Event>\n<System/>\n</Event>\n<Event x='y'>\n</Events>",
         ],
     ),
     (

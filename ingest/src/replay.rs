@@ -2,7 +2,7 @@
 //!
 //! A file holds one record a line (LF; the `\r`s before it belong to the line's end; lines of white space alone are no
 //! records), or frames with octet counts (`<LEN> <PRI>…`, RFC 6587), or JumpServer's datagrams parted by NUL, or entries of the
-//! journal's export format; which, is told from its first bytes. `.zst` and `.gz` are told from their first bytes, too, and unpacked as a stream. A line's
+//! journal's export format, or JSON values or Windows events in XML that are laid out over lines; which, is told from its first bytes. `.zst` and `.gz` are told from their first bytes, too, and unpacked as a stream. A line's
 //! record id is `<file stem>/0/<line from 0>`, a frame's `<file stem>/0/<frame from 0>`.
 //!
 //! With [`Reading::Kcat`] each line is an object as `kcat -C -J` prints it, and the record has that coordinate, time,
@@ -27,8 +27,10 @@ use crate::json;
 use crate::source::journal;
 
 pub(crate) mod buffer;
+mod values;
 
 use buffer::{Buffer, Piece};
+use values::Layout;
 
 /// Bytes of a record that are kept.
 pub const RECORD_BYTES_MAX: usize = 16 << 20;
@@ -164,6 +166,8 @@ enum Framing {
     Counted,
     /// Entries of the journal's export format.
     Journal,
+    /// Values that span lines.
+    Laid(Layout),
 }
 
 impl Framing {
@@ -175,6 +179,10 @@ impl Framing {
         if journal::is_begin(first) {
             return Ok(Framing::Journal);
         }
+        if let Some(layout) = Layout::tell(buffer)? {
+            return Ok(Framing::Laid(layout));
+        }
+        let first = buffer.look(1 << 16)?;
         let tag = first
             .split(|b| *b == b'>')
             .nth(1)
@@ -255,6 +263,10 @@ impl Records {
                     flag = wrong.then_some("octet_count_wrong");
                     piece
                 }
+                Framing::Laid(layout) => match layout.next(&mut self.buffer, self.options.record_bytes_max)? {
+                    Some(piece) => piece,
+                    None => return Ok(None),
+                },
                 Framing::Journal => match self.buffer.entry(self.options.record_bytes_max)? {
                     Some(piece) => piece,
                     None => return Ok(None),
@@ -558,6 +570,47 @@ broken"#;
             let plain: Vec<Vec<u8>> = journal::entries(&file.clone().into()).map(Vec::from).collect();
             let all = read(file, Options::new(Millis(5)));
             prop_assert_eq!(all.iter().map(|r| r.payload.to_vec()).collect::<Vec<_>>(), plain);
+        }
+    }
+
+    #[test]
+    fn values_that_are_laid_out_over_lines_are_records() {
+        let one = "{\n  \"a\": \"}\\\"{\",\n  \"b\": [\n    1\n  ]\n}";
+        let two = "{\n\t\"c\": {}\n}";
+        for file in [
+            format!("{one}\n{two}\n"),
+            format!("[\n{one},\n{two}\n]\n"),
+            format!("\u{feff}[{one}, {two}]"),
+        ] {
+            assert_eq!(lines(file.as_str()), want(&[(0, one), (1, two)]), "{file}");
+        }
+        // What is broken further on is a line, and what follows is read again.
+        let file = format!("{one}\n{{ broken\n{two}\n");
+        assert_eq!(lines(file.as_str()), want(&[(0, one), (1, "{ broken"), (2, two)]));
+        let event = "<Event xmlns='x'>\n <System/>\n</Event>";
+        for file in [
+            format!("{event}\n{event}"),
+            format!("<?xml version=\"1.0\"?>\n<Events>\n{event}\r\n{event}\n</Events>\n"),
+        ] {
+            assert_eq!(lines(file.as_str()), want(&[(0, event), (1, event)]), "{file}");
+        }
+        let cut = format!("{event}\n<Event>\n<System>");
+        assert_eq!(lines(cut.as_str()), want(&[(0, event), (1, "<Event>\n<System>")]));
+    }
+
+    #[test]
+    fn files_of_lines_stay_so() {
+        for file in [
+            "{\n{\"time\n{\"time\":\"20\n",
+            "[]\n{}\n",
+            "[1,\n2]\n",
+            "{\"a\": 1}\n{\n",
+            "{\"a\": 1,\n{\"b\": 2}\n",
+            "<Event>a</Event>\n<Event>\nb</Event>\n",
+            "<86>Mar  2 10:00:00 h x: <Event>\n</Event>\n",
+        ] {
+            let plain: Vec<(i64, String)> = (0..).zip(file.lines().map(str::to_owned)).collect();
+            assert_eq!(lines(file), plain, "{file}");
         }
     }
 

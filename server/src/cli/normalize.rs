@@ -39,7 +39,8 @@ pub struct Input {
     /// Mapping file of the system that the records are from (see `docket mapping check`)
     #[arg(long, value_name = "FILE", conflicts_with = "format")]
     mapping: Option<PathBuf>,
-    /// Files of records, one a line; `-` is standard input; .zst and .gz are read as they are
+    /// Files of records, one a line, or JSON, Windows events and journal exports as they are laid out; `-` is standard input; .zst
+    /// and .gz are read as they are
     #[arg(value_name = "FILE", required = true)]
     files: Vec<PathBuf>,
 }

@@ -122,6 +122,10 @@ impl<'a> Maker<'a, '_> {
     /// `res=success`, `res=1`, `success=yes`.
     fn succeeded(&self) -> Option<bool> {
         let result = self.lines.get("res").or_else(|| self.lines.get("success"))?;
+        // A connection that is being made (EINPROGRESS) is none that failed.
+        if result == "no" && matches!(self.lines.get("exit"), Some("-115" | "EINPROGRESS")) {
+            return None;
+        }
         Some(matches!(result, "success" | "yes" | "1"))
     }
 

@@ -55,6 +55,7 @@ impl Detector {
                 }
             }
             Due::ForgetEntries(index, group) => self.forget_entries(&policies, index, &group),
+            Due::ForgetFed(rule, uid) => self.forget_fed(rule, &uid),
             Due::ForgetDays(rule, key) => self.forget_days(rule, &key),
             Due::ForgetSubject(rule, uid) => {
                 if let Some(subjects) = self.subjects.get_mut(&rule) {

@@ -214,6 +214,11 @@ impl Detector {
         })
     }
 
+    /// When the record was received that made a member of a finding.
+    pub(super) fn completed_by(&self, policy: PolicyIndex, order: &Order, member: &Member) -> Option<Millis> {
+        Some(self.telling(policy, order, member)?.fact?.received_at)
+    }
+
     fn severity(&self, policy: &Policy, index: PolicyIndex, order: &Order, member: &Member) -> Option<Severity> {
         let base = policy.level.unwrap_or(Severity::Medium);
         if policy.severity.is_empty() {

@@ -293,6 +293,13 @@ impl Detector {
                     .or_default()
                     .insert(fact, row.told.map(FoundRow::read));
             }
+            Kind::Fed => {
+                let row: SubjectRow = read_bytes(key, value)?;
+                let (Some(fact), Some(found)) = (row.fact.read(captured), row.told) else {
+                    return Ok(false);
+                };
+                self.take_up_fed(index, fact, found.read());
+            }
             // Taken up a group at a time.
             Kind::Window => {}
             Kind::Row => {

@@ -17,6 +17,7 @@ mod event_table;
 mod expect;
 mod explain;
 mod fact;
+mod fed;
 mod finding;
 mod flow;
 mod found;
@@ -113,6 +114,10 @@ pub struct Detector {
     silences: silence::Silences,
     /// What rules have seen of whom.
     habits: HashMap<(PolicyIndex, Arc<str>), habit::Habit>,
+    /// Findings that are events of rules.
+    fed: fed::Fed,
+    /// When records were received that are findings of their own, since the last flush.
+    raised: HashMap<Arc<str>, Millis>,
     /// Buckets that changed since the last flush, in the order in which they first did.
     dirty: Vec<BucketId>,
     is_dirty: BTreeSet<BucketId>,
@@ -178,6 +183,8 @@ impl Detector {
             heard: HashMap::new(),
             silences: silence::Silences::default(),
             habits: HashMap::new(),
+            fed: HashMap::new(),
+            raised: HashMap::new(),
             dirty: Vec::new(),
             is_dirty: BTreeSet::new(),
             ready: Vec::new(),
@@ -312,7 +319,8 @@ impl Detector {
                 let Some(row) = batch.rows.get(hit.row as usize) else {
                     continue;
                 };
-                if row.index >= self.position {
+                // Those are for findings, whatever a record calls itself.
+                if row.index >= self.position && !self.plan.readers.contains(hit.rule) {
                     steps.push((row.index, batch.uid(hit.row as usize).into(), hit.rule, n, hit.row));
                 }
             }
@@ -401,6 +409,8 @@ impl Detector {
             for id in std::mem::take(&mut self.dirty) {
                 self.settle(&id);
             }
+            self.feed_findings();
+            self.raised.clear();
         }
         fail::fail_point!("detect::told");
         self.write_heard();

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::fact::Captured;
+use super::fed::Readers;
 use super::references::each_reference;
 use crate::policy::{
     Anew, Body, Correlation, EventField, Expect, Lookup, Op, Opens, Policies, Policy, PolicyIndex, Root, Subject, Value,
@@ -67,6 +68,8 @@ pub(super) struct Plan {
     /// Rules by the state of what they have seen, which outlives the rule's versions.
     pub by_habit: BTreeMap<StateId, PolicyIndex>,
     pub captured_by_state: BTreeMap<StateId, Arc<Captured>>,
+    /// Which policies read findings.
+    pub readers: Readers,
     /// Some policy learns the cadences of sources.
     pub learns: bool,
 }
@@ -111,7 +114,7 @@ impl Plan {
             let node = &mut nodes[i.0 as usize];
             node.state = state_id(policy, &upstream);
             let negative = match &policy.body {
-                Body::Rule(rule) => node.deferred || rule.novelty.is_some(),
+                Body::Rule(rule) => node.deferred || rule.novelty.is_some() || rule.sigma.reads_findings(),
                 Body::Correlation(c) => !c.is_monotone(),
                 Body::Absence(_) => true,
                 // A record that comes later ends the silence; it does not undo it.
@@ -146,7 +149,9 @@ impl Plan {
             (node.downstream, node.reach_ms) = (downstream, reach_ms);
         }
         let captured = captured(policies, &nodes, &order);
-        Plan {
+        let with_sources: Vec<_> = order.iter().map(|i| (*i, sources(policies.get(*i)))).collect();
+        let mut plan = Plan {
+            readers: Readers::new(policies, &with_sources),
             by_habit: policies.iter().filter_map(|(i, p)| Some((habit_id(p)?, i))).collect(),
             by_state: policies.iter().map(|(i, _)| (nodes[i.0 as usize].state, i)).collect(),
             captured_by_state: captured.values().map(|c| (c.rule, c.clone())).collect(),
@@ -155,7 +160,10 @@ impl Plan {
             learns: policies
                 .iter()
                 .any(|(_, p)| matches!(&p.body, Body::Silence(s) if s.learn.is_some())),
-        }
+        };
+        let wanted = Readers::want(policies, &plan);
+        plan.readers.set_wanted(wanted);
+        plan
     }
 
     pub fn node(&self, policy: PolicyIndex) -> &Node {

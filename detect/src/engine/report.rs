@@ -69,6 +69,7 @@ impl Detector {
             };
             let finding = self.finding(&id, &bucket);
             self.ready.extend(finding);
+            self.raised.insert(id.1, fact.received_at);
             return;
         }
         let window = policy.dedup.as_ref().map_or(0, |d| d.window_ms);

@@ -4,14 +4,14 @@
 //! key    0  1  kind: B member of a bucket, S subject, W window entry, R row of an event table, F finding that
 //!              was reported, O opened expectation, X expected event, A settled expectation, E engine time,
 //!              N watch over a source's silence, K kinds of events of a source, H since when a key is known,
-//!              Y a day on which a value was seen, P pauses of a source; C and D are not the engine's (accounts,
+//!              Y a day on which a value was seen, P pauses of a source, G finding as an event of a rule; C and D are not the engine's (accounts,
 //!              duplicates)
 //!        1  8  the policy: SHA-256 of its id and version, and of those it depends on; of H and Y, of its id and of
 //!              what it takes for new
 //!        9 16  SHA-256 of what names the item within the policy; of W 8 bytes each of that of the group and of the
 //!              entry, so that a group's rows stand together
 //! value  0  1  format version; this file writes 1 and 2
-//!        1     of version 1 JSON; of 2 (B, S, W) bytes as `bytes.rs` writes them
+//!        1     of version 1 JSON; of 2 (B, S, W, G) bytes as `bytes.rs` writes them
 //! ```
 //! A row of a policy that is not there any more, or in another version, is dropped when the state is read.
 
@@ -46,10 +46,11 @@ pub(super) enum Kind {
     Habit = b'H',
     Day = b'Y',
     Pauses = b'P',
+    Fed = b'G',
 }
 
 impl Kind {
-    const ALL: [Kind; 14] = [
+    const ALL: [Kind; 15] = [
         Kind::Member,
         Kind::Subject,
         Kind::Window,
@@ -64,6 +65,7 @@ impl Kind {
         Kind::Habit,
         Kind::Day,
         Kind::Pauses,
+        Kind::Fed,
     ];
 
     /// `None` for keys that are not the engine's.

@@ -32,6 +32,8 @@ pub(super) enum Due {
     ForgetRow(PolicyIndex, Order),
     /// An expectation that an event opened is forgotten.
     ForgetOpened(PolicyIndex, Arc<str>),
+    /// A finding is no event any more that may change.
+    ForgetFed(PolicyIndex, Arc<str>),
     /// An expected event is forgotten.
     ForgetExpected(PolicyIndex, Order),
     /// A bucket without members is forgotten, and what was reported of it.

@@ -19,4 +19,4 @@ pub use matcher::{Compare, End, Match, TimePart, address};
 pub use modifier::Placeholders;
 pub use number::Number;
 pub use pattern::{DASHES, Part, Pattern, lower, lower_char};
-pub use rule::{Detection, DetectionSet, Expr, Item, Rule};
+pub use rule::{Detection, DetectionSet, Expr, FINDINGS, Item, Rule};

@@ -7,6 +7,14 @@ use model::{LogSource, Namespace};
 use super::{Match, ocsf_class_uid};
 use crate::Place;
 
+/// Product and category of findings as events.
+pub const FINDINGS: (&str, &str) = ("docket", "finding");
+
+fn is_finding(source: &LogSource) -> bool {
+    let is = |label: &Option<Arc<str>>, word: &str| label.as_deref().is_some_and(|l| l.eq_ignore_ascii_case(word));
+    is(&source.product, FINDINGS.0) && is(&source.category, FINDINGS.1)
+}
+
 /// A Sigma rule over single events.
 #[derive(Clone, Debug)]
 pub struct Rule {
@@ -37,10 +45,19 @@ impl Rule {
         self.logsource.category.as_deref().and_then(ocsf_class_uid)
     }
 
+    /// Whether it is for findings: `product: docket`, `category: finding`.
+    #[must_use]
+    pub fn reads_findings(&self) -> bool {
+        is_finding(&self.logsource)
+    }
+
     /// Whether it is for events of a log source and class. A label that the event lacks matches: a missing label
     /// never skips a rule.
     #[must_use]
     pub fn is_for(&self, event: &LogSource, class_uid: u32) -> bool {
+        if self.reads_findings() != is_finding(event) {
+            return false;
+        }
         if self.namespace() == Namespace::Ocsf {
             return match (&self.logsource.category, self.class_uid()) {
                 (Some(_), class) => class == Some(class_uid),

@@ -259,6 +259,17 @@ fn rule(
         scope.aliases.push("seen".into());
     }
     let sigma = sigma?;
+    if sigma.reads_findings() {
+        let refused = [
+            ("first_seen", new.is_some()),
+            ("lookup", lookups.iter().any(|l| l.event_table.is_some())),
+        ];
+        for (key, _) in refused.into_iter().filter(|(_, given)| *given) {
+            let reason = "does not go with a rule that reads findings: they may be taken back".to_owned();
+            let key = key.to_owned();
+            report.at(node, Problem::Value { key, reason });
+        }
+    }
     sigma.for_each_field(|f| {
         fields.insert(EventField::new(namespace, f));
     });

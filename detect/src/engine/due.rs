@@ -44,6 +44,7 @@ impl Detector {
                 }
             }
             Due::Silence(index, id) => self.silence_due(index, &id),
+            Due::Delay(index, end) => self.delay_due(index, end),
             Due::ForgetMember(id, order) => {
                 self.settle(&id);
                 self.changes.delete(self.member_key(&id, &order));

@@ -145,6 +145,9 @@ impl Detector {
                 return;
             }
             self.feed_told(&told);
+            if self.tells_at_end {
+                return;
+            }
             if let Some(now) = self.clock.now {
                 // What findings open may be due already.
                 self.tick(now);

@@ -208,6 +208,10 @@ impl Detector {
                 self.take_up_kinds(read(&key, &value)?);
                 continue;
             }
+            if kind == Kind::Usual {
+                self.take_up_usual(read(&key, &value)?);
+                continue;
+            }
             if kind == Kind::Pauses {
                 self.silences.take_up_habit(read(&key, &value)?);
                 continue;
@@ -293,6 +297,7 @@ impl Detector {
                     .or_default()
                     .insert(fact, row.told.map(FoundRow::read));
             }
+            Kind::Delay => self.take_up_delay(index, read(key, value)?),
             Kind::Fed => {
                 let row: SubjectRow = read_bytes(key, value)?;
                 let (Some(fact), Some(found)) = (row.fact.read(captured), row.told) else {
@@ -345,7 +350,7 @@ impl Detector {
             }
             Kind::Habit => self.take_up_habit(index, read(key, value)?),
             Kind::Day => self.take_up_day(index, read(key, value)?),
-            Kind::Time | Kind::Kinds | Kind::Pauses => {}
+            Kind::Time | Kind::Kinds | Kind::Pauses | Kind::Usual => {}
         }
         Ok(true)
     }

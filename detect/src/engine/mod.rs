@@ -12,6 +12,7 @@ mod absence;
 mod bucket;
 mod bytes;
 mod correlate;
+mod delay;
 mod due;
 mod event_table;
 mod expect;
@@ -112,6 +113,8 @@ pub struct Detector {
     /// At start: what was heard of the sources that are watched.
     heard: HashMap<(PolicyIndex, Arc<str>), silence::Heard>,
     silences: silence::Silences,
+    /// How long records take to come.
+    delays: delay::Delays,
     /// What rules have seen of whom.
     habits: HashMap<(PolicyIndex, Arc<str>), habit::Habit>,
     /// Findings that are events of rules.
@@ -182,6 +185,7 @@ impl Detector {
             opened: Vec::new(),
             heard: HashMap::new(),
             silences: silence::Silences::default(),
+            delays: delay::Delays::default(),
             habits: HashMap::new(),
             fed: HashMap::new(),
             raised: HashMap::new(),
@@ -338,16 +342,24 @@ impl Detector {
         let mut bound: HashMap<(usize, PolicyIndex), fact::Bound<'_>> = HashMap::new();
         let (spoken, mut ears) = self.spoken(batches);
         let mut spoken = spoken.into_iter().peekable();
+        let arrivals = self.arrivals(batches);
+        let (mut arrivals, mut unit) = (arrivals.as_slice(), None);
         let restarts = self.restarts(batches, &steps);
         let mut restarts = restarts.into_iter().peekable();
         let mut steps = steps.into_iter().peekable();
-        for (index, received_at) in records {
+        for (&index, &received_at) in &records {
             fail::fail_point!("detect::record");
             // Before the time between goes by: nobody was there to hear.
             while let Some(restart) = restarts.next_if(|r| r.index <= index) {
                 self.begin_anew(&restart, received_at);
             }
             self.tick(received_at);
+            let now = received_at.max(self.clock.now.unwrap_or(received_at)).0.div_euclid(delay::UNIT_MS);
+            if unit.replace(now) != Some(now) && !arrivals.is_empty() {
+                let until = self.of_unit(&records, arrivals, now);
+                self.delayed(batches, &arrivals[..until]);
+                arrivals = &arrivals[until..];
+            }
             while let Some((_, n)) = spoken.next_if(|s| s.0 <= index) {
                 self.hear(&batches[n], &mut ears[n], received_at);
             }
@@ -409,11 +421,12 @@ impl Detector {
             for id in std::mem::take(&mut self.dirty) {
                 self.settle(&id);
             }
-            self.feed_findings();
-            self.raised.clear();
         }
+        self.feed_findings();
+        self.raised.clear();
         fail::fail_point!("detect::told");
         self.write_heard();
+        self.write_delays();
         self.let_go();
         fail::fail_point!("detect::let_go");
         let (put, delete) = self.changes.take();

@@ -68,6 +68,8 @@ pub(super) struct Plan {
     /// Rules by the state of what they have seen, which outlives the rule's versions.
     pub by_habit: BTreeMap<StateId, PolicyIndex>,
     pub captured_by_state: BTreeMap<StateId, Arc<Captured>>,
+    /// Policies that watch delays.
+    pub delays: Vec<PolicyIndex>,
     /// Which policies read findings.
     pub readers: Readers,
     /// Some policy learns the cadences of sources.
@@ -118,7 +120,7 @@ impl Plan {
                 Body::Correlation(c) => !c.is_monotone(),
                 Body::Absence(_) => true,
                 // A record that comes later ends the silence; it does not undo it.
-                Body::Silence(_) => false,
+                Body::Silence(_) | Body::Delay(_) => false,
             };
             let withdrawable = negative || sources.iter().any(|s| nodes[s.0 as usize].withdrawable);
             nodes[i.0 as usize].withdrawable = withdrawable;
@@ -151,6 +153,11 @@ impl Plan {
         let captured = captured(policies, &nodes, &order);
         let with_sources: Vec<_> = order.iter().map(|i| (*i, sources(policies.get(*i)))).collect();
         let mut plan = Plan {
+            delays: policies
+                .iter()
+                .filter(|(_, p)| matches!(p.body, Body::Delay(_)))
+                .map(|(i, _)| i)
+                .collect(),
             readers: Readers::new(policies, &with_sources),
             by_habit: policies.iter().filter_map(|(i, p)| Some((habit_id(p)?, i))).collect(),
             by_state: policies.iter().map(|(i, _)| (nodes[i.0 as usize].state, i)).collect(),
@@ -281,6 +288,7 @@ pub(super) fn sources(policy: &Policy) -> BTreeSet<PolicyIndex> {
             let anew = s.anew.iter().map(|a| a.rule);
             tables(&s.each).into_iter().chain(anew).collect()
         }
+        Body::Delay(d) => tables(&d.each).into_iter().collect(),
     }
 }
 
@@ -294,7 +302,7 @@ pub(super) fn anew(policies: &Policies) -> impl Iterator<Item = (PolicyIndex, &A
 
 fn consumes(i: PolicyIndex, policy: &Policy) -> Vec<(PolicyIndex, Consumer)> {
     match &policy.body {
-        Body::Rule(_) | Body::Silence(_) => vec![],
+        Body::Rule(_) | Body::Silence(_) | Body::Delay(_) => vec![],
         Body::Correlation(c) => c
             .feeders
             .iter()

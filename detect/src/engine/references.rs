@@ -35,6 +35,10 @@ pub(super) fn each_reference<'a>(policy: &'a Policy, each: &mut dyn FnMut(&'a Re
             each(&absence.by);
             absence.matching.iter().for_each(|(_, v)| value(v, each));
         }
+        Body::Delay(delay) => {
+            lookups(&delay.each, each);
+            delay.values().for_each(|v| value(v, each));
+        }
         Body::Silence(silence) => {
             lookups(&silence.each, each);
             silence.values().for_each(|v| value(v, each));

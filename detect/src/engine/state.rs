@@ -4,7 +4,8 @@
 //! key    0  1  kind: B member of a bucket, S subject, W window entry, R row of an event table, F finding that
 //!              was reported, O opened expectation, X expected event, A settled expectation, E engine time,
 //!              N watch over a source's silence, K kinds of events of a source, H since when a key is known,
-//!              Y a day on which a value was seen, P pauses of a source, G finding as an event of a rule; C and D are not the engine's (accounts,
+//!              Y a day on which a value was seen, P pauses of a source, G finding as an event of a rule, L delays of
+//!              a sender, U delays of a source in an hour; C and D are not the engine's (accounts,
 //!              duplicates)
 //!        1  8  the policy: SHA-256 of its id and version, and of those it depends on; of H and Y, of its id and of
 //!              what it takes for new
@@ -47,10 +48,12 @@ pub(super) enum Kind {
     Day = b'Y',
     Pauses = b'P',
     Fed = b'G',
+    Delay = b'L',
+    Usual = b'U',
 }
 
 impl Kind {
-    const ALL: [Kind; 15] = [
+    const ALL: [Kind; 17] = [
         Kind::Member,
         Kind::Subject,
         Kind::Window,
@@ -66,6 +69,8 @@ impl Kind {
         Kind::Day,
         Kind::Pauses,
         Kind::Fed,
+        Kind::Delay,
+        Kind::Usual,
     ];
 
     /// `None` for keys that are not the engine's.

@@ -20,6 +20,8 @@ pub(super) enum Due {
     Expectation(PolicyIndex, Arc<str>),
     /// A source may have been silent for too long.
     Silence(PolicyIndex, Arc<str>),
+    /// Spans of delays are over.
+    Delay(PolicyIndex, Millis),
     /// A member of a bucket is forgotten.
     ForgetMember(BucketId, Order),
     /// Entries of a group of a correlation are forgotten.
@@ -85,7 +87,7 @@ impl Due {
     fn is_judgement(&self) -> bool {
         matches!(
             self,
-            Due::Subject(..) | Due::Window(..) | Due::Expectation(..) | Due::Silence(..)
+            Due::Subject(..) | Due::Window(..) | Due::Expectation(..) | Due::Silence(..) | Due::Delay(..)
         )
     }
 }

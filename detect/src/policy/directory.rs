@@ -55,6 +55,8 @@ pub(crate) fn draft(node: Node, text: &str, file: &Arc<str>) -> Draft {
         Some(DocumentKind::Correlation)
     } else if node.get("filter").is_some() {
         Some(DocumentKind::Filter)
+    } else if docket.is_some_and(|d| d.get("delay").is_some()) {
+        Some(DocumentKind::Delay)
     } else if docket.is_some_and(|d| d.get("absence").is_some()) {
         Some(DocumentKind::Absence)
     } else {

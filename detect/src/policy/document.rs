@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use model::{Clause, FindingKind, Namespace, PolicyRef, Severity, Wanted};
 
-use super::{Absence, Condition, Correlation, Lookup, Message, Reference, Silence};
+use super::{Absence, Condition, Correlation, Delay, Lookup, Message, Reference, Silence};
 use crate::{Place, sigma};
 
 /// Which policy of a [`Policies`].
@@ -131,6 +131,8 @@ pub enum Body {
     Absence(Absence),
     /// A source that fell silent.
     Silence(Silence),
+    /// Records that take too long to come, or come before they happened.
+    Delay(Delay),
 }
 
 /// A rule over single events, with its joins.

@@ -18,6 +18,7 @@ fn needs(policy: &Policy) -> Vec<PolicyIndex> {
             }
             needs
         }
+        Body::Delay(d) => tables(&d.each),
         Body::Silence(s) => {
             let mut needs = tables(&s.each);
             needs.extend(s.anew.iter().map(|a| a.rule));
@@ -110,6 +111,7 @@ pub(crate) fn compact(policies: Vec<Option<Policy>>) -> Vec<Policy> {
                     Opens::After(index) => renumber(index),
                 }
             }
+            Body::Delay(d) => tables(&mut d.each),
             Body::Silence(s) => {
                 tables(&mut s.each);
                 s.anew.iter_mut().for_each(|a| renumber(&mut a.rule));

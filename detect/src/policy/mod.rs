@@ -1,12 +1,13 @@
 //! Policies as checked: who holds these types need not look again.
 //!
 //! A [`Policy`] is one document of a policy file: a [`Rule`] (also one that feeds an [`EventTable`]),
-//! a [`Correlation`], an [`Absence`] or a [`Silence`]. `docs/policies.md` is the contract of the language.
+//! a [`Correlation`], an [`Absence`], a [`Silence`] or a [`Delay`]. `docs/policies.md` is the contract of the language.
 
 mod absence;
 mod collection;
 mod condition;
 mod correlation;
+mod delay;
 mod directory;
 mod document;
 mod link;
@@ -22,6 +23,7 @@ mod value;
 pub use absence::{Absence, Opens};
 pub use condition::{Apart, Condition, Has, Op, Subject, Test, Wanted};
 pub use correlation::{Compare, Correlation, CorrelationCondition, CorrelationKind, Expression, Feeder, Reach};
+pub use delay::{Delay, Of};
 pub use document::{
     Body, Calendar, Column, Dedup, EventTable, Policies, Policy, PolicyIndex, Rule, SeverityRaise, Take, WorkingTime,
 };

@@ -45,6 +45,7 @@ fn lookups(policy: &Policy) -> &[Lookup] {
             ..
         }) => lookups,
         Body::Silence(silence) => &silence.each,
+        Body::Delay(delay) => &delay.each,
         _ => &[],
     }
 }
@@ -76,6 +77,7 @@ fn for_each_reference(policy: &Policy, each: &mut dyn FnMut(&Reference)) {
             absence.from.iter().chain([&absence.by]).for_each(&mut *each);
             absence.matching.iter().for_each(|(_, v)| of_value(v, each));
         }
+        Body::Delay(delay) => delay.values().for_each(|v| of_value(v, each)),
         Body::Silence(silence) => silence.values().for_each(|v| of_value(v, each)),
         Body::Correlation(_) => {}
     }

@@ -18,6 +18,7 @@ pub(crate) enum DocumentKind {
     Rule,
     Correlation,
     Absence,
+    Delay,
     Filter,
 }
 
@@ -27,6 +28,7 @@ impl DocumentKind {
             DocumentKind::Rule => "a rule",
             DocumentKind::Correlation => "a correlation",
             DocumentKind::Absence => "an absence",
+            DocumentKind::Delay => "a watch over delays",
             DocumentKind::Filter => "a filter",
         }
     }
@@ -39,6 +41,7 @@ pub(crate) const KEYS: &[&str] = &[
     "clauses",
     "controls",
     "dedup",
+    "delay",
     "first_seen",
     "kind",
     "lateness",
@@ -77,6 +80,7 @@ pub(crate) fn check_keys(report: &mut Report, node: &Node, kind: DocumentKind) {
         let name = key.text.as_str();
         let misplaced = (kind != DocumentKind::Rule && KEYS_OF_RULES.contains(&name))
             || (kind != DocumentKind::Absence && name == "absence")
+            || (kind != DocumentKind::Delay && name == "delay")
             || kind == DocumentKind::Filter;
         if !KEYS.contains(&name) {
             report.at_key(key, unknown("key of docket", name, KEYS));

@@ -3,6 +3,7 @@
 mod absence;
 mod condition;
 mod correlation;
+mod delay;
 mod extension;
 mod filter;
 mod lookup;

@@ -9,7 +9,7 @@ use super::super::directory::{Directory, Draft};
 use super::super::{Body, Dedup, EventField, Policy, Reference, Root, Rule, refer};
 use super::extension::{self, Common, DocumentKind};
 use super::reference::Scope;
-use super::{absence, correlation, lookup, novelty, table};
+use super::{absence, correlation, delay, lookup, novelty, table};
 use crate::Problem;
 use crate::report::{Report, nearest};
 use crate::sigma::{self, Placeholders};
@@ -40,6 +40,9 @@ const TOP_KEYS: &[&str] = &[
     "generate",
     "docket",
 ];
+
+/// Fields that name an event's sender.
+const SENDER: [&str; 2] = ["docket.system", "device.hostname"];
 
 const STATUSES: &[&str] = &["stable", "test", "experimental", "deprecated", "unsupported"];
 
@@ -95,6 +98,10 @@ pub(crate) fn policy(
             correlation::correlation(report, node.get("correlation")?, node, directory, &mut fields)?
         }
         DocumentKind::Absence => absence::absence(report, docket?.get("absence")?, directory, &mut fields)?,
+        DocumentKind::Delay => {
+            fields.extend(SENDER.map(|f| EventField::new(Namespace::Ocsf, f)));
+            delay::delay(report, docket?.get("delay")?, directory)?
+        }
         DocumentKind::Filter => return None,
     };
     let common = docket.map(|d| extension::common(report, d, &scope)).unwrap_or_default();
@@ -110,7 +117,7 @@ pub(crate) fn policy(
         message,
         ..
     } = common;
-    let default_kind = if kind == DocumentKind::Absence {
+    let default_kind = if matches!(kind, DocumentKind::Absence | DocumentKind::Delay) {
         FindingKind::Compliance
     } else {
         FindingKind::Detection

@@ -9,7 +9,7 @@ mod tests {
 
     use serde_json::{Value, json};
 
-    use super::super::{absence, condition, extension, lookup, novelty, silence, table};
+    use super::super::{absence, condition, delay, extension, lookup, novelty, silence, table};
     use super::SCHEMA;
     use crate::policy::load_text;
 
@@ -44,6 +44,8 @@ mod tests {
                 "/$defs/absence/oneOf/1/properties/learn/properties",
                 silence::LEARN_KEYS,
             ),
+            ("/$defs/delay/properties", delay::DELAY_KEYS),
+            ("/$defs/delay/properties/of/enum", delay::OF),
             ("/$defs/anew/properties", silence::ANEW_KEYS),
             ("/$defs/first_seen/properties", novelty::FIRST_SEEN_KEYS),
             ("/$defs/rare/properties", novelty::RARE_KEYS),

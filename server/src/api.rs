@@ -19,6 +19,7 @@ mod admin;
 mod alerts;
 mod health;
 mod records;
+mod refusals;
 mod renormalize;
 mod replay;
 mod search;
@@ -82,6 +83,10 @@ pub fn router(app: App) -> Router {
         .layer(hardened(
             header::CONTENT_SECURITY_POLICY,
             "default-src 'none'; frame-ancestors 'none'",
+        ))
+        .layer(axum::middleware::from_fn_with_state(
+            refusals::Refusals::new(app.clone()),
+            refusals::record,
         ))
         .with_state(app)
 }

@@ -46,7 +46,7 @@ const CONFIGURED: &str = "docket_sources";
 /// A source that the configuration names, and by which of its sections.
 pub type Configured = (String, &'static str);
 
-/// Adds the table of the configured sources (`source`, `transport`, `registered`), unless the operator gives one.
+/// Adds the table of the configured sources (`source`, `transport`, `registered`; Docket's own acts among them), unless the operator gives one.
 ///
 /// # Errors
 /// Never, as far as anybody knows: the table is Docket's own.
@@ -60,11 +60,14 @@ pub fn add_configured(tables: &mut Tables, configured: &[Configured]) -> anyhow:
             .iter()
             .any(|row| row["source"].as_str().is_some_and(|s| s.eq_ignore_ascii_case(source)))
     };
+    // Docket itself, so that policies about its own running can tell whether it runs.
+    let own = serde_json::json!({"source": "docket", "transport": "own", "registered": true});
     let rows: Vec<_> = configured
         .iter()
         .map(|(source, transport)| {
             serde_json::json!({"source": source, "transport": transport, "registered": registered(source)})
         })
+        .chain([own])
         .collect();
     tables.load(CONFIGURED, &serde_json::to_vec(&rows)?)?;
     Ok(())

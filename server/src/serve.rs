@@ -30,11 +30,12 @@ use crate::gateway::held::Budget;
 use crate::gateway::syslog::Listener;
 use crate::gateway::tls::Tls;
 use crate::gateway::udp;
+use crate::integrity::Integrity;
 use crate::pipeline::{Index, Judge, Line, Normalize, Progress, Running, joins};
 use crate::policies::Site;
 use crate::spine::{Append, Opened, Spine};
 use crate::staleness::Staleness;
-use crate::{files, kafka, listen, masking, policies, reference};
+use crate::{files, kafka, listen, masking, policies, policy_changes, reference};
 
 /// What indexing may use: commits come each half second, so that little gathers between them.
 const INDEX: Budgets = Budgets {
@@ -87,6 +88,8 @@ impl Server {
             ..
         } = opened;
         spine.act("server.start", "docket", stored.versions(config)).await?;
+
+        policy_changes::record(&stored.running, &config.data_dir, &spine).await?;
 
         let normalizer = Arc::new(ingest::Normalizer::new(config.ingest_settings()?));
         let progress = Arc::new(Progress::new(stored.judged, engine_time));
@@ -172,6 +175,7 @@ impl Server {
             dir: config.reference.clone(),
             configured: config.named_sources(),
             policies: config.policies.clone(),
+            data_dir: config.data_dir.clone(),
             spine: self.app.spine.clone(),
             sites: self.sites.clone(),
             version: self.version.clone(),
@@ -221,6 +225,7 @@ pub struct Reloader {
     dir: Option<PathBuf>,
     configured: Vec<reference::Configured>,
     policies: Vec<PolicySource>,
+    data_dir: PathBuf,
     spine: Spine,
     sites: Sender<Site>,
     /// Of the policies that run.
@@ -271,6 +276,7 @@ impl Reloader {
                     json!({"version": compiled.version, "policies": policies}),
                 )
                 .await?;
+            policy_changes::record(&compiled.policies, &self.data_dir, &self.spine).await?;
             lock(&self.version).clone_from(&compiled.version);
         }
         let site = Site {
@@ -311,6 +317,7 @@ struct Stored {
     accounts: Arc<Mutex<Accounts>>,
     writer: IndexWriter,
     policies: String,
+    running: Arc<detect::policy::Policies>,
     reference: BTreeMap<String, String>,
 }
 
@@ -359,6 +366,7 @@ impl Stored {
         accounts.tell();
         let accounts = Arc::new(Mutex::new(accounts));
         let compiled = policies::compile(&loaded);
+        let running = compiled.policies.clone();
         let detector = policies::detector(compiled, tables, state, judged, Some(&config.data_dir))?;
         Ok(Stored {
             judged,
@@ -369,6 +377,7 @@ impl Stored {
             accounts,
             writer,
             policies,
+            running,
             reference,
         })
     }
@@ -454,6 +463,12 @@ async fn listeners(config: &Config, app: &App, stop: &watch::Receiver<bool>) -> 
         stop.clone(),
     )?);
     listeners.push(tokio::spawn(tick(app.clone(), stop.clone())));
+    let integrity = Integrity {
+        data_dir: config.data_dir.clone(),
+        reader: app.reader.clone(),
+        clock: app.clock.clone(),
+    };
+    listeners.push(tokio::spawn(integrity.run(app.spine.clone(), stop.clone())));
     if let (Some(dir), Some(age_ms_max)) = (&config.reference, config.reference_age_ms_max) {
         let staleness = Staleness {
             dir: dir.clone(),

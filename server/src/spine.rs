@@ -16,6 +16,7 @@ use model::{Coordinate, LedgerIndex, Millis, RawRecord, TOPIC_DOCKET, Truncation
 use serde_json::Value;
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::auth::{Caller, Role};
 use crate::clock::Clock;
 
 /// How long the first request of a group waits for company.
@@ -158,13 +159,13 @@ impl Spine {
         done.await.map_err(|_| Refused::Stopping)?
     }
 
-    /// Records an act of Docket's own. An act that cannot be recorded must not be done.
+    /// Records an act of Docket's own or of a caller. An act that cannot be recorded must not be done.
     ///
     /// # Errors
     /// [`Refused`]: it was not recorded.
-    pub async fn act(&self, act: &str, actor: &str, detail: Value) -> Result<(), Refused> {
+    pub async fn act(&self, act: &str, actor: impl Into<Actor>, detail: Value) -> Result<(), Refused> {
         let now = self.clock.now();
-        let value = serde_json::json!({"act": act, "time": now.0, "actor": {"name": actor}, "detail": detail});
+        let value = serde_json::json!({"act": act, "time": now.0, "actor": actor.into(), "detail": detail});
         self.append(Append::Act(value)).await.map(|_| ())
     }
 
@@ -178,6 +179,38 @@ impl Spine {
 fn kept_origin(dir: &Path) -> Option<String> {
     let vkey = std::fs::read_to_string(dir.join("ledger.vkey")).ok()?;
     Some(vkey.split('+').next()?.to_owned())
+}
+
+/// Who did something, as its record says.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct Actor {
+    name: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    role: Option<Role>,
+}
+
+impl From<&str> for Actor {
+    fn from(name: &str) -> Actor {
+        let name = name.to_owned();
+        Actor { name, role: None }
+    }
+}
+
+impl From<&String> for Actor {
+    fn from(name: &String) -> Actor {
+        name.as_str().into()
+    }
+}
+
+impl From<&Caller> for Actor {
+    fn from(caller: &Caller) -> Actor {
+        let role = match caller {
+            Caller::Token { role, .. } => Some(*role),
+            Caller::Local { .. } => None,
+        };
+        let name = caller.name();
+        Actor { name, role }
+    }
 }
 
 struct Writer {

@@ -125,7 +125,7 @@ impl Detector {
         let (person, row) = self.person(policy, &scope, account.as_deref(), first.0);
         gathered.rows(row.as_slice());
         let late = telling.fact.is_some_and(|f| f.received_at - f.time > policy.wait_ms);
-        Some(Finding {
+        let mut finding = Finding {
             uid: id.1.to_string(),
             policy: policy.reference.clone(),
             kind: policy.kind,
@@ -148,7 +148,9 @@ impl Detector {
             } else {
                 vec![]
             },
-        })
+        };
+        self.except(policy, &mut finding);
+        Some(finding)
     }
 
     fn counted(&self, policy: PolicyIndex, group: &Arc<str>, order: &Order) -> Option<Number> {

@@ -15,6 +15,7 @@ mod correlate;
 mod delay;
 mod due;
 mod event_table;
+mod exception;
 mod expect;
 mod explain;
 mod fact;

@@ -20,6 +20,8 @@ pub struct Silence {
     pub within: Option<Value>,
     /// The site whose working hours those are.
     pub site: Option<Value>,
+    /// OCSF classes whose records count, others are not heard; none given: all.
+    pub classes: Vec<u32>,
     /// Events after which the clock of silence begins anew.
     pub anew: Vec<Anew>,
     /// How much longer than otherwise a source may be silent after one of them, milliseconds.

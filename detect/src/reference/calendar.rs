@@ -62,6 +62,18 @@ impl WorkCalendar {
         Ok(calendar)
     }
 
+    /// Whether a day is a working day of the sites that have no list of their own.
+    pub(super) fn works_on(&self, day: Date) -> bool {
+        let Some(site) = self.sites.get("") else {
+            return is_weekday(day);
+        };
+        match (site.dated.get(&day), &site.days) {
+            (Some(hours), _) => hours.is_some(),
+            (None, Some(days)) => days.contains(&day),
+            (None, None) => is_weekday(day),
+        }
+    }
+
     fn row(&mut self, n: usize, row: &Value, named_zone: &mut Option<TimeZone>) -> Result<(), CalendarError> {
         let text = |column| value_at(row, column).filter(|v| !v.is_null()).map(scalar);
         let wrong = |column, given: &str, allowed| CalendarError {

@@ -9,6 +9,7 @@ mod host;
 mod identity;
 mod index;
 mod lookup;
+mod period;
 mod placeholders;
 mod table;
 

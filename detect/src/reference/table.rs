@@ -9,7 +9,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::cell::{moment, scalar, value_at};
-use super::{CalendarError, Hosts, Index, WorkCalendar, csv};
+use super::{CalendarError, Hosts, Index, WorkCalendar, csv, period};
 
 /// Rows that one table may have.
 const ROWS_MAX: usize = 5_000_000;
@@ -250,6 +250,7 @@ impl Tables {
                 fault: Fault::Calendar(e),
             })?;
             self.rezone(calendar.zone())?;
+            self.set_periods(&calendar)?;
             self.calendar = Some(Arc::new(calendar));
         }
         if name == "asset_register" {
@@ -257,6 +258,15 @@ impl Tables {
         }
         self.tables.insert(name.into(), Arc::new(table));
         self.sources.insert(name.into(), bytes.into());
+        Ok(())
+    }
+
+    fn set_periods(&mut self, calendar: &WorkCalendar) -> Result<(), TableError> {
+        if !self.sources.contains_key(period::TABLE) {
+            let rows = Value::Array(period::rows(calendar)).to_string();
+            let table = Table::parse(period::TABLE, rows.as_bytes(), &self.zone)?;
+            self.tables.insert(period::TABLE.into(), Arc::new(table));
+        }
         Ok(())
     }
 

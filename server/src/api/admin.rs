@@ -30,7 +30,7 @@ pub async fn create_token(
     app.spine
         .act(
             "token.create",
-            &caller.name(),
+            &caller,
             json!({"name": asked.name, "role": asked.role, "sources": asked.sources}),
         )
         .await?;

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::{ApiError, Authenticated};
 use crate::app::{App, lock};
-use crate::auth::Right;
+use crate::auth::{Caller, Right};
 
 /// Which alerts are asked for.
 #[derive(Debug, Default, Deserialize, Serialize)]
@@ -77,7 +77,7 @@ pub async fn list(
         limit: asked.limit.unwrap_or(50).clamp(1, 1000),
         before: asked.before,
     };
-    app.spine.act("alert.list", &caller.name(), json!(asked)).await?;
+    app.spine.act("alert.list", &caller, json!(asked)).await?;
     let (alerts, total) = blocking(&app, move |store| {
         Ok((store.list(&filter, page)?, store.count(&filter)?))
     })
@@ -93,9 +93,7 @@ pub async fn show(
     Path(id): Path<String>,
 ) -> Result<Json<Value>, ApiError> {
     caller.demand(Right::ReadAlerts)?;
-    app.spine
-        .act("alert.view", &caller.name(), json!({"alert": id}))
-        .await?;
+    let id = told(&app, "alert.view", &caller, id, json!({})).await?;
     let detail = blocking(&app, move |store| store.show(&id)).await?;
     Ok(Json(json!(detail)))
 }
@@ -109,9 +107,8 @@ pub async fn ack(
 ) -> Result<Json<Value>, ApiError> {
     caller.demand(Right::HandleAlerts)?;
     let (word, who, now) = (word.map(|w| w.0).unwrap_or_default(), caller.name(), app.clock.now());
-    app.spine
-        .act("alert.ack", &who, json!({"alert": id, "comment": word.comment}))
-        .await?;
+    let said = json!({"comment": word.comment});
+    let id = told(&app, "alert.ack", &caller, id, said).await?;
     let alert = blocking(&app, move |store| store.ack(&id, &who, &word.comment, now)).await?;
     Ok(Json(json!(alert)))
 }
@@ -130,10 +127,30 @@ pub async fn close(
             "no verdict; give true_positive, false_positive or benign".to_owned(),
         ));
     };
-    let said = json!({"alert": id, "verdict": verdict, "comment": word.comment});
-    app.spine.act("alert.close", &who, said).await?;
+    let false_positive = u8::from(verdict == Verdict::FalsePositive);
+    let said = json!({"verdict": verdict, "false_positive": false_positive, "comment": word.comment});
+    let id = told(&app, "alert.close", &caller, id, said).await?;
     let alert = blocking(&app, move |store| store.close(&id, &who, verdict, &word.comment, now)).await?;
     Ok(Json(json!(alert)))
+}
+
+/// Records an act upon an alert, which may have been named by the beginning of its id, with whom it is about; its whole id.
+async fn told(app: &App, act: &str, caller: &Caller, id: String, mut said: Value) -> Result<String, ApiError> {
+    let alert = blocking(app, move |store| store.show(&id)).await?.alert;
+    let finding = &alert.finding;
+    let about = [
+        ("alert", json!(alert.id)),
+        ("policy", json!(finding.policy.id)),
+        ("title", json!(finding.policy.title)),
+        ("severity", json!(finding.severity)),
+        ("person", json!(finding.person)),
+        ("account", json!(finding.account)),
+    ];
+    for (name, value) in about.into_iter().filter(|(_, v)| !v.is_null()) {
+        said[name] = value;
+    }
+    app.spine.act(act, caller, said).await?;
+    Ok(alert.id)
 }
 
 async fn blocking<T: Send + 'static>(

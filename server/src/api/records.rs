@@ -21,7 +21,7 @@ pub async fn record(
     caller.demand(Right::ReadRecords)?;
     let coordinate: Coordinate = id.parse().map_err(|e| ApiError::bad_request(format!("{e}")))?;
     app.spine
-        .act("record.view", &caller.name(), json!({"record": coordinate.to_string()}))
+        .act("record.view", &caller, json!({"record": coordinate.to_string()}))
         .await?;
     let shown = tokio::task::spawn_blocking(move || show(&app, &coordinate))
         .await

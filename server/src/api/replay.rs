@@ -68,7 +68,7 @@ pub async fn replay(
     caller.demand(Right::ReadRecords)?;
     asked.check()?;
     let _running = alone()?;
-    app.spine.act("replay", &caller.name(), json!(asked)).await?;
+    app.spine.act("replay", &caller, json!(asked)).await?;
     tokio::task::spawn_blocking(move || answer(&app, &asked))
         .await
         .map_err(ApiError::internal)?

@@ -42,7 +42,7 @@ pub async fn search(
 ) -> Result<Json<Value>, ApiError> {
     caller.demand(Right::ReadRecords)?;
     let request = asked.request(app.clock.now())?;
-    app.spine.act("search", &caller.name(), json!(asked)).await?;
+    app.spine.act("search", &caller, json!(asked)).await?;
     tokio::task::spawn_blocking(move || answer(&app, &request))
         .await
         .map_err(ApiError::internal)?

@@ -55,7 +55,7 @@ pub async fn show(
     };
     if reads {
         app.spine
-            .act("source.view", &caller.name(), json!({"source": source}))
+            .act("source.view", &caller, json!({"source": source}))
             .await?;
         let samples = tokio::task::spawn_blocking(move || samples(&app, &source))
             .await

@@ -210,9 +210,16 @@ impl Detector {
                 self.changes.put(key, &row);
             }
         }
+        let policies = self.policies.clone();
         let sooner = self.learn(&ear.source, now);
         let ids = self.silences.by_source.get(&ear.source).cloned();
         for id in ids.unwrap_or_default() {
+            if let Body::Silence(silence) = &policies.get(id.0).body
+                && !silence.classes.is_empty()
+                && !silence.classes.contains(&batch.class_uid)
+            {
+                continue;
+            }
             let Some(watch) = self.silences.watches.get_mut(&id) else {
                 continue;
             };
@@ -378,6 +385,10 @@ impl Detector {
     pub(super) fn watched_sources(&self) -> Vec<Watched> {
         let mut out: BTreeMap<Arc<str>, Watched> = BTreeMap::new();
         for (id, watch) in &self.silences.watches {
+            // One kind of records may be rare where the source is not silent.
+            if matches!(&self.policies.get(id.0).body, Body::Silence(s) if !s.classes.is_empty()) {
+                continue;
+            }
             let deadline = self.deadline(id.0, watch);
             let watched = Watched {
                 source: watch.source.to_string(),

@@ -8,12 +8,13 @@ use super::lookup::{bind_tables, lookups};
 use super::reference::{Scope, duration, duration_or_zero, reference, value};
 use crate::Problem;
 use crate::report::Report;
+use crate::sigma::ocsf_class_uid;
 use crate::yaml::Node;
 
 /// How much longer a source may be silent after an event of `anew`, where the policy does not say.
 const GRACE_MS: i64 = 60_000;
 pub(crate) const SILENCE_KEYS: &[&str] = &[
-    "each", "source", "every", "learn", "never", "within", "site", "anew", "grace",
+    "each", "source", "classes", "every", "learn", "never", "within", "site", "anew", "grace",
 ];
 pub(crate) const LEARN_KEYS: &[&str] = &["warm_up", "at_least", "at_most"];
 pub(crate) const ANEW_KEYS: &[&str] = &["rule", "source"];
@@ -78,6 +79,19 @@ pub(super) fn silence(
     }
     let never_ms = node.get("never").and_then(|n| duration(report, n, "never"));
     let grace = node.get("grace").and_then(|n| duration_or_zero(report, n, "grace"));
+    let classes = node.get("classes").map(|n| (n, report.texts(n, "classes")));
+    let mut class_uids = Vec::new();
+    for (n, name) in classes.iter().flat_map(|(n, names)| names.iter().map(move |name| (n, name))) {
+        match ocsf_class_uid(name) {
+            Some(uid) => class_uids.push(uid),
+            None => report.shape(n, "classes", "names of OCSF classes (`authentication`)"),
+        }
+    }
+    if classes.is_some() && node.get("learn").is_some() {
+        let reason = "does not go with `learn`: cadences are those of sources".to_owned();
+        let key = "absence.classes".to_owned();
+        report.at(node, Problem::Value { key, reason });
+    }
     let learn = node.get("learn").map(|n| learn(report, n));
     let anew = node.get("anew").map(Node::one_or_many).unwrap_or_default();
     let anew = anew
@@ -94,6 +108,7 @@ pub(super) fn silence(
             never_ms,
             within,
             site,
+            classes: class_uids,
             anew,
             grace_ms: grace.unwrap_or(GRACE_MS),
         }),

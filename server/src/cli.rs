@@ -10,6 +10,7 @@ use crate::exit;
 mod alert;
 mod backtest;
 mod client;
+mod coverage;
 mod demo;
 mod demo_texts;
 mod detect;

@@ -163,6 +163,12 @@ pub fn tree_of(path: &Path) -> PathBuf {
     named.map_or_else(own, Path::to_path_buf)
 }
 
+/// How many tests stand beside a policy file; none where there is no file, or it cannot be read.
+pub fn cases(policy: &str) -> usize {
+    let text = std::fs::read_to_string(policy.replace(".yml", ".test.yml")).unwrap_or_default();
+    serde_norway::from_str::<File>(&text).map_or(0, |file| file.tests.len())
+}
+
 /// Runs every test of a file.
 ///
 /// # Errors

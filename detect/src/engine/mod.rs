@@ -38,7 +38,7 @@ mod timer;
 mod view;
 mod window;
 
-pub use silence::Watched;
+pub use silence::{Seen, Watched, rules_of};
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};

@@ -34,6 +34,7 @@ pub enum Command {
     },
     Explain(Box<why::Args>),
     Backtest(Box<backtest::Args>),
+    Coverage(super::coverage::Args),
     /// Print the JSON Schema of the `docket:` key
     Schema,
 }
@@ -45,6 +46,7 @@ pub fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Test { paths, with } => test(&paths, &with),
         Command::Explain(args) => why::run(&args),
         Command::Backtest(args) => backtest::run(&args),
+        Command::Coverage(args) => super::coverage::run(&args),
         Command::Schema => {
             print!("{}", detect::policy::SCHEMA);
             Ok(ExitCode::SUCCESS)
@@ -72,7 +74,7 @@ fn check(paths: &[PathBuf]) -> anyhow::Result<ExitCode> {
     })
 }
 
-fn load(paths: &[PathBuf]) -> anyhow::Result<Loaded> {
+pub(super) fn load(paths: &[PathBuf]) -> anyhow::Result<Loaded> {
     if let Some(missing) = paths.iter().find(|p| !p.exists()) {
         return Err(failure(USAGE, format!("{} does not exist", missing.display())));
     }

@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use model::{Batch, LogSource};
+use model::{Batch, LogSource, StateKey, StateValue};
 use serde::{Deserialize, Serialize};
 
+use super::super::state::{self, Kind};
 use super::super::{Detector, plan};
-use crate::policy::{Body, Policy, PolicyIndex};
+use crate::policy::{Body, Policies, Policy, PolicyIndex};
 use crate::sigma::lower;
 
 /// Kinds of events that are remembered of a source.
@@ -37,6 +38,47 @@ pub(super) struct Blind {
     pub partly: BTreeSet<String>,
     /// The clauses of both.
     pub clauses: BTreeSet<String>,
+}
+
+/// Which sources a policy has events of, as the state knows.
+#[derive(Debug, Default)]
+pub struct Seen(Kinds);
+
+impl Seen {
+    /// Reads the detector's state; rows that are something else, or cannot be read, are left out.
+    #[must_use]
+    pub fn of_state(state: &[(StateKey, StateValue)]) -> Seen {
+        let mut kinds = Kinds::default();
+        for (key, value) in state {
+            if let (Some(Kind::Kinds), Some(row)) = (Kind::of(key), state::read::<KindsRow>(value)) {
+                kinds.take_up(row);
+            }
+        }
+        Seen(kinds)
+    }
+
+    /// The sources whose events a policy reads, or one that it takes events or rows of.
+    #[must_use]
+    pub fn of(&self, policies: &Policies, policy: PolicyIndex) -> BTreeSet<Arc<str>> {
+        let rules = rules_of(policies, policy);
+        let feeds = |kinds: &BTreeSet<(LogSource, u32)>| {
+            let mut rules = rules.iter().filter_map(|i| policies.get(*i).rule());
+            rules.any(|r| kinds.iter().any(|(l, class)| r.sigma.is_for(l, *class)))
+        };
+        let feeding = self.0.0.iter().filter(|(_, kinds)| feeds(kinds));
+        feeding.map(|(source, _)| source.clone()).collect()
+    }
+}
+
+/// A policy and all that it takes events or rows of.
+pub fn rules_of(policies: &Policies, policy: PolicyIndex) -> BTreeSet<PolicyIndex> {
+    let (mut all, mut next) = (BTreeSet::new(), vec![policy]);
+    while let Some(i) = next.pop() {
+        if all.insert(i) {
+            next.extend(plan::sources(policies.get(i)));
+        }
+    }
+    all
 }
 
 impl Kinds {
@@ -106,12 +148,7 @@ impl Detector {
         let mut blind = Blind::default();
         let tells = |p: &Policy| p.reports && !matches!(p.body, Body::Silence(_));
         for (index, policy) in self.policies.iter().filter(|(_, p)| tells(p)) {
-            let (mut all, mut next) = (BTreeSet::new(), vec![index]);
-            while let Some(i) = next.pop() {
-                if all.insert(i) {
-                    next.extend(plan::sources(self.policies.get(i)));
-                }
-            }
+            let mut all = rules_of(&self.policies, index);
             all.retain(|rule| fed(*rule));
             if all.is_empty() {
                 continue;

@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use self::asked::Asked;
 pub(super) use self::blind::KindsRow;
+pub use self::blind::{Seen, rules_of};
 pub(super) use self::habit::Habit;
 use super::Detector;
 use super::bucket::uid;

@@ -10,7 +10,7 @@ use crate::report::{Report, nearest};
 use crate::yaml::Node;
 use crate::{PolicyError, Problem};
 
-/// `specs/README.md`: the reference tables that the specifications use.
+/// The reference tables that the specifications use, and Docket's own.
 const TABLES: &[&str] = &[
     "account_registry",
     "approvals",
@@ -18,8 +18,12 @@ const TABLES: &[&str] = &[
     "change_calendar",
     "command_catalogue",
     "data_catalogue",
+    "docket_sources",
+    "exceptions",
     "hr_roster",
     "network_zones",
+    "periods",
+    "review_register",
     "role_matrix",
     "source_register",
     "work_calendar",

@@ -22,6 +22,7 @@ mod records;
 mod refusals;
 mod renormalize;
 mod replay;
+mod reports;
 mod search;
 mod sources;
 
@@ -67,6 +68,9 @@ pub fn router(app: App) -> Router {
         .route("/api/v1/alerts/{id}", get(alerts::show))
         .route("/api/v1/alerts/{id}/ack", post(alerts::ack))
         .route("/api/v1/alerts/{id}/close", post(alerts::close))
+        .route("/api/v1/reports/{day}", get(reports::show))
+        .route("/api/v1/reports/{day}/sign", post(reports::sign))
+        .route("/api/v1/custody", post(reports::custody))
         .route("/api/v1/replay", get(replay::replay))
         .route("/api/v1/renormalize", post(renormalize::renormalize))
         .route("/api/v1/sources", get(sources::list))

@@ -21,6 +21,7 @@ mod normalize;
 mod output;
 mod policy;
 mod replay;
+mod report;
 mod search;
 mod serve;
 mod show;
@@ -67,6 +68,9 @@ enum Command {
     #[command(subcommand)]
     Policy(policy::Command),
     Replay(replay::Args),
+    #[command(subcommand)]
+    Report(report::Command),
+    Custody(report::CustodyArgs),
 }
 
 /// Where the server is that a command talks to.
@@ -113,6 +117,8 @@ pub fn run() -> ExitCode {
         Command::Mapping(command) => mapping::run(command),
         Command::Policy(command) => policy::run(command),
         Command::Replay(args) => replay::run(args),
+        Command::Report(command) => report::run(&command),
+        Command::Custody(args) => report::custody(&args),
     };
     match result {
         Ok(code) => code,

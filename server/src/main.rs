@@ -21,6 +21,7 @@ mod offline;
 mod pipeline;
 mod policies;
 mod policy_changes;
+mod policy_mutate;
 mod policy_test;
 mod reading;
 mod reference;

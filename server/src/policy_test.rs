@@ -174,43 +174,83 @@ pub fn cases(policy: &str) -> usize {
 /// # Errors
 /// The author's: the file cannot be read, or is no test file.
 pub fn run(path: &Path, policies: &[SourceFile]) -> anyhow::Result<Vec<Outcome>> {
-    let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
-    let file: File = serde_norway::from_str(&text).with_context(|| path.display().to_string())?;
-    let own = path.to_string_lossy().replace(".test.yml", ".yml");
-    anyhow::ensure!(
-        Path::new(&own).is_file(),
-        "{}: there is no {own} that it could test",
-        path.display()
-    );
-    let own = std::fs::canonicalize(&own)?;
-    let mut shared = Tables::default();
-    for (name, rows) in &file.reference {
-        shared
-            .load(name, &serde_json::to_vec(rows)?)
-            .with_context(|| path.display().to_string())?;
+    let suite = Suite::open(path, policies)?;
+    suite.file.tests.iter().map(|test| suite.run(test)).collect()
+}
+
+/// Whether a test of a file fails with these policies; `None` where one of the file under test does not load.
+///
+/// # Errors
+/// As of [`run`].
+pub fn misses(path: &Path, policies: &[SourceFile]) -> anyhow::Result<Option<bool>> {
+    let suite = Suite::open(path, policies)?;
+    let own = |e: &detect::PolicyError| !e.is_lint() && suite.is_own(&e.place.file);
+    if suite.loaded.errors.iter().any(own) {
+        return Ok(None);
     }
-    let loaded = detect::policy::load(policies, &placeholders(&shared, policies));
-    let mine: Vec<String> = loaded
-        .policies
-        .all()
-        .iter()
-        .filter(|p| std::fs::canonicalize(&*p.place.file).is_ok_and(|file| file == own))
-        .map(|p| p.reference.id.clone())
-        .collect();
-    file.tests
-        .iter()
-        .map(|test| {
-            let found = judge(test, &file.reference, &loaded)?;
-            let found: Vec<Finding> = found.into_iter().filter(|f| mine.contains(&f.policy.id)).collect();
-            let why = differences(&test.findings, &found, &loaded);
-            let test = test.name.clone();
-            Ok(if why.is_empty() {
-                Outcome::Passed { test }
-            } else {
-                Outcome::Failed { test, why }
-            })
+    for test in &suite.file.tests {
+        if matches!(suite.run(test)?, Outcome::Failed { .. }) {
+            return Ok(Some(true));
+        }
+    }
+    Ok(Some(false))
+}
+
+/// A test file with the policies that it is run with.
+struct Suite {
+    file: File,
+    /// The policy file under test.
+    own: PathBuf,
+    loaded: detect::policy::Loaded,
+    /// Ids of the policies under test.
+    mine: Vec<String>,
+}
+
+impl Suite {
+    fn open(path: &Path, policies: &[SourceFile]) -> anyhow::Result<Suite> {
+        let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
+        let file: File = serde_norway::from_str(&text).with_context(|| path.display().to_string())?;
+        let own = path.to_string_lossy().replace(".test.yml", ".yml");
+        anyhow::ensure!(
+            Path::new(&own).is_file(),
+            "{}: there is no {own} that it could test",
+            path.display()
+        );
+        let own = std::fs::canonicalize(&own)?;
+        let mut shared = Tables::default();
+        for (name, rows) in &file.reference {
+            shared
+                .load(name, &serde_json::to_vec(rows)?)
+                .with_context(|| path.display().to_string())?;
+        }
+        let loaded = detect::policy::load(policies, &placeholders(&shared, policies));
+        let mut suite = Suite {
+            file,
+            own,
+            loaded,
+            mine: Vec::new(),
+        };
+        let all = suite.loaded.policies.all().iter();
+        let mine = all.filter(|p| suite.is_own(&p.place.file)).map(|p| p.reference.id.clone());
+        suite.mine = mine.collect();
+        Ok(suite)
+    }
+
+    fn is_own(&self, file: &str) -> bool {
+        std::fs::canonicalize(file).is_ok_and(|file| file == self.own)
+    }
+
+    fn run(&self, test: &Test) -> anyhow::Result<Outcome> {
+        let found = judge(test, &self.file.reference, &self.loaded)?;
+        let found: Vec<Finding> = found.into_iter().filter(|f| self.mine.contains(&f.policy.id)).collect();
+        let why = differences(&test.findings, &found, &self.loaded);
+        let test = test.name.clone();
+        Ok(if why.is_empty() {
+            Outcome::Passed { test }
+        } else {
+            Outcome::Failed { test, why }
         })
-        .collect()
+    }
 }
 
 fn judge(

@@ -153,7 +153,8 @@ async fn told(app: &App, act: &str, caller: &Caller, id: String, mut said: Value
     Ok(alert.id)
 }
 
-async fn blocking<T: Send + 'static>(
+/// Asks the store, away from the threads that answer.
+pub(super) async fn blocking<T: Send + 'static>(
     app: &App,
     ask: impl FnOnce(&mut alert::Store) -> Result<T, Error> + Send + 'static,
 ) -> Result<T, ApiError> {

@@ -1,21 +1,23 @@
 //! `docket policy`
 
+use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use detect::policy::Loaded;
+use detect::policy::{Loaded, SourceFile};
 use detect::sigma::Placeholders;
 
 use super::{backtest, why};
 use crate::config::PolicySource;
 use crate::exit::{FOUND, USAGE, failure};
 use crate::policies;
+use crate::policy_mutate;
 use crate::policy_test::{self, Outcome};
 
 /// Check and test policies
 #[derive(clap::Subcommand)]
-#[command(after_help = "Examples:\n  docket policy check policies\n  docket policy test policies/account-usage")]
+#[command(after_help = "Examples:\n  docket policy check policies\n  docket policy test policies/account-usage\n  docket policy test --mutate policies/account-usage/au-10-past-the-bastion.yml")]
 pub enum Command {
     /// Say what is wrong with policies, with file, line and column; exit code 2 when something is
     Check {
@@ -31,6 +33,9 @@ pub enum Command {
         /// Where the policies lie that those under test need (tables, feeding rules)
         #[arg(long, value_name = "DIR")]
         with: Vec<PathBuf>,
+        /// Take away one condition of each policy at a time, and tell which of them no test misses; exit code 1 when there is one
+        #[arg(long)]
+        mutate: bool,
     },
     Explain(Box<why::Args>),
     Backtest(Box<backtest::Args>),
@@ -43,7 +48,8 @@ pub enum Command {
 pub fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Check { paths } => check(&paths),
-        Command::Test { paths, with } => test(&paths, &with),
+        Command::Test { paths, with, mutate: false } => test(&paths, &with),
+        Command::Test { paths, with, mutate: true } => mutate(&paths, &with),
         Command::Explain(args) => why::run(&args),
         Command::Backtest(args) => backtest::run(&args),
         Command::Coverage(args) => super::coverage::run(&args),
@@ -88,7 +94,8 @@ pub(super) fn load(paths: &[PathBuf]) -> anyhow::Result<Loaded> {
     ))
 }
 
-fn test(paths: &[PathBuf], with: &[PathBuf]) -> anyhow::Result<ExitCode> {
+/// The test files, and the policies that they are run with.
+fn tests_of(paths: &[PathBuf], with: &[PathBuf]) -> anyhow::Result<(Vec<PathBuf>, Vec<SourceFile>)> {
     let mut tests = Vec::new();
     for path in paths {
         find_tests(path, &mut tests)?;
@@ -102,6 +109,46 @@ fn test(paths: &[PathBuf], with: &[PathBuf]) -> anyhow::Result<ExitCode> {
     sources.sort();
     sources.dedup();
     let files = policies::files(&sources.into_iter().map(PolicySource::Path).collect::<Vec<_>>())?;
+    Ok((tests, files))
+}
+
+fn mutate(paths: &[PathBuf], with: &[PathBuf]) -> anyhow::Result<ExitCode> {
+    let (tests, files) = tests_of(paths, with)?;
+    let bar = std::io::stderr().is_terminal();
+    let (mut all, mut survived) = (0, 0);
+    for path in tests {
+        let own = std::fs::canonicalize(path.to_string_lossy().replace(".test.yml", ".yml"))?;
+        let is_own = |f: &SourceFile| std::fs::canonicalize(&*f.name).is_ok_and(|name| name == own);
+        let Some(at) = files.iter().position(is_own) else { continue };
+        for mutant in policy_mutate::mutants(&files[at].text) {
+            if bar {
+                eprint!("\r\x1b[K{} {} {}", own.display(), mutant.policy, mutant.what);
+            }
+            let mut files = files.clone();
+            files[at] = SourceFile::new(&files[at].name, mutant.text.as_str());
+            match policy_test::misses(&path, &files)? {
+                None => {}
+                Some(true) => all += 1,
+                Some(false) => {
+                    (all, survived) = (all + 1, survived + 1);
+                    println!("{}: {}: no test misses {}", path.display(), mutant.policy, mutant.what);
+                }
+            }
+        }
+    }
+    if bar {
+        eprint!("\r\x1b[K");
+    }
+    println!("{all} conditions taken away one at a time, {survived} that no test misses");
+    Ok(if survived == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(FOUND)
+    })
+}
+
+fn test(paths: &[PathBuf], with: &[PathBuf]) -> anyhow::Result<ExitCode> {
+    let (tests, files) = tests_of(paths, with)?;
     let (mut passed, mut failed) = (0, 0);
     for path in tests {
         for outcome in policy_test::run(&path, &files)? {

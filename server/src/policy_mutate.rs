@@ -1,0 +1,223 @@
+//! `docket policy test --mutate`: takes away one condition of a policy at a time, and sees whether a test notices.
+//!
+//! A condition is: an item of a detection (a field and what it must be), one of several alternatives of a detection, a join that decides
+//! (it then decides nothing), an item of a join's or a raise's `where`, `calendar`, `first_seen` and `rare`, `wait` for an
+//! absence to be satisfied. What is left must still load; a policy that does not is no mutant.
+
+use serde_norway::{Mapping, Value};
+
+/// A policy file with one condition less.
+#[derive(Debug)]
+pub struct Mutant {
+    /// Which document of the file, by its name or title.
+    pub policy: String,
+    /// What was taken away, as a path within the document.
+    pub what: String,
+    /// The whole file.
+    pub text: String,
+}
+
+/// Where something stands in a document.
+type Path = Vec<Step>;
+
+#[derive(Clone, Debug)]
+enum Step {
+    Key(String),
+    Item(usize),
+}
+
+/// What is done there.
+#[derive(Clone, Debug)]
+enum Change {
+    Remove(Path),
+    Set(Path, Value),
+}
+
+/// Every mutant of a policy file; none where it is no YAML.
+pub fn mutants(text: &str) -> Vec<Mutant> {
+    let parts: Vec<&str> = text.split("\n---\n").collect();
+    let mut out = Vec::new();
+    for (n, part) in parts.iter().enumerate() {
+        let Ok(document) = serde_norway::from_str::<Value>(part) else {
+            continue;
+        };
+        for change in changes(&document) {
+            let mut mutated = document.clone();
+            let (path, done) = match &change {
+                Change::Remove(path) => (path, remove(&mut mutated, path)),
+                Change::Set(path, value) => (path, set(&mut mutated, path, value.clone())),
+            };
+            let Ok(changed) = serde_norway::to_string(&mutated) else {
+                continue;
+            };
+            if !done {
+                continue;
+            }
+            let mut all: Vec<&str> = parts.clone();
+            all[n] = &changed;
+            let name = ["name", "title"].iter().find_map(|key| document.get(*key)?.as_str());
+            out.push(Mutant {
+                policy: name.unwrap_or("?").to_owned(),
+                what: shown(path),
+                text: all.join("\n---\n"),
+            });
+        }
+    }
+    out
+}
+
+fn shown(path: &Path) -> String {
+    let mut out = String::new();
+    for step in path {
+        match step {
+            Step::Key(key) if out.is_empty() => out.push_str(key),
+            Step::Key(key) => out.push_str(&format!(".{key}")),
+            Step::Item(n) => out.push_str(&format!("[{n}]")),
+        }
+    }
+    out
+}
+
+fn with(path: &Path, step: Step) -> Path {
+    let mut longer = path.clone();
+    longer.push(step);
+    longer
+}
+
+fn key(name: &str) -> Step {
+    Step::Key(name.to_owned())
+}
+
+fn changes(document: &Value) -> Vec<Change> {
+    let mut out = Vec::new();
+    if let Some(detection) = document.get("detection").and_then(Value::as_mapping) {
+        for (name, value) in detection {
+            if let Some(name) = name.as_str().filter(|n| *n != "condition" && *n != "timeframe") {
+                items(&vec![key("detection"), key(name)], value, true, &mut out);
+            }
+        }
+    }
+    let docket = document.get("docket");
+    let of = |name: &str| docket.and_then(|d| d.get(name));
+    for name in ["calendar", "first_seen", "rare"] {
+        if of(name).is_some() {
+            out.push(Change::Remove(vec![key("docket"), key(name)]));
+        }
+    }
+    for (path, lookup) in one_or_many(of("lookup"), &vec![key("docket"), key("lookup")]) {
+        let decides = lookup.get("expect").and_then(Value::as_str) != Some("any");
+        if decides {
+            out.push(Change::Set(with(&path, key("expect")), Value::String("any".to_owned())));
+        }
+        if let Some(conditions) = lookup.get("where") {
+            items(&with(&path, key("where")), conditions, false, &mut out);
+        }
+    }
+    let absence = vec![key("docket"), key("absence"), key("each")];
+    let each = of("absence").and_then(|a| a.get("each"));
+    for (path, lookup) in one_or_many(each, &absence) {
+        if let Some(conditions) = lookup.get("where") {
+            items(&with(&path, key("where")), conditions, false, &mut out);
+        }
+    }
+    for (path, raise) in one_or_many(of("severity"), &vec![key("docket"), key("severity")]) {
+        if raise.get("when").is_some() {
+            out.push(Change::Remove(path));
+        }
+    }
+    out
+}
+
+/// A value that is one map, or a list of them, with their places.
+fn one_or_many<'v>(value: Option<&'v Value>, at: &Path) -> Vec<(Path, &'v Value)> {
+    match value {
+        Some(Value::Sequence(all)) => {
+            let all = all.iter().enumerate();
+            all.map(|(n, v)| (with(at, Step::Item(n)), v)).collect()
+        }
+        Some(value) => vec![(at.clone(), value)],
+        None => Vec::new(),
+    }
+}
+
+/// The items of a map of conditions, or the alternatives of a list of maps. The last item of a detection is put in place of
+/// by one that always holds.
+fn items(path: &Path, value: &Value, detection: bool, out: &mut Vec<Change>) {
+    match value {
+        Value::Mapping(map) if detection && map.len() == 1 => {
+            let always: Mapping = [(Value::from("docket.source|exists"), Value::Bool(true))].into_iter().collect();
+            out.push(Change::Set(path.clone(), Value::Mapping(always)));
+        }
+        Value::Mapping(map) => {
+            for name in map.keys().filter_map(Value::as_str) {
+                out.push(Change::Remove(with(path, key(name))));
+            }
+        }
+        Value::Sequence(all) if all.len() > 1 && all.iter().all(Value::is_mapping) => {
+            out.extend((0..all.len()).map(|n| Change::Remove(with(path, Step::Item(n)))));
+        }
+        _ => {}
+    }
+}
+
+fn parent<'v>(value: &'v mut Value, path: &Path) -> Option<&'v mut Value> {
+    let mut at = value;
+    for step in &path[..path.len().checked_sub(1)?] {
+        at = match step {
+            Step::Key(key) => at.get_mut(key.as_str())?,
+            Step::Item(n) => at.get_mut(*n)?,
+        };
+    }
+    Some(at)
+}
+
+fn remove(value: &mut Value, path: &Path) -> bool {
+    match (parent(value, path), path.last()) {
+        (Some(Value::Mapping(map)), Some(Step::Key(key))) => map.remove(key.as_str()).is_some(),
+        (Some(Value::Sequence(all)), Some(Step::Item(n))) if *n < all.len() => {
+            all.remove(*n);
+            true
+        }
+        _ => false,
+    }
+}
+
+fn set(value: &mut Value, path: &Path, new: Value) -> bool {
+    match (parent(value, path), path.last()) {
+        (Some(Value::Mapping(map)), Some(Step::Key(key))) => {
+            map.insert(Value::from(key.as_str()), new);
+            true
+        }
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_condition_is_taken_away_once() {
+        let text = "title: T\nname: t\nlogsource: {product: ocsf}\ndetection:\n  a: {x: 1, y: 2}\n  b: {z: 3}\n  c: [{p: 1}, {q: 2}]\n  condition: a and b and not c\ndocket:\n  calendar: outside\n  lookup:\n    - {table: t1, as: one, where: {m: 1}}\n    - {table: t2, expect: any}\n  severity:\n    - {level: high, when: {\"$one.k\": 1}}\n---\ntitle: second\ndetection: {a: {x: 1}, condition: a}\n";
+        let what: Vec<String> = mutants(text).into_iter().map(|m| format!("{} {}", m.policy, m.what)).collect();
+        assert_eq!(
+            what,
+            [
+                "t detection.a.x",
+                "t detection.a.y",
+                "t detection.b",
+                "t detection.c[0]",
+                "t detection.c[1]",
+                "t docket.calendar",
+                "t docket.lookup[0].expect",
+                "t docket.lookup[0].where.m",
+                "t docket.severity[0]",
+                "second detection.a",
+            ]
+        );
+        let mutants = mutants(text);
+        let first: Value = serde_norway::from_str(mutants[0].text.split("\n---\n").next().unwrap()).unwrap();
+        assert_eq!(first["detection"]["a"], serde_norway::from_str::<Value>("{y: 2}").unwrap());
+        assert!(mutants.iter().all(|m| m.text.contains("title: second")));
+    }
+}

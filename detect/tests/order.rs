@@ -66,6 +66,36 @@ correlation:
   condition: {gte: 5, lte: 9}
 level: low
 docket: {clauses: [AU-86], message: "{count}"}
+---
+title: Findings about one account add up
+name: adds_up
+correlation: {type: value_sum, rules: [found], group-by: [account], timespan: 3h, condition: {field: score, gte: 12}}
+level: low
+docket: {clauses: [AU-85], message: "{count}"}
+---
+title: A new address, then failures
+name: new_then_many
+correlation: {type: temporal_ordered, rules: [found_new, found_many], group-by: [account], timespan: 3h}
+level: low
+docket: {clauses: [AU-84], dedup: {by: [$event.account], window: 1h}}
+---
+title: A finding
+name: found
+logsource: {product: docket, category: finding}
+detection: {f: {account|exists: true}, condition: f}
+docket: {silent: true}
+---
+title: A finding of a new address
+name: found_new
+logsource: {product: docket, category: finding}
+detection: {f: {clauses: AU-21, account|exists: true}, condition: f}
+docket: {silent: true}
+---
+title: A finding of failures
+name: found_many
+logsource: {product: docket, category: finding}
+detection: {f: {clauses: AU-09, account|exists: true}, condition: f}
+docket: {silent: true}
 "#;
     include_str!("harness/rules.yml").to_owned() + new
 }

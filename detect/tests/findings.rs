@@ -127,7 +127,11 @@ fn cuts_and_restarts_change_nothing() {
     assert!(whole.len() >= 4, "{whole:?}");
     for cuts in [vec![1], vec![2], vec![1, 2, 3]] {
         assert_eq!(last(run(&site, &day(), &cuts, false).0), whole, "{cuts:?}");
-        assert_eq!(last(run(&site, &day(), &cuts, true).0), whole, "restarted after {cuts:?}");
+        assert_eq!(
+            last(run(&site, &day(), &cuts, true).0),
+            whole,
+            "restarted after {cuts:?}"
+        );
     }
 }
 
@@ -137,7 +141,8 @@ fn somebody_has_to_look() {
     let found = last(run(&site, &day(), &[], false).0);
     let unknown = found.values().find(|f| f.clauses == ["AU-02"]).unwrap().uid.clone();
     assert_eq!(of(&site, &day(), "LA-11").len(), 1);
-    let view = json!({"class_uid": 6003, "activity_id": 2, "api": {"operation": "view"}, "unmapped": {"alert": unknown}});
+    let view =
+        json!({"class_uid": 6003, "activity_id": 2, "api": {"operation": "view"}, "unmapped": {"alert": unknown}});
     let mut seen = day();
     seen.insert(3, rec(7, 14.0, 14.0, view.clone()));
     assert!(of(&site, &seen, "LA-11").is_empty());
@@ -219,7 +224,10 @@ fn a_clock_that_is_off_is_told_once() {
     };
     assert_eq!(told(-60.0, 30..36), ["bad ahead 60.9 of 3 6 100"]);
     assert_eq!(told(600.0, 30..33).len(), 1);
-    assert!(told(6.0, 30..36).is_empty(), "five seconds over what is usual are allowed");
+    assert!(
+        told(6.0, 30..36).is_empty(),
+        "five seconds over what is usual are allowed"
+    );
     assert!(told(-60.0, 30..32).is_empty(), "two records prove nothing");
     assert!(told(-60.0, 3..6).is_empty(), "nothing is usual yet");
 }

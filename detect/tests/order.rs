@@ -66,6 +66,21 @@ correlation:
   condition: {gte: 5, lte: 9}
 level: low
 docket: {clauses: [AU-86], message: "{count}"}
+"#;
+    include_str!("harness/rules.yml").to_owned() + new
+}
+
+fn tables() -> Value {
+    json!({
+        "account_registry": [{"system": "host:web-1", "account": "li", "state": "active", "owner_employee_id": "E1"},
+                             {"system": "host:web-1", "account": "wu", "state": "active", "owner_employee_id": "E2"}],
+        "network_zones": [{"cidr": "10.9.0.0/16", "zone": "office"}],
+        "hr_roster": [{"employee_id": "E1", "name": "Li", "end_at": "2026-05-04T09:05:00Z"}],
+    })
+}
+
+/// Correlations over what those find.
+const OF_FINDINGS: &str = r#"
 ---
 title: Findings about one account add up
 name: adds_up
@@ -97,17 +112,6 @@ logsource: {product: docket, category: finding}
 detection: {f: {clauses: AU-09, account|exists: true}, condition: f}
 docket: {silent: true}
 "#;
-    include_str!("harness/rules.yml").to_owned() + new
-}
-
-fn tables() -> Value {
-    json!({
-        "account_registry": [{"system": "host:web-1", "account": "li", "state": "active", "owner_employee_id": "E1"},
-                             {"system": "host:web-1", "account": "wu", "state": "active", "owner_employee_id": "E2"}],
-        "network_zones": [{"cidr": "10.9.0.0/16", "zone": "office"}],
-        "hr_roster": [{"employee_id": "E1", "name": "Li", "end_at": "2026-05-04T09:05:00Z"}],
-    })
-}
 
 /// A generator of numbers; the same seed, the same numbers.
 struct Random(u64);
@@ -222,17 +226,11 @@ fn shuffled(stream: u8, days: u32, events: usize, site: &Site) -> BTreeMap<Strin
     kinds.into_inner()
 }
 
-#[test]
-fn a_shuffled_day_has_the_same_findings() {
-    let site = site(&policies(), tables());
+/// Judges so many days, half of them on each of two threads; findings by policy, of the first order of each.
+fn on_two_threads(site: &Site, streams: [u8; 2], days: u32) -> BTreeMap<String, usize> {
     let events = std::env::var("DOCKET_DAY_EVENTS").map_or(EVENTS, |n| n.parse().unwrap());
     let both = std::thread::scope(|scope| {
-        let streams = [1, 2].map(|stream| {
-            scope.spawn({
-                let site = &site;
-                move || shuffled(stream, DAYS / 2, events, site)
-            })
-        });
+        let streams = streams.map(|stream| scope.spawn(move || shuffled(stream, days / 2, events, site)));
         streams.map(|stream| stream.join().unwrap())
     });
     let mut kinds = BTreeMap::<String, usize>::new();
@@ -240,11 +238,22 @@ fn a_shuffled_day_has_the_same_findings() {
         *kinds.entry(policy).or_default() += findings;
     }
     println!(
-        "{DAYS} days of {events} events, {SHUFFLES} shuffles of each; findings of the first order of each: {kinds:?}"
+        "{days} days of {events} events, {SHUFFLES} shuffles of each; findings of the first order of each: {kinds:?}"
     );
     // Every policy that speaks has spoken, or the shuffles have shown nothing of it.
     for (_, policy) in site.policies.iter().filter(|(_, p)| p.reports) {
         let said = kinds.contains_key(&policy.reference.id);
         assert!(said, "{} never fired: {kinds:?}", policy.reference.id);
     }
+    kinds
+}
+
+#[test]
+fn a_shuffled_day_has_the_same_findings() {
+    on_two_threads(&site(&policies(), tables()), [1, 2], DAYS);
+}
+
+#[test]
+fn what_is_found_of_findings_is_the_same_in_any_order() {
+    on_two_threads(&site(&(policies() + OF_FINDINGS), tables()), [3, 4], DAYS / 9);
 }

@@ -117,7 +117,14 @@ mod tests {
             .map(|(act, d)| (act, d["uid"].as_str().unwrap().to_owned()))
             .collect();
         let told = |act, id: &str| (act, id.to_owned());
-        assert_eq!(acts, [told("policy.change", "b"), told("policy.create", "d"), told("policy.delete", "c")]);
+        assert_eq!(
+            acts,
+            [
+                told("policy.change", "b"),
+                told("policy.create", "d"),
+                told("policy.delete", "c")
+            ]
+        );
         assert!(changes(&now, &now).is_empty());
         let many: Set = (0..600).map(|n| (format!("p{n}"), known("1", "low"))).collect();
         let acts = changes(&Set::new(), &many);

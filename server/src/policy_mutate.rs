@@ -145,7 +145,9 @@ fn one_or_many<'v>(value: Option<&'v Value>, at: &Path) -> Vec<(Path, &'v Value)
 fn items(path: &Path, value: &Value, detection: bool, out: &mut Vec<Change>) {
     match value {
         Value::Mapping(map) if detection && map.len() == 1 => {
-            let always: Mapping = [(Value::from("docket.source|exists"), Value::Bool(true))].into_iter().collect();
+            let always: Mapping = [(Value::from("docket.source|exists"), Value::Bool(true))]
+                .into_iter()
+                .collect();
             out.push(Change::Set(path.clone(), Value::Mapping(always)));
         }
         Value::Mapping(map) => {
@@ -199,7 +201,10 @@ mod tests {
     #[test]
     fn each_condition_is_taken_away_once() {
         let text = "title: T\nname: t\nlogsource: {product: ocsf}\ndetection:\n  a: {x: 1, y: 2}\n  b: {z: 3}\n  c: [{p: 1}, {q: 2}]\n  condition: a and b and not c\ndocket:\n  calendar: outside\n  lookup:\n    - {table: t1, as: one, where: {m: 1}}\n    - {table: t2, expect: any}\n  severity:\n    - {level: high, when: {\"$one.k\": 1}}\n---\ntitle: second\ndetection: {a: {x: 1}, condition: a}\n";
-        let what: Vec<String> = mutants(text).into_iter().map(|m| format!("{} {}", m.policy, m.what)).collect();
+        let what: Vec<String> = mutants(text)
+            .into_iter()
+            .map(|m| format!("{} {}", m.policy, m.what))
+            .collect();
         assert_eq!(
             what,
             [
@@ -217,7 +222,10 @@ mod tests {
         );
         let mutants = mutants(text);
         let first: Value = serde_norway::from_str(mutants[0].text.split("\n---\n").next().unwrap()).unwrap();
-        assert_eq!(first["detection"]["a"], serde_norway::from_str::<Value>("{y: 2}").unwrap());
+        assert_eq!(
+            first["detection"]["a"],
+            serde_norway::from_str::<Value>("{y: 2}").unwrap()
+        );
         assert!(mutants.iter().all(|m| m.text.contains("title: second")));
     }
 }

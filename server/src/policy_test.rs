@@ -231,7 +231,9 @@ impl Suite {
             mine: Vec::new(),
         };
         let all = suite.loaded.policies.all().iter();
-        let mine = all.filter(|p| suite.is_own(&p.place.file)).map(|p| p.reference.id.clone());
+        let mine = all
+            .filter(|p| suite.is_own(&p.place.file))
+            .map(|p| p.reference.id.clone());
         suite.mine = mine.collect();
         Ok(suite)
     }

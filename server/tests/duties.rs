@@ -44,7 +44,11 @@ fn acts(server: &Server, act: &str) -> Vec<Value> {
 
 fn succeed(args: &[&str]) -> String {
     let output = run(args);
-    assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{args:?}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     String::from_utf8(output.stdout).unwrap()
 }
 
@@ -64,7 +68,10 @@ fn a_request_that_was_refused_is_recorded_once_a_minute() {
     assert_eq!(refused[0]["actor"], json!({"name": "bo", "role": "admin"}));
     assert_eq!(refused[0]["detail"]["path"], "/api/v1/search");
     assert_eq!(refused[0]["detail"]["success"], false);
-    assert_eq!(acts(&server, "search")[0]["actor"], json!({"name": "anna", "role": "auditor"}));
+    assert_eq!(
+        acts(&server, "search")[0]["actor"],
+        json!({"name": "anna", "role": "auditor"})
+    );
 }
 
 #[test]
@@ -91,7 +98,10 @@ fn changes_of_policies_are_recorded_at_the_next_start() {
     let first = [told("policy.create", "another"), told("policy.change", "failed_logon")];
     assert_eq!(changes(&server), first);
     let change = &acts(&server, "policy.change")[0]["detail"];
-    assert_eq!((&change["level"], &change["level_before"]), (&json!("low"), &json!("high")));
+    assert_eq!(
+        (&change["level"], &change["level_before"]),
+        (&json!("low"), &json!("high"))
+    );
     fs::remove_file(dir.join("another.yml")).unwrap();
     server.start();
     server.stop();
@@ -106,7 +116,14 @@ fn alerts_reports_and_packages_are_answered_for() {
     let token = server.token("shipper", "test");
     let line = "<86>Mar  2 10:00:00 web-1 sshd[7]: Failed password for eve from 10.9.0.1 port 2 ssh2\n";
     let kind = [("content-type", "text/plain")];
-    let sent = request(server.http, "POST", "/api/v1/ingest/linux", Some(&token), &kind, line.as_bytes());
+    let sent = request(
+        server.http,
+        "POST",
+        "/api/v1/ingest/linux",
+        Some(&token),
+        &kind,
+        line.as_bytes(),
+    );
     assert_eq!(sent.unwrap().0, 200);
     server.settle(1);
     let data = server.data();
@@ -114,20 +131,42 @@ fn alerts_reports_and_packages_are_answered_for() {
     let id = alerts[0]["id"].as_str().unwrap().to_owned();
     // By the beginning of its id; the record names it whole, and whom it is about.
     succeed(&["alert", "show", &id[..6], "--data", &data]);
-    succeed(&["alert", "close", &id[..6], "--verdict", "false_positive", "--data", &data]);
+    succeed(&[
+        "alert",
+        "close",
+        &id[..6],
+        "--verdict",
+        "false_positive",
+        "--data",
+        &data,
+    ]);
     let closed = &acts(&server, "alert.close")[0]["detail"];
     assert_eq!(closed["alert"], id.as_str());
-    assert_eq!((&closed["false_positive"], &closed["account"]), (&json!(1), &json!("eve")));
-    assert_eq!((&closed["severity"], &closed["title"]), (&json!("high"), &json!("A failed logon")));
+    assert_eq!(
+        (&closed["false_positive"], &closed["account"]),
+        (&json!(1), &json!("eve"))
+    );
+    assert_eq!(
+        (&closed["severity"], &closed["title"]),
+        (&json!("high"), &json!("A failed logon"))
+    );
     assert_eq!(acts(&server, "alert.view")[0]["detail"]["alert"], id.as_str());
 
     let day = alerts[0]["raised_at"].as_i64().map(model::Millis).unwrap().to_string()[..10].to_owned();
     let report = succeed(&["report", "show", &day, "--timezone", "UTC", "--data", &data]);
     assert!(report.contains("1 alerts") && report.contains("AU-09"), "{report}");
     succeed(&["report", "sign", &day, "--comment", "read", "--data", &data]);
-    assert_eq!(acts(&server, "report.sign")[0]["detail"], json!({"day": day, "comment": "read"}));
+    assert_eq!(
+        acts(&server, "report.sign")[0]["detail"],
+        json!({"day": day, "comment": "read"})
+    );
     let wrong = run(&["report", "sign", "yesterday", "--data", &data]);
-    assert_eq!(wrong.status.code(), Some(2), "{}", String::from_utf8_lossy(&wrong.stderr));
+    assert_eq!(
+        wrong.status.code(),
+        Some(2),
+        "{}",
+        String::from_utf8_lossy(&wrong.stderr)
+    );
 
     succeed(&["custody", "case-17.tar", "--holder", "court", "--data", &data]);
     assert_eq!(acts(&server, "custody.record")[0]["detail"]["package"], "case-17.tar");
@@ -138,7 +177,12 @@ fn alerts_reports_and_packages_are_answered_for() {
     let covered = run(&["policy", "coverage", &policies, "--data", &data, "--output", "json"]);
     assert_eq!(covered.status.code(), Some(1), "64 clauses have no policy");
     let covered: Value = serde_json::from_slice(&covered.stdout).unwrap();
-    let au09 = covered.as_array().unwrap().iter().find(|c| c["clause"] == "AU-09").unwrap();
+    let au09 = covered
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|c| c["clause"] == "AU-09")
+        .unwrap();
     assert_eq!((&au09["seen"], &au09["blind"]), (&json!(["linux"]), &json!("no tests")));
     assert!(au09["last_fired"].is_string());
 }
@@ -147,17 +191,33 @@ fn alerts_reports_and_packages_are_answered_for() {
 fn a_condition_that_no_test_misses_is_named() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("failed.yml");
-    fs::write(&file, POLICY.replace("{status_id: 2}", "{status_id: 2, activity_id: 1}")).unwrap();
+    fs::write(
+        &file,
+        POLICY.replace("{status_id: 2}", "{status_id: 2, activity_id: 1}"),
+    )
+    .unwrap();
     let test = |name: &str, result: &str, findings: &str| {
-        format!("  - name: {name}\n    records:\n      - {{source: linux, at: \"2026-07-14T10:00:01+08:00\", line: '<86>Jul 14 10:00:00 web-1 sshd[7]: {result} password for eve from 10.9.0.1 port 2 ssh2'}}\n    findings: [{findings}]\n")
+        format!(
+            "  - name: {name}\n    records:\n      - {{source: linux, at: \"2026-07-14T10:00:01+08:00\", line: '<86>Jul 14 10:00:00 web-1 sshd[7]: {result} password for eve from 10.9.0.1 port 2 ssh2'}}\n    findings: [{findings}]\n"
+        )
     };
-    let tests = format!("tests:\n{}{}", test("fails", "Failed", "{account: eve}"), test("succeeds", "Accepted", ""));
+    let tests = format!(
+        "tests:\n{}{}",
+        test("fails", "Failed", "{account: eve}"),
+        test("succeeds", "Accepted", "")
+    );
     fs::write(dir.path().join("failed.test.yml"), tests).unwrap();
     let path = file.display().to_string();
     assert!(succeed(&["policy", "test", &path]).contains("2 passed, 0 failed"));
     let output = run(&["policy", "test", "--mutate", &path]);
     let told = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(1), "{told}");
-    assert!(told.contains("failed_logon: no test misses detection.s.activity_id"), "{told}");
-    assert!(told.contains("2 conditions taken away one at a time, 1 that no test misses"), "{told}");
+    assert!(
+        told.contains("failed_logon: no test misses detection.s.activity_id"),
+        "{told}"
+    );
+    assert!(
+        told.contains("2 conditions taken away one at a time, 1 that no test misses"),
+        "{told}"
+    );
 }

@@ -55,7 +55,9 @@ fn is_for(row: &Value, policy: &Policy, finding: &Finding) -> bool {
         .collect();
     let account: Vec<&str> = finding.account.iter().map(String::as_str).collect();
     let person: Vec<&str> = finding.person.iter().map(String::as_str).collect();
-    MANDATORY.iter().all(|column| texts(row, column).iter().any(|t| !t.trim().is_empty()))
+    MANDATORY
+        .iter()
+        .all(|column| texts(row, column).iter().any(|t| !t.trim().is_empty()))
         && covers(row, "policy", &names)
         && covers(row, "account", &account)
         && covers(row, "person", &person)

@@ -53,6 +53,10 @@ impl Detector {
                 }
                 (None, parts)
             }
+            Body::Delay(_) => {
+                let what = "how long the record took to come counts, beside the others of its sender";
+                (None, vec![Explained::new(what, None)])
+            }
             Body::Silence(_) => {
                 let what = "every record of the source puts the deadline off, whatever it says";
                 (None, vec![Explained::new(what, None)])

@@ -1,7 +1,7 @@
 //! Findings as events: what rules of `logsource: {product: docket, category: finding}` read.
 //!
-//! After each flush every finding that was told is an event of its own: of what it says now, in place of what it said
-//! before; a finding that was resolved is an event no more. The event's uid is the finding's, its time the finding's, its evidence
+//! Every finding is an event of its own: of what it says now, in place of what it said before, at the end of each call and whenever
+//! engine time moves on by half a minute; a finding that was resolved is an event no more. The event's uid is the finding's, its time the finding's, its evidence
 //! the finding's evidence. So a correlation over findings is, like every other, a function of the set of what holds,
 //! whatever the order in which it came to hold. Findings of policies that read findings, or take events of those that do, are no
 //! events: nothing goes round in a circle.
@@ -13,6 +13,7 @@ use model::{Batch, Field, Finding, FindingStatus, LogSource, Millis, PlainEvent,
 use serde_json::{Map, Value, json};
 
 use super::Detector;
+use super::bucket::BucketId;
 use super::fact::Fact;
 use super::plan::Plan;
 use super::state::{Kind, key};
@@ -24,8 +25,8 @@ use crate::sigma::FINDINGS;
 
 /// The source of the events, as batches name it.
 const SOURCE: &str = "docket";
-/// Times that findings of a call may make others due and so give rise to more.
-const ROUNDS_MAX: usize = 4;
+/// Findings are events at the latest when engine time leaves such a span, milliseconds.
+const UNIT_MS: i64 = 30_000;
 
 /// The events that findings are, by rule and uid, with the records that are their evidence.
 pub(super) type Fed = HashMap<(PolicyIndex, Arc<str>), (Arc<Fact>, Arc<Found>)>;
@@ -52,10 +53,7 @@ impl Readers {
             }
         }
         Readers {
-            derived: derived
-                .iter()
-                .map(|i| policies.get(*i).reference.id.clone())
-                .collect(),
+            derived: derived.iter().map(|i| policies.get(*i).reference.id.clone()).collect(),
             by_id: policies.iter().map(|(i, p)| (p.reference.id.clone(), i)).collect(),
             wanted: Wanted::new(),
             rules,
@@ -132,37 +130,77 @@ fn event(finding: &Finding, policy: Option<&Policy>) -> PlainEvent {
 }
 
 impl Detector {
-    /// Makes events of the findings that are told, settles what they change, and so on while more comes of it.
-    pub(super) fn feed_findings(&mut self) {
-        if self.plan.readers.rules.is_empty() {
-            return;
-        }
-        let mut from = 0;
-        for _ in 0..ROUNDS_MAX {
-            let told: Vec<Finding> = self.ready[from..].to_vec();
-            from = self.ready.len();
-            if told.is_empty() {
-                return;
-            }
-            self.feed_told(&told);
-            if self.tells_at_end {
-                return;
-            }
-            if let Some(now) = self.clock.now {
-                // What findings open may be due already.
-                self.tick(now);
-            }
-            for id in std::mem::take(&mut self.dirty) {
-                self.settle(&id);
-            }
+    /// Notes that a finding is not what it was.
+    pub(super) fn mark_unfed(&mut self, id: &BucketId) {
+        let readers = &self.plan.readers;
+        if !readers.rules.is_empty() && !readers.derived.contains(&self.policies.get(id.0).reference.id) {
+            self.unfed.insert(id.clone());
         }
     }
 
-    fn feed_told(&mut self, told: &[Finding]) {
+    /// Whether a finding is another than the event that it is.
+    pub(super) fn has_unfed(&self) -> bool {
+        !self.unfed.is_empty() || !self.unfed_alone.is_empty()
+    }
+
+    /// Makes events of findings as they stand before engine time leaves its unit: what is kept of events would be forgotten
+    /// otherwise before what was found of them is joined, where engine time leaps within a call. Says whether there were any.
+    pub(super) fn feed_before(&mut self, next: Millis) -> bool {
+        let leaves = self
+            .clock
+            .now
+            .is_some_and(|now| next.0.div_euclid(UNIT_MS) > now.0.div_euclid(UNIT_MS));
+        let feeds = leaves && self.has_unfed();
+        if feeds {
+            self.feed_findings();
+        }
+        feeds
+    }
+
+    /// Tells a finding that has no bucket: what is told of it, now and perhaps once more, is all.
+    pub(super) fn tell_alone(&mut self, finding: Finding) {
+        let readers = &self.plan.readers;
+        if !readers.rules.is_empty() && !readers.derived.contains(&finding.policy.id) {
+            self.unfed_alone.push(finding.clone());
+        }
+        self.ready.push(finding);
+    }
+
+    /// Makes events of the findings as they stand.
+    pub(super) fn feed_findings(&mut self) {
+        let mut findings = std::mem::take(&mut self.unfed_alone);
+        for id in std::mem::take(&mut self.unfed) {
+            findings.extend(self.as_it_stands(&id));
+        }
+        self.feed_all(&findings);
+    }
+
+    /// As [`Self::feed_findings`], of one whose members may be forgotten after it was told.
+    pub(super) fn feed_one(&mut self, id: &BucketId) {
+        if self.unfed.remove(id) {
+            let finding = self.as_it_stands(id);
+            self.feed_all(finding.as_slice());
+        }
+    }
+
+    fn as_it_stands(&mut self, id: &BucketId) -> Option<Finding> {
+        self.warm_bucket(id);
+        let bucket = self.buckets.get(id)?;
+        self.finding(id, bucket).or_else(|| {
+            let mut lost = bucket.lost.as_deref()?.clone();
+            lost.status = FindingStatus::Resolved;
+            Some(lost)
+        })
+    }
+
+    fn feed_all(&mut self, told: &[Finding]) {
         let policies = self.policies.clone();
         let mut last: BTreeMap<(Millis, &str), &Finding> = BTreeMap::new();
         let mut times: HashMap<&str, Millis> = HashMap::new();
-        for finding in told.iter().filter(|f| !self.plan.readers.derived.contains(&f.policy.id)) {
+        for finding in told
+            .iter()
+            .filter(|f| !self.plan.readers.derived.contains(&f.policy.id))
+        {
             if let Some(before) = times.insert(&finding.uid, finding.time) {
                 last.remove(&(before, finding.uid.as_str()));
             }
@@ -186,7 +224,11 @@ impl Detector {
         let event = event(finding, policy.map(|i| policies.get(*i)));
         let received_at = self.raised_at(finding, policy.copied());
         let source: Arc<str> = SOURCE.into();
-        let batch = Batch::plain(&source, &[(self.position, received_at, &event)], &self.plan.readers.wanted);
+        let batch = Batch::plain(
+            &source,
+            &[(self.position, received_at, &event)],
+            &self.plan.readers.wanted,
+        );
         let mut facts = BTreeMap::new();
         for hit in self.rules.evaluate(&batch) {
             let (true, Some(captured)) = (
@@ -197,7 +239,9 @@ impl Detector {
             };
             let bound = captured.bind(&batch);
             let fact = captured.read(&batch, &bound, hit.row as usize, self.mask);
-            let Some(rule) = policies.get(hit.rule).rule() else { continue };
+            let Some(rule) = policies.get(hit.rule).rule() else {
+                continue;
+            };
             let lookups = Lookups {
                 lookups: &rule.lookups,
                 tables: &self.tables,

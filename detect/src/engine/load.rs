@@ -247,6 +247,7 @@ impl Detector {
         // What was told before needs no telling.
         self.dirty.clear();
         self.is_dirty.clear();
+        self.unfed.clear();
         Ok(())
     }
 

@@ -120,6 +120,9 @@ pub struct Detector {
     habits: HashMap<(PolicyIndex, Arc<str>), habit::Habit>,
     /// Findings that are events of rules.
     fed: fed::Fed,
+    /// Those that are not what they were; of those without a bucket what was told.
+    unfed: BTreeSet<BucketId>,
+    unfed_alone: Vec<Finding>,
     /// When records were received that are findings of their own, since the last flush.
     raised: HashMap<Arc<str>, Millis>,
     /// Buckets that changed since the last flush, in the order in which they first did.
@@ -189,6 +192,8 @@ impl Detector {
             delays: delay::Delays::default(),
             habits: HashMap::new(),
             fed: HashMap::new(),
+            unfed: BTreeSet::new(),
+            unfed_alone: Vec::new(),
             raised: HashMap::new(),
             dirty: Vec::new(),
             is_dirty: BTreeSet::new(),
@@ -355,7 +360,10 @@ impl Detector {
                 self.begin_anew(&restart, received_at);
             }
             self.tick(received_at);
-            let now = received_at.max(self.clock.now.unwrap_or(received_at)).0.div_euclid(delay::UNIT_MS);
+            let now = received_at
+                .max(self.clock.now.unwrap_or(received_at))
+                .0
+                .div_euclid(delay::UNIT_MS);
             if unit.replace(now) != Some(now) && !arrivals.is_empty() {
                 let until = self.of_unit(&records, arrivals, now);
                 self.delayed(batches, &arrivals[..until]);
@@ -404,7 +412,13 @@ impl Detector {
             self.clock.first = Some(to);
             self.open_silences();
         }
-        while let Some((at, due)) = self.timers.pop_until(to) {
+        loop {
+            if self.feed_before(self.timers.next_until(to).unwrap_or(to)) {
+                continue;
+            }
+            let Some((at, due)) = self.timers.pop_until(to) else {
+                break;
+            };
             // What was due earlier (tables were changed) fires now.
             self.clock.now = Some(self.clock.now.map_or(at, |now| now.max(at)));
             self.due(due);
@@ -418,12 +432,23 @@ impl Detector {
 
     /// Writes out what changed.
     fn flush(&mut self) -> Output {
-        if !self.tells_at_end {
+        while !self.tells_at_end {
             for id in std::mem::take(&mut self.dirty) {
                 self.settle(&id);
             }
+            let fed = self.has_unfed();
+            self.feed_findings();
+            if let Some(now) = self.clock.now.filter(|_| fed) {
+                // What findings open may be due already, and be found itself; events of findings are no findings, so this ends.
+                self.tick(now);
+            }
+            if self.dirty.is_empty() && !self.has_unfed() {
+                break;
+            }
         }
-        self.feed_findings();
+        if self.tells_at_end {
+            self.feed_findings();
+        }
         self.raised.clear();
         fail::fail_point!("detect::told");
         self.write_heard();
@@ -445,6 +470,7 @@ impl Detector {
     /// Reports a bucket that changed.
     fn settle(&mut self, id: &BucketId) {
         if self.is_dirty.remove(id) {
+            self.feed_one(id);
             let revision = self.report(id);
             self.ready.extend(revision);
         }
@@ -477,6 +503,7 @@ impl Detector {
     }
 
     fn mark(&mut self, id: &BucketId) {
+        self.mark_unfed(id);
         if self.is_dirty.insert(id.clone()) {
             self.dirty.push(id.clone());
         }

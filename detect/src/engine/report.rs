@@ -68,7 +68,9 @@ impl Detector {
                 ..Bucket::default()
             };
             let finding = self.finding(&id, &bucket);
-            self.ready.extend(finding);
+            if let Some(finding) = finding {
+                self.tell_alone(finding);
+            }
             self.raised.insert(id.1, fact.received_at);
             return;
         }

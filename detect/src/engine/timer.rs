@@ -70,6 +70,13 @@ impl Timers {
         self.judge.first().map(|(at, _)| *at)
     }
 
+    /// When the first is due, by `to`.
+    pub fn next_until(&self, to: Millis) -> Option<Millis> {
+        let firsts = [self.judge.first(), self.forget.first()];
+        let next = firsts.into_iter().flatten().map(|(at, _)| *at).min();
+        next.filter(|at| *at <= to)
+    }
+
     /// Takes the first that is due by `to`; of two at the same moment, judgements first.
     pub fn pop_until(&mut self, to: Millis) -> Option<(Millis, Due)> {
         let judge = self.judge.first().map(|(at, _)| *at);

@@ -65,7 +65,10 @@ mod tests {
             rows.iter().find(is).cloned().unwrap_or_default()
         };
         let quarter = of("quarter", "2026-Q3");
-        assert_eq!((&quarter["start"], &quarter["end"]), (&json!("2026-07-01"), &json!("2026-10-01")));
+        assert_eq!(
+            (&quarter["start"], &quarter["end"]),
+            (&json!("2026-07-01"), &json!("2026-10-01"))
+        );
         // The last of October 2026 is a Saturday, as is the last day before the next working day.
         assert_eq!(of("month", "2026-10")["next"], "2026-11-02");
         assert_eq!(of("day", "2026-03-06")["next"], "2026-03-09");

@@ -103,7 +103,9 @@ pub async fn show(
         Ok(json!({"total": total, "counts": counts}))
     })
     .await?;
-    Ok(Json(json!({"day": day.to_string(), "from": from.to_string(), "to": to.to_string(), "alerts": report})))
+    Ok(Json(
+        json!({"day": day.to_string(), "from": from.to_string(), "to": to.to_string(), "alerts": report}),
+    ))
 }
 
 /// `POST /api/v1/reports/{day}/sign`: the caller has read the report.
@@ -145,7 +147,9 @@ pub async fn custody(
 fn short(name: &str, text: &str) -> Result<(), ApiError> {
     match text.chars().count() {
         0..=TEXT_MAX => Ok(()),
-        n => Err(ApiError::bad_request(format!("`{name}` has {n} characters, at most {TEXT_MAX}"))),
+        n => Err(ApiError::bad_request(format!(
+            "`{name}` has {n} characters, at most {TEXT_MAX}"
+        ))),
     }
 }
 
@@ -156,9 +160,14 @@ mod tests {
     #[test]
     fn a_day_is_that_of_its_zone() {
         let day = day_of("2026-03-02").unwrap();
-        let zone = |tz: &str| Zone { tz: Some(tz.to_owned()) };
+        let zone = |tz: &str| Zone {
+            tz: Some(tz.to_owned()),
+        };
         let (from, to) = span(day, &zone("Asia/Shanghai")).unwrap();
-        assert_eq!((from.to_string(), to - from), ("2026-03-01T16:00:00.000Z".to_owned(), 86_400_000));
+        assert_eq!(
+            (from.to_string(), to - from),
+            ("2026-03-01T16:00:00.000Z".to_owned(), 86_400_000)
+        );
         // Clocks go forward.
         let (from, to) = span(day_of("2026-03-29").unwrap(), &zone("Europe/Berlin")).unwrap();
         assert_eq!(to - from, 82_800_000);

@@ -54,9 +54,7 @@ pub async fn show(
         row
     };
     if reads {
-        app.spine
-            .act("source.view", &caller, json!({"source": source}))
-            .await?;
+        app.spine.act("source.view", &caller, json!({"source": source})).await?;
         let samples = tokio::task::spawn_blocking(move || samples(&app, &source))
             .await
             .map_err(ApiError::internal)?;

@@ -88,7 +88,11 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         Output::Table => table(&covered),
     }
     let blind = covered.iter().any(|c| c.blind.is_some());
-    Ok(if blind { ExitCode::from(FOUND) } else { ExitCode::SUCCESS })
+    Ok(if blind {
+        ExitCode::from(FOUND)
+    } else {
+        ExitCode::SUCCESS
+    })
 }
 
 fn clauses() -> impl Iterator<Item = (&'static str, &'static str)> {
@@ -120,7 +124,10 @@ fn cover(clause: &str, title: &str, policies: &Policies, known: Option<&Known>) 
             seen.extend(known.seen.of(policies, *index));
         }
         // Tables are their only evidence.
-        if rules_of(policies, *index).iter().all(|i| policies.get(*i).rule().is_none()) {
+        if rules_of(policies, *index)
+            .iter()
+            .all(|i| policies.get(*i).rule().is_none())
+        {
             needs.insert(format!("tables of `{}`", policy.name.as_deref().unwrap_or("policy")));
         }
     }
@@ -135,7 +142,9 @@ fn cover(clause: &str, title: &str, policies: &Policies, known: Option<&Known>) 
     let blind = match (rows.is_empty(), tests, &seen) {
         (true, ..) => Some("no policy"),
         (_, 0, _) if !of_clause.iter().all(|(_, p)| p.place.file.starts_with("built-in/")) => Some("no tests"),
-        (_, _, Some(seen)) if seen.is_empty() && needs.iter().all(|n| !n.starts_with("tables")) => Some("no source seen"),
+        (_, _, Some(seen)) if seen.is_empty() && needs.iter().all(|n| !n.starts_with("tables")) => {
+            Some("no source seen")
+        }
         _ => None,
     };
     Ok(Covered {
@@ -162,7 +171,9 @@ fn covered_policy(policy: &Policy) -> CoveredPolicy {
 /// The log sources that a policy reads, and those it takes events of.
 fn needed(policies: &Policies, index: PolicyIndex) -> BTreeSet<String> {
     let rules = rules_of(policies, index);
-    let sources = rules.iter().filter_map(|i| Some(&policies.get(*i).rule()?.sigma.logsource));
+    let sources = rules
+        .iter()
+        .filter_map(|i| Some(&policies.get(*i).rule()?.sigma.logsource));
     sources
         .map(|l| {
             let labels = [&l.product, &l.category, &l.service];
@@ -204,7 +215,11 @@ fn table(covered: &[Covered]) {
             c.title
         );
     }
-    let blind: Vec<&str> = covered.iter().filter(|c| c.blind.is_some()).map(|c| c.clause.as_str()).collect();
+    let blind: Vec<&str> = covered
+        .iter()
+        .filter(|c| c.blind.is_some())
+        .map(|c| c.clause.as_str())
+        .collect();
     println!("\n{} of {} clauses covered", covered.len() - blind.len(), covered.len());
     if !blind.is_empty() {
         println!("blind: {}", blind.join(" "));
@@ -216,7 +231,11 @@ fn markdown(covered: &[Covered]) {
     println!("| clause | title | state | policies (version) | tests | sources needed | sources seen | last fired |");
     println!("|---|---|---|---|---:|---|---|---|");
     for c in covered {
-        let policies: Vec<String> = c.policies.iter().map(|p| format!("{} ({})", p.name, p.version)).collect();
+        let policies: Vec<String> = c
+            .policies
+            .iter()
+            .map(|p| format!("{} ({})", p.name, p.version))
+            .collect();
         let needs: Vec<&str> = c.needs.iter().map(String::as_str).collect();
         println!(
             "| {} | {} | {} | {} | {} | {} | {} | {} |",
@@ -230,10 +249,12 @@ fn markdown(covered: &[Covered]) {
             c.last_fired.as_deref().unwrap_or("-")
         );
     }
-    let by_state = covered.iter().fold(BTreeMap::new(), |mut all: BTreeMap<&str, usize>, c| {
-        *all.entry(c.blind.unwrap_or("covered")).or_default() += 1;
-        all
-    });
+    let by_state = covered
+        .iter()
+        .fold(BTreeMap::new(), |mut all: BTreeMap<&str, usize>, c| {
+            *all.entry(c.blind.unwrap_or("covered")).or_default() += 1;
+            all
+        });
     println!();
     for (state, n) in by_state {
         println!("* {state}: {n}");

@@ -17,7 +17,9 @@ use crate::policy_test::{self, Outcome};
 
 /// Check and test policies
 #[derive(clap::Subcommand)]
-#[command(after_help = "Examples:\n  docket policy check policies\n  docket policy test policies/account-usage\n  docket policy test --mutate policies/account-usage/au-10-past-the-bastion.yml")]
+#[command(
+    after_help = "Examples:\n  docket policy check policies\n  docket policy test policies/account-usage\n  docket policy test --mutate policies/account-usage/au-10-past-the-bastion.yml"
+)]
 pub enum Command {
     /// Say what is wrong with policies, with file, line and column; exit code 2 when something is
     Check {
@@ -48,8 +50,16 @@ pub enum Command {
 pub fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Check { paths } => check(&paths),
-        Command::Test { paths, with, mutate: false } => test(&paths, &with),
-        Command::Test { paths, with, mutate: true } => mutate(&paths, &with),
+        Command::Test {
+            paths,
+            with,
+            mutate: false,
+        } => test(&paths, &with),
+        Command::Test {
+            paths,
+            with,
+            mutate: true,
+        } => mutate(&paths, &with),
         Command::Explain(args) => why::run(&args),
         Command::Backtest(args) => backtest::run(&args),
         Command::Coverage(args) => super::coverage::run(&args),
@@ -119,7 +129,9 @@ fn mutate(paths: &[PathBuf], with: &[PathBuf]) -> anyhow::Result<ExitCode> {
     for path in tests {
         let own = std::fs::canonicalize(path.to_string_lossy().replace(".test.yml", ".yml"))?;
         let is_own = |f: &SourceFile| std::fs::canonicalize(&*f.name).is_ok_and(|name| name == own);
-        let Some(at) = files.iter().position(is_own) else { continue };
+        let Some(at) = files.iter().position(is_own) else {
+            continue;
+        };
         for mutant in policy_mutate::mutants(&files[at].text) {
             if bar {
                 eprint!("\r\x1b[K{} {} {}", own.display(), mutant.policy, mutant.what);

@@ -107,7 +107,9 @@ impl Detector {
         let from = arrivals.first().map_or(LedgerIndex(0), |(index, ..)| *index);
         let later = |(_, at): &(&LedgerIndex, &Millis)| at.0.div_euclid(UNIT_MS) > unit;
         let end = records.range(from..).find(later).map(|(index, _)| *index);
-        end.map_or(arrivals.len(), |end| arrivals.partition_point(|(index, ..)| *index < end))
+        end.map_or(arrivals.len(), |end| {
+            arrivals.partition_point(|(index, ..)| *index < end)
+        })
     }
 
     /// Rows came that are of one unit of engine time, and it is now.
@@ -121,7 +123,10 @@ impl Detector {
         for (_, n, row) in arrivals {
             let place = &batches[*n].rows[*row];
             let named = columns[*n].iter().flatten();
-            let sender = named.filter_map(|c| c.first(*row)).find(|v| !v.is_empty()).unwrap_or("");
+            let sender = named
+                .filter_map(|c| c.first(*row))
+                .find(|v| !v.is_empty())
+                .unwrap_or("");
             let (sketch, records) = groups.entry((&batches[*n].source, sender)).or_default();
             sketch.add(place.received_at - place.time);
             if records.len() < RECORDS_MAX {
@@ -190,7 +195,11 @@ impl Detector {
         let policy = policies.get(index);
         let Body::Delay(delay) = &policy.body else { return };
         let start = end.plus_ms(-delay.over_ms);
-        let ids = self.delays.spans.keys().filter(|((i, ..), at)| *i == index && *at == start);
+        let ids = self
+            .delays
+            .spans
+            .keys()
+            .filter(|((i, ..), at)| *i == index && *at == start);
         let ids: Vec<SenderId> = ids.map(|(id, _)| id.clone()).collect();
         if ids.is_empty() {
             return;
@@ -251,7 +260,14 @@ impl Detector {
         if (if usual.is_some() { off.saturating_abs() } else { off }) <= limit_ms {
             return;
         }
-        let seconds = |ms: i64| format!("{}{}.{}", if ms < 0 { "-" } else { "" }, ms.abs() / 1000, ms.abs() / 100 % 10);
+        let seconds = |ms: i64| {
+            format!(
+                "{}{}.{}",
+                if ms < 0 { "-" } else { "" },
+                ms.abs() / 1000,
+                ms.abs() / 100 % 10
+            )
+        };
         let mut found = found.clone();
         let known = json!({
             "source": &*id.1,
@@ -270,10 +286,16 @@ impl Detector {
         let since = end.plus_ms(-delay.over_ms);
         let one = Bucket {
             group,
-            members: [((end, uid(&policy.reference.id, &[&own])), Member::Silent(Arc::new(found), Some(since)))].into(),
+            members: [(
+                (end, uid(&policy.reference.id, &[&own])),
+                Member::Silent(Arc::new(found), Some(since)),
+            )]
+            .into(),
             ..Bucket::default()
         };
-        let Some(mut finding) = self.finding(&bucket, &one) else { return };
+        let Some(mut finding) = self.finding(&bucket, &one) else {
+            return;
+        };
         finding.evidence = span.records.clone();
         if let Some(before) = self.delays.told.get(id).filter(|t| t.uid == finding.uid) {
             finding.time = before.time;
@@ -293,7 +315,7 @@ impl Detector {
         };
         self.changes.put(self.told_key(id), &row);
         if policy.reports {
-            self.ready.push(finding);
+            self.tell_alone(finding);
         }
     }
 
@@ -309,10 +331,14 @@ impl Detector {
 
     /// Hours that nobody asks for any more are forgotten.
     fn forget_usual(&mut self, now: Millis) {
-        let keep = self.plan.delays.iter().filter_map(|i| match &self.policies.get(*i).body {
-            Body::Delay(delay) => delay.usual_ms,
-            _ => None,
-        });
+        let keep = self
+            .plan
+            .delays
+            .iter()
+            .filter_map(|i| match &self.policies.get(*i).body {
+                Body::Delay(delay) => delay.usual_ms,
+                _ => None,
+            });
         let from = now.plus_ms(-keep.max().unwrap_or(HOUR_MS)).0.div_euclid(HOUR_MS);
         for (source, hours) in &mut self.delays.usual {
             while let Some(oldest) = hours.first_entry().filter(|e| *e.key() < from) {
@@ -352,7 +378,11 @@ impl Detector {
 
     fn span_key(&self, id: &SenderId, start: Millis) -> Vec<u8> {
         let start = start.0.to_be_bytes();
-        key(Kind::Delay, self.state(id.0), &[id.1.as_bytes(), id.2.as_bytes(), &start])
+        key(
+            Kind::Delay,
+            self.state(id.0),
+            &[id.1.as_bytes(), id.2.as_bytes(), &start],
+        )
     }
 
     fn told_key(&self, id: &SenderId) -> Vec<u8> {
@@ -376,7 +406,11 @@ impl Detector {
     }
 
     pub(super) fn take_up_usual(&mut self, row: UsualRow) {
-        self.delays.usual.entry(row.source).or_default().insert(row.hour, row.sketch);
+        self.delays
+            .usual
+            .entry(row.source)
+            .or_default()
+            .insert(row.hour, row.sketch);
     }
 }
 

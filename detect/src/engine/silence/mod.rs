@@ -230,8 +230,10 @@ impl Detector {
             if ended {
                 let told = heard.finding.take();
                 let began = heard.last.unwrap_or(heard.since);
-                self.ready
-                    .extend(told.map(|f| tell::returned(*f, began, now, self.tables.zone())));
+                if let Some(told) = told {
+                    let over = tell::returned(*told, began, now, self.tables.zone());
+                    self.tell_alone(over);
+                }
             }
             let Some(watch) = self.silences.watches.get_mut(&id) else {
                 continue;

@@ -61,7 +61,9 @@ impl Detector {
         if let Some(watch) = self.silences.watches.get_mut(id) {
             watch.heard.finding = finding.clone().map(Box::new);
         }
-        self.ready.extend(finding);
+        if let Some(finding) = finding {
+            self.tell_alone(finding);
+        }
     }
 
     /// A source is not watched any more: what was told of it does not stand for ever.
@@ -72,7 +74,7 @@ impl Detector {
         finding.status = FindingStatus::Resolved;
         finding.last_seen = finding.last_seen.max(now);
         finding.message = format!("{}; it is not watched any more", finding.message);
-        self.ready.push(*finding);
+        self.tell_alone(*finding);
     }
 }
 

@@ -40,7 +40,9 @@ pub(super) fn delay(report: &mut Report, node: &Node, directory: &Directory) -> 
         report.at(node, Problem::Value { key, reason });
     }
     let source = node.get("source").and_then(|n| value(report, n, "source", &scope));
-    let more_than = node.get("more_than").and_then(|n| value(report, n, "more_than", &scope));
+    let more_than = node
+        .get("more_than")
+        .and_then(|n| value(report, n, "more_than", &scope));
     match (node.get("more_than"), &more_than) {
         (None, _) => {
             let key = "delay.more_than".to_owned();

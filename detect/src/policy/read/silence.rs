@@ -81,7 +81,10 @@ pub(super) fn silence(
     let grace = node.get("grace").and_then(|n| duration_or_zero(report, n, "grace"));
     let classes = node.get("classes").map(|n| (n, report.texts(n, "classes")));
     let mut class_uids = Vec::new();
-    for (n, name) in classes.iter().flat_map(|(n, names)| names.iter().map(move |name| (n, name))) {
+    for (n, name) in classes
+        .iter()
+        .flat_map(|(n, names)| names.iter().map(move |name| (n, name)))
+    {
         match ocsf_class_uid(name) {
             Some(uid) => class_uids.push(uid),
             None => report.shape(n, "classes", "names of OCSF classes (`authentication`)"),

@@ -462,7 +462,13 @@ impl Detector {
         let Some(bytes) = self.windows.fetch(id) else { return };
         let group = bytes.ok().and_then(|bytes| self.group_of_bytes(id, &bytes));
         match group {
-            Some(group) => self.windows.warm(id.clone(), group),
+            Some(group) => {
+                // What was judged at this very moment waits again, and would keep what comes behind it from being judged.
+                if let Some(due) = group.next_due() {
+                    self.timers.set(due, Due::Window(id.0, id.1.clone()));
+                }
+                self.windows.warm(id.clone(), group);
+            }
             None => {
                 let error = StateError {
                     key: hex::encode(self.entry_key(id.0, &id.1, &(Millis(0), "".into()))),

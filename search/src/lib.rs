@@ -23,12 +23,12 @@ mod top;
 mod unmapped;
 mod writer;
 
-pub use aggregate::{Bucket, Histogram, Terms};
+pub use aggregate::{Agg, Aggregated, Bucket, Found, Histogram, Stats, Terms, Within};
 pub use cursor::{Cursor, Sort};
 pub use document::Mask;
 pub use error::{Error, Result};
 pub use matching::{NoText, RawText};
-pub use query::{Query, QueryError};
+pub use query::{Query, QueryError, Reading};
 pub use reader::{Answer, Hit, Request, Searched, Searcher, Total};
-pub use schema::wanted;
+pub use schema::{text_paths, wanted};
 pub use writer::{Budgets, IndexWriter, Place, Work};

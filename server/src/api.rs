@@ -16,13 +16,17 @@ use crate::gateway::{bulk, hec, otlp};
 use crate::spine::Refused;
 
 mod admin;
+mod aggregate;
 mod alerts;
 mod health;
-mod records;
+pub mod records;
 mod renormalize;
 mod replay;
-mod search;
+pub mod saved;
+pub mod search;
 mod sources;
+mod tail;
+mod timeline;
 
 /// Who is at the other end of a connection.
 #[derive(Clone, Copy, Debug)]
@@ -61,6 +65,16 @@ pub fn router(app: App) -> Router {
         .route("/metrics", get(health::metrics))
         .route("/api/v1/ingest/{source}", post(crate::gateway::http::ingest))
         .route("/api/v1/search", get(search::search))
+        .route("/api/v1/aggregate", post(aggregate::aggregate))
+        .route("/api/v1/compare", post(aggregate::compare))
+        .route("/api/v1/timeline", get(timeline::timeline))
+        .route("/api/v1/context/{*id}", get(timeline::context))
+        .route("/api/v1/tail", get(tail::tail))
+        .route("/api/v1/saved", get(saved::list))
+        .route(
+            "/api/v1/saved/{name}",
+            get(saved::show).put(saved::put).delete(saved::delete),
+        )
         .route("/api/v1/records/{*id}", get(records::record))
         .route("/api/v1/alerts", get(alerts::list))
         .route("/api/v1/alerts/{id}", get(alerts::show))
@@ -166,6 +180,8 @@ impl Caller {
 pub struct ApiError {
     status: StatusCode,
     message: String,
+    /// Of a query that is wrong: where, in bytes.
+    at: Option<usize>,
 }
 
 impl ApiError {
@@ -174,7 +190,21 @@ impl ApiError {
         ApiError {
             status,
             message: message.into(),
+            at: None,
         }
+    }
+
+    /// A query that cannot be answered.
+    pub fn in_query(error: &::search::QueryError) -> ApiError {
+        ApiError {
+            at: Some(error.at),
+            ..ApiError::bad_request(error.to_string())
+        }
+    }
+
+    /// What is wrong.
+    pub fn message(&self) -> &str {
+        &self.message
     }
 
     /// The caller's fault.
@@ -206,6 +236,10 @@ impl From<Refused> for ApiError {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        (self.status, Json(json!({"error": self.message}))).into_response()
+        let mut body = json!({"error": self.message});
+        if let Some(at) = self.at {
+            body["at"] = at.into();
+        }
+        (self.status, Json(body)).into_response()
     }
 }

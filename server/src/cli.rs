@@ -7,9 +7,12 @@ use clap::{Parser, Subcommand};
 
 use crate::exit;
 
+mod aggregate;
 mod alert;
 mod backtest;
 mod client;
+mod compare;
+mod context;
 mod demo;
 mod demo_texts;
 mod detect;
@@ -20,11 +23,14 @@ mod normalize;
 mod output;
 mod policy;
 mod replay;
+mod saved;
 mod search;
 mod serve;
 mod show;
 mod site;
 mod source;
+mod tail;
+mod timeline;
 mod token;
 mod verify;
 mod why;
@@ -51,6 +57,13 @@ enum Command {
     #[command(subcommand)]
     Config(serve::ConfigCommand),
     Search(search::Args),
+    Aggregate(aggregate::Args),
+    Compare(compare::Args),
+    Timeline(timeline::Args),
+    Context(context::Args),
+    Tail(tail::Args),
+    #[command(subcommand)]
+    Saved(saved::Command),
     Show(show::Args),
     #[command(subcommand)]
     Alert(alert::Command),
@@ -102,6 +115,12 @@ pub fn run() -> ExitCode {
         Command::Serve(args) => serve::run(args),
         Command::Config(command) => serve::config(command),
         Command::Search(args) => search::run(args),
+        Command::Aggregate(args) => aggregate::run(args),
+        Command::Compare(args) => compare::run(args),
+        Command::Timeline(args) => timeline::run(args),
+        Command::Context(args) => context::run(args),
+        Command::Tail(args) => tail::run(args),
+        Command::Saved(command) => saved::run(command),
         Command::Show(args) => show::run(args),
         Command::Alert(command) => alert::run(command),
         Command::Source(command) => source::run(command),

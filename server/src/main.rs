@@ -3,6 +3,7 @@
 mod accounts;
 mod api;
 mod app;
+mod asking;
 mod auth;
 mod behind;
 mod cli;
@@ -17,6 +18,7 @@ mod listen;
 mod mapping;
 mod masking;
 mod offline;
+mod people;
 mod pipeline;
 mod policies;
 mod policy_test;
@@ -26,6 +28,7 @@ mod serve;
 mod spill;
 mod spine;
 mod staleness;
+mod timeline;
 
 use std::process::ExitCode;
 

@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
 
 use alert::channels::webhook::{Settings as WebhookSettings, Webhook};
 use alert::{Channel, Courier, Retry, Store};
 use anyhow::Context as _;
 use detect::engine::Detector;
+use detect::reference::Tables;
 use ingest::dedup::{Dedup, RunError};
 use ingest::join::Assembler;
 use model::{LedgerIndex, Millis, StateStore as _};
@@ -92,6 +93,7 @@ impl Server {
         let progress = Arc::new(Progress::new(stored.judged, engine_time));
         let searchable = Arc::new(AtomicU64::new(stored.writer.position().0));
         let (accounts, searcher) = (stored.accounts.clone(), stored.writer.searcher());
+        let tables = Arc::new(RwLock::new(Arc::new(stored.tables.clone())));
         let deliver = Arc::new(Notify::new());
         let (sites, new_sites) = channel();
         let version = Arc::new(Mutex::new(stored.policies.clone()));
@@ -143,6 +145,8 @@ impl Server {
             intake: config.gateway.intake(),
             configured: config.named_sources(),
             zones: config.ingest_settings()?.into(),
+            tables,
+            saved: crate::api::saved::Searches::open(&config.data_dir)?,
         }));
         let couriers = hooks
             .into_iter()
@@ -174,6 +178,7 @@ impl Server {
             policies: config.policies.clone(),
             spine: self.app.spine.clone(),
             sites: self.sites.clone(),
+            tables: self.app.tables.clone(),
             version: self.version.clone(),
         }
     }
@@ -223,6 +228,7 @@ pub struct Reloader {
     policies: Vec<PolicySource>,
     spine: Spine,
     sites: Sender<Site>,
+    tables: Arc<RwLock<Arc<Tables>>>,
     /// Of the policies that run.
     version: Arc<Mutex<String>>,
 }
@@ -273,6 +279,7 @@ impl Reloader {
                 .await?;
             lock(&self.version).clone_from(&compiled.version);
         }
+        *self.tables.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Arc::new(tables.clone());
         let site = Site {
             tables,
             policies: compiled,
@@ -312,6 +319,7 @@ struct Stored {
     writer: IndexWriter,
     policies: String,
     reference: BTreeMap<String, String>,
+    tables: Tables,
 }
 
 /// What the stages share with the rest of the server.
@@ -359,7 +367,7 @@ impl Stored {
         accounts.tell();
         let accounts = Arc::new(Mutex::new(accounts));
         let compiled = policies::compile(&loaded);
-        let detector = policies::detector(compiled, tables, state, judged, Some(&config.data_dir))?;
+        let detector = policies::detector(compiled, tables.clone(), state, judged, Some(&config.data_dir))?;
         Ok(Stored {
             judged,
             detector,
@@ -370,6 +378,7 @@ impl Stored {
             writer,
             policies,
             reference,
+            tables,
         })
     }
 

@@ -9,6 +9,7 @@ mod host;
 mod identity;
 mod index;
 mod lookup;
+mod people;
 mod placeholders;
 mod table;
 
@@ -22,5 +23,6 @@ pub use index::Index;
 pub(crate) use index::{combinations, key};
 pub use lookup::{EventRow, EventTables, Found, Gap, Lookups, NoEventTables, Verdict};
 pub(crate) use lookup::{key_values, reference_rows};
+pub use people::{OwnedAccount, accounts_of, names_of_people, people_named};
 pub use placeholders::placeholders;
 pub use table::{Fault, Table, TableError, Tables};

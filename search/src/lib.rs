@@ -9,6 +9,7 @@ mod aggregate;
 mod cursor;
 mod document;
 mod error;
+pub mod export;
 mod hot;
 mod keyword;
 mod leaves;

@@ -18,7 +18,10 @@ use crate::spine::Refused;
 mod admin;
 mod aggregate;
 mod alerts;
+mod elastic;
+mod export;
 mod health;
+mod openapi;
 pub mod records;
 mod renormalize;
 mod replay;
@@ -65,12 +68,30 @@ pub fn router(app: App) -> Router {
         .route("/metrics", get(health::metrics))
         .route("/api/v1/ingest/{source}", post(crate::gateway::http::ingest))
         .route("/api/v1/search", get(search::search))
+        .route("/api/v1/openapi.json", get(openapi::openapi))
+        .route("/_search", post(elastic::search).get(elastic::search))
+        .route("/{index}/_search", post(elastic::search).get(elastic::search))
+        .route("/_msearch", post(elastic::msearch).get(elastic::msearch))
+        .route("/{index}/_msearch", post(elastic::msearch).get(elastic::msearch))
+        .route("/_count", post(elastic::count).get(elastic::count))
+        .route("/{index}/_count", post(elastic::count).get(elastic::count))
+        .route("/_field_caps", get(elastic::field_caps).post(elastic::field_caps))
+        .route(
+            "/{index}/_field_caps",
+            get(elastic::field_caps).post(elastic::field_caps),
+        )
+        .route("/_mapping", get(elastic::mapping))
+        .route("/{index}/_mapping", get(elastic::mapping))
         .route("/api/v1/aggregate", post(aggregate::aggregate))
         .route("/api/v1/compare", post(aggregate::compare))
         .route("/api/v1/timeline", get(timeline::timeline))
         .route("/api/v1/context/{*id}", get(timeline::context))
         .route("/api/v1/tail", get(tail::tail))
         .route("/api/v1/saved", get(saved::list))
+        .route("/api/v1/exports", post(export::begin))
+        .route("/api/v1/exports/{id}", get(export::show))
+        .route("/api/v1/exports/{id}/parts/{number}", get(export::part))
+        .route("/api/v1/exports/{id}/finish", post(export::finish))
         .route(
             "/api/v1/saved/{name}",
             get(saved::show).put(saved::put).delete(saved::delete),
@@ -200,6 +221,11 @@ impl ApiError {
             at: Some(error.at),
             ..ApiError::bad_request(error.to_string())
         }
+    }
+
+    /// Its HTTP status.
+    pub fn status(&self) -> u16 {
+        self.status.as_u16()
     }
 
     /// What is wrong.

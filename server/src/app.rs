@@ -61,6 +61,8 @@ pub struct Shared {
     pub tables: Arc<RwLock<Arc<Tables>>>,
     /// The searches that were given names.
     pub saved: crate::api::saved::Searches,
+    /// The folder of the exports under way.
+    pub exports: std::path::PathBuf,
 }
 
 impl Shared {

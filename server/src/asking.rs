@@ -46,6 +46,11 @@ impl LedgerText {
         (text, Waiting(stopped))
     }
 
+    /// What the ledger held when it was asked.
+    pub fn durable(&self) -> LedgerIndex {
+        self.durable
+    }
+
     /// What an answer looked through, for people and programs: never silent about what it did not.
     pub fn searched(&self, searched: &search::Searched) -> Value {
         // What waits for the rest of its event is not searchable yet.
@@ -125,10 +130,18 @@ pub fn at_path(value: &Value, path: &str, out: &mut Vec<String>) {
 /// # Errors
 /// The asker's.
 pub fn query(app: &App, text: &str) -> Result<Query, ApiError> {
+    query_at(app, text, app.clock.now())
+}
+
+/// Reads a query as of a moment.
+///
+/// # Errors
+/// The asker's.
+pub fn query_at(app: &App, text: &str, now: Millis) -> Result<Query, ApiError> {
     let tables = app.tables();
     let register = Register(&tables);
     let reading = Reading {
-        now: Some(app.clock.now()),
+        now: Some(now),
         people: Some(&register),
     };
     Query::read(text, &reading).map_err(|e| refusal(e.into()))

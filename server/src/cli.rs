@@ -17,6 +17,7 @@ mod demo;
 mod demo_texts;
 mod detect;
 mod explain;
+mod export;
 mod history;
 mod mapping;
 mod normalize;
@@ -64,6 +65,7 @@ enum Command {
     Tail(tail::Args),
     #[command(subcommand)]
     Saved(saved::Command),
+    Export(export::Args),
     Show(show::Args),
     #[command(subcommand)]
     Alert(alert::Command),
@@ -121,6 +123,7 @@ pub fn run() -> ExitCode {
         Command::Context(args) => context::run(args),
         Command::Tail(args) => tail::run(args),
         Command::Saved(command) => saved::run(command),
+        Command::Export(args) => export::run(args),
         Command::Show(args) => show::run(args),
         Command::Alert(command) => alert::run(command),
         Command::Source(command) => source::run(command),

@@ -11,6 +11,7 @@ mod clock;
 mod config;
 mod demo;
 mod exit;
+mod export;
 mod files;
 mod gateway;
 mod kafka;
@@ -18,6 +19,8 @@ mod listen;
 mod mapping;
 mod masking;
 mod offline;
+#[cfg(test)]
+mod oracle;
 mod people;
 mod pipeline;
 mod policies;

@@ -100,6 +100,7 @@ impl Reading {
             configured: Vec::new(),
             zones: Zones::default(),
             saved: crate::api::saved::Searches::open(data)?,
+            exports: data.join("exports"),
             tables: Arc::new(std::sync::RwLock::new(Arc::new(crate::reference::load(
                 reference.as_deref(),
             )?))),

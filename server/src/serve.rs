@@ -147,6 +147,7 @@ impl Server {
             zones: config.ingest_settings()?.into(),
             tables,
             saved: crate::api::saved::Searches::open(&config.data_dir)?,
+            exports: config.data_dir.join("exports"),
         }));
         let couriers = hooks
             .into_iter()

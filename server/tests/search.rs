@@ -386,3 +386,266 @@ fn sessions_are_put_together_across_bastion_and_target() {
     assert_eq!((hits.len(), &hits[0]["record"]), (1, &json!("local.linux/0/4")));
     server.stop();
 }
+
+#[test]
+fn exports_go_on_and_are_proven() {
+    let mut server = server();
+    let token = server.token("shipper", "crm-1");
+    let lines: Vec<String> = (0..250)
+        .map(|n| {
+            line(
+                &format!("2026-03-02T09:{:02}:{:02}Z", n / 60, n % 60),
+                "li.na",
+                &format!("={n}"),
+                "success",
+            )
+        })
+        .collect();
+    let sent = harness::request(
+        server.http,
+        "POST",
+        "/api/v1/ingest/crm",
+        Some(&token),
+        &[],
+        lines.join("\n").as_bytes(),
+    );
+    assert_eq!(sent.unwrap().0, 200);
+    server.settle(250);
+    let data = server.data();
+    let out = |name: &str| server.dir.path().join(name).display().to_string();
+    let export = |name: &str, more: &[&str]| {
+        let to = out(name);
+        let output = run(&[
+            &[
+                "export",
+                "source:crm",
+                "--out",
+                &to,
+                "--part-rows",
+                "100",
+                "--data",
+                &data,
+            ],
+            more,
+        ]
+        .concat());
+        (
+            output.status.code(),
+            String::from_utf8_lossy(&output.stderr).into_owned(),
+        )
+    };
+    let verify = |name: &str| {
+        let output = run(&[
+            "verify",
+            "--export",
+            &out(name),
+            "--vkey",
+            &format!("{data}/ledger/ledger.vkey"),
+        ]);
+        (
+            output.status.code(),
+            String::from_utf8_lossy(&output.stdout).into_owned(),
+        )
+    };
+    for format in ["ndjson", "csv", "parquet", "arrow"] {
+        let (code, told) = export(format, &["--format", format]);
+        assert_eq!(code, Some(0), "{told}");
+        assert!(told.contains("nothing was left out"), "{told}");
+        let (code, told) = verify(format);
+        assert_eq!(code, Some(0), "{told}");
+        assert!(told.contains("rows         250 in 3 files"), "{told}");
+    }
+    let read = |name: &str| std::fs::read_to_string(server.dir.path().join(name)).unwrap();
+    let rows: Vec<Value> = (0..3)
+        .flat_map(|n| harness::ndjson(read(&format!("ndjson/part-{n:05}.ndjson")).as_bytes()))
+        .collect();
+    assert_eq!(rows.len(), 250);
+    assert!(rows.windows(2).all(|w| w[0]["time"].as_str() <= w[1]["time"].as_str()));
+    assert!(read("csv/part-00000.csv").contains(",'=0,"));
+
+    // Each row's record is the one in the ledger.
+    let reader = ledger::Reader::open(&std::path::Path::new(&data).join("ledger")).unwrap();
+    for row in &rows {
+        let leaf = reader
+            .leaf_bytes(model::LedgerIndex(row["ledger_index"].as_u64().unwrap()))
+            .unwrap();
+        assert_eq!(row["leaf_sha256"], hex::encode(ledger::leaf_hash(&leaf)));
+    }
+
+    // Without personal data.
+    let (code, told) = export("masked", &["--mask", "personal"]);
+    assert_eq!(code, Some(0), "{told}");
+    assert!(!read("masked/part-00000.ndjson").contains("li.na"));
+    assert_eq!(verify("masked").0, Some(0));
+
+    // One byte of one row altered, a file gone, the manifest altered: found.
+    let alter = |file: &str, from: &str, to: &str| {
+        let text = read(file).replacen(from, to, 1);
+        std::fs::write(server.dir.path().join(file), text).unwrap();
+    };
+    alter("ndjson/part-00001.ndjson", "success", "failure");
+    alter("ndjson/part-00001.ndjson", "Success", "Failure");
+    let (code, told) = verify("ndjson");
+    assert_eq!(code, Some(6), "{told}");
+    assert!(told.contains("part-00001.ndjson was altered"), "{told}");
+    alter("csv/manifest.json", "\"rows\": 100", "\"rows\": 101");
+    assert!(verify("csv").1.contains("altered"));
+    std::fs::remove_file(server.dir.path().join("arrow/part-00002.arrow")).unwrap();
+    assert_eq!(verify("arrow").0, Some(6));
+
+    // Interrupted after the first file, and gone on with by a server that was killed meanwhile; nothing that came in
+    // between is in it.
+    let asked =
+        json!({"q": "source:crm", "from": null, "to": null, "format": "ndjson", "mask": "secrets", "part_rows": 100});
+    let auditor = server.token("auditor", "aud");
+    let call = |method: &str, path: &str, body: &str| {
+        let headers = [("Content-Type", "application/json")];
+        harness::request(server.http, method, path, Some(&auditor), &headers, body.as_bytes()).unwrap()
+    };
+    let (status, job) = call("POST", "/api/v1/exports", &asked.to_string());
+    assert_eq!(status, 200, "{job}");
+    let id = serde_json::from_str::<Value>(&job).unwrap()["id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let (status, first) = call("GET", &format!("/api/v1/exports/{id}/parts/0"), "");
+    assert_eq!((status, first.lines().count()), (200, 100));
+    assert_eq!(call("GET", &format!("/api/v1/exports/{id}/parts/2"), "").0, 404);
+    assert_eq!(call("POST", &format!("/api/v1/exports/{id}/finish"), "{}").0, 409);
+    let late = line("2026-03-02T08:00:00Z", "li.na", "late", "success");
+    harness::request(
+        server.http,
+        "POST",
+        "/api/v1/ingest/crm",
+        Some(&token),
+        &[],
+        late.as_bytes(),
+    )
+    .unwrap();
+    server.settle(251);
+    let folder = server.dir.path().join("resumed");
+    std::fs::create_dir(&folder).unwrap();
+    std::fs::write(
+        folder.join("export.json"),
+        json!({"id": id, "asked": asked}).to_string(),
+    )
+    .unwrap();
+    server.kill();
+    server.start();
+    let url = format!("http://{}", server.http);
+    let output = run(&[
+        "export",
+        "source:crm",
+        "--out",
+        &folder.display().to_string(),
+        "--part-rows",
+        "100",
+        "--url",
+        &url,
+        "--token",
+        &auditor,
+    ]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("going on with export"));
+    let read = |name: &str| std::fs::read_to_string(server.dir.path().join(name)).unwrap();
+    assert_eq!(read("resumed/part-00000.ndjson"), first);
+    let all: String = (0..3).map(|n| read(&format!("resumed/part-{n:05}.ndjson"))).collect();
+    assert_eq!((all.lines().count(), all.contains("\"late\"")), (250, false));
+    let output = run(&["verify", "--export", &folder.display().to_string()]);
+    assert!(output.status.success());
+
+    // Who exported what is in the record.
+    server.settle(251);
+    let (acts, _) = search(
+        &server,
+        &["search", "unmapped.act:(export OR export.finish) source:docket"],
+    );
+    assert_eq!(acts.len(), 12);
+    server.stop();
+}
+
+/// What Grafana's Elasticsearch data source (11.x) sends: its health check, a time series by term, a variable, logs.
+#[test]
+fn grafana_asks_as_of_an_elasticsearch() {
+    let mut server = server();
+    let token = server.token("shipper", "crm-1");
+    let lines = lines().join("\n");
+    harness::request(
+        server.http,
+        "POST",
+        "/api/v1/ingest/crm",
+        Some(&token),
+        &[],
+        lines.as_bytes(),
+    )
+    .unwrap();
+    server.settle(4);
+    let auditor = server.token("auditor", "grafana");
+    let call = |method: &str, path: &str, body: &str| {
+        let headers = [("Content-Type", "application/x-ndjson")];
+        let (status, body) =
+            harness::request(server.http, method, path, Some(&auditor), &headers, body.as_bytes()).unwrap();
+        (
+            status,
+            serde_json::from_str::<Value>(&body).unwrap_or_else(|e| panic!("{body}: {e}")),
+        )
+    };
+    let (status, root) = call("GET", "/", "");
+    assert_eq!((status, root["version"]["number"].is_string()), (200, true));
+    let (_, fields) = call("GET", "/crm/_field_caps?fields=*", "");
+    assert_eq!(fields["fields"]["@timestamp"]["date"]["aggregatable"], true);
+    let (_, mapping) = call("GET", "/crm/_mapping", "");
+    assert_eq!(mapping["docket"]["mappings"]["properties"]["user"]["type"], "keyword");
+
+    let (from, to) = (1_772_409_600_000i64, 1_772_495_999_999i64);
+    let filter = json!({"bool": {"filter": [
+        {"range": {"@timestamp": {"gte": from, "lte": to, "format": "epoch_millis"}}},
+        {"query_string": {"analyze_wildcard": true, "query": "status:success"}}]}});
+    let series = json!({"size": 0, "query": filter, "aggs": {"3": {"terms": {"field": "actor.keyword", "size": 10,
+            "order": {"_count": "desc"}, "min_doc_count": 1}, "aggs": {"2": {"date_histogram": {"field": "@timestamp",
+            "min_doc_count": 0, "extended_bounds": {"min": from, "max": to}, "format": "epoch_millis", "fixed_interval": "1h"},
+            "aggs": {"1": {"cardinality": {"field": "object"}}}}}}}});
+    let logs = json!({"size": 500, "query": filter, "sort": [{"@timestamp": {"order": "desc", "unmapped_type": "boolean"}},
+        {"_doc": {"order": "desc"}}]});
+    let wrong = json!({"size": 0, "query": filter, "aggs": {"1": {"percentiles": {"field": "bytes"}}}});
+    let head = json!({"ignore_unavailable": true, "index": "crm", "search_type": "query_then_fetch"});
+    let body = [&head, &series, &head, &logs, &head, &wrong]
+        .map(Value::to_string)
+        .join("\n")
+        + "\n";
+    let (status, answer) = call("POST", "/_msearch?max_concurrent_shard_requests=5", &body);
+    assert_eq!(status, 200, "{answer}");
+    let responses = answer["responses"].as_array().unwrap();
+    let buckets = responses[0]["aggregations"]["3"]["buckets"].as_array().unwrap();
+    let keys: Vec<&str> = buckets.iter().filter_map(|b| b["key"].as_str()).collect();
+    assert_eq!(keys, ["desk", "li.na", "other"]);
+    let times = buckets[0]["2"]["buckets"].as_array().unwrap();
+    let some = times.iter().find(|b| b["doc_count"] == 1).unwrap();
+    assert_eq!(
+        (&some["key"], &some["1"]["value"]),
+        (&json!(1_772_445_600_000i64), &json!(2))
+    );
+    assert_eq!(times[0]["key"], from);
+    let hits = responses[1]["hits"]["hits"].as_array().unwrap();
+    assert_eq!(
+        (hits.len(), &responses[1]["hits"]["total"]),
+        (3, &json!({"value": 3, "relation": "eq"}))
+    );
+    assert_eq!(hits[0]["_source"]["web_resources"][0]["name"], "customers?id=7");
+    assert!(
+        responses[2]["error"]["reason"]
+            .as_str()
+            .unwrap()
+            .contains("percentiles")
+    );
+    let (_, count) = call(
+        "POST",
+        "/crm/_count",
+        &json!({"query": {"bool": {"must_not": [{"term": {"status": "success"}}]}}}).to_string(),
+    );
+    assert_eq!(count["count"], 1);
+    // Who may not read is told so.
+    let shipper = harness::request(server.http, "POST", "/_search", Some(&token), &[], b"{}").unwrap();
+    assert_eq!(shipper.0, 403);
+    server.stop();
+}

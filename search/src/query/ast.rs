@@ -49,6 +49,14 @@ impl Query {
         }
     }
 
+    /// What this query does not ask for.
+    #[must_use]
+    pub fn negated(self) -> Query {
+        Query {
+            root: Node::Not(Box::new(self.root)),
+        }
+    }
+
     /// Every condition of this query and of `other`.
     #[must_use]
     pub fn and(self, other: Query) -> Query {

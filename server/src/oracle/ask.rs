@@ -3,10 +3,8 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use detect::reference::person_of;
 use model::Millis;
 
-use super::World;
 use super::scan::{Doc, KEYWORDS, TEXTS, Units, Word, folded, like};
 
 /// A small generator of numbers: the questions are the same in every run.
@@ -252,34 +250,23 @@ pub enum Prepared {
 }
 
 impl Prepared {
-    pub fn matches(&self, doc: &Doc, world: &World) -> bool {
-        let texts = |field: &str| {
-            let fields: Vec<&str> = TEXTS
-                .iter()
-                .map(|(n, _)| *n)
-                .filter(|n| field.is_empty() || *n == field)
-                .collect();
-            fields.into_iter().flat_map(|f| doc.texts(f))
-        };
+    pub fn matches(&self, doc: &Doc) -> bool {
         match self {
-            Prepared::All(items) => items.iter().all(|i| i.matches(doc, world)),
-            Prepared::Any(items) => items.iter().any(|i| i.matches(doc, world)),
-            Prepared::Not(inner) => !inner.matches(doc, world),
-            Prepared::Words(field, words) => texts(field).any(|t| in_a_row(&t.words, words)),
-            Prepared::AnyWord(field, ids) => texts(field).any(|t| t.words.iter().any(|w| ids.contains(&w.id))),
-            Prepared::Holds(field, text) => texts(field).any(|t| t.folded.contains(text)),
-            Prepared::Whole(field, pattern) => doc
-                .keywords(field)
-                .iter()
-                .any(|v| like(pattern, &folded(v).chars().collect::<Vec<_>>())),
-            Prepared::Plain(ask) => plain(ask, doc, world),
+            Prepared::All(items) => items.iter().all(|i| i.matches(doc)),
+            Prepared::Any(items) => items.iter().any(|i| i.matches(doc)),
+            Prepared::Not(inner) => !inner.matches(doc),
+            Prepared::Words(field, words) => doc.texts_of(field).any(|t| in_a_row(&t.words, words)),
+            Prepared::AnyWord(field, ids) => doc.texts_of(field).any(|t| t.words.iter().any(|w| ids.contains(&w.id))),
+            Prepared::Holds(field, text) => doc.texts_of(field).any(|t| t.folded.contains(text)),
+            Prepared::Whole(field, pattern) => doc.keys(field).iter().any(|v| like(pattern, v)),
+            Prepared::Plain(ask) => plain(ask, doc),
         }
     }
 }
 
-fn plain(ask: &Ask, doc: &Doc, world: &World) -> bool {
+fn plain(ask: &Ask, doc: &Doc) -> bool {
     match ask {
-        Ask::Exists(field) => !doc.keywords(field).is_empty(),
+        Ask::Exists(field) => !doc.keys(field).is_empty(),
         Ask::Number(field, low, high) => doc.numbers(field).iter().any(|n| (*low..=*high).contains(n)),
         Ask::Time("received", from, to) => (*from..*to).contains(&doc.received.0),
         Ask::Time(_, from, to) => (*from..*to).contains(&doc.time.0),
@@ -288,19 +275,12 @@ fn plain(ask: &Ask, doc: &Doc, world: &World) -> bool {
         Ask::Record(id) => doc.uid.split('#').next() == Some(id),
         Ask::Index(low, high) => (*low..=*high).contains(&doc.index.0),
         Ask::Person(id, _) => {
-            let one = |path: &str| {
-                let mut out = Vec::new();
-                crate::asking::at_path(&doc.event, path, &mut out);
-                out.into_iter().find(|v| !v.is_empty())
+            let by_id = || {
+                let mut uids = Vec::new();
+                crate::asking::at_path(&doc.event, "actor.user.uid", &mut uids);
+                uids.first().is_some_and(|u| folded(u) == folded(id))
             };
-            let account = one("actor.user.name").or_else(|| one("user.name"));
-            let owner = doc
-                .system
-                .as_deref()
-                .zip(account)
-                .and_then(|(s, a)| person_of(&world.tables, s, &a, doc.time));
-            let by_id = one("actor.user.uid").is_some_and(|u| folded(&u) == folded(id));
-            by_id || owner.is_some_and(|(person, _)| person == *id)
+            doc.person.as_deref() == Some(id) || by_id()
         }
         _ => false,
     }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 
+use detect::reference::{Tables, person_of};
 use model::{LedgerIndex, Millis, PlainEvent, RawRecord};
 use serde_json::Value;
 
@@ -76,6 +77,12 @@ pub struct Doc {
     pub class: u32,
     pub event: Value,
     texts: Vec<(&'static str, Vec<Text>)>,
+    /// Values of the keyword fields, folded, to be matched.
+    keys: Vec<(&'static str, Vec<Vec<char>>)>,
+    numbers: Vec<(&'static str, Vec<u64>)>,
+    addresses: Vec<IpAddr>,
+    /// Who did it, by the registers.
+    pub person: Option<String>,
 }
 
 /// A text, as it is, folded, and as words.
@@ -171,7 +178,7 @@ pub fn like(pattern: &[char], value: &[char]) -> bool {
 }
 
 impl Doc {
-    pub fn new(index: LedgerIndex, record: &RawRecord, event: &PlainEvent, units: &mut Units) -> Doc {
+    pub fn new(index: LedgerIndex, record: &RawRecord, event: &PlainEvent, units: &mut Units, tables: &Tables) -> Doc {
         let shown = masked(event);
         let text = |text: String, units: &mut Units| Text {
             folded: folded(&text),
@@ -184,7 +191,7 @@ impl Doc {
             (*name, values.into_iter().map(|v| text(v, units)).collect())
         });
         let texts = texts.collect();
-        Doc {
+        let mut doc = Doc {
             uid: event.uid.to_string(),
             index,
             number: event
@@ -199,7 +206,52 @@ impl Doc {
             class: event.class_uid,
             event: shown,
             texts,
+            keys: Vec::new(),
+            numbers: Vec::new(),
+            addresses: Vec::new(),
+            person: None,
+        };
+        let own = ["source", "system", "status"];
+        for field in KEYWORDS.iter().map(|(n, _)| *n).chain(own) {
+            let values = doc
+                .keywords(field)
+                .iter()
+                .map(|v| folded(v).chars().collect())
+                .collect();
+            doc.keys.push((field, values));
         }
+        doc.numbers = NUMBERS.iter().map(|(n, _)| (*n, doc.read_numbers(n))).collect();
+        let mut addresses = Vec::new();
+        at_path(&doc.event, "src_endpoint.ip", &mut addresses);
+        doc.addresses = addresses.iter().filter_map(|v| v.trim().parse().ok()).collect();
+        doc.person = doc.read_person(tables);
+        doc
+    }
+
+    fn read_person(&self, tables: &Tables) -> Option<String> {
+        let one = |path: &str| {
+            let mut out = Vec::new();
+            at_path(&self.event, path, &mut out);
+            out.into_iter().find(|v| !v.is_empty())
+        };
+        let account = one("actor.user.name").or_else(|| one("user.name"));
+        let owner = self
+            .system
+            .as_deref()
+            .zip(account)
+            .and_then(|(s, a)| person_of(tables, s, &a, self.time));
+        owner.map(|(person, _)| person)
+    }
+
+    /// The texts of a field; of the empty one, all.
+    pub fn texts_of<'a>(&'a self, field: &'a str) -> impl Iterator<Item = &'a Text> {
+        let of = self.texts.iter().filter(move |(n, _)| field.is_empty() || *n == field);
+        of.flat_map(|(_, t)| t)
+    }
+
+    /// The values of a keyword field, folded.
+    pub fn keys(&self, field: &str) -> &[Vec<char>] {
+        self.keys.iter().find(|(n, _)| *n == field).map_or(&[], |(_, v)| v)
     }
 
     pub fn texts(&self, field: &str) -> &[Text] {
@@ -260,7 +312,11 @@ impl Doc {
         }
     }
 
-    pub fn numbers(&self, field: &str) -> Vec<u64> {
+    pub fn numbers(&self, field: &str) -> &[u64] {
+        self.numbers.iter().find(|(n, _)| *n == field).map_or(&[], |(_, v)| v)
+    }
+
+    fn read_numbers(&self, field: &str) -> Vec<u64> {
         let mut out = Vec::new();
         for path in NUMBERS.iter().find(|(n, _)| *n == field).map_or(&[][..], |(_, p)| p) {
             at_path(&self.event, path, &mut out);
@@ -268,9 +324,7 @@ impl Doc {
         out.iter().filter_map(|v| v.parse().ok()).collect()
     }
 
-    pub fn addresses(&self) -> Vec<IpAddr> {
-        let mut out = Vec::new();
-        at_path(&self.event, "src_endpoint.ip", &mut out);
-        out.iter().filter_map(|v| v.trim().parse().ok()).collect()
+    pub fn addresses(&self) -> &[IpAddr] {
+        &self.addresses
     }
 }

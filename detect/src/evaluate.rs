@@ -12,7 +12,7 @@ use foldhash::{HashMap, HashMapExt as _};
 use model::{Batch, Column};
 use smallvec::SmallVec;
 
-use crate::compile::{FieldId, Group, Hit, Index, Memo, PredicateId, Program, RuleId, RuleSet, Scratch};
+use crate::compile::{FieldId, Group, Hit, Index, Indexes, Memo, PredicateId, Program, RuleId, RuleSet, Scratch};
 use crate::sigma::{Match, lower};
 
 impl RuleSet {
@@ -36,11 +36,12 @@ impl RuleSet {
             });
         };
         let all = Bits::full(batch.rows.len());
-        let candidates = if group.pays(batch.rows.len()) {
-            run.candidates(&group, &group)
+        let indexes = if group.pays(batch.rows.len()) {
+            group.indexes(&self.rules, &self.predicates)
         } else {
-            run.candidates(&group, self.everything())
+            self.everything()
         };
+        let candidates = run.candidates(&group, indexes);
         for (id, rows) in &candidates {
             judge(&mut run, *id, rows);
         }
@@ -138,6 +139,8 @@ struct Run<'r> {
     /// For each predicate of which something is known, its place in `memos`.
     slots: HashMap<PredicateId, usize>,
     memos: Vec<Known>,
+    /// What has found everything that it finds.
+    indexes: Option<&'r Indexes>,
 }
 
 impl<'r> Run<'r> {
@@ -163,6 +166,7 @@ impl<'r> Run<'r> {
             present,
             slots: HashMap::new(),
             memos: Vec::new(),
+            indexes: None,
         }
     }
 
@@ -170,8 +174,9 @@ impl<'r> Run<'r> {
         self.columns[field as usize].iter().map(|(_, column)| *column).collect()
     }
 
-    /// The rows of each rule's gate, by rule; found by the indexes of a group that has all its rules, and maybe others.
-    fn candidates(&mut self, group: &Group, indexes: &Group) -> Vec<(RuleId, Bits)> {
+    /// The rows of each rule's gate, by rule; found by indexes that are of all its rules, and maybe of others.
+    fn candidates(&mut self, group: &Group, indexes: &'r Indexes) -> Vec<(RuleId, Bits)> {
+        self.indexes = Some(indexes);
         let rows = self.batch.rows.len();
         // What other batches taught; where another thread is at it, this one goes without.
         let mut memos = match indexes.memos.try_lock() {
@@ -198,10 +203,8 @@ impl<'r> Run<'r> {
         }
         let mut candidates: BTreeMap<RuleId, Bits> = BTreeMap::new();
         for (predicate, bits) in found.0 {
-            let Some(rules) = group.gates.get(&predicate) else {
-                continue;
-            };
-            for rule in rules {
+            let rules = indexes.gates.get(&predicate).into_iter().flatten();
+            for rule in rules.filter(|rule| group.has(**rule)) {
                 let entry = candidates.entry(*rule).or_insert_with(|| Bits::none(rows));
                 entry.0.iter_mut().zip(&bits.0).for_each(|(a, b)| *a |= b);
             }
@@ -367,6 +370,10 @@ impl<'r> Run<'r> {
     }
 
     fn predicate(&mut self, id: PredicateId, rows: &Bits) -> Bits {
+        let is_none = !self.slots.contains_key(&id) && self.indexes.is_some_and(|i| i.finds(id));
+        if is_none {
+            return Bits::none(self.batch.rows.len());
+        }
         let slot = *self.slots.entry(id).or_insert_with(|| {
             let none = Bits::none(self.batch.rows.len());
             self.memos.push(Known {

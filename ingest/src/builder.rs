@@ -3,17 +3,20 @@
 //! Empty texts, nulls, empty lists and objects are left out. What every event has (class, type, metadata, raw text,
 //! times, flags) the builder fills in itself.
 
-use std::net::{IpAddr, Ipv4Addr};
-
 use bumpalo::collections::Vec as ArenaVec;
 use model::value::{Member, int_text, tag};
 use model::{Arena, Cells, Event, Labels, Millis, OCSF_VERSION, Object, PathId, RawRecord, Value, known};
 
+pub use crate::address::{address, is_ipv4};
 use crate::class::Class;
 use crate::fields::scalar;
 use crate::format::Input;
 use crate::keep::{Keep, ToObject, ToValue};
 use crate::time_text;
+
+mod bounds;
+
+use bounds::bounded;
 
 /// Levels that `unmapped` may hold below itself.
 pub const UNMAPPED_DEPTH_MAX: usize = 8;
@@ -633,58 +636,6 @@ fn uid<'a>(arena: &'a Arena, record: &RawRecord) -> &'a str {
     uid.into_bump_str()
 }
 
-/// An address, perhaps with a port: `1.2.3.4`, `1.2.3.4:55`, `::1`, `[::1]:55`, `fe80::1%eth0` (the zone is cut off),
-/// `::ffff:1.2.3.4` (IPv4). Nothing else is one: no octal, no short forms, no names.
-#[must_use]
-pub fn address(text: &str) -> (Option<IpAddr>, Option<u16>) {
-    if !text.bytes().any(|b| b == b':') && !text.starts_with('[') {
-        let is_v4 = is_ipv4(text).then(|| text.parse::<Ipv4Addr>().ok()).flatten();
-        return (is_v4.map(IpAddr::V4), None);
-    }
-    if let Ok(ip) = text.parse::<IpAddr>() {
-        return (Some(ip.to_canonical()), None);
-    }
-    if let Ok(socket) = text.parse::<std::net::SocketAddr>() {
-        return (Some(socket.ip().to_canonical()), Some(socket.port()));
-    }
-    let inner = text.strip_prefix('[').and_then(|t| t.strip_suffix(']')).unwrap_or(text);
-    let inner = inner
-        .split_once('%')
-        .map_or(inner, |(ip, _)| if ip.contains(':') { ip } else { inner });
-    (inner.parse::<IpAddr>().ok().map(|ip| ip.to_canonical()), None)
-}
-
-/// Whether a text is an IPv4 address; what is read so is written so.
-#[must_use]
-pub fn is_ipv4(text: &str) -> bool {
-    let bytes = text.as_bytes();
-    if !(7..=15).contains(&bytes.len()) || !bytes[0].is_ascii_digit() {
-        return false;
-    }
-    let (mut parts, mut number, mut digits) = (1, 0_u32, 0);
-    for byte in bytes {
-        match byte {
-            b'0'..=b'9' => {
-                // No octal: `01` is none.
-                if digits > 0 && number == 0 {
-                    return false;
-                }
-                number = number * 10 + u32::from(byte - b'0');
-                digits += 1;
-                if number > 255 {
-                    return false;
-                }
-            }
-            b'.' if digits > 0 => {
-                parts += 1;
-                (number, digits) = (0, 0);
-            }
-            _ => return false,
-        }
-    }
-    parts == 4 && digits > 0
-}
-
 /// The first fields of every event; those that are known later hold their place.
 fn head<'a>(arena: &'a Arena, class: &'static Class, activity: u8) -> Cells<'a> {
     let type_uid = i64::from(class.uid) * 100 + i64::from(activity);
@@ -723,55 +674,3 @@ const DISPOSITIONS: &[(u8, &str)] = &[
     (26, "Unauthorized"),
     (99, "Other"),
 ];
-
-/// `value` with at most `depth` levels below it and what is left of the keys; deeper levels as JSON text.
-fn bounded<'a>(arena: &'a Arena, value: Value<'a>, depth: usize, keys: &mut usize, cut: &mut bool) -> Value<'a> {
-    // Nearly every value stays as it is.
-    let mut counted = *keys;
-    if is_within(&value, depth, &mut counted) {
-        *keys = counted;
-        return value;
-    }
-    match value {
-        Value::Object(fields) if depth == 0 => {
-            *cut = true;
-            Value::String(arena.format(format_args!("{fields}")))
-        }
-        Value::Array(_) if depth == 0 => {
-            *cut = true;
-            Value::String(arena.format(format_args!("{value}")))
-        }
-        Value::Object(fields) => {
-            let mut kept = Vec::new();
-            for (k, v) in fields {
-                if *keys >= UNMAPPED_KEYS_MAX {
-                    *cut = true;
-                    break;
-                }
-                if v.is_null() {
-                    continue;
-                }
-                *keys += 1;
-                kept.push((k, bounded(arena, *v, depth - 1, keys, cut)));
-            }
-            Value::Object(arena.object(&kept))
-        }
-        Value::Array(items) => arena.list_of(items.iter().map(|v| bounded(arena, *v, depth - 1, keys, cut))),
-        scalar => scalar,
-    }
-}
-
-/// Whether nothing of a value must be left out; counts its keys.
-fn is_within(value: &Value<'_>, depth: usize, keys: &mut usize) -> bool {
-    match value {
-        Value::Object(fields) => {
-            depth > 0
-                && fields.values().all(|v| {
-                    *keys += 1;
-                    *keys <= UNMAPPED_KEYS_MAX && !v.is_null() && is_within(v, depth - 1, keys)
-                })
-        }
-        Value::Array(items) => depth > 0 && items.iter().all(|v| is_within(v, depth - 1, keys)),
-        _ => true,
-    }
-}

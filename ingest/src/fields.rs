@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use model::{Object, Value};
+use smallvec::SmallVec;
 
 /// The fields of a source's object.
 #[derive(Clone, Copy, Debug)]
@@ -16,7 +17,7 @@ impl<'a> Fields<'a> {
             return (!value.is_null()).then_some(value);
         }
         // Nearly every path is one name.
-        let dot = path.bytes().position(|b| b == b'.')?;
+        let dot = dot(path)?;
         Fields(self.0.get(&path[..dot])?.as_object()?).value(&path[dot + 1..])
     }
 
@@ -25,6 +26,15 @@ impl<'a> Fields<'a> {
     #[must_use]
     pub fn text(self, path: &str) -> Option<Cow<'a, str>> {
         scalar(self.value(path)?)
+    }
+
+    /// [`Fields::text`] of the path `object`, a dot, `name`, which need not be put together.
+    #[must_use]
+    pub fn text_in(self, object: &str, name: &str) -> Option<Cow<'a, str>> {
+        let mut path: SmallVec<[u8; 96]> = SmallVec::from_slice(object.as_bytes());
+        path.push(b'.');
+        path.extend_from_slice(name.as_bytes());
+        self.text(str::from_utf8(&path).ok()?)
     }
 
     /// The first of several names that has text.
@@ -65,6 +75,25 @@ impl<'a> Fields<'a> {
     }
 }
 
+/// Where the first dot is: names are short, eight bytes are looked at at once.
+#[inline]
+fn dot(path: &str) -> Option<usize> {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    let mut rest = path.as_bytes();
+    let mut at = 0;
+    while let Some((eight, after)) = rest.split_first_chunk::<8>() {
+        let differ = u64::from_le_bytes(*eight) ^ (ONES * 0x2e);
+        // Exact at its lowest bit.
+        let found = differ.wrapping_sub(ONES) & !differ & (ONES * 0x80);
+        if found != 0 {
+            return Some(at + (found.trailing_zeros() / 8) as usize);
+        }
+        at += 8;
+        rest = after;
+    }
+    rest.iter().position(|b| *b == b'.').map(|n| at + n)
+}
+
 /// A scalar as text; nothing of an empty text, null, an object or a list.
 #[must_use]
 pub fn scalar<'a>(value: &Value<'a>) -> Option<Cow<'a, str>> {
@@ -74,5 +103,28 @@ pub fn scalar<'a>(value: &Value<'a>) -> Option<Cow<'a, str>> {
         Value::Int(n) => Some(Cow::Owned(n.to_string())),
         Value::Bool(b) => Some(Cow::Borrowed(if b { "true" } else { "false" })),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_dot_is_found_wherever_it_is() {
+        for text in [
+            "",
+            "a",
+            ".",
+            "a.b",
+            "abcdefg.",
+            "abcdefgh.i",
+            "abcdefgh",
+            "a.b.c.d.e",
+            "中.文",
+            "........./-",
+        ] {
+            assert_eq!(dot(text), text.find('.'), "{text}");
+        }
     }
 }

@@ -11,6 +11,7 @@ use model::{Arena, Event, Object, RawRecord};
 use crate::SourceSettings;
 use crate::json::{self, Parsed};
 use crate::keep::Keep;
+use crate::syslog::{self, Envelope};
 use crate::truncation;
 
 pub mod access_log;
@@ -159,6 +160,7 @@ pub struct Input<'a> {
     /// Why a part of the record could not be parsed, where the rest could.
     pub broken: Option<Quarantine>,
     json: OnceCell<Result<Parsed<'a>, Quarantine>>,
+    envelope: OnceCell<Envelope<'a>>,
 }
 
 impl<'a> Input<'a> {
@@ -187,6 +189,7 @@ impl<'a> Input<'a> {
             duplicates: Vec::new(),
             broken: None,
             json: OnceCell::new(),
+            envelope: OnceCell::new(),
         }
     }
 
@@ -213,6 +216,7 @@ impl<'a> Input<'a> {
             duplicates: Vec::new(),
             broken: None,
             json: OnceCell::new(),
+            envelope: OnceCell::new(),
         }
     }
 
@@ -232,6 +236,11 @@ impl<'a> Input<'a> {
     /// The text is no JSON object, or one that we do not trust ([`json`]).
     pub fn object(&self) -> Result<Object<'a>, Quarantine> {
         self.parsed().as_ref().map(|p| p.object).map_err(|q| *q)
+    }
+
+    /// The text as a line of syslog; read once.
+    pub fn envelope(&self) -> &Envelope<'a> {
+        self.envelope.get_or_init(|| syslog::parse(self.text))
     }
 
     /// As [`Input::object`]; the parser's flags are added to `flags`.

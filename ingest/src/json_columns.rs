@@ -28,8 +28,6 @@ pub struct JsonColumns {
     /// The keyword column (`*`), where it is wanted.
     every: Option<u32>,
     nodes: Vec<Node>,
-    /// Where the column of each field stands.
-    places: Arc<std::collections::HashMap<Field, usize>>,
 }
 
 /// What is wanted of one object.
@@ -49,6 +47,14 @@ struct Entry {
     exists: Vec<u32>,
     /// What is wanted of an object there.
     inner: Option<usize>,
+}
+
+/// Which columns the lines of a log source need.
+#[derive(Debug)]
+pub struct Needs {
+    /// For each column, where it stands among those that are needed.
+    slots: Vec<Option<u32>>,
+    places: Arc<std::collections::HashMap<Field, usize>>,
 }
 
 /// The line is for another reader.
@@ -81,8 +87,8 @@ struct Group {
     logsource: LogSource,
     rows: Vec<Row>,
     uids: Uids,
-    /// Which columns are wanted of them; the others stay empty.
-    needs: Arc<[bool]>,
+    needs: Arc<Needs>,
+    /// Of the columns that are needed.
     values: Vec<Values>,
 }
 
@@ -115,15 +121,26 @@ impl JsonColumns {
                 _ => out.lead(0, path, column, exists),
             }
         }
-        out.places = Arc::new(fields.iter().cloned().zip(0..).collect());
         out.fields = fields;
         Some(out)
     }
 
     /// Which columns are of `wanted`.
     #[must_use]
-    pub fn needs(&self, wanted: &Wanted) -> Arc<[bool]> {
-        self.fields.iter().map(|f| wanted.contains(f)).collect()
+    pub fn needs(&self, wanted: &Wanted) -> Arc<Needs> {
+        let mut slots = Vec::with_capacity(self.fields.len());
+        let mut places = std::collections::HashMap::new();
+        for field in &self.fields {
+            let is_needed = wanted.contains(field);
+            slots.push(is_needed.then(|| places.len() as u32));
+            if is_needed {
+                places.insert(field.clone(), places.len());
+            }
+        }
+        Arc::new(Needs {
+            slots,
+            places: Arc::new(places),
+        })
     }
 
     /// Every way in which keys may spell the path.
@@ -216,7 +233,7 @@ impl JsonBatches<'_> {
         labels: [Option<usize>; 3],
         row: Row,
         uid: &impl std::fmt::Display,
-        needs: impl FnOnce(&LogSource) -> Arc<[bool]>,
+        needs: impl FnOnce(&LogSource) -> Arc<Needs>,
     ) -> Result<(), Odd> {
         let mut key = std::mem::take(&mut self.key);
         key.clear();
@@ -239,13 +256,14 @@ impl JsonBatches<'_> {
                     service,
                 };
                 self.places.insert(key.as_slice().into(), self.groups.len());
+                let needs = needs(&logsource);
                 self.groups.push(Group {
                     source: source.clone(),
-                    needs: needs(&logsource),
                     logsource,
                     rows: Vec::new(),
                     uids: Uids::default(),
-                    values: vec![Values::default(); self.columns.fields.len()],
+                    values: vec![Values::default(); needs.places.len()],
+                    needs,
                 });
                 self.groups.len() - 1
             }
@@ -254,15 +272,16 @@ impl JsonBatches<'_> {
         let group = &mut self.groups[place];
         let number = group.rows.len() as u32;
         let text = &self.text;
+        let slot = |column: u32| group.needs.slots[column as usize].map(|slot| slot as usize);
         let fits = |(column, start, end): &Span| {
-            group.values[*column as usize].bytes() + (end - start) as usize <= COLUMN_BYTES_MAX
+            slot(*column).is_none_or(|slot| group.values[slot].bytes() + (end - start) as usize <= COLUMN_BYTES_MAX)
         };
         if !self.spans.iter().all(fits) {
             return Err(Odd);
         }
         for (column, start, end) in self.spans.drain(..) {
-            if group.needs[column as usize] {
-                group.values[column as usize].push(number, text_of(line.0, text, start, end));
+            if let Some(slot) = slot(column) {
+                group.values[slot].push(number, text_of(line.0, text, start, end));
             }
         }
         group.rows.push(row);
@@ -273,8 +292,7 @@ impl JsonBatches<'_> {
     /// The batches, in the order of their first lines.
     #[must_use]
     pub fn finish(self) -> Vec<Batch> {
-        let Self { columns, groups, .. } = self;
-        groups
+        self.groups
             .into_iter()
             .map(|group| {
                 let rows = group.rows.len();
@@ -285,7 +303,7 @@ impl JsonBatches<'_> {
                     0,
                     group.rows,
                     group.uids,
-                    &columns.places,
+                    &group.needs.places,
                     made,
                 )
             })

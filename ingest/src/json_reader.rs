@@ -9,7 +9,7 @@ use std::sync::Arc;
 use jiff::tz::TimeZone;
 use model::{Batch, LedgerIndex, LogSource, Namespace, RawRecord, Row, Wanted};
 
-use crate::json_columns::{JsonBatches, JsonColumns};
+use crate::json_columns::{JsonBatches, JsonColumns, Needs};
 use crate::{Settings, time_text};
 
 /// What is read of each line besides the columns: labels, then times in the order in which they count, then what
@@ -55,7 +55,7 @@ const NEEDS_MAX: usize = 512;
 pub struct JsonReader {
     columns: JsonColumns,
     zone: TimeZone,
-    needs: HashMap<LogSource, Arc<[bool]>>,
+    needs: HashMap<LogSource, Arc<Needs>>,
 }
 
 /// Records being read.
@@ -63,7 +63,7 @@ pub struct JsonReader {
 pub struct JsonRecords<'r> {
     columns: &'r JsonColumns,
     zone: &'r TimeZone,
-    needs: &'r mut HashMap<LogSource, Arc<[bool]>>,
+    needs: &'r mut HashMap<LogSource, Arc<Needs>>,
     batches: JsonBatches<'r>,
 }
 

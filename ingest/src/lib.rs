@@ -8,6 +8,7 @@
 //! no network, no failure. A log line is never an error: what cannot be parsed becomes a Base Event with the label
 //! `quarantined:<reason>`.
 
+mod address;
 pub mod batcher;
 pub mod builder;
 pub mod class;
@@ -26,6 +27,7 @@ pub mod mapping;
 pub mod mask;
 pub mod normalizer;
 pub mod replay;
+mod seek;
 pub mod settings;
 pub mod source;
 pub mod syslog;

@@ -16,6 +16,7 @@ use crate::value::{Object, Value};
 pub struct Arena {
     bump: Bump,
     pub(crate) paths: RefCell<Paths>,
+    native: bool,
 }
 
 /// Memory that is kept over [`Arena::reset`]: what a group of hostile records took more goes back.
@@ -42,6 +43,7 @@ impl Arena {
         Arena {
             bump: Bump::new(),
             paths: RefCell::new(Paths::new()),
+            native: true,
         }
     }
 
@@ -52,6 +54,20 @@ impl Arena {
         } else {
             self.bump.reset();
         }
+    }
+
+    /// Says whether anybody asks for [`Event::native`](crate::Event::native), as nobody does where only columns are made and the plan
+    /// has none of them ([`Plan::wants_native`](crate::Plan::wants_native)); formats may then leave out what they would have to put
+    /// together.
+    pub fn set_native(&mut self, wanted: bool) {
+        self.native = wanted;
+    }
+
+    /// Whether anybody asks for the source's own fields; `true` by default.
+    #[must_use]
+    #[inline]
+    pub fn wants_native(&self) -> bool {
+        self.native
     }
 
     /// The memory itself.

@@ -139,6 +139,12 @@ impl Plan {
         plan
     }
 
+    /// Whether a column is of the source's own fields.
+    #[must_use]
+    pub fn wants_native(&self) -> bool {
+        !self.native.is_empty() || !self.native_all.is_empty()
+    }
+
     /// What is wanted.
     #[must_use]
     pub fn fields(&self) -> &[Field] {

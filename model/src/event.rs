@@ -83,7 +83,8 @@ pub struct Event<'a> {
     pub cells: &'a [Cell<'a>],
     /// OCSF `unmapped`: what has no home there, under the source's names (dots in them are no path).
     pub unmapped: Object<'a>,
-    /// The source's own fields under their own names, for rules written for that source.
+    /// The source's own fields under their own names, for rules written for that source; perhaps less than all of them
+    /// where the arena says that nobody asks.
     pub native: Object<'a>,
     /// The account register's `system` that the event's accounts belong to: `jumpserver`, `aliyun`, `crm`,
     /// `host:<asset name>`. Read by policies as `docket.system`.

@@ -1,19 +1,129 @@
-//! Counting over all matches of a query.
+//! Counting over all matches of a query: most frequent values, numbers by time, different values, sums; one within
+//! another. Everything is counted exactly, or refused.
 
-use std::collections::{BTreeMap, HashMap};
+mod collect;
+mod values;
 
 use model::Millis;
-use tantivy::DocId;
 
 use crate::error::{Error, Result};
 use crate::matching::RawText;
-use crate::query::class;
-use crate::query::field::{self, FIELDS, Kind};
 use crate::reader::{Request, Searched, Searcher};
-use crate::segment::Segment;
+use collect::State;
+use values::Opened;
 
 /// Buckets of one histogram.
 pub const BUCKETS_MAX: u64 = 10_000;
+/// Different values, buckets within buckets included, of one answer.
+pub const VALUES_MAX: usize = 1_000_000;
+/// Matches that are read from the ledger where a field has no column; beyond it the question is refused.
+pub const READS_MAX: u64 = 500_000;
+/// Aggregations within each other.
+pub const DEPTH_MAX: usize = 4;
+
+/// What is counted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Agg {
+    /// The most frequent values of a field; an event with several counts once for each.
+    Terms {
+        /// The field: any that can be searched by but text of the index, or any OCSF path.
+        field: String,
+        /// How many of them.
+        size: usize,
+        /// What is counted within each.
+        within: Vec<Agg>,
+    },
+    /// Events by time.
+    Histogram {
+        /// The field: `time`, `received` or `processed`.
+        field: String,
+        /// Length of a bucket, ms; at least 1.
+        interval_ms: i64,
+        /// What is added to a moment before it is divided: a zone's offset makes days begin at its midnight.
+        offset_ms: i64,
+        /// What is counted within each.
+        within: Vec<Agg>,
+    },
+    /// How many different values there are.
+    Cardinality {
+        /// The field.
+        field: String,
+    },
+    /// Least, greatest, sum of a field's numbers (of times, in ms).
+    Stats {
+        /// The field.
+        field: String,
+    },
+}
+
+/// What was counted; in the order that was asked for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Aggregated {
+    /// An answer for each question.
+    pub found: Vec<Found>,
+    /// Matching events.
+    pub total: u64,
+    /// What was searched.
+    pub searched: Searched,
+}
+
+/// An answer.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Found {
+    /// See [`Agg::Terms`].
+    Terms {
+        /// Most frequent first, equals by value.
+        buckets: Vec<Within<String>>,
+        /// How many different values there are.
+        distinct: u64,
+        /// Events without a value.
+        missing: u64,
+        /// Values (not events) of the buckets left out.
+        others: u64,
+    },
+    /// See [`Agg::Histogram`]: from the first bucket with an event to the last, empty ones included; the key is the
+    /// bucket's first moment.
+    Histogram {
+        /// The buckets, in order.
+        buckets: Vec<Within<Millis>>,
+    },
+    /// How many.
+    Cardinality(u64),
+    /// See [`Agg::Stats`].
+    Stats(Stats),
+}
+
+/// A bucket, and what was counted within it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Within<K> {
+    /// The value.
+    pub key: K,
+    /// Events.
+    pub count: u64,
+    /// An answer for each question within.
+    pub found: Vec<Found>,
+}
+
+/// Of a field's numbers.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Stats {
+    /// Values.
+    pub count: u64,
+    /// The least.
+    pub min: Option<f64>,
+    /// The greatest.
+    pub max: Option<f64>,
+    /// Of all.
+    pub sum: f64,
+}
+
+impl Stats {
+    /// The mean; of nothing, none.
+    #[must_use]
+    pub fn avg(&self) -> Option<f64> {
+        (self.count > 0).then(|| self.sum / self.count as f64)
+    }
+}
 
 /// A value and how many events have it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,195 +161,94 @@ pub struct Histogram {
 }
 
 impl Searcher {
+    /// Counts over all matches of the request, sort, limit and cursor aside.
+    ///
+    /// # Errors
+    /// The author's: [`Error::Aggregation`] of a field that cannot be counted so, [`Error::TooManyBuckets`],
+    /// [`Error::TooManyValues`], [`Error::TooManyReads`]; else as [`Searcher::search`].
+    pub fn aggregate(&self, request: &Request, asked: &[Agg], text: &dyn RawText) -> Result<Aggregated> {
+        let search = self.prepare(request)?;
+        let mut opened = Opened::new(text);
+        let mut states = asked
+            .iter()
+            .map(|agg| State::new(agg, &mut opened, 1))
+            .collect::<Result<Vec<_>>>()?;
+        let mut total = 0;
+        search.for_each(text, |number, segment, docs| {
+            opened.enter(number, segment)?;
+            total += docs.len() as u64;
+            states.iter_mut().try_for_each(|s| s.take(&mut opened, segment, docs))
+        })?;
+        let found = states.into_iter().map(|s| s.finish(&opened)).collect::<Result<_>>()?;
+        Ok(Aggregated {
+            found,
+            total,
+            searched: search.searched(request)?,
+        })
+    }
+
     /// Counts the values of `field` over all matches of the request (sort, limit and cursor aside) and returns the
     /// `size` most frequent. An event with several values counts once for each.
     ///
     /// # Errors
-    /// [`Error::Aggregation`] of a field that cannot be grouped by; else as [`Searcher::search`].
+    /// As [`Searcher::aggregate`].
     pub fn terms(&self, request: &Request, field: &str, size: usize, text: &dyn RawText) -> Result<Terms> {
-        let columns = columns(field)?;
-        let search = self.prepare(request)?;
-        let mut counts = Counts::default();
-        let (mut missing, mut total) = (0, 0);
-        let mut open: Option<(usize, Vec<Values>)> = None;
-        search.for_each(text, |number, segment, docs| {
-            if open.as_ref().is_none_or(|(n, _)| *n != number) {
-                open = Some((
-                    number,
-                    columns
-                        .iter()
-                        .map(|c| Values::open(segment, c))
-                        .collect::<Result<_>>()?,
-                ));
-            }
-            let Some((_, values)) = &mut open else { return Ok(()) };
-            total += docs.len() as u64;
-            missing += counts.add(values, docs)?;
-            Ok(())
-        })?;
-        let distinct = counts.names.len() as u64;
-        Ok(Terms {
-            buckets: counts.top(size, field),
+        let asked = Agg::Terms {
+            field: field.to_owned(),
+            size,
+            within: Vec::new(),
+        };
+        let mut all = self.aggregate(request, &[asked], text)?;
+        let Some(Found::Terms {
+            buckets,
             distinct,
             missing,
-            total,
-            searched: search.searched(request),
+            ..
+        }) = all.found.pop()
+        else {
+            return Err(Error::TooManyWords);
+        };
+        Ok(Terms {
+            buckets: buckets
+                .into_iter()
+                .map(|b| Bucket {
+                    key: b.key,
+                    count: b.count,
+                })
+                .collect(),
+            distinct,
+            missing,
+            total: all.total,
+            searched: all.searched,
         })
     }
 
     /// Counts all matches of the request by time, in buckets of `interval_ms` that start at multiples of it.
     ///
     /// # Errors
-    /// [`Error::TooManyBuckets`]; else as [`Searcher::search`].
+    /// As [`Searcher::aggregate`].
     pub fn date_histogram(&self, request: &Request, interval_ms: i64, text: &dyn RawText) -> Result<Histogram> {
-        let interval = interval_ms.max(1);
-        let search = self.prepare(request)?;
-        let mut counts: BTreeMap<i64, u64> = BTreeMap::new();
-        let mut total = 0;
-        search.for_each(text, |_, segment, docs| {
-            total += docs.len() as u64;
-            for doc in docs {
-                *counts
-                    .entry(segment.time.get_val(*doc).div_euclid(interval))
-                    .or_default() += 1;
-            }
-            match counts.len() as u64 > BUCKETS_MAX {
-                true => Err(Error::TooManyBuckets {
-                    given: counts.len() as u64,
-                    limit: BUCKETS_MAX,
-                }),
-                false => Ok(()),
-            }
-        })?;
-        let mut buckets = Vec::new();
-        if let (Some((first, _)), Some((last, _))) = (counts.first_key_value(), counts.last_key_value()) {
-            let given = last.abs_diff(*first).saturating_add(1);
-            if given > BUCKETS_MAX {
-                return Err(Error::TooManyBuckets {
-                    given,
-                    limit: BUCKETS_MAX,
-                });
-            }
-            let bucket = |n: i64| Bucket {
-                key: Millis(n.saturating_mul(interval)),
-                count: counts.get(&n).copied().unwrap_or(0),
-            };
-            buckets = (*first..=*last).map(bucket).collect();
-        }
-        Ok(Histogram {
-            buckets,
-            total,
-            searched: search.searched(request),
-        })
-    }
-}
-
-/// Columns of a field.
-fn columns(name: &str) -> Result<Vec<&'static str>> {
-    let found = field::find(name).and_then(|f| match &f.kind {
-        Kind::Keyword(names) => Some(names.to_vec()),
-        Kind::Address(name, _) => Some(vec![*name]),
-        Kind::Number(name) => Some(vec![*name]),
-        Kind::Class => Some(vec!["class"]),
-        Kind::Severity => Some(vec!["severity"]),
-        Kind::Text(_) | Kind::Time(_) | Kind::Record => None,
-    });
-    found.ok_or_else(|| {
-        let groups = |k: &Kind| !matches!(k, Kind::Text(_) | Kind::Time(_) | Kind::Record);
-        let allowed: Vec<&str> = FIELDS.iter().filter(|f| groups(&f.kind)).map(|f| f.name).collect();
-        Error::Aggregation {
-            given: name.chars().take(100).collect(),
-            allowed: allowed.join(", "),
-        }
-    })
-}
-
-/// A column of one segment, and the numbers that [`Counts`] gave to its values.
-enum Values {
-    Text(tantivy::columnar::StrColumn, HashMap<u64, usize>),
-    Number(tantivy::columnar::Column<u64>),
-    None,
-}
-
-impl Values {
-    fn open(segment: &Segment, name: &str) -> Result<Values> {
-        let columns = segment.reader.fast_fields();
-        if let Ok(numbers) = columns.u64(name) {
-            return Ok(Values::Number(numbers));
-        }
-        Ok(columns
-            .str(name)?
-            .map_or(Values::None, |c| Values::Text(c, HashMap::new())))
-    }
-}
-
-#[derive(Default)]
-struct Counts {
-    names: HashMap<String, usize>,
-    counts: Vec<u64>,
-}
-
-impl Counts {
-    /// Returns how many of `docs` have no value.
-    fn add(&mut self, values: &mut [Values], docs: &[DocId]) -> Result<u64> {
-        let mut missing = 0;
-        let mut seen: Vec<usize> = Vec::new();
-        for doc in docs {
-            seen.clear();
-            for column in &mut *values {
-                match column {
-                    Values::None => {}
-                    Values::Number(column) => {
-                        for n in column.values_for_doc(*doc) {
-                            let id = self.id(n.to_string());
-                            seen.push(id);
-                        }
-                    }
-                    Values::Text(column, ids) => {
-                        for ord in column.term_ords(*doc) {
-                            let id = match ids.get(&ord) {
-                                Some(id) => *id,
-                                None => {
-                                    let mut name = String::new();
-                                    column.ord_to_str(ord, &mut name)?;
-                                    let id = self.id(name);
-                                    ids.insert(ord, id);
-                                    id
-                                }
-                            };
-                            seen.push(id);
-                        }
-                    }
-                }
-            }
-            seen.sort_unstable();
-            seen.dedup();
-            missing += u64::from(seen.is_empty());
-            seen.iter().for_each(|id| self.counts[*id] += 1);
-        }
-        Ok(missing)
-    }
-
-    fn id(&mut self, name: String) -> usize {
-        let next = self.counts.len();
-        let id = *self.names.entry(name).or_insert(next);
-        if id == next {
-            self.counts.push(0);
-        }
-        id
-    }
-
-    fn top(self, size: usize, field: &str) -> Vec<Bucket<String>> {
-        let is_class = field::find(field).is_some_and(|f| f.kind == Kind::Class);
-        let named = |key: String| match key.parse().ok().and_then(class::name).filter(|_| is_class) {
-            Some(name) => name.to_owned(),
-            None => key,
+        let asked = Agg::Histogram {
+            field: "time".to_owned(),
+            interval_ms,
+            offset_ms: 0,
+            within: Vec::new(),
         };
-        let mut all: Vec<(u64, String)> = self.names.into_iter().map(|(n, id)| (self.counts[id], n)).collect();
-        all.sort_unstable_by(|a, b| b.0.cmp(&a.0).then_with(|| a.1.cmp(&b.1)));
-        all.truncate(size);
-        all.into_iter()
-            .map(|(count, key)| Bucket { key: named(key), count })
-            .collect()
+        let mut all = self.aggregate(request, &[asked], text)?;
+        let buckets = match all.found.pop() {
+            Some(Found::Histogram { buckets }) => buckets,
+            _ => Vec::new(),
+        };
+        Ok(Histogram {
+            buckets: buckets
+                .into_iter()
+                .map(|b| Bucket {
+                    key: b.key,
+                    count: b.count,
+                })
+                .collect(),
+            total: all.total,
+            searched: all.searched,
+        })
     }
 }

@@ -51,6 +51,31 @@ pub enum Error {
         /// How many there may be.
         limit: u64,
     },
+    /// More different values than an answer may hold; the author's: a narrower query, or another field.
+    #[error("more than {limit} different values; narrow the query or the time range")]
+    TooManyValues {
+        /// How many there may be.
+        limit: usize,
+    },
+    /// The field has no column, and its values of so many records would have to be read from the ledger. The author's.
+    #[error(
+        "`{field}` is read from the ledger, record by record, for at most {limit} records; narrow the query or the time range"
+    )]
+    TooManyReads {
+        /// The field.
+        field: String,
+        /// Records that may be read.
+        limit: u64,
+    },
+    /// Aggregations within aggregations.
+    #[error("aggregations lie at most {limit} deep within each other")]
+    TooDeep {
+        /// How deep they may lie.
+        limit: usize,
+    },
+    /// Whoever asked does not wait any more.
+    #[error("the search was cancelled")]
+    Cancelled,
     /// A record that the query needs could not be read back from the ledger.
     #[error("record {index} could not be read back from the ledger: {source}")]
     Text {

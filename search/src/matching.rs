@@ -8,8 +8,8 @@ use tantivy::schema::Schema;
 use tantivy::{BitSet, DocId, SegmentReader};
 
 use crate::error::{Error, Result};
-use crate::query::TextPattern;
-use crate::query::plan::Plan;
+use crate::keyword::folded;
+use crate::query::plan::{Plan, TextTest};
 
 /// Gives back the raw line of an event: the same masked text of `raw_data` that was indexed. The caller reads the
 /// ledger, normalizes and masks.
@@ -23,6 +23,42 @@ pub trait RawText {
         leaves: &[LedgerIndex],
         uid: &str,
     ) -> std::result::Result<Option<String>, Box<dyn StdError + Send + Sync>>;
+
+    /// The values of a text field (`cmd`, `url`, `msg`, `raw`; [`crate::text_paths`] says of which paths) of an event,
+    /// masked as they were indexed.
+    ///
+    /// # Errors
+    /// As [`RawText::raw`].
+    fn texts(
+        &self,
+        field: &str,
+        leaves: &[LedgerIndex],
+        uid: &str,
+    ) -> std::result::Result<Vec<String>, Box<dyn StdError + Send + Sync>> {
+        match field {
+            "raw" => Ok(self.raw(leaves, uid)?.into_iter().collect()),
+            other => Err(format!("this search cannot read `{other}`").into()),
+        }
+    }
+
+    /// The values at any OCSF path of an event, masked.
+    ///
+    /// # Errors
+    /// As [`RawText::raw`].
+    fn values(
+        &self,
+        path: &str,
+        leaves: &[LedgerIndex],
+        uid: &str,
+    ) -> std::result::Result<Vec<String>, Box<dyn StdError + Send + Sync>> {
+        let _ = (leaves, uid);
+        Err(format!("this search cannot read `{path}`").into())
+    }
+
+    /// Whether nobody waits for the answer any more: the search then ends with [`Error::Cancelled`].
+    fn is_stopped(&self) -> bool {
+        false
+    }
 }
 
 impl<F> RawText for F
@@ -55,7 +91,7 @@ pub(crate) fn weight(query: &dyn Query, schema: &Schema) -> Result<Box<dyn Weigh
 /// A plan with Tantivy's answers of one segment filled in.
 pub(crate) enum Checked<'a> {
     Known(BitSet),
-    Text(BitSet, &'a TextPattern),
+    Text(BitSet, &'a TextTest),
     And(Vec<Checked<'a>>),
     Or(Vec<Checked<'a>>),
     Not(Box<Checked<'a>>),
@@ -71,7 +107,7 @@ impl<'a> Checked<'a> {
         };
         Ok(match plan {
             Plan::Exact(query) => Checked::Known(bits(&**query, schema, reader)?),
-            Plan::Check { over, pattern } => Checked::Text(bits(&**over, schema, reader)?, pattern),
+            Plan::Check { over, test } => Checked::Text(bits(&**over, schema, reader)?, test),
             Plan::And(items) => Checked::And(all(items)?),
             Plan::Or(items) => Checked::Or(all(items)?),
             Plan::Not(inner) => Checked::Not(Box::new(Checked::of(inner, schema, reader)?)),
@@ -82,7 +118,13 @@ impl<'a> Checked<'a> {
     pub(crate) fn matches(&self, doc: DocId, text: &mut LazyText<'_>) -> Result<bool> {
         Ok(match self {
             Checked::Known(bits) => bits.contains(doc),
-            Checked::Text(bits, pattern) => bits.contains(doc) && text.get()?.is_some_and(|t| pattern.matches(t)),
+            Checked::Text(bits, test) => {
+                bits.contains(doc)
+                    && match test {
+                        TextTest::Words(pattern) => text.get("raw")?.iter().any(|t| pattern.matches(t)),
+                        TextTest::Holds(field, held) => text.get(field)?.iter().any(|t| folded(t).contains(held)),
+                    }
+            }
             // What is known comes first in these, see `Plan`.
             Checked::And(items) => {
                 for item in items {
@@ -115,12 +157,12 @@ fn bits(query: &dyn Query, schema: &Schema, reader: &SegmentReader) -> Result<Bi
     Ok(bits)
 }
 
-/// The raw line of one event, read at most once.
+/// The texts of one event, each read at most once.
 pub(crate) struct LazyText<'a> {
     pub(crate) source: &'a dyn RawText,
     pub(crate) leaves: Vec<LedgerIndex>,
     pub(crate) uid: String,
-    read: Option<Option<String>>,
+    read: Vec<(&'static str, Vec<String>)>,
 }
 
 impl<'a> LazyText<'a> {
@@ -129,18 +171,23 @@ impl<'a> LazyText<'a> {
             source,
             leaves,
             uid,
-            read: None,
+            read: Vec::new(),
         }
     }
 
-    fn get(&mut self) -> Result<Option<&str>> {
-        if self.read.is_none() {
-            let text = self.source.raw(&self.leaves, &self.uid);
-            self.read = Some(text.map_err(|source| Error::Text {
-                index: self.leaves.first().copied().unwrap_or_default(),
-                source,
-            })?);
-        }
-        Ok(self.read.as_ref().and_then(Option::as_deref))
+    fn get(&mut self, field: &'static str) -> Result<&[String]> {
+        let at = match self.read.iter().position(|(name, _)| *name == field) {
+            Some(at) => at,
+            None => {
+                let texts = self.source.texts(field, &self.leaves, &self.uid);
+                let texts = texts.map_err(|source| Error::Text {
+                    index: self.leaves.first().copied().unwrap_or_default(),
+                    source,
+                })?;
+                self.read.push((field, texts));
+                self.read.len() - 1
+            }
+        };
+        Ok(&self.read[at].1)
     }
 }

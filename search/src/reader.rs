@@ -95,6 +95,8 @@ pub enum Total {
 pub struct Searched {
     /// Events in the index.
     pub events: u64,
+    /// Those of the time range: what was looked through.
+    pub in_range: u64,
     /// Every leaf below this one was searched.
     pub up_to: LedgerIndex,
     /// The first moment asked for.
@@ -193,7 +195,7 @@ impl Searcher {
             hits,
             total,
             next,
-            searched: search.searched(request),
+            searched: search.searched(request)?,
         })
     }
 
@@ -223,6 +225,7 @@ impl Searcher {
             schema: fields.schema.clone(),
             weight: weight(&*over, &fields.schema)?,
             ranged: weight(&*ranged, &fields.schema)?,
+            range: weight(&*moments(fields.time, first, last), &fields.schema)?,
             plan,
             everything,
             first,
@@ -281,6 +284,8 @@ pub(crate) struct Search {
     weight: Box<dyn Weight>,
     /// Candidates of the time range.
     ranged: Box<dyn Weight>,
+    /// All of the time range.
+    range: Box<dyn Weight>,
     /// Every event is a candidate.
     everything: bool,
     first: i64,
@@ -289,14 +294,22 @@ pub(crate) struct Search {
 }
 
 impl Search {
-    pub(crate) fn searched(&self, request: &Request) -> Searched {
+    pub(crate) fn searched(&self, request: &Request) -> Result<Searched> {
         let Snapshot { events, position, .. } = *self.snapshot;
-        Searched {
+        let mut in_range = 0;
+        for (_, segment, _) in self.segments() {
+            in_range += u64::from(match self.within(segment) {
+                true => segment.reader.num_docs(),
+                false => self.range.count(&segment.reader)?,
+            });
+        }
+        Ok(Searched {
             events,
+            in_range,
             up_to: position,
             from: request.from,
             to: request.to,
-        }
+        })
     }
 
     /// The segments that may hold candidates, those that come first in the order first, each with the weight that
@@ -365,6 +378,9 @@ impl Search {
                     *slot = Some(Checked::of(&self.plan, &self.schema, &segment.reader)?);
                 }
                 let Some(plan) = slot else { continue };
+                if text.is_stopped() {
+                    return Err(crate::Error::Cancelled);
+                }
                 let mut line = LazyText::new(text, segment.leaves(entry.doc), segment.uid(entry.doc)?);
                 if !plan.matches(entry.doc, &mut line)? {
                     continue;
@@ -401,6 +417,9 @@ impl Search {
     ) -> Result<()> {
         let exact = matches!(self.plan, Plan::Exact(_));
         for (number, segment, weight) in self.segments() {
+            if text.is_stopped() {
+                return Err(crate::Error::Cancelled);
+            }
             let mut outcome = Ok(());
             let checked = if exact {
                 None
@@ -408,6 +427,9 @@ impl Search {
                 Some(Checked::of(&self.plan, &self.schema, &segment.reader)?)
             };
             weight.for_each_no_score(&segment.reader, &mut |docs| {
+                if outcome.is_ok() && text.is_stopped() {
+                    outcome = Err(crate::Error::Cancelled);
+                }
                 if outcome.is_err() {
                     return;
                 }

@@ -84,6 +84,16 @@ pub const TEXTS: &[(&str, &[&str])] = &[
 /// The path of the whole line.
 pub const RAW_PATH: &str = "raw_data";
 
+/// The OCSF paths that a text field is made of.
+#[must_use]
+pub fn text_paths(field: &str) -> &'static [&'static str] {
+    match TEXTS.iter().find(|(name, _)| *name == field) {
+        Some((_, paths)) => paths,
+        None if field == "raw" => &[RAW_PATH],
+        None => &[],
+    }
+}
+
 /// Number fields, the paths of their values, and whether single values are looked up often.
 pub const NUMBERS: &[(&str, &[&str], bool)] = &[
     ("class", &[], true),

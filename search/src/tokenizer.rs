@@ -20,6 +20,14 @@ pub fn tokens(text: &str, mut each: impl FnMut(usize, &str)) {
     }
 }
 
+/// As [`tokens`], with the bytes of the text that each stands for.
+pub fn each_token(text: &str, mut each: impl FnMut(usize, usize, &str)) {
+    let mut stream = Stream::new(text);
+    while stream.advance() {
+        each(stream.token.offset_from, stream.token.offset_to, &stream.token.text);
+    }
+}
+
 /// Whether a (folded) character is a word by itself.
 #[must_use]
 pub fn stands_alone(c: char) -> bool {

@@ -59,6 +59,14 @@ fn errors_say_where_and_what_else() {
         "src:10.8.0.0/64",
         "`10.8.0.0/64` is not a network; write 10.8.0.0/16, at byte 4",
     );
+    refused(
+        "person:alice",
+        "`person:` needs the tables account_registry and hr_roster, which are not loaded, at byte 7; set `reference` in the configuration, or name the accounts: user:(a OR b)",
+    );
+    refused("exists:person", "`person` takes no `exists:`, at byte 7");
+    refused("code:~4", "`code` takes no `~`, at byte 6");
+    refused("cmd:~", "expected a value, found the end, at byte 5");
+    refused("cmd:~\"\"", "`` is not text to look for, at byte 5");
     refused("user:[a TO b]", "`user` takes no range, at byte 6");
     refused("code:4*", "`code` takes no wildcards, at byte 5");
     refused(
@@ -127,6 +135,7 @@ fn ways_to_say_the_same() {
     same("/etc/shadow", "\"etc shadow\"");
     same("cmd:C:\\Windows", "cmd:\"C:\\Windows\"");
     same("10.8.1.7:22", "\"10 8 1 7 22\"");
+    same("user:~ADM", "user:*adm*");
 }
 
 proptest! {
@@ -184,11 +193,11 @@ fn a_phrase_in_the_raw_line_needs_the_ledger() {
 fn fields_that_cannot_be_grouped_are_named() {
     SEARCHER.with(|(_, searcher)| {
         let error = searcher
-            .terms(&Request::new(Query::all()), "cmd", 3, &NoText)
+            .terms(&Request::new(Query::all()), "record", 3, &NoText)
             .unwrap_err()
             .to_string();
         assert!(
-            error.starts_with("`cmd` cannot be grouped by; fields that can: user, "),
+            error.starts_with("`record` cannot be grouped by; fields that can: user, "),
             "{error}"
         );
         let classes = searcher

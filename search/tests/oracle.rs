@@ -7,7 +7,7 @@ mod support;
 use std::error::Error as StdError;
 
 use model::{LedgerIndex, Millis};
-use search::{Query, Request, Searcher, Sort, Total};
+use search::{Agg, Found, Query, RawText, Request, Searcher, Sort, Total};
 use serde_json::Value;
 use support::{ADDRESSES, HOSTS, Placed, Rng, START, USERS, WORDS, add, mask, open, records};
 
@@ -31,6 +31,8 @@ enum Ask {
     Time(i64, i64),
     Network(String),
     Record(String),
+    /// Field and paths, a piece of text as it stands.
+    Holds(&'static str, &'static [&'static str], String),
 }
 
 const CMD: &[&str] = &["process.cmd_line"];
@@ -49,7 +51,7 @@ impl Ask {
                 _ => Ask::Not(Box::new(Ask::make(rng, depth - 1))),
             };
         }
-        match rng.below(16) {
+        match rng.below(18) {
             0 => Ask::Whole("user", &["user.name", "actor.user.name"], pattern(rng, USERS)),
             1 => Ask::Whole("actor", &["actor.user.name"], pattern(rng, USERS)),
             2 => Ask::Whole("host", &["device.hostname"], pattern(rng, HOSTS)),
@@ -105,6 +107,17 @@ impl Ask {
                 ])
                 .into(),
             ),
+            16 | 17 => {
+                let (name, paths) = [
+                    ("cmd", CMD),
+                    ("url", URL),
+                    ("msg", MSG),
+                    ("raw", RAW),
+                    ("text", ANY),
+                    ("user", &["user.name", "actor.user.name"]),
+                ][rng.below(6)];
+                Ask::Holds(name, paths, fragment(rng))
+            }
             _ => Ask::Record(format!("audit.t{}/0/{}", rng.below(3), rng.below(RECORDS as usize))),
         }
     }
@@ -135,6 +148,7 @@ impl Ask {
             Ask::Time(from, to) => format!("time:{{{} TO {}]", Millis(*from), Millis(*to)),
             Ask::Network(net) => format!("src:{net}"),
             Ask::Record(id) => format!("record:{id}"),
+            Ask::Holds(name, _, text) => format!("{name}:~\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\"")),
         }
     }
 
@@ -157,6 +171,11 @@ impl Ask {
             Ask::Class(uid) => u64::from(p.event.class_uid) == *uid,
             Ask::Time(from, to) => p.event.time.0 > *from && p.event.time.0 <= *to,
             Ask::Network(net) => values(p, &["src_endpoint.ip"]).iter().any(|v| within(net, v)),
+            Ask::Holds(_, paths, text) => {
+                let text: String = plain(text).into_iter().collect();
+                let holds = |v: &String| plain(&mask(v)).into_iter().collect::<String>().contains(&text);
+                values(p, paths).iter().any(holds)
+            }
             Ask::Record(id) => p.event.uid.split('#').next() == Some(id),
         }
     }
@@ -232,6 +251,15 @@ fn text(rng: &mut Rng, quoted: bool) -> String {
             }
         },
     }
+}
+
+/// A piece of the vocabulary's text, punctuation and all.
+fn fragment(rng: &mut Rng) -> String {
+    let text = format!("{} {}", rng.pick(WORDS), rng.pick(WORDS));
+    let chars: Vec<char> = text.chars().collect();
+    let from = rng.below(chars.len() - 1);
+    let to = from + 1 + rng.below((chars.len() - from).min(9));
+    chars[from..to].iter().collect()
 }
 
 // What follows is the plain scan.
@@ -402,16 +430,30 @@ fn index(dir: &std::path::Path) -> (Searcher, Vec<Placed>) {
     (searcher, records(0, RECORDS))
 }
 
-type Text = Result<Option<String>, Box<dyn StdError + Send + Sync>>;
+/// The records, read back as the server reads them.
+struct Ledger<'a>(&'a [Placed]);
 
-fn ledger(placed: &[Placed]) -> impl Fn(&[LedgerIndex], &str) -> Text + use<'_> {
-    move |leaves, uid| {
-        let index = leaves[0];
-        let found = placed
-            .iter()
-            .find(|p| p.index == index && &*p.event.uid == uid)
-            .ok_or("no such event")?;
-        Ok(found.event.text("raw_data").map(|t| mask(t).into_owned()))
+type Read<T> = Result<T, Box<dyn StdError + Send + Sync>>;
+
+impl Ledger<'_> {
+    fn at(&self, paths: &[&str], leaves: &[LedgerIndex], uid: &str) -> Read<Vec<String>> {
+        let is = |p: &&Placed| p.index == leaves[0] && &*p.event.uid == uid;
+        let found = self.0.iter().find(is).ok_or("no such event")?;
+        Ok(values(found, paths).iter().map(|v| mask(v).into_owned()).collect())
+    }
+}
+
+impl RawText for Ledger<'_> {
+    fn raw(&self, leaves: &[LedgerIndex], uid: &str) -> Read<Option<String>> {
+        Ok(self.at(RAW, leaves, uid)?.pop())
+    }
+
+    fn texts(&self, field: &str, leaves: &[LedgerIndex], uid: &str) -> Read<Vec<String>> {
+        self.at(search::text_paths(field), leaves, uid)
+    }
+
+    fn values(&self, path: &str, leaves: &[LedgerIndex], uid: &str) -> Read<Vec<String>> {
+        self.at(&[path], leaves, uid)
     }
 }
 
@@ -419,7 +461,7 @@ fn ledger(placed: &[Placed]) -> impl Fn(&[LedgerIndex], &str) -> Text + use<'_> 
 fn the_index_finds_what_a_scan_finds() {
     let dir = tempfile::tempdir().unwrap();
     let (searcher, placed) = index(dir.path());
-    let text = ledger(&placed);
+    let text = Ledger(&placed);
     let mut rng = Rng(42);
     let mut found = 0;
     for n in 0..2500 {
@@ -474,13 +516,7 @@ fn the_index_finds_what_a_scan_finds() {
 }
 
 /// Page by page is the same as all at once.
-fn pages(
-    searcher: &Searcher,
-    request: &Request,
-    all: &[&str],
-    rng: &mut Rng,
-    text: &impl Fn(&[LedgerIndex], &str) -> Text,
-) {
+fn pages(searcher: &Searcher, request: &Request, all: &[&str], rng: &mut Rng, text: &dyn RawText) {
     let limit = 1 + rng.below(70);
     let mut request = Request {
         limit,
@@ -503,13 +539,7 @@ fn pages(
     assert_eq!(got, all);
 }
 
-fn groups(
-    searcher: &Searcher,
-    request: &Request,
-    all: &[&str],
-    placed: &[Placed],
-    text: &impl Fn(&[LedgerIndex], &str) -> Text,
-) {
+fn groups(searcher: &Searcher, request: &Request, all: &[&str], placed: &[Placed], text: &dyn RawText) {
     let of = |uid: &&str| placed.iter().find(|p| *p.event.uid == **uid).unwrap();
     let mut users: std::collections::BTreeMap<String, u64> = Default::default();
     let mut minutes: std::collections::BTreeMap<i64, u64> = Default::default();
@@ -527,6 +557,7 @@ fn groups(
     let terms = searcher.terms(request, "user", 3, text).unwrap();
     let got: Vec<(String, u64)> = terms.buckets.into_iter().map(|b| (b.key, b.count)).collect();
     assert_eq!((got, terms.distinct, terms.total), (users, distinct, all.len() as u64));
+    commands(searcher, request, all, placed, text);
     let histogram = searcher.date_histogram(request, 60_000, text).unwrap();
     let got: Vec<(i64, u64)> = histogram
         .buckets
@@ -536,6 +567,121 @@ fn groups(
         .collect();
     assert_eq!(got, minutes.into_iter().collect::<Vec<_>>());
     assert!(histogram.buckets.windows(2).all(|w| w[1].key.0 - w[0].key.0 == 60_000));
+}
+
+/// By status, by five minutes within it, the commands (read from the ledger) and the bytes; different hosts.
+fn commands(searcher: &Searcher, request: &Request, all: &[&str], placed: &[Placed], text: &dyn RawText) {
+    let of = |uid: &&str| placed.iter().find(|p| *p.event.uid == **uid).unwrap();
+    let field = |f: &str| f.to_owned();
+    let inner = vec![
+        Agg::Histogram {
+            field: field("time"),
+            interval_ms: 300_000,
+            offset_ms: 60_000,
+            within: vec![],
+        },
+        Agg::Terms {
+            field: field("cmd"),
+            size: 1000,
+            within: vec![Agg::Stats {
+                field: field("severity"),
+            }],
+        },
+        Agg::Stats { field: field("bytes") },
+    ];
+    let asked = [
+        Agg::Terms {
+            field: field("class"),
+            size: 9,
+            within: inner,
+        },
+        Agg::Cardinality { field: field("host") },
+        Agg::Cardinality {
+            field: field("unmapped.ticket_id"),
+        },
+    ];
+    let found = searcher.aggregate(request, &asked, text).unwrap();
+    let distinct = |path: &'static str| {
+        all.iter()
+            .map(of)
+            .flat_map(|p| values(p, &[path]))
+            .collect::<std::collections::BTreeSet<_>>()
+            .len() as u64
+    };
+    assert_eq!(found.found[1], Found::Cardinality(distinct("device.hostname")));
+    assert_eq!(found.found[2], Found::Cardinality(distinct("unmapped.ticket_id")));
+    let Found::Terms { buckets, .. } = &found.found[0] else {
+        panic!()
+    };
+    for bucket in buckets {
+        let class = |p: &Placed| search::query::class::name(p.event.class_uid).unwrap() == bucket.key;
+        let here: Vec<&Placed> = all.iter().map(of).filter(|p| class(p)).collect();
+        assert_eq!(bucket.count, here.len() as u64);
+        let Found::Histogram { buckets: times } = &bucket.found[0] else {
+            panic!()
+        };
+        for time in times {
+            let within = |p: &&&Placed| (p.event.time.0 - time.key.0) / 300_000 == 0 && p.event.time >= time.key;
+            assert_eq!(time.count, here.iter().filter(within).count() as u64);
+            assert_eq!((time.key.0 + 60_000).rem_euclid(300_000), 0);
+        }
+        let Found::Terms {
+            buckets: commands,
+            missing,
+            ..
+        } = &bucket.found[1]
+        else {
+            panic!()
+        };
+        for command in commands {
+            let with = here
+                .iter()
+                .filter(|p| values(p, CMD).iter().any(|v| mask(v) == command.key));
+            let severities: f64 = with
+                .clone()
+                .flat_map(|p| values(p, &["severity_id"]))
+                .map(|v| v.parse::<f64>().unwrap())
+                .sum();
+            assert_eq!(command.count, with.count() as u64);
+            let Found::Stats(stats) = &command.found[0] else {
+                panic!()
+            };
+            assert_eq!((stats.sum, stats.count), (severities, command.count));
+        }
+        let missed = here.iter().filter(|p| values(p, CMD).is_empty()).count() as u64;
+        assert_eq!(*missing, missed);
+        let bytes: Vec<f64> = here
+            .iter()
+            .flat_map(|p| values(p, &["http_response.length"]))
+            .map(|v| v.parse().unwrap())
+            .collect();
+        let Found::Stats(stats) = &bucket.found[2] else {
+            panic!()
+        };
+        assert_eq!((stats.count, stats.sum), (bytes.len() as u64, bytes.iter().sum()));
+        assert_eq!(stats.max, bytes.iter().copied().reduce(f64::max));
+    }
+}
+
+#[test]
+fn a_piece_of_a_run_longer_than_a_word_is_found() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut writer = open(dir.path());
+    let mut placed = records(0, 1);
+    placed.truncate(1);
+    let run: String = (0..700).map(|n| char::from(b'a' + (n * n % 26) as u8)).collect();
+    placed[0]
+        .event
+        .ocsf
+        .insert("raw_data".into(), format!("x={run}").into());
+    writer.add(&support::batches(&placed), LedgerIndex(1)).unwrap();
+    writer.commit().unwrap();
+    let text = Ledger(&placed);
+    for from in (0..690).step_by(7) {
+        let query = Query::parse(&format!("raw:~{}", &run[from..from + 10]), None).unwrap();
+        let answer = writer.searcher().search(&Request::new(query), &text).unwrap();
+        assert_eq!(answer.hits.len(), 1, "{from}");
+    }
 }
 
 #[test]

@@ -16,15 +16,22 @@ use crate::gateway::{bulk, hec, otlp};
 use crate::spine::Refused;
 
 mod admin;
+mod aggregate;
 mod alerts;
+mod elastic;
+mod export;
 mod health;
-mod records;
+mod openapi;
+pub mod records;
 mod refusals;
 mod renormalize;
 mod replay;
 mod reports;
-mod search;
+pub mod saved;
+pub mod search;
 mod sources;
+mod tail;
+mod timeline;
 
 /// Who is at the other end of a connection.
 #[derive(Clone, Copy, Debug)]
@@ -63,6 +70,34 @@ pub fn router(app: App) -> Router {
         .route("/metrics", get(health::metrics))
         .route("/api/v1/ingest/{source}", post(crate::gateway::http::ingest))
         .route("/api/v1/search", get(search::search))
+        .route("/api/v1/openapi.json", get(openapi::openapi))
+        .route("/_search", post(elastic::search).get(elastic::search))
+        .route("/{index}/_search", post(elastic::search).get(elastic::search))
+        .route("/_msearch", post(elastic::msearch).get(elastic::msearch))
+        .route("/{index}/_msearch", post(elastic::msearch).get(elastic::msearch))
+        .route("/_count", post(elastic::count).get(elastic::count))
+        .route("/{index}/_count", post(elastic::count).get(elastic::count))
+        .route("/_field_caps", get(elastic::field_caps).post(elastic::field_caps))
+        .route(
+            "/{index}/_field_caps",
+            get(elastic::field_caps).post(elastic::field_caps),
+        )
+        .route("/_mapping", get(elastic::mapping))
+        .route("/{index}/_mapping", get(elastic::mapping))
+        .route("/api/v1/aggregate", post(aggregate::aggregate))
+        .route("/api/v1/compare", post(aggregate::compare))
+        .route("/api/v1/timeline", get(timeline::timeline))
+        .route("/api/v1/context/{*id}", get(timeline::context))
+        .route("/api/v1/tail", get(tail::tail))
+        .route("/api/v1/saved", get(saved::list))
+        .route("/api/v1/exports", post(export::begin))
+        .route("/api/v1/exports/{id}", get(export::show))
+        .route("/api/v1/exports/{id}/parts/{number}", get(export::part))
+        .route("/api/v1/exports/{id}/finish", post(export::finish))
+        .route(
+            "/api/v1/saved/{name}",
+            get(saved::show).put(saved::put).delete(saved::delete),
+        )
         .route("/api/v1/records/{*id}", get(records::record))
         .route("/api/v1/alerts", get(alerts::list))
         .route("/api/v1/alerts/{id}", get(alerts::show))
@@ -175,6 +210,8 @@ impl Caller {
 pub struct ApiError {
     status: StatusCode,
     message: String,
+    /// Of a query that is wrong: where, in bytes.
+    at: Option<usize>,
 }
 
 impl ApiError {
@@ -183,7 +220,26 @@ impl ApiError {
         ApiError {
             status,
             message: message.into(),
+            at: None,
         }
+    }
+
+    /// A query that cannot be answered.
+    pub fn in_query(error: &::search::QueryError) -> ApiError {
+        ApiError {
+            at: Some(error.at),
+            ..ApiError::bad_request(error.to_string())
+        }
+    }
+
+    /// Its HTTP status.
+    pub fn status(&self) -> u16 {
+        self.status.as_u16()
+    }
+
+    /// What is wrong.
+    pub fn message(&self) -> &str {
+        &self.message
     }
 
     /// The caller's fault.
@@ -215,6 +271,10 @@ impl From<Refused> for ApiError {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        (self.status, Json(json!({"error": self.message}))).into_response()
+        let mut body = json!({"error": self.message});
+        if let Some(at) = self.at {
+            body["at"] = at.into();
+        }
+        (self.status, Json(body)).into_response()
     }
 }

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, RwLock};
+
+use detect::reference::Tables;
 
 use crate::accounts::Accounts;
 use crate::auth::Tokens;
@@ -55,6 +57,22 @@ pub struct Shared {
     pub configured: Vec<crate::reference::Configured>,
     /// The zones of the sources' times.
     pub zones: Zones,
+    /// The reference tables that are in use.
+    pub tables: Arc<RwLock<Arc<Tables>>>,
+    /// The searches that were given names.
+    pub saved: crate::api::saved::Searches,
+    /// The folder of the exports under way.
+    pub exports: std::path::PathBuf,
+}
+
+impl Shared {
+    /// The reference tables of this moment.
+    pub fn tables(&self) -> Arc<Tables> {
+        self.tables
+            .read()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .clone()
+    }
 }
 
 /// Which zone times without one are taken to be in.

@@ -7,14 +7,18 @@ use clap::{Parser, Subcommand};
 
 use crate::exit;
 
+mod aggregate;
 mod alert;
 mod backtest;
 mod client;
+mod compare;
+mod context;
 mod coverage;
 mod demo;
 mod demo_texts;
 mod detect;
 mod explain;
+mod export;
 mod history;
 mod mapping;
 mod normalize;
@@ -22,11 +26,14 @@ mod output;
 mod policy;
 mod replay;
 mod report;
+mod saved;
 mod search;
 mod serve;
 mod show;
 mod site;
 mod source;
+mod tail;
+mod timeline;
 mod token;
 mod verify;
 mod why;
@@ -53,6 +60,14 @@ enum Command {
     #[command(subcommand)]
     Config(serve::ConfigCommand),
     Search(search::Args),
+    Aggregate(aggregate::Args),
+    Compare(compare::Args),
+    Timeline(timeline::Args),
+    Context(context::Args),
+    Tail(tail::Args),
+    #[command(subcommand)]
+    Saved(saved::Command),
+    Export(export::Args),
     Show(show::Args),
     #[command(subcommand)]
     Alert(alert::Command),
@@ -107,6 +122,13 @@ pub fn run() -> ExitCode {
         Command::Serve(args) => serve::run(args),
         Command::Config(command) => serve::config(command),
         Command::Search(args) => search::run(args),
+        Command::Aggregate(args) => aggregate::run(args),
+        Command::Compare(args) => compare::run(args),
+        Command::Timeline(args) => timeline::run(args),
+        Command::Context(args) => context::run(args),
+        Command::Tail(args) => tail::run(args),
+        Command::Saved(command) => saved::run(command),
+        Command::Export(args) => export::run(args),
         Command::Show(args) => show::run(args),
         Command::Alert(command) => alert::run(command),
         Command::Source(command) => source::run(command),

@@ -3,6 +3,7 @@
 mod accounts;
 mod api;
 mod app;
+mod asking;
 mod auth;
 mod behind;
 mod cli;
@@ -10,6 +11,7 @@ mod clock;
 mod config;
 mod demo;
 mod exit;
+mod export;
 mod files;
 mod gateway;
 mod integrity;
@@ -18,6 +20,9 @@ mod listen;
 mod mapping;
 mod masking;
 mod offline;
+#[cfg(test)]
+mod oracle;
+mod people;
 mod pipeline;
 mod policies;
 mod policy_changes;
@@ -29,6 +34,7 @@ mod serve;
 mod spill;
 mod spine;
 mod staleness;
+mod timeline;
 
 use std::process::ExitCode;
 

@@ -98,6 +98,8 @@ impl Offline {
         let json = (!deduplicate)
             .then(|| JsonReader::new(detector.wanted(), &settings))
             .flatten();
+        let mut arena = Arena::new();
+        arena.set_native(plan.wants_native());
         Ok(Offline {
             watch: None,
             watched: Vec::new(),
@@ -106,7 +108,7 @@ impl Offline {
             assembler: Assembler::default(),
             detector,
             plan,
-            arena: Arena::new(),
+            arena,
             json,
             waiting: Vec::new(),
             next: LedgerIndex(0),

@@ -70,6 +70,8 @@ impl Reading {
                 "docket: {behind} records at the ledger's end are not searchable yet; the server's next start sees to it"
             );
         }
+        // The configuration is not known here; the demo keeps its tables beside its data.
+        let reference = Some(data.join("reference")).filter(|d| d.is_dir());
         let config = File {
             data_dir: Some(std::path::absolute(data)?),
             ..File::default()
@@ -97,6 +99,11 @@ impl Reading {
             intake: config.gateway.intake(),
             configured: Vec::new(),
             zones: Zones::default(),
+            saved: crate::api::saved::Searches::open(data)?,
+            exports: data.join("exports"),
+            tables: Arc::new(std::sync::RwLock::new(Arc::new(crate::reference::load(
+                reference.as_deref(),
+            )?))),
         }));
         let (stop, stopping) = watch::channel(false);
         let listeners = listen::start(&config, &app, stopping).await?;

@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
 
 use alert::channels::webhook::{Settings as WebhookSettings, Webhook};
 use alert::{Channel, Courier, Retry, Store};
 use anyhow::Context as _;
 use detect::engine::Detector;
+use detect::reference::Tables;
 use ingest::dedup::{Dedup, RunError};
 use ingest::join::Assembler;
 use model::{LedgerIndex, Millis, StateStore as _};
@@ -95,6 +96,7 @@ impl Server {
         let progress = Arc::new(Progress::new(stored.judged, engine_time));
         let searchable = Arc::new(AtomicU64::new(stored.writer.position().0));
         let (accounts, searcher) = (stored.accounts.clone(), stored.writer.searcher());
+        let tables = Arc::new(RwLock::new(Arc::new(stored.tables.clone())));
         let deliver = Arc::new(Notify::new());
         let (sites, new_sites) = channel();
         let version = Arc::new(Mutex::new(stored.policies.clone()));
@@ -146,6 +148,9 @@ impl Server {
             intake: config.gateway.intake(),
             configured: config.named_sources(),
             zones: config.ingest_settings()?.into(),
+            tables,
+            saved: crate::api::saved::Searches::open(&config.data_dir)?,
+            exports: config.data_dir.join("exports"),
         }));
         let couriers = hooks
             .into_iter()
@@ -178,6 +183,7 @@ impl Server {
             data_dir: config.data_dir.clone(),
             spine: self.app.spine.clone(),
             sites: self.sites.clone(),
+            tables: self.app.tables.clone(),
             version: self.version.clone(),
         }
     }
@@ -228,6 +234,7 @@ pub struct Reloader {
     data_dir: PathBuf,
     spine: Spine,
     sites: Sender<Site>,
+    tables: Arc<RwLock<Arc<Tables>>>,
     /// Of the policies that run.
     version: Arc<Mutex<String>>,
 }
@@ -279,6 +286,7 @@ impl Reloader {
             policy_changes::record(&compiled.policies, &self.data_dir, &self.spine).await?;
             lock(&self.version).clone_from(&compiled.version);
         }
+        *self.tables.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Arc::new(tables.clone());
         let site = Site {
             tables,
             policies: compiled,
@@ -319,6 +327,7 @@ struct Stored {
     policies: String,
     running: Arc<detect::policy::Policies>,
     reference: BTreeMap<String, String>,
+    tables: Tables,
 }
 
 /// What the stages share with the rest of the server.
@@ -367,7 +376,7 @@ impl Stored {
         let accounts = Arc::new(Mutex::new(accounts));
         let compiled = policies::compile(&loaded);
         let running = compiled.policies.clone();
-        let detector = policies::detector(compiled, tables, state, judged, Some(&config.data_dir))?;
+        let detector = policies::detector(compiled, tables.clone(), state, judged, Some(&config.data_dir))?;
         Ok(Stored {
             judged,
             detector,
@@ -379,6 +388,7 @@ impl Stored {
             policies,
             running,
             reference,
+            tables,
         })
     }
 

@@ -54,15 +54,19 @@ pub fn test(root: &Path, args: &[&str]) -> Result<ExitCode> {
         tests.env(shippers::ENV_ROOT, root);
     }
     let tested = tests.status();
+    // Places to die at are compiled in for this alone. Who gives arguments looks for something else.
+    let mut dying = cargo(root, &["test", "-p", "crash", "--features", "failpoints"]);
+    let died = args.is_empty().then(|| dying.status()).transpose();
     if kafka.started_here {
         broker::stop()?;
     }
     let tested = tested.context("cargo test")?.success();
+    let survived = died.context("cargo test -p crash")?.is_none_or(|s| s.success());
     // Who gives arguments looks for something else.
     let seconds = fuzz::SECONDS_IN_TEST.to_string();
     let fuzzed = !args.is_empty() || fuzz::run(root, &["--seconds", &seconds])? == ExitCode::SUCCESS;
     eprintln!("xtask: done after {} s", started.elapsed().as_secs());
-    Ok(if formatted && tested && fuzzed {
+    Ok(if formatted && tested && survived && fuzzed {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE

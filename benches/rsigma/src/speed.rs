@@ -12,7 +12,7 @@ use rsigma_eval::JsonEvent;
 use rustix::time::{ClockId, clock_gettime};
 use serde_json::Value;
 
-use crate::json_columns::JsonColumns;
+use crate::json_columns::{JsonColumns, Needs};
 use crate::{peer, sets, traffic};
 
 /// Lines that Docket judges at once.
@@ -69,7 +69,7 @@ fn docket(files: &[SourceFile], lines: &[&str]) -> anyhow::Result<f64> {
     let columns = JsonColumns::new(set.wanted(), &LABELS).expect("no rule has a path so deep");
     let load_s = cpu() - start;
     let source: Arc<str> = "s".into();
-    let mut needs: HashMap<LogSource, Arc<[bool]>> = HashMap::new();
+    let mut needs: HashMap<LogSource, Arc<Needs>> = HashMap::new();
     let (mut parse, mut evaluate, mut few, mut hits, mut odd) = (0.0, 0.0, 0.0, 0, 0);
     for group in lines.chunks(GROUP) {
         let t = cpu();

@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use model::{Field, LogSource, Wanted};
 
-pub(crate) use group::Group;
+pub(crate) use group::{Group, Indexes};
 pub(crate) use index::{Index, Memo, Scratch};
 pub(crate) use predicate::{FieldId, PredicateId, Predicates};
 pub(crate) use program::Program;
@@ -161,10 +161,10 @@ impl RuleSet {
         group.members.iter().map(|id| self.rules[*id as usize].policy).collect()
     }
 
-    /// A group of all rules, whose indexes serve log sources that have few events.
-    pub(crate) fn everything(&self) -> &Group {
-        self.everything
-            .get_or_init(|| Group::new((0..self.rules.len() as RuleId).collect(), &self.rules, &self.predicates))
+    /// Indexes of all rules, which serve log sources that have few events.
+    pub(crate) fn everything(&self) -> &Indexes {
+        let all = || Group::new((0..self.rules.len() as RuleId).collect(), &self.rules);
+        self.everything.get_or_init(all).indexes(&self.rules, &self.predicates)
     }
 
     /// The rules for events of a log source and class, with their indexes.
@@ -191,7 +191,7 @@ impl RuleSet {
         let members: Vec<RuleId> = (0..self.rules.len() as RuleId)
             .filter(|i| self.rules[*i as usize].sigma.is_for(&key.0, class))
             .collect();
-        let group = Arc::new(Group::new(members, &self.rules, &self.predicates));
+        let group = Arc::new(Group::new(members, &self.rules));
         if groups.len() >= GROUPS_MAX {
             groups.clear();
         }

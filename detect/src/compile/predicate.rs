@@ -98,6 +98,17 @@ impl Predicates {
 }
 
 impl Predicate {
+    /// Whether looking its key up tells whether it holds, with nothing left to check. Keywords have too many values.
+    pub fn is_told(&self, fields: &[EventField]) -> bool {
+        let told = match &self.key {
+            Some(Key::Exact { cased, .. }) => !cased,
+            Some(Key::Number(_)) => true,
+            Some(Key::Literal { check, .. }) => *check != Check::Whole,
+            None => false,
+        };
+        told && &*fields[self.field as usize].path != "*"
+    }
+
     /// How rare it is thought to be: the more letters, the rarer.
     pub fn rarity(&self) -> usize {
         match &self.key {

@@ -63,6 +63,15 @@ impl Program {
         }
     }
 
+    /// Calls `each` with every predicate.
+    pub fn for_each(&self, each: &mut impl FnMut(PredicateId)) {
+        match self {
+            Program::Predicate(id) => each(*id),
+            Program::All(ps) | Program::Any(ps) | Program::AtLeast(_, ps) => ps.iter().for_each(|p| p.for_each(each)),
+            Program::Not(inner) => inner.for_each(each),
+        }
+    }
+
     /// Puts what is cheap to judge first.
     fn sort(&mut self, predicates: &Predicates) {
         if let Program::All(ps) | Program::Any(ps) | Program::AtLeast(_, ps) = self {

@@ -186,6 +186,8 @@ impl Detector {
                     let until = self.kept_until(fact, policy.lateness_ms, policy.wait_ms);
                     if until <= now {
                         seen.held = None;
+                        // What was told is not taken back any more.
+                        seen.told = None;
                         let_go.push((value.clone(), *day));
                     } else {
                         soonest(until);

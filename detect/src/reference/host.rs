@@ -74,6 +74,31 @@ impl Hosts {
         }
     }
 
+    /// Every text by which the host registered under `name` may be called, `name` first; `*` stands for any text.
+    #[must_use]
+    pub fn calls(&self, name: &str) -> Vec<String> {
+        let name = lower(name);
+        let mut calls = vec![name.clone()];
+        if name.contains('*') {
+            return calls;
+        }
+        let mut more: Vec<String> = Vec::new();
+        for key in self.called.keys().chain(self.labelled.keys()) {
+            if self.names_of(key).contains(&name) {
+                more.push(key.clone());
+                // With any domain, too.
+                if !key.contains(['.', ':']) {
+                    more.push(format!("{key}.*"));
+                }
+            }
+        }
+        more.sort_unstable();
+        more.dedup();
+        more.retain(|m| *m != name);
+        calls.extend(more);
+        calls
+    }
+
     /// Adds to the values of a key by which a host may be called the names under which it is registered:
     /// `asset_register.names`, and `host:…` of any `system`.
     pub(crate) fn widen(&self, table: &str, columns: &[Arc<str>], values: &mut [Vec<String>]) {

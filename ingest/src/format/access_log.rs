@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use crate::format::http::Request;
 use crate::format::{Format, Input, Match, Quarantine, error_log};
-use crate::{syslog, time_text};
+use crate::time_text;
 
 /// Access logs of nginx and Apache.
 pub static FORMAT: Format = Format {
@@ -28,9 +28,8 @@ fn normalize<'a>(input: &mut Input<'a>) -> Result<Vec<Event<'a>>, Quarantine> {
 
 /// A line of a web server's access or error log, perhaps behind a syslog header.
 pub(crate) fn read<'a>(input: &Input<'a>) -> Result<Vec<Event<'a>>, Quarantine> {
-    let envelope;
     let (text, device) = if input.text.starts_with('<') {
-        envelope = syslog::parse(&input.text);
+        let envelope = input.envelope();
         (&*envelope.message, envelope.host.as_deref())
     } else {
         (&*input.text, None)

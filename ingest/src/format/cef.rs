@@ -174,11 +174,12 @@ fn normalize<'a>(input: &mut Input<'a>) -> Result<Vec<Event<'a>>, Quarantine> {
     facts.fill(&mut b, input);
     b.unmapped("name", &**name);
     rank(&mut b, severity);
+    let labelled = own.keys().any(|key| key.ends_with("Label"));
     for (key, value) in own {
         if key.strip_suffix("Label").is_some_and(|k| native.contains_key(k)) || READ.contains(key) {
             continue;
         }
-        let label = fields.text(&format!("{key}Label"));
+        let label = labelled.then(|| fields.text(&format!("{key}Label"))).flatten();
         b.unmapped(label.as_deref().unwrap_or(key), value.clone());
     }
     for (key, value) in [

@@ -24,7 +24,6 @@
 use std::borrow::Cow;
 
 use model::{Event, Object, Value};
-use serde_json::json;
 
 use crate::builder::EventBuilder;
 use crate::class::{self, Class};
@@ -348,7 +347,7 @@ fn authentication<'a>(b: &mut EventBuilder<'a>, fields: Fields<'a>, activity: u8
     b.set("account_switch_type_id", 2)
         .set("account_switch_type", "Impersonate");
     identity(b, fields, "actor.user");
-    let request = |name: &str| fields.text(&format!("requestParameters.{name}"));
+    let request = |name: &str| fields.text_in("requestParameters", name);
     let role = request("roleArn").or_else(|| fields.text("additionalEventData.SwitchTo"));
     let session = request("roleSessionName");
     let role_name = role.as_deref().map(draft::file_name);
@@ -369,7 +368,7 @@ fn authentication<'a>(b: &mut EventBuilder<'a>, fields: Fields<'a>, activity: u8
 
 /// Who: the person's name, which of an assumed role is the session's.
 fn identity<'a>(b: &mut EventBuilder<'a>, fields: Fields<'a>, path: &'static str) {
-    let of = |name: &str| fields.text(&format!("userIdentity.{name}"));
+    let of = |name: &str| fields.text_in("userIdentity", name);
     let kind = of("type").unwrap_or_default();
     let principal = of("principalId");
     let arn = of("arn");
@@ -444,20 +443,18 @@ fn resources<'a>(b: &mut EventBuilder<'a>, fields: Fields<'a>) {
     let Some(Value::Array(items)) = fields.value("resources") else {
         return;
     };
-    let found: Vec<serde_json::Value> = items
-        .iter()
-        .filter_map(Value::as_object)
-        .filter_map(|resource| {
-            let resource = Fields(resource);
-            let arn = resource.first(&["ARN", "arn", "ARNPrefix"])?;
-            let mut out = json!({"uid": arn});
-            if let (Some(kind), Some(out)) = (resource.text("type"), out.as_object_mut()) {
-                out.insert("type".to_owned(), (&*kind).into());
-            }
-            Some(out)
-        })
-        .take(ITEMS_MAX)
-        .collect();
+    let keep = b.keep();
+    let found = items.iter().filter_map(Value::as_object).filter_map(|resource| {
+        let resource = Fields(resource);
+        let arn = resource.first(&["ARN", "arn", "ARNPrefix"])?;
+        let uid = ("uid", keep.text(&arn).into());
+        let object = match resource.text("type") {
+            Some(kind) => keep.arena.object(&[uid, ("type", keep.text(&kind).into())]),
+            None => keep.arena.object(&[uid]),
+        };
+        Some(Value::Object(object))
+    });
+    let found = keep.arena.list_of(found.take(ITEMS_MAX));
     if b.class_uid() == 6003 {
         b.set("resources", found);
     } else {

@@ -139,7 +139,7 @@ pub(crate) fn inner<'a>(input: &Input<'a>, text: &str) -> Option<Vec<Event<'a>>>
 const SURE: u8 = 50;
 
 fn is_envelope(format: &Format) -> bool {
-    ["collector", "ecs", "gelf", "otlp", "docket"].contains(&format.name)
+    matches!(format.name, "collector" | "ecs" | "gelf" | "otlp" | "docket")
 }
 
 fn best(part: &Input<'_>) -> Option<&'static Format> {

@@ -69,17 +69,17 @@ pub(crate) fn object<'a>(arena: &'a Arena, value: Value<'a>) -> Value<'a> {
 
 /// The scalars of a list, or the one that stands in its place.
 pub(crate) fn texts(value: Option<&Value<'_>>) -> Vec<String> {
+    scalars(value).map(Cow::into_owned).collect()
+}
+
+/// As [`texts`].
+pub(crate) fn scalars<'v>(value: Option<&'v Value<'_>>) -> impl Iterator<Item = Cow<'v, str>> {
     let items = match value {
         Some(Value::Array(items)) => *items,
         Some(one) => std::slice::from_ref(one),
         None => &[],
     };
-    items
-        .iter()
-        .filter_map(scalar)
-        .take(ITEMS_MAX)
-        .map(Cow::into_owned)
-        .collect()
+    items.iter().filter_map(scalar).take(ITEMS_MAX)
 }
 
 /// Items of a list that are named one by one.

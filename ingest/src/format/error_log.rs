@@ -81,7 +81,7 @@ pub(crate) fn event<'a>(input: &Input<'a>, line: &str, device: Option<&str>) -> 
         ("client", e.client),
         ("message", e.message),
     ] {
-        if !value.is_empty() {
+        if !value.is_empty() && keep.arena.wants_native() {
             native.insert(name, keep.text(value));
         }
     }

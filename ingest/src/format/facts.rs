@@ -11,10 +11,14 @@
 //! | else | Base Event, `message` |
 
 use std::borrow::Cow;
+use std::sync::LazyLock;
+
+use aho_corasick::AhoCorasick;
+use smallvec::SmallVec;
 
 use serde_json::json;
 
-use crate::builder::{EventBuilder, address};
+use crate::builder::{EventBuilder, address, is_ipv4};
 use crate::class::{self, Class};
 use crate::command_line;
 use crate::format::{Input, draft, http};
@@ -64,42 +68,56 @@ pub(crate) struct Facts<'a> {
     pub session: Text<'a>,
 }
 
-const LOGON: &[&str] = &[
-    "logon",
-    "login",
-    "log in",
-    "log-in",
-    "logged in",
-    "signin",
-    "sign in",
-    "sign-in",
-    "sign on",
-    "authenticat",
-    "登录",
-    "登陆",
-];
-const LOGOFF: &[&str] = &[
-    "logoff",
-    "logout",
-    "log out",
-    "logged out",
-    "signout",
-    "sign out",
-    "登出",
-    "注销",
-];
+/// In letters of either size, with `_` as good as a blank.
+static LOGON: LazyLock<AhoCorasick> = LazyLock::new(|| {
+    words(&[
+        "logon",
+        "login",
+        "log in",
+        "log-in",
+        "logged in",
+        "signin",
+        "sign in",
+        "sign-in",
+        "sign on",
+        "authenticat",
+        "登录",
+        "登陆",
+    ])
+});
+static LOGOFF: LazyLock<AhoCorasick> = LazyLock::new(|| {
+    words(&[
+        "logoff",
+        "logout",
+        "log out",
+        "logged out",
+        "signout",
+        "sign out",
+        "登出",
+        "注销",
+    ])
+});
+
+fn words(words: &[&str]) -> AhoCorasick {
+    let both = words.iter().flat_map(|w| [(*w).to_owned(), w.replace(' ', "_")]);
+    AhoCorasick::builder()
+        .ascii_case_insensitive(true)
+        .build(both)
+        .expect("a dozen words are no large automaton")
+}
 
 impl Facts<'_> {
     /// The class and activity that fit.
     pub(crate) fn class(&self) -> (&'static Class, u8) {
-        let words = format!("{} {}", self.action, self.category)
-            .to_lowercase()
-            .replace('_', " ");
-        let any = |list: &[&str]| list.iter().any(|w| words.contains(w));
+        let words: SmallVec<[u8; 256]> = [&*self.action, " ", &*self.category]
+            .iter()
+            .flat_map(|t| t.bytes())
+            .collect();
+        let any = |list: &AhoCorasick| list.is_match(&*words);
         let account = !self.user.is_empty() || !self.target_user.is_empty();
-        if account && any(LOGOFF) {
+        if account && any(&LOGOFF) {
             (&class::AUTHENTICATION, 2)
-        } else if account && any(LOGON) {
+        } else if account && any(&LOGON) {
             (&class::AUTHENTICATION, 1)
         } else if !self.command.is_empty() {
             (&class::PROCESS_ACTIVITY, 1)
@@ -235,10 +253,12 @@ impl Facts<'_> {
             b.unmapped(path, at).unmapped(&format!("{path}.hostname"), host);
             return;
         }
-        if address(at).0.is_some() {
-            b.set_some_in(path, "ip", address(at).0.map(|ip| ip.to_string()));
+        if is_ipv4(at) {
+            b.set_in(path, "ip", at);
+        } else if let (Some(ip), port) = address(at) {
+            b.set_in(path, "ip", ip);
             if path != "device" {
-                b.set_some_in(path, "port", address(at).1);
+                b.set_some_in(path, "port", port);
             }
         } else if !at.is_empty() && at != "-" {
             b.set_in(path, "hostname", at);
@@ -327,6 +347,9 @@ pub(crate) fn told_by(name: &str) -> Option<bool> {
 
 /// What a word says of the result.
 pub(crate) fn outcome(word: &str) -> (Option<bool>, bool) {
+    if word.is_empty() {
+        return (None, false);
+    }
     let lower = word.trim().to_lowercase();
     let starts = |words: &[&str]| words.iter().any(|w| lower.starts_with(w));
     if starts(&[

@@ -186,6 +186,9 @@ impl Request<'_> {
 
     /// Sigma's names for web servers (W3C extended log format). Nothing is masked here: rules look for attacks in it.
     fn native<'i>(&self, keep: Keep<'i>) -> Object<'i> {
+        if !keep.arena.wants_native() {
+            return Object::default();
+        }
         let (stem, query) = self.target.split_once('?').unwrap_or((&self.target, &self.query));
         let status = self.status.map(|s| s.to_string()).unwrap_or_default();
         let bytes = self.bytes.map(|s| s.to_string()).unwrap_or_default();

@@ -28,6 +28,7 @@
 
 use std::borrow::Cow;
 
+use model::value::int_text;
 use model::{Arena, Event, Map, Object, Value};
 use serde_json::json;
 
@@ -184,11 +185,11 @@ fn start<'a>(input: &Input<'a>, verb: &str, subresource: &str, cluster: Option<&
         b.set("activity_name", if verb.is_empty() { "Other" } else { verb });
     }
     let cluster = cluster.filter(|c| !c.is_empty()).unwrap_or(&input.record.source);
-    b.system(&if cluster.is_empty() {
-        Cow::Borrowed("k8s")
+    if cluster.is_empty() {
+        b.system("k8s");
     } else {
-        Cow::Owned(format!("k8s:{cluster}"))
-    });
+        b.system_of("k8s:", cluster);
+    }
     b
 }
 
@@ -230,7 +231,8 @@ fn event<'a>(input: &Input<'a>, mut object: Object<'a>, cluster: Option<String>)
         b.label("attempt.detail");
     }
     if let Some(id) = fields.text("auditID") {
-        b.original_uid(&format!("{id}/{stage}"));
+        let uid = Value::String(arena.concat(&[&id, "/", &stage]));
+        b.metadata("original_event_uid", uid);
         b.set("api.request.uid", &*id);
     }
     b.set_some("metadata.log_version", fields.text("apiVersion").as_deref());
@@ -241,10 +243,10 @@ fn event<'a>(input: &Input<'a>, mut object: Object<'a>, cluster: Option<String>)
     if let Some(user) = fields.object("user") {
         actor(&mut b, user);
     }
-    let addresses = draft::texts(fields.value("sourceIPs"));
-    if let Some((first, proxies)) = addresses.split_first() {
-        draft::source(&mut b, Some(Cow::Borrowed(first)));
-        let proxies: Vec<_> = proxies.iter().filter_map(|p| address(p).0).collect();
+    let mut addresses = draft::scalars(fields.value("sourceIPs"));
+    if let Some(first) = addresses.next() {
+        draft::source(&mut b, Some(first));
+        let proxies: Vec<_> = addresses.filter_map(|p| address(&p).0).collect();
         b.set("src_endpoint.intermediate_ips", proxies);
     }
     b.set_some("http_request.user_agent", fields.text("userAgent").as_deref());
@@ -271,7 +273,8 @@ fn event<'a>(input: &Input<'a>, mut object: Object<'a>, cluster: Option<String>)
     );
     status(&mut b, fields, &stage);
     if let Some(decision) = fields.text("annotations.authorization.k8s.io/decision") {
-        b.set("actor.authorizations", json!([{"decision": &*decision}]));
+        let decision = ("decision", input.keep().text(&decision).into());
+        b.set("actor.authorizations", arena.list(&[arena.object(&[decision]).into()]));
     }
     b.set_some("unmapped.subresource", of("subresource").as_deref());
     b.set_some("unmapped.apiGroup", of("apiGroup").as_deref());
@@ -295,12 +298,11 @@ fn actor<'a>(b: &mut EventBuilder<'a>, user: Fields<'a>) {
     if b.has("actor.user") {
         b.set("actor.user.type_id", type_id);
     }
-    let groups: Vec<serde_json::Value> = draft::texts(user.value("groups"))
-        .into_iter()
-        .map(|g| json!({"name": g}))
-        .collect();
     if b.has("actor.user") {
-        b.set("actor.user.groups", groups);
+        let keep = b.keep();
+        let group = |g: Cow<'_, str>| Value::Object(keep.arena.object(&[("name", keep.text(&g).into())]));
+        let groups = draft::scalars(user.value("groups")).map(group);
+        b.set("actor.user.groups", keep.arena.list_of(groups));
     }
     b.set_some("unmapped.user_extra", user.value("extra").cloned());
 }
@@ -310,11 +312,11 @@ fn resource<'a>(b: &mut EventBuilder<'a>, target: Fields<'a>, subresource: &str)
     let mut out = Map::new();
     if let Some(kind) = target.text("resource") {
         let kind = if subresource.is_empty() {
-            kind.into_owned()
+            keep.text(&kind)
         } else {
-            format!("{kind}/{subresource}")
+            keep.arena.concat(&[&kind, "/", subresource])
         };
-        out.insert("type", keep.text(&kind));
+        out.insert("type", kind);
     }
     for (name, from) in [
         ("name", "name"),
@@ -340,7 +342,7 @@ fn status<'a>(b: &mut EventBuilder<'a>, fields: Fields<'a>, stage: &str) {
     let code = draft::int32(fields, "responseStatus.code");
     if let Some(code) = code {
         b.success(code < 400);
-        b.set("status_code", code.to_string());
+        b.set("status_code", int_text(code.into(), &mut [0; 20]));
         b.set("api.response.code", code);
         b.set_some("api.response.message", fields.text("responseStatus.message").as_deref());
         b.set_some("api.response.error", fields.text("responseStatus.reason").as_deref());

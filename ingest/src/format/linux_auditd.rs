@@ -29,6 +29,7 @@
 //! Laurel's JSON (one object an event) is read as the lines it was made of.
 
 use crate::format::{Format, Input, Match, Quarantine, syslog_other};
+use crate::seek;
 use crate::syslog;
 use model::{Event, Object};
 
@@ -71,7 +72,7 @@ fn matches(input: &Input<'_>) -> Option<Match> {
         });
     }
     let first = input.text.lines().next()?;
-    first.contains("type=").then_some(())?;
+    seek::contains(first, "type=").then_some(())?;
     Record::parse(first).map(|_| Match {
         score: 95,
         reason: "type= and an audit id",

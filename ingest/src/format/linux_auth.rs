@@ -72,7 +72,7 @@ fn matches(input: &Input<'_>) -> Option<Match> {
             reason: "rsyslog's JSON template with a program of authentication",
         });
     }
-    let envelope = syslog::parse(&input.text);
+    let envelope = input.envelope();
     if envelope.kind == Kind::Bare && envelope.pri.is_none() {
         return None;
     }

@@ -224,8 +224,9 @@ impl<'a> Act<'a, '_> {
         match self.fields.first(&["remote.ip", "remote.unix"]) {
             Some(text) if text.starts_with('/') => drop(b.set("src_endpoint.name", &*text)),
             Some(ip) => {
-                b.ip("src_endpoint.ip", &ip);
-                b.set_some("src_endpoint.port", draft::port(self.fields, "remote.port"));
+                if b.ip("src_endpoint.ip", &ip) {
+                    b.set_some("src_endpoint.port", draft::port(self.fields, "remote.port"));
+                }
             }
             None => {}
         }

@@ -132,7 +132,7 @@ fn normalize<'a>(input: &mut Input<'a>) -> Result<Vec<Event<'a>>, Quarantine> {
         ),
         ("retcode", &act.status),
     ] {
-        if !value.is_empty() {
+        if !value.is_empty() && keep.arena.wants_native() {
             native.insert(name, keep.text(value));
         }
     }

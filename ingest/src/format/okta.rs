@@ -327,7 +327,7 @@ fn client<'a>(b: &mut EventBuilder<'a>, fields: Fields<'a>) {
     }
     let agent = fields.text("client.userAgent.rawUserAgent");
     b.set_some("http_request.user_agent", agent.as_deref());
-    let place = |name: &str| fields.text(&format!("client.geographicalContext.{name}"));
+    let place = |name: &str| fields.text_in("client.geographicalContext", name);
     for (to, from) in [
         ("city", "city"),
         ("country", "country"),

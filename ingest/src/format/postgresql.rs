@@ -253,6 +253,9 @@ fn normalize<'a>(input: &mut Input<'a>) -> Result<Vec<Event<'a>>, Quarantine> {
 
 /// The source's own fields, those that say something.
 fn native<'a, 'e>(keep: Keep<'a>, fields: impl IntoIterator<Item = (&'static str, Option<&'e str>)>) -> Map<'a> {
+    if !keep.arena.wants_native() {
+        return Map::new();
+    }
     fields
         .into_iter()
         .filter_map(|(name, value)| Some((name, Value::String(keep.text(value.filter(|v| !v.is_empty())?)))))

@@ -24,7 +24,7 @@ fn matches(input: &Input<'_>) -> Option<Match> {
             reason: "rsyslog's JSON template",
         });
     }
-    syslog::parse(&input.text).is_syslog().then_some(Match {
+    input.envelope().is_syslog().then_some(Match {
         score: 30,
         reason: "a syslog header",
     })
@@ -43,9 +43,13 @@ pub(crate) fn read<'a>(input: &mut Input<'a>) -> Result<Vec<Event<'a>>, Quaranti
     } else {
         None
     };
+    let read;
     let envelope = match object {
-        Some(object) => syslog::from_object(object).ok_or(Quarantine("not_syslog"))?,
-        None => syslog::parse(text),
+        Some(object) => {
+            read = syslog::from_object(object).ok_or(Quarantine("not_syslog"))?;
+            &read
+        }
+        None => input.envelope(),
     };
     if !envelope.is_syslog() && text.contains(|c: char| c.is_control() && c != '\t' && c != '\n' || c == '\u{fffd}') {
         return Err(Quarantine("not_syslog"));
@@ -54,8 +58,8 @@ pub(crate) fn read<'a>(input: &mut Input<'a>) -> Result<Vec<Event<'a>>, Quaranti
         part = flagged(input, "repeated_truncated");
         input = &part;
     }
-    let line = Line::new(input, &envelope);
-    Ok(of_line(&line, &envelope))
+    let line = Line::new(input, envelope);
+    Ok(of_line(&line, envelope))
 }
 
 /// The events of a line whose envelope is known; never none.

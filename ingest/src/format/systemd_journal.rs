@@ -13,6 +13,7 @@
 
 use std::borrow::Cow;
 
+use crate::seek;
 use model::{Arena, Event, Map, Object, Value, known};
 
 use crate::fields::Fields;
@@ -47,7 +48,7 @@ fn matches(input: &Input<'_>) -> Option<Match> {
     let starts = ["__CURSOR=", "__REALTIME_TIMESTAMP="]
         .iter()
         .any(|s| text.starts_with(s));
-    (starts && text.contains("__REALTIME_TIMESTAMP=")).then_some(Match {
+    (starts && seek::contains(text, "__REALTIME_TIMESTAMP=")).then_some(Match {
         score: 95,
         reason: "the journal's export format",
     })

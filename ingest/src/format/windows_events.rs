@@ -31,6 +31,7 @@
 
 use std::borrow::Cow;
 
+use crate::seek;
 use model::{Arena, Event, Map, Object, Value};
 
 use crate::fields::{Fields, scalar};
@@ -78,7 +79,7 @@ fn matches(input: &Input<'_>) -> Option<Match> {
         });
     }
     if text.starts_with('<') {
-        let is_event = text.contains("<EventID") && text.contains("<System>");
+        let is_event = seek::contains(text, "<EventID") && seek::contains(text, "<System>");
         return is_event.then_some(Match {
             score: 95,
             reason: "the XML of a Windows event",

@@ -83,8 +83,8 @@ impl Case {
             .collect()
     }
 
-    /// Its events.
-    pub fn events(&self) -> Vec<Outcome> {
+    /// What reads its lines.
+    pub fn normalizer(&self) -> Normalizer {
         let mut default = SourceSettings {
             format: Some(self.format.as_str().into()),
             ..SourceSettings::default()
@@ -93,10 +93,15 @@ impl Case {
             let mapping = Mapping::read(&mapping).unwrap_or_else(|p| panic!("{}.toml:{}", self.name(), p[0]));
             default.use_mapping(mapping.into());
         }
-        let normalizer = Normalizer::new(Settings {
+        Normalizer::new(Settings {
             default,
             ..Settings::default()
-        });
+        })
+    }
+
+    /// Its events.
+    pub fn events(&self) -> Vec<Outcome> {
+        let normalizer = self.normalizer();
         let mut records = self.records();
         if self.name().contains("/joined") {
             return joined(&normalizer, &records);

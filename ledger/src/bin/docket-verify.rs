@@ -20,6 +20,8 @@ Usage:
   docket-verify consistency DIR OLD NEW [--vkey KEY]
       That the ledger at NEW begins with the ledger at OLD. Each is the size of a checkpoint of the ledger, or a
       file that holds a checkpoint, such as one that a witness kept.
+  docket-verify export DIR [--vkey KEY]
+      An export (`docket export`): every file against its manifest, and the manifest against the ledger's record of it.
   docket-verify proof FILE [--vkey KEY]
       A single record's proof (JSON), without the ledger; `-` is standard input.
 
@@ -33,6 +35,7 @@ Examples:
   docket-verify ledger /var/lib/docket/ledger --vkey ledger.vkey
   docket-verify record /var/lib/docket/ledger audit.linux/0/17
   docket-verify consistency /var/lib/docket/ledger witness/2026-03-02.note 1048576
+  docket-verify export case-17 --vkey ledger.vkey
   docket-verify proof evidence.json --vkey docket.example.org+1c2d3e4f+AbCd...
 ";
 
@@ -96,11 +99,27 @@ fn run(args: &[String]) -> Result<(), Stop> {
         ["record", dir, record] => verify_record(Path::new(dir), record, vkey),
         ["consistency", dir, old, new] => verify_consistency(Path::new(dir), old, new, vkey),
         ["proof", file] => verify_proof(file, vkey),
+        ["export", dir] => verify_export(Path::new(dir), vkey),
         _ => Err(usage(format!(
             "`{}` is not a command with its arguments",
             words.join(" ")
         ))),
     }
+}
+
+fn verify_export(dir: &Path, vkey: Option<&str>) -> Result<(), Stop> {
+    let path = dir.join("manifest.proof.json");
+    let proof = fs::read(&path).map_err(|e| usage(format!("{}: {e}", path.display())))?;
+    let bundle: ProofBundle =
+        serde_json::from_slice(&proof).map_err(|e| Stop::Integrity(format!("{}: {e}", path.display())))?;
+    let key = key(vkey, &bundle.vkey)?;
+    let export = ledger::verify_export(dir, &key).map_err(Stop::Integrity)?;
+    say(format_args!("key          {key}"));
+    for line in export.told() {
+        say(line);
+    }
+    say("verified     every file is the manifest's, and the ledger tells of this manifest");
+    Ok(())
 }
 
 fn verify_ledger(dir: &Path, vkey: Option<&str>) -> Result<(), Stop> {

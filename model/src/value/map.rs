@@ -31,6 +31,9 @@ impl<'a> Map<'a> {
     }
 
     fn push(&mut self, name: &'a str, value: Value<'a>) {
+        if self.members.capacity() == 0 {
+            self.members.reserve(16);
+        }
         self.members.push((name, value));
         if self.members.len() > LOOKED_THROUGH_MAX {
             let known = self.places.len();

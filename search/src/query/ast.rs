@@ -6,7 +6,7 @@ use std::ops::Bound;
 use model::Millis;
 
 use super::field::FieldSpec;
-use super::{QueryError, TextPattern, parse};
+use super::{People, QueryError, TextPattern, parse};
 use crate::keyword::Glob;
 
 /// A query that was read and found to make sense.
@@ -22,7 +22,15 @@ impl Query {
     /// # Errors
     /// The author's, with the byte where it lies.
     pub fn parse(text: &str, now: Option<Millis>) -> Result<Query, QueryError> {
-        parse::query(text, now).map(|root| Query { root })
+        Query::read(text, &Reading { now, people: None })
+    }
+
+    /// As [`Query::parse`], by one who knows people too.
+    ///
+    /// # Errors
+    /// The author's, with the byte where it lies.
+    pub fn read(text: &str, reading: &Reading<'_>) -> Result<Query, QueryError> {
+        parse::query(text, reading).map(|root| Query { root })
     }
 
     /// The query that asks for everything.
@@ -33,6 +41,22 @@ impl Query {
         }
     }
 
+    /// What any of these queries asks for; of none, nothing.
+    #[must_use]
+    pub fn any(queries: impl IntoIterator<Item = Query>) -> Query {
+        Query {
+            root: Node::Or(queries.into_iter().map(|q| q.root).collect()),
+        }
+    }
+
+    /// What this query does not ask for.
+    #[must_use]
+    pub fn negated(self) -> Query {
+        Query {
+            root: Node::Not(Box::new(self.root)),
+        }
+    }
+
     /// Every condition of this query and of `other`.
     #[must_use]
     pub fn and(self, other: Query) -> Query {
@@ -40,6 +64,15 @@ impl Query {
             root: Node::And(vec![self.root, other.root]),
         }
     }
+}
+
+/// What a query is read with.
+#[derive(Clone, Copy, Default)]
+pub struct Reading<'a> {
+    /// What relative times count from; without it they are refused.
+    pub now: Option<Millis>,
+    /// Who knows whose an account is; without it `person:` is refused.
+    pub people: Option<&'a dyn People>,
 }
 
 /// A part of a query.
@@ -79,6 +112,8 @@ pub enum Test {
     Like(Vec<Glob>),
     /// The words occur.
     Text(TextPattern),
+    /// The (folded) text occurs as it stands.
+    Holds(String),
     /// The address lies between these, both included.
     Network(Ipv6Addr, Ipv6Addr),
     /// The number is one of these.

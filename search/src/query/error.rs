@@ -55,6 +55,9 @@ pub enum Problem {
         /// How much may be.
         limit: usize,
     },
+    /// Nobody, or nobody in particular.
+    #[error("{0}")]
+    Person(String),
     /// A wildcard pattern that makes too large an automaton.
     #[error("the wildcards of `{0}` are too many to match")]
     Pattern(String),

@@ -30,6 +30,8 @@ pub enum Kind {
     Time(&'static str),
     /// A record id.
     Record,
+    /// A person, by employee id, name, login or address of mail: the accounts that were theirs at the time.
+    Person,
 }
 
 /// The text fields of words without a field.
@@ -42,6 +44,7 @@ const fn field(name: &'static str, aliases: &'static [&'static str], kind: Kind)
 /// Every field but `unmapped.…`.
 pub static FIELDS: &[FieldSpec] = &[
     field("user", &["user.name", "username"], Kind::Keyword(&["user", "actor"])),
+    field("subject", &["target_user"], Kind::Keyword(&["user"])),
     field("user_uid", &["user.uid"], Kind::Keyword(&["user_uid"])),
     field("actor", &["actor.user.name", "by"], Kind::Keyword(&["actor"])),
     field(
@@ -107,6 +110,7 @@ pub static FIELDS: &[FieldSpec] = &[
         Kind::Time("processed"),
     ),
     field("record", &["uid", "id", "metadata.uid"], Kind::Record),
+    field("person", &["who"], Kind::Person),
     field("index", &["ledger_index", "leaf"], Kind::Number("index")),
 ];
 
@@ -131,7 +135,8 @@ pub fn find(name: &str) -> Option<&'static FieldSpec> {
 }
 
 /// The known name that is nearest to `given`, where one is near.
-pub(crate) fn nearest<'a>(given: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+#[must_use]
+pub fn nearest<'a>(given: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let given: Vec<char> = given.to_lowercase().chars().take(64).collect();
     let limit = (given.len() / 2).clamp(1, 3);
     known
@@ -177,7 +182,7 @@ mod tests {
                 Kind::Keyword(names) | Kind::Text(names) => names.to_vec(),
                 Kind::Address(a, b) => vec![a, b],
                 Kind::Number(n) | Kind::Time(n) => vec![n],
-                Kind::Class | Kind::Severity | Kind::Record => vec![],
+                Kind::Class | Kind::Severity | Kind::Record | Kind::Person => vec![],
             };
             held.iter().for_each(|n| assert!(fields.named(n).is_some(), "{n}"));
         }

@@ -170,8 +170,43 @@ pub(super) fn test(target: &Target, written: &Written, now: Option<Millis>) -> R
             let (first, last) = value::moment(&text, now).ok_or_else(|| wrong(value::TIMES))?;
             Ok(Test::Time(first, last))
         }
-        Kind::Record => Ok(Test::Is(text)),
+        Kind::Record | Kind::Person => Ok(Test::Is(text)),
     }
+}
+
+/// Text that is looked for as it stands.
+pub(super) fn holds(target: &Target, written: &Written) -> Result<Test> {
+    let text = folded(&written.text());
+    let within = || {
+        let inner = text.chars().map(Glob::Char);
+        Test::Like(std::iter::once(Glob::Many).chain(inner).chain([Glob::Many]).collect())
+    };
+    if written.parts.len() > PATTERN_CHARS_MAX {
+        let problem = Problem::TooMuch {
+            given: written.parts.len(),
+            what: "characters after `~`",
+            limit: PATTERN_CHARS_MAX,
+        };
+        return Err(QueryError::new(written.at, problem));
+    }
+    match target {
+        _ if text.is_empty() => Err(wrong(written, "text to look for")),
+        Target::Unmapped(_) => Ok(within()),
+        Target::Field(spec) => match spec.kind {
+            Kind::Keyword(_) | Kind::Address(..) => Ok(within()),
+            Kind::Text(_) => Ok(Test::Holds(text)),
+            _ => Err(not_allowed(target, written.at, "`~`")),
+        },
+    }
+}
+
+/// A field that does not take something.
+pub(super) fn not_allowed(target: &Target, at: usize, what: &'static str) -> QueryError {
+    let field = match target {
+        Target::Field(spec) => spec.name.to_owned(),
+        Target::Unmapped(path) => format!("unmapped.{path}"),
+    };
+    QueryError::new(at, Problem::NotAllowed { field, what })
 }
 
 const SEVERITY: &str = "a severity; write informational, low, medium, high, critical, fatal, or 0 to 6";

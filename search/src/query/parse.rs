@@ -1,11 +1,10 @@
 //! Text to query. One pass, no token list: what a character means depends on whether a value is being read.
 
-use model::Millis;
-
-use super::ast::{Leaf, Node, Target, Test};
+use super::ast::{Leaf, Node, Reading, Target, Test};
 use super::error::shown;
-use super::field::{self, FieldSpec};
+use super::field::{self, FieldSpec, Kind};
 use super::meaning::{self, Ends, Written};
+use super::people::{self, NoPerson};
 use super::{CLAUSES_MAX, DEPTH_MAX, Problem, QUERY_BYTES_MAX, QueryError};
 use crate::keyword::{Glob, folded};
 use crate::unmapped;
@@ -13,7 +12,7 @@ use crate::unmapped;
 type Result<T> = std::result::Result<T, QueryError>;
 
 /// Reads a query.
-pub(super) fn query(text: &str, now: Option<Millis>) -> Result<Node> {
+pub(super) fn query(text: &str, reading: &Reading<'_>) -> Result<Node> {
     if text.len() > QUERY_BYTES_MAX {
         let problem = Problem::TooMuch {
             given: text.len(),
@@ -27,7 +26,7 @@ pub(super) fn query(text: &str, now: Option<Millis>) -> Result<Node> {
         at: 0,
         depth: 0,
         clauses: 0,
-        now,
+        reading: *reading,
     };
     parser.space();
     if parser.rest().is_empty() {
@@ -45,7 +44,7 @@ struct Parser<'a> {
     at: usize,
     depth: usize,
     clauses: usize,
-    now: Option<Millis>,
+    reading: Reading<'a>,
 }
 
 impl<'a> Parser<'a> {
@@ -227,6 +226,9 @@ impl<'a> Parser<'a> {
             let at = self.at;
             let named = self.word(false)?;
             let target = self.target(at, &named.text())?;
+            if matches!(&target, Target::Field(f) if f.kind == Kind::Person) {
+                return Err(meaning::not_allowed(&target, at, "`exists:`"));
+            }
             return self.leaf(target, Test::Exists, at);
         }
         let target = self.target(at, name)?;
@@ -241,10 +243,18 @@ impl<'a> Parser<'a> {
     }
 
     fn leaf(&mut self, target: Target, test: Test, at: usize) -> Result<Node> {
-        self.clauses += match &test {
-            Test::Text(pattern) => pattern.pieces().count(),
-            _ => 1,
-        };
+        self.count(
+            match &test {
+                Test::Text(pattern) => pattern.pieces().count(),
+                _ => 1,
+            },
+            at,
+        )?;
+        Ok(Node::Leaf(Leaf { target, test, at }))
+    }
+
+    fn count(&mut self, conditions: usize, at: usize) -> Result<()> {
+        self.clauses += conditions;
         if self.clauses > CLAUSES_MAX {
             let problem = Problem::TooMuch {
                 given: self.clauses,
@@ -253,7 +263,21 @@ impl<'a> Parser<'a> {
             };
             return Err(QueryError::new(at, problem));
         }
-        Ok(Node::Leaf(Leaf { target, test, at }))
+        Ok(())
+    }
+
+    /// The events of a person.
+    fn person(&mut self, written: &Written) -> Result<Node> {
+        let wrong = |e: NoPerson| QueryError::new(written.at, Problem::Person(e.problem)).suggest(e.suggestion);
+        let unknown = || NoPerson {
+            problem: "`person:` needs the tables account_registry and hr_roster, which are not loaded".into(),
+            suggestion: Some("set `reference` in the configuration, or name the accounts: user:(a OR b)".into()),
+        };
+        let people = self.reading.people.ok_or_else(|| wrong(unknown()))?;
+        let person = people.person(&written.text()).map_err(wrong)?;
+        let node = people::events_of(&person, written.at);
+        self.count(people::conditions(&node), written.at)?;
+        Ok(node)
     }
 
     /// A value of a field; of no field, text.
@@ -263,6 +287,7 @@ impl<'a> Parser<'a> {
             match self.peek() {
                 Some('[' | '{') => return self.range(target),
                 Some('<' | '>') => return self.comparison(target),
+                Some('~') => return self.fragment(target),
                 _ => {}
             }
         }
@@ -278,8 +303,24 @@ impl<'a> Parser<'a> {
             None => Target::Field(all),
             Some(target) => target.clone(),
         };
-        let test = meaning::test(&target, &written, self.now)?;
+        if matches!(&target, Target::Field(f) if f.kind == Kind::Person) {
+            return self.person(&written);
+        }
+        let test = meaning::test(&target, &written, self.reading.now)?;
         self.leaf(target, test, at)
+    }
+
+    /// Text as it stands, after `~`.
+    fn fragment(&mut self, target: &Target) -> Result<Node> {
+        self.take('~');
+        let written = if self.peek() == Some('"') {
+            self.quoted()?
+        } else {
+            self.word(false)?
+        };
+        self.space();
+        let test = meaning::holds(target, &written)?;
+        self.leaf(target.clone(), test, written.at)
     }
 
     /// Characters up to white space, a parenthesis or a quote.
@@ -336,6 +377,9 @@ impl<'a> Parser<'a> {
 
     fn range(&mut self, target: &Target) -> Result<Node> {
         let at = self.at;
+        if matches!(target, Target::Field(f) if f.kind == Kind::Person) {
+            return Err(meaning::not_allowed(target, at, "range"));
+        }
         let low_in = self.take('[');
         if !low_in {
             self.take('{');
@@ -353,10 +397,10 @@ impl<'a> Parser<'a> {
         }
         self.space();
         let low = low
-            .map(|w| meaning::half(target, &w, &Ends::From(low_in), self.now))
+            .map(|w| meaning::half(target, &w, &Ends::From(low_in), self.reading.now))
             .transpose()?;
         let high = high
-            .map(|w| meaning::half(target, &w, &Ends::To(high_in), self.now))
+            .map(|w| meaning::half(target, &w, &Ends::To(high_in), self.reading.now))
             .transpose()?;
         let test = match (low, high) {
             (Some(a), Some(b)) => meaning::both(a, b),
@@ -410,7 +454,7 @@ impl<'a> Parser<'a> {
         } else {
             Ends::To(included)
         };
-        let test = meaning::half(target, &written, &ends, self.now)?;
+        let test = meaning::half(target, &written, &ends, self.reading.now)?;
         self.leaf(target.clone(), test, at)
     }
 }

@@ -12,11 +12,13 @@ use tantivy::schema::{Field, IndexRecordOption};
 use super::ast::{Leaf, Node, Target, Test};
 use super::error::shown;
 use super::field::{ALL_TEXTS, Kind};
+use super::long::Long;
 use super::steady::Steady;
 use super::{Phrase, Piece, Problem, QueryError, TextPattern};
 use crate::document::Uid;
 use crate::keyword::{Glob, folded, regex};
 use crate::schema::Fields;
+use crate::tokenizer::{each_token, stands_alone};
 use crate::unmapped;
 
 type Result<T> = std::result::Result<T, QueryError>;
@@ -30,11 +32,20 @@ pub(crate) enum Plan {
     /// Tantivy's answer holds every match and maybe more; the raw text decides.
     Check {
         over: Boxed,
-        pattern: TextPattern,
+        test: TextTest,
     },
     And(Vec<Plan>),
     Or(Vec<Plan>),
     Not(Box<Plan>),
+}
+
+/// What only the text itself can decide.
+#[derive(Debug)]
+pub(crate) enum TextTest {
+    /// The raw line holds these words.
+    Words(TextPattern),
+    /// The text field holds this (folded) text.
+    Holds(&'static str, String),
 }
 
 impl Plan {
@@ -157,6 +168,9 @@ impl Planner<'_> {
         match (&spec.kind, &leaf.test) {
             (Kind::Text(names), Test::Text(pattern)) => {
                 Plan::or(names.iter().map(|n| self.text(n, pattern)).collect::<Result<_>>()?)
+            }
+            (Kind::Text(names), Test::Holds(text)) => {
+                Plan::or(names.iter().map(|n| self.holds(n, text)).collect::<Result<_>>()?)
             }
             (Kind::Text(names), Test::Exists) => Ok(Plan::Exact(or(names
                 .iter()
@@ -320,7 +334,7 @@ impl Planner<'_> {
                 true => Plan::Exact(over),
                 false => Plan::Check {
                     over,
-                    pattern: pattern.clone(),
+                    test: TextTest::Words(pattern.clone()),
                 },
             });
         }
@@ -329,6 +343,42 @@ impl Planner<'_> {
             .iter()
             .map(|p| Ok((Occur::Must, self.phrase(field, p)?)));
         Ok(Plan::Exact(and(phrases.collect::<Result<_>>()?)))
+    }
+
+    /// Candidates are what holds the fragment's words, those at its ends maybe in part.
+    fn holds(&self, name: &'static str, text: &str) -> Result<Plan> {
+        let field = self.field(name);
+        let mut words: Vec<(usize, usize, String)> = Vec::new();
+        each_token(text, |from, to, word| words.push((from, to, word.to_owned())));
+        let mut parts = vec![(Occur::Must, term(self.fields.has, name))];
+        let mut in_part = Vec::new();
+        for (from, to, word) in words {
+            let is_whole = word.chars().all(stands_alone);
+            let (left, right) = (from == 0 && !is_whole, to == text.len() && !is_whole);
+            if !left && !right {
+                parts.push((Occur::Must, term(field, &word)));
+                continue;
+            }
+            let many = |wild: bool| wild.then_some(Glob::Many);
+            let glob: Vec<Glob> = many(left)
+                .into_iter()
+                .chain(word.chars().map(Glob::Char))
+                .chain(many(right))
+                .collect();
+            in_part.push((word.chars().count(), glob));
+        }
+        // A word in part is looked for among all words there are: worth it where it is long or the only one.
+        let several = parts.len() > 1;
+        for (length, glob) in in_part {
+            if length >= PART_CHARS_MIN || !several {
+                // A run of letters beyond the length of a word is cut, maybe within the fragment.
+                parts.push((Occur::Must, or(vec![self.like(field, &glob)?, Box::new(Long(field))])));
+            }
+        }
+        Ok(Plan::Check {
+            over: and(parts),
+            test: TextTest::Holds(name, text.to_owned()),
+        })
     }
 
     fn piece(&self, field: Field, piece: &Piece) -> Result<Boxed> {
@@ -367,6 +417,8 @@ impl Planner<'_> {
     }
 }
 
+/// Letters of a word in part beside which other words are known.
+const PART_CHARS_MIN: usize = 3;
 fn term(field: Field, value: &str) -> Boxed {
     Box::new(TermQuery::new(
         Term::from_field_text(field, value),

@@ -14,7 +14,7 @@ pub(crate) const TIMES: &str =
 
 /// The first and last millisecond of what the text names: of a day, hour, minute, second, or one millisecond. Text
 /// without a zone is UTC.
-pub(crate) fn moment(text: &str, now: Option<Millis>) -> Option<(i64, i64)> {
+pub fn moment(text: &str, now: Option<Millis>) -> Option<(i64, i64)> {
     if let Some(rest) = text.strip_prefix("now") {
         return relative(rest, now?.0).map(|t| (t, t));
     }

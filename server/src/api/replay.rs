@@ -14,10 +14,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
-use super::search::moment;
 use super::{ApiError, Authenticated, records};
 use crate::accounts::Accounts;
 use crate::app::{App, lock};
+use crate::asking::moment;
 use crate::auth::Right;
 
 /// A replay reads much; one at a time.

@@ -6,6 +6,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::Value;
 
 use super::Target;
+use super::output::{inert, width};
 use crate::exit::{NOT_AUTHORISED, UNREACHABLE, USAGE, failure};
 use crate::listen::socket_path;
 use crate::reading::Reading;
@@ -65,6 +66,73 @@ impl Client {
         self.call(Method::POST, path, &[], Some(body)).await
     }
 
+    /// `PUT` of JSON.
+    ///
+    /// # Errors
+    /// See [`Client::call`].
+    pub async fn put(&self, path: &str, body: Value) -> anyhow::Result<Value> {
+        self.call(Method::PUT, path, &[], Some(body)).await
+    }
+
+    /// `DELETE`
+    ///
+    /// # Errors
+    /// See [`Client::call`].
+    pub async fn delete(&self, path: &str) -> anyhow::Result<Value> {
+        self.call(Method::DELETE, path, &[], None).await
+    }
+
+    /// Whether this talks to a server that runs, and not to files.
+    pub fn is_running_server(&self) -> bool {
+        self.own.is_none()
+    }
+
+    /// A stream of server-sent events.
+    ///
+    /// # Errors
+    /// See [`Client::call`].
+    pub async fn events(&self, path: &str, query: &[(&str, String)]) -> anyhow::Result<Events> {
+        let asked = query.iter().find(|(name, _)| *name == "q").map(|(_, q)| q.clone());
+        let answer = self.send(Method::GET, path, query, None).await?;
+        if answer.status().is_success() {
+            return Ok(Events {
+                answer,
+                read: Vec::new(),
+            });
+        }
+        refused(answer, asked).await
+    }
+
+    /// A body of any size, as it comes.
+    ///
+    /// # Errors
+    /// See [`Client::call`].
+    pub async fn stream(&self, path: &str) -> anyhow::Result<reqwest::Response> {
+        let answer = self.send(Method::GET, path, &[], None).await?;
+        if answer.status().is_success() {
+            return Ok(answer);
+        }
+        refused(answer, None).await
+    }
+
+    async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        query: &[(&str, String)],
+        body: Option<Value>,
+    ) -> anyhow::Result<reqwest::Response> {
+        let mut request = self.http.request(method, format!("{}{path}", self.base)).query(query);
+        if let Some(token) = &self.token {
+            request = request.bearer_auth(token);
+        }
+        if let Some(body) = body {
+            request = request.json(&body);
+        }
+        let answer = request.send().await;
+        answer.map_err(|e| failure(UNREACHABLE, format!("the server does not answer: {e}")))
+    }
+
     /// One request.
     ///
     /// # Errors
@@ -76,28 +144,14 @@ impl Client {
         query: &[(&str, String)],
         body: Option<Value>,
     ) -> anyhow::Result<Value> {
-        let mut request = self.http.request(method, format!("{}{path}", self.base)).query(query);
-        if let Some(token) = &self.token {
-            request = request.bearer_auth(token);
+        let in_body = body.as_ref().and_then(|b| b["q"].as_str());
+        let asked = query.iter().find(|(name, _)| *name == "q").map(|(_, q)| q.clone());
+        let asked = asked.or_else(|| in_body.map(str::to_owned));
+        let answer = self.send(method, path, query, body).await?;
+        if answer.status().is_success() {
+            return answer.json().await.context("the server's answer is not JSON");
         }
-        if let Some(body) = body {
-            request = request.json(&body);
-        }
-        let answer = request
-            .send()
-            .await
-            .map_err(|e| failure(UNREACHABLE, format!("the server does not answer: {e}")))?;
-        let status = answer.status();
-        let body: Value = answer.json().await.context("the server's answer is not JSON")?;
-        if status.is_success() {
-            return Ok(body);
-        }
-        let message = body["error"].as_str().unwrap_or("no reason given").to_owned();
-        Err(match status {
-            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => failure(NOT_AUTHORISED, message),
-            s if s.is_client_error() => failure(USAGE, message),
-            _ => failure(UNREACHABLE, message),
-        })
+        refused(answer, asked).await
     }
 
     /// Ends a server that was started for this command.
@@ -108,5 +162,83 @@ impl Client {
         let Some(own) = self.own else { return Ok(()) };
         drop(self.http);
         own.close().await
+    }
+}
+
+/// What the server says is wrong.
+async fn refused<T>(answer: reqwest::Response, asked: Option<String>) -> anyhow::Result<T> {
+    let status = answer.status();
+    let body: Value = answer.json().await.context("the server's answer is not JSON")?;
+    let mut message = body["error"].as_str().unwrap_or("no reason given").to_owned();
+    if let (Some(at), Some(q)) = (body["at"].as_u64(), asked) {
+        message.push_str(&pointed(&q, usize::try_from(at).unwrap_or(0)));
+    }
+    Err(match status {
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => failure(NOT_AUTHORISED, message),
+        s if s.is_client_error() => failure(USAGE, message),
+        _ => failure(UNREACHABLE, message),
+    })
+}
+
+/// Server-sent events, as they come.
+pub struct Events {
+    answer: reqwest::Response,
+    read: Vec<u8>,
+}
+
+/// Bytes of one event.
+const EVENT_BYTES_MAX: usize = 256 << 20;
+
+impl Events {
+    /// The next event and its data; `None` at the end of the stream.
+    ///
+    /// # Errors
+    /// The connection broke, or what came is no event.
+    pub async fn next(&mut self) -> anyhow::Result<Option<(String, Value)>> {
+        loop {
+            if let Some(end) = self.read.windows(2).position(|w| w == b"\n\n") {
+                let block: Vec<u8> = self.read.drain(..end + 2).collect();
+                let block = String::from_utf8_lossy(&block);
+                let field = |name: &str| {
+                    let lines = block
+                        .lines()
+                        .filter_map(|l| l.strip_prefix(name))
+                        .map(|v| v.strip_prefix(' ').unwrap_or(v));
+                    lines.collect::<Vec<_>>().join("\n")
+                };
+                let data = field("data:");
+                if data.is_empty() {
+                    continue;
+                }
+                let value = serde_json::from_str(&data).context("the server's event is not JSON")?;
+                return Ok(Some((field("event:"), value)));
+            }
+            anyhow::ensure!(
+                self.read.len() < EVENT_BYTES_MAX,
+                "an event of more than {EVENT_BYTES_MAX} bytes"
+            );
+            match self.answer.chunk().await.context("the connection broke")? {
+                Some(bytes) => self.read.extend_from_slice(&bytes),
+                None => return Ok(None),
+            }
+        }
+    }
+}
+
+/// The query, with a mark below the byte where it is wrong.
+fn pointed(query: &str, at: usize) -> String {
+    let before = query.get(..at).unwrap_or(query);
+    format!("\n  {}\n  {}^", inert(query), " ".repeat(width(&inert(before))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wrong_place_is_pointed_at() {
+        assert_eq!(pointed("user:a AND usr:b", 11), "\n  user:a AND usr:b\n             ^");
+        assert_eq!(pointed("审计 usr:x", 7), "\n  审计 usr:x\n       ^");
+        assert_eq!(pointed("a", 99), "\n  a\n   ^");
     }
 }

@@ -57,6 +57,36 @@ pub fn write(output: Output, rows: &[Value], columns: Columns<'_>) -> std::io::R
     }
 }
 
+/// Writes objects, a column for each of these names.
+///
+/// # Errors
+/// Standard output's.
+pub fn write_named(output: Output, names: &[String], rows: &[Value]) -> std::io::Result<()> {
+    let mut out = std::io::stdout().lock();
+    let text = |value: &Value| match value {
+        Value::Null => String::new(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    let lines = rows
+        .iter()
+        .map(|row| names.iter().map(|n| text(&row[n.as_str()])).collect());
+    match output {
+        Output::Csv => {
+            for line in std::iter::once(names.to_vec()).chain(lines) {
+                writeln!(out, "{}", line.iter().map(|c| cell(c)).collect::<Vec<_>>().join(","))?;
+            }
+            Ok(())
+        }
+        Output::Table => {
+            let head: Vec<String> = names.iter().map(|n| n.to_uppercase()).collect();
+            let cells = lines.map(|line: Vec<String>| line.iter().map(|c| inert(c)).collect());
+            aligned(&mut out, std::iter::once(head).chain(cells).collect())
+        }
+        _ => rows.iter().try_for_each(|r| writeln!(out, "{r}")),
+    }
+}
+
 fn csv(out: &mut impl Write, rows: &[Value], columns: Columns<'_>) -> std::io::Result<()> {
     let head: Vec<String> = columns.iter().map(|(name, _)| cell(&name.to_lowercase())).collect();
     writeln!(out, "{}", head.join(","))?;
@@ -85,14 +115,19 @@ fn table(out: &mut impl Write, rows: &[Value], columns: Columns<'_>) -> std::io:
         rows.iter()
             .map(|r| columns.iter().map(|(_, make)| inert(&make(r))).collect::<Vec<_>>()),
     );
-    let widths: Vec<usize> = (0..columns.len())
+    aligned(out, lines)
+}
+
+fn aligned(out: &mut impl Write, lines: Vec<Vec<String>>) -> std::io::Result<()> {
+    let columns = lines.first().map_or(0, Vec::len);
+    let widths: Vec<usize> = (0..columns)
         .map(|i| lines.iter().map(|l| width(&l[i])).max().unwrap_or(0))
         .collect();
     for line in lines {
         let mut text = String::new();
         for (i, cell) in line.iter().enumerate() {
             text.push_str(cell);
-            if i + 1 < line.len() {
+            if i + 1 < columns {
                 text.extend(std::iter::repeat_n(' ', widths[i] - width(cell) + 2));
             }
         }
@@ -102,7 +137,7 @@ fn table(out: &mut impl Write, rows: &[Value], columns: Columns<'_>) -> std::io:
 }
 
 /// Columns on a terminal: wide characters (Chinese, Japanese, Korean) take two.
-fn width(text: &str) -> usize {
+pub fn width(text: &str) -> usize {
     text.chars()
         .map(|c| {
             if ('\u{1100}'..='\u{115f}').contains(&c) || ('\u{2e80}'..='\u{ffe6}').contains(&c) {

@@ -23,10 +23,16 @@ pub struct Args {
     /// which finds damage, but not a ledger that was made anew
     #[arg(long)]
     vkey: Option<String>,
+    /// Check an export instead (`docket export`): its files, its manifest, and the ledger's record of it
+    #[arg(long, value_name = "DIR")]
+    export: Option<PathBuf>,
 }
 
 /// Runs it.
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
+    if let Some(export) = &args.export {
+        return verify_export(export, args.vkey.as_deref());
+    }
     let dir = args.data.join("ledger");
     if !dir.is_dir() {
         return Err(failure(
@@ -75,4 +81,26 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     }
     println!("verified     every record, every root and every signature holds");
     Ok(ExitCode::SUCCESS)
+}
+
+fn verify_export(dir: &std::path::Path, vkey: Option<&str>) -> anyhow::Result<ExitCode> {
+    let path = dir.join("manifest.proof.json");
+    let proof = std::fs::read(&path).map_err(|e| failure(UNREACHABLE, format!("{}: {e}", path.display())))?;
+    let bundle: ledger::ProofBundle =
+        serde_json::from_slice(&proof).map_err(|e| failure(INTEGRITY, format!("{}: {e}", path.display())))?;
+    let given = vkey.map(|k| std::fs::read_to_string(k).unwrap_or_else(|_| k.to_owned()));
+    let vkey = given.unwrap_or(bundle.vkey);
+    let key = VerifierKey::parse(vkey.trim()).map_err(|e| failure(USAGE, format!("--vkey: {e}")))?;
+    println!("key          {key}");
+    match ledger::verify_export(dir, &key) {
+        Ok(export) => {
+            export.told().iter().for_each(|line| println!("{line}"));
+            println!("verified     every file is the manifest's, and the ledger tells of this manifest");
+            Ok(ExitCode::SUCCESS)
+        }
+        Err(why) => {
+            println!("NOT VERIFIED {why}");
+            Ok(ExitCode::from(INTEGRITY))
+        }
+    }
 }

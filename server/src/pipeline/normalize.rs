@@ -104,6 +104,7 @@ impl Normalize {
             wanted.extend(search::wanted());
             self.plan = Plan::new(&wanted);
         }
+        self.arena.set_native(self.plan.wants_native());
         let mut made = Made::default();
         let mut span = Vec::with_capacity(entries.len());
         for Entry { index, record } in entries {

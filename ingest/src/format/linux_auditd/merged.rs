@@ -193,6 +193,9 @@ impl<'a> Merged<'a> {
     /// The source's own fields.
     pub(super) fn native<'k>(&self, keep: Keep<'k>) -> Map<'k> {
         let mut native = Map::new();
+        if !keep.arena.wants_native() {
+            return native;
+        }
         let mut kinds: Vec<&str> = Vec::new();
         for record in &self.records {
             if record.kind != "EOE" && !kinds.contains(&&*record.kind) {

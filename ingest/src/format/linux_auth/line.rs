@@ -7,6 +7,7 @@ use crate::builder::{EventBuilder, address};
 use crate::class::{self, Class};
 use crate::format::Input;
 use crate::format::linux_auth::DETAIL;
+use crate::seek;
 use crate::syslog::{Envelope, imitates_line};
 
 /// A syslog line.
@@ -110,14 +111,16 @@ impl<'l, 'a> Line<'l, 'a> {
     fn imitates_sshd(&self) -> bool {
         const VERDICTS: [&str; 2] = ["]: Accepted ", "]: Failed "];
         !self.program.starts_with("sshd")
-            && memchr::memchr(b']', self.message.as_bytes()).is_some()
-            && self.message.contains("sshd[")
-            && VERDICTS.iter().any(|v| self.message.contains(v))
+            && seek::contains(self.message, "sshd[")
+            && VERDICTS.iter().any(|v| seek::contains(self.message, v))
     }
 
     /// The source's own names.
     pub(crate) fn native(&self) -> Object<'a> {
         let keep = self.input.keep();
+        if !keep.arena.wants_native() {
+            return Object::default();
+        }
         let mut native: SmallVec<[(&'a str, Value<'a>); 4]> = SmallVec::new();
         let mut put = |name: &'a str, value: Option<&str>| {
             if let Some(value) = value.filter(|v| !v.is_empty()) {

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use crate::seek;
 use model::Object;
 
 use crate::builder::address;
@@ -144,7 +145,7 @@ fn read_prefix<'a>(prefix: &'a str, entry: &mut Entry<'a>) {
         rest = &prefix[end..];
     }
     // RDS: `:10.0.0.1(54321):user@db:[123]:`
-    let separators: &[char] = if rest.contains(":[") {
+    let separators: &[char] = if seek::contains(rest, ":[") {
         &[' ', ':', ',']
     } else {
         &[' ', ',']

@@ -151,10 +151,11 @@ impl<'a> Maker<'a, '_> {
         if let Some((name, domain)) = computer.split_once('.')
             && address(computer).0.is_none()
         {
-            b.set("device.domain", domain).system(&format!("host:{name}"));
+            b.set("device.domain", domain).system_of("host:", name);
         }
         if let Some(record) = e.record.as_deref().filter(|r| !r.trim().is_empty()) {
-            b.original_uid(&format!("{computer}/{}/{record}", e.channel));
+            let uid = b.arena().concat(&[computer, "/", &e.channel, "/", record]);
+            b.metadata("original_event_uid", Value::String(uid));
         }
         if let Some(message) = e.message.as_deref().and_then(|m| m.lines().next()) {
             b.set("message", message.trim());
@@ -227,6 +228,9 @@ impl<'a> Maker<'a, '_> {
 
     fn native(&self) -> Map<'a> {
         let keep = self.input.keep();
+        if !keep.arena.wants_native() {
+            return Map::new();
+        }
         let e = self.entry;
         let mut native = e.data.clone();
         native.insert("EventID", e.id);

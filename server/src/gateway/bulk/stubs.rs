@@ -44,7 +44,10 @@ pub fn elastic(answer: impl IntoResponse) -> Response {
 }
 
 async fn root(State(app): State<App>, Authenticated(caller): Authenticated) -> Result<Response, ApiError> {
-    caller.demand(Right::Ship)?;
+    // Grafana asks as well, by a token that reads.
+    if !caller.may(Right::ReadRecords) {
+        caller.demand(Right::Ship)?;
+    }
     Ok(elastic(Json(json!({
         "name": "docket",
         "cluster_name": "docket",

@@ -1,0 +1,303 @@
+//! What is kept while documents go by.
+
+use std::collections::{BTreeMap, HashMap};
+
+use model::Millis;
+use tantivy::DocId;
+
+use super::values::Opened;
+use super::{Agg, BUCKETS_MAX, DEPTH_MAX, Found, Stats, Within};
+use crate::error::{Error, Result};
+use crate::query::field::{self, Kind};
+use crate::segment::Segment;
+
+/// One aggregation under way.
+pub(super) struct State {
+    field: usize,
+    kind: Kept,
+}
+
+enum Kept {
+    Terms {
+        size: usize,
+        within: Vec<Agg>,
+        depth: usize,
+        buckets: HashMap<u32, Counted>,
+        missing: u64,
+        values: u64,
+    },
+    Histogram {
+        interval: i64,
+        offset: i64,
+        within: Vec<Agg>,
+        depth: usize,
+        buckets: BTreeMap<i64, Counted>,
+    },
+    Cardinality(std::collections::HashSet<u32>),
+    Stats(Stats),
+}
+
+#[derive(Default)]
+struct Counted {
+    count: u64,
+    within: Vec<State>,
+}
+
+impl State {
+    pub(super) fn new(agg: &Agg, opened: &mut Opened<'_>, depth: usize) -> Result<State> {
+        if depth > DEPTH_MAX {
+            return Err(Error::TooDeep { limit: DEPTH_MAX });
+        }
+        let (field, kind) = match agg {
+            Agg::Terms { field, size, within } => {
+                let kept = Kept::Terms {
+                    size: *size,
+                    within: within.clone(),
+                    depth,
+                    buckets: HashMap::new(),
+                    missing: 0,
+                    values: 0,
+                };
+                (field, kept)
+            }
+            Agg::Histogram {
+                field: name,
+                interval_ms,
+                offset_ms,
+                within,
+            } => {
+                if !field::find(name).is_some_and(|f| matches!(f.kind, Kind::Time(_))) {
+                    return Err(Error::Aggregation {
+                        given: name.chars().take(100).collect(),
+                        allowed: "time, received, processed".to_owned(),
+                    });
+                }
+                let kept = Kept::Histogram {
+                    interval: (*interval_ms).max(1),
+                    offset: *offset_ms,
+                    within: within.clone(),
+                    depth,
+                    buckets: BTreeMap::new(),
+                };
+                (name, kept)
+            }
+            Agg::Cardinality { field } => (field, Kept::Cardinality(Default::default())),
+            Agg::Stats { field } => (field, Kept::Stats(Stats::default())),
+        };
+        // Those within are opened now, so that the columns of each segment are.
+        for inner in within(agg) {
+            State::new(inner, opened, depth + 1)?;
+        }
+        Ok(State {
+            field: opened.field(field)?,
+            kind,
+        })
+    }
+
+    /// Takes matching documents of a segment.
+    pub(super) fn take(&mut self, opened: &mut Opened<'_>, segment: &Segment, docs: &[DocId]) -> Result<()> {
+        let field = self.field;
+        match &mut self.kind {
+            Kept::Terms {
+                within,
+                depth,
+                buckets,
+                missing,
+                values,
+                ..
+            } => {
+                let mut ids = Vec::new();
+                let mut groups: BTreeMap<u32, Vec<DocId>> = BTreeMap::new();
+                for doc in docs {
+                    opened.ids(field, segment, *doc, &mut ids)?;
+                    *missing += u64::from(ids.is_empty());
+                    *values += ids.len() as u64;
+                    for id in &ids {
+                        bucket(buckets.entry(*id), within, *depth, opened)?.count += 1;
+                        if !within.is_empty() {
+                            groups.entry(*id).or_default().push(*doc);
+                        }
+                    }
+                }
+                for (id, docs) in groups {
+                    if let Some(counted) = buckets.get_mut(&id) {
+                        counted
+                            .within
+                            .iter_mut()
+                            .try_for_each(|s| s.take(opened, segment, &docs))?;
+                    }
+                }
+                Ok(())
+            }
+            Kept::Histogram {
+                interval,
+                offset,
+                within,
+                depth,
+                buckets,
+            } => {
+                let mut groups: BTreeMap<i64, Vec<DocId>> = BTreeMap::new();
+                for doc in docs {
+                    let Some(at) = opened.moment(field, *doc) else { continue };
+                    let key = at.saturating_add(*offset).div_euclid(*interval);
+                    groups.entry(key).or_default().push(*doc);
+                }
+                for (key, docs) in groups {
+                    if !buckets.contains_key(&key) {
+                        if buckets.len() as u64 >= BUCKETS_MAX {
+                            return Err(too_many(BUCKETS_MAX + 1));
+                        }
+                        let counted = Counted {
+                            count: 0,
+                            within: states(within, *depth, opened)?,
+                        };
+                        buckets.insert(key, counted);
+                    }
+                    if let Some(counted) = buckets.get_mut(&key) {
+                        counted.count += docs.len() as u64;
+                        counted
+                            .within
+                            .iter_mut()
+                            .try_for_each(|s| s.take(opened, segment, &docs))?;
+                    }
+                }
+                Ok(())
+            }
+            Kept::Cardinality(seen) => {
+                let mut ids = Vec::new();
+                for doc in docs {
+                    opened.ids(field, segment, *doc, &mut ids)?;
+                    seen.extend(&ids);
+                }
+                Ok(())
+            }
+            Kept::Stats(stats) => {
+                let mut numbers = Vec::new();
+                for doc in docs {
+                    opened.numbers(field, segment, *doc, &mut numbers)?;
+                    for n in &numbers {
+                        stats.count += 1;
+                        stats.sum += n;
+                        stats.min = Some(stats.min.map_or(*n, |m| m.min(*n)));
+                        stats.max = Some(stats.max.map_or(*n, |m| m.max(*n)));
+                    }
+                }
+                Ok(())
+            }
+        }
+    }
+
+    pub(super) fn finish(self, opened: &Opened<'_>) -> Result<Found> {
+        Ok(match self.kind {
+            Kept::Terms {
+                size,
+                buckets,
+                missing,
+                values,
+                ..
+            } => {
+                let distinct = buckets.len() as u64;
+                let mut all: Vec<(u32, Counted)> = buckets.into_iter().collect();
+                all.sort_unstable_by(|(a, x), (b, y)| {
+                    let by_name = || opened.text(self.field, *a).cmp(opened.text(self.field, *b));
+                    y.count.cmp(&x.count).then_with(by_name)
+                });
+                all.truncate(size);
+                let buckets = all
+                    .into_iter()
+                    .map(|(id, counted)| counted.finish(opened.name(self.field, id), opened))
+                    .collect::<Result<Vec<_>>>()?;
+                let shown: u64 = buckets.iter().map(|b| b.count).sum();
+                Found::Terms {
+                    buckets,
+                    distinct,
+                    missing,
+                    others: values - shown,
+                }
+            }
+            Kept::Histogram {
+                interval,
+                offset,
+                within,
+                depth,
+                mut buckets,
+            } => {
+                let (Some(first), Some(last)) = (
+                    buckets.first_key_value().map(|(k, _)| *k),
+                    buckets.last_key_value().map(|(k, _)| *k),
+                ) else {
+                    return Ok(Found::Histogram { buckets: Vec::new() });
+                };
+                let given = last.abs_diff(first).saturating_add(1);
+                if given > BUCKETS_MAX {
+                    return Err(too_many(given));
+                }
+                let mut empty = Opened::new(&crate::matching::NoText);
+                let one = |n: i64| {
+                    let counted = match buckets.remove(&n) {
+                        Some(counted) => counted,
+                        None => Counted {
+                            count: 0,
+                            within: states(&within, depth, &mut empty)?,
+                        },
+                    };
+                    let key = n.saturating_mul(interval).saturating_sub(offset);
+                    counted.finish(Millis(key), opened)
+                };
+                Found::Histogram {
+                    buckets: (first..=last).map(one).collect::<Result<_>>()?,
+                }
+            }
+            Kept::Cardinality(seen) => Found::Cardinality(seen.len() as u64),
+            Kept::Stats(stats) => Found::Stats(stats),
+        })
+    }
+}
+
+impl Counted {
+    fn finish<K>(self, key: K, opened: &Opened<'_>) -> Result<Within<K>> {
+        let found = self.within.into_iter().map(|s| s.finish(opened));
+        Ok(Within {
+            key,
+            count: self.count,
+            found: found.collect::<Result<_>>()?,
+        })
+    }
+}
+
+fn bucket<'b>(
+    entry: std::collections::hash_map::Entry<'b, u32, Counted>,
+    within: &[Agg],
+    depth: usize,
+    opened: &mut Opened<'_>,
+) -> Result<&'b mut Counted> {
+    use std::collections::hash_map::Entry;
+    match entry {
+        Entry::Occupied(found) => Ok(found.into_mut()),
+        Entry::Vacant(free) => {
+            opened.hold(1)?;
+            Ok(free.insert(Counted {
+                count: 0,
+                within: states(within, depth, opened)?,
+            }))
+        }
+    }
+}
+
+fn states(within: &[Agg], depth: usize, opened: &mut Opened<'_>) -> Result<Vec<State>> {
+    within.iter().map(|agg| State::new(agg, opened, depth + 1)).collect()
+}
+
+fn within(agg: &Agg) -> &[Agg] {
+    match agg {
+        Agg::Terms { within, .. } | Agg::Histogram { within, .. } => within,
+        Agg::Cardinality { .. } | Agg::Stats { .. } => &[],
+    }
+}
+
+fn too_many(given: u64) -> Error {
+    Error::TooManyBuckets {
+        given,
+        limit: BUCKETS_MAX,
+    }
+}

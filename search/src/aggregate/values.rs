@@ -1,0 +1,296 @@
+//! The values of a field, document by document, as small numbers that stand for them.
+
+use std::collections::HashMap;
+
+use tantivy::DocId;
+use tantivy::columnar::{Column, StrColumn};
+
+use super::{READS_MAX, VALUES_MAX};
+use crate::error::{Error, Result};
+use crate::keyword::bounded;
+use crate::matching::RawText;
+use crate::query::class;
+use crate::query::field::{self, FIELDS, Kind};
+use crate::segment::Segment;
+use crate::unmapped;
+
+/// The fields of an answer, and their columns in the segment that is being read.
+pub(super) struct Opened<'a> {
+    text: &'a dyn RawText,
+    segment: Option<usize>,
+    fields: Vec<FieldValues>,
+    reads: u64,
+    /// Values and buckets so far, of all aggregations.
+    held: usize,
+}
+
+struct FieldValues {
+    name: String,
+    place: Place,
+    columns: Vec<Values>,
+    /// Of one document, where they were read from the ledger last.
+    last: Option<(DocId, Vec<String>)>,
+    names: HashMap<String, u32>,
+    by_id: Vec<String>,
+}
+
+/// Where values are.
+#[derive(Clone)]
+enum Place {
+    Columns(Vec<&'static str>),
+    /// Read from the ledger, at these paths.
+    Paths(Vec<String>),
+}
+
+/// A column of one segment.
+enum Values {
+    Text(StrColumn, HashMap<u64, u32>),
+    Number(Column<u64>, HashMap<u64, u32>),
+    Time(Column<i64>),
+    None,
+}
+
+impl<'a> Opened<'a> {
+    pub(super) fn new(text: &'a dyn RawText) -> Opened<'a> {
+        Opened {
+            text,
+            segment: None,
+            fields: Vec::new(),
+            reads: 0,
+            held: 0,
+        }
+    }
+
+    /// The number of a field, which is opened where it is not yet.
+    pub(super) fn field(&mut self, name: &str) -> Result<usize> {
+        if let Some(n) = self.fields.iter().position(|f| f.name == name) {
+            return Ok(n);
+        }
+        self.fields.push(FieldValues {
+            name: name.to_owned(),
+            place: place(name)?,
+            columns: Vec::new(),
+            last: None,
+            names: HashMap::new(),
+            by_id: Vec::new(),
+        });
+        Ok(self.fields.len() - 1)
+    }
+
+    /// Opens the columns of a segment.
+    pub(super) fn enter(&mut self, number: usize, segment: &Segment) -> Result<()> {
+        if self.segment == Some(number) {
+            return Ok(());
+        }
+        self.segment = Some(number);
+        for field in &mut self.fields {
+            field.last = None;
+            field.columns.clear();
+            if let Place::Columns(names) = &field.place {
+                for name in names {
+                    field.columns.push(Values::open(segment, name)?);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Counts what is kept in memory.
+    pub(super) fn hold(&mut self, more: usize) -> Result<()> {
+        self.held += more;
+        match self.held > VALUES_MAX {
+            true => Err(Error::TooManyValues { limit: VALUES_MAX }),
+            false => Ok(()),
+        }
+    }
+
+    /// The values of a document, each once, in no order.
+    pub(super) fn ids(&mut self, field: usize, segment: &Segment, doc: DocId, out: &mut Vec<u32>) -> Result<()> {
+        out.clear();
+        let before = self.fields[field].by_id.len();
+        if matches!(self.fields[field].place, Place::Paths(_)) {
+            self.read(field, segment, doc)?;
+            let f = &mut self.fields[field];
+            let values = f.last.take();
+            for value in values.iter().flat_map(|(_, v)| v) {
+                let id = f.id(value);
+                out.push(id);
+            }
+            f.last = values;
+        } else {
+            self.fields[field].of_columns(doc, out)?;
+        }
+        out.sort_unstable();
+        out.dedup();
+        let new = self.fields[field].by_id.len() - before;
+        self.hold(new)
+    }
+
+    /// The numbers of a document.
+    pub(super) fn numbers(&mut self, field: usize, segment: &Segment, doc: DocId, out: &mut Vec<f64>) -> Result<()> {
+        out.clear();
+        if matches!(self.fields[field].place, Place::Paths(_)) {
+            self.read(field, segment, doc)?;
+            let values = self.fields[field].last.iter().flat_map(|(_, v)| v);
+            out.extend(values.filter_map(|v| unmapped::number(v)));
+            return Ok(());
+        }
+        for column in &self.fields[field].columns {
+            match column {
+                Values::Number(column, _) => out.extend(column.values_for_doc(doc).map(|n| n as f64)),
+                Values::Time(column) => out.extend(column.values_for_doc(doc).map(|n| n as f64)),
+                Values::Text(..) | Values::None => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// The first moment of a document.
+    pub(super) fn moment(&self, field: usize, doc: DocId) -> Option<i64> {
+        self.fields[field].columns.iter().find_map(|c| match c {
+            Values::Time(column) => column.first(doc),
+            _ => None,
+        })
+    }
+
+    /// A value by its number; a class by its name.
+    pub(super) fn name(&self, field: usize, id: u32) -> String {
+        let f = &self.fields[field];
+        let text = f.by_id.get(id as usize).cloned().unwrap_or_default();
+        let is_class = field::find(&f.name).is_some_and(|f| f.kind == Kind::Class);
+        match text.parse().ok().and_then(class::name).filter(|_| is_class) {
+            Some(name) => name.to_owned(),
+            None => text,
+        }
+    }
+
+    /// A value by its number, as it is compared.
+    pub(super) fn text(&self, field: usize, id: u32) -> &str {
+        self.fields[field].by_id.get(id as usize).map_or("", String::as_str)
+    }
+
+    fn read(&mut self, field: usize, segment: &Segment, doc: DocId) -> Result<()> {
+        if self.fields[field].last.as_ref().is_some_and(|(d, _)| *d == doc) {
+            return Ok(());
+        }
+        self.reads += 1;
+        if self.reads > READS_MAX {
+            return Err(Error::TooManyReads {
+                field: self.fields[field].name.clone(),
+                limit: READS_MAX,
+            });
+        }
+        let (leaves, uid) = (segment.leaves(doc), segment.uid(doc)?);
+        let Place::Paths(paths) = &self.fields[field].place else {
+            return Ok(());
+        };
+        let mut values = Vec::new();
+        for path in paths {
+            let found = self.text.values(path, &leaves, &uid).map_err(|source| Error::Text {
+                index: leaves.first().copied().unwrap_or_default(),
+                source,
+            })?;
+            values.extend(found.iter().map(|v| bounded(v).into_owned()));
+        }
+        values.sort_unstable();
+        values.dedup();
+        self.fields[field].last = Some((doc, values));
+        Ok(())
+    }
+}
+
+impl FieldValues {
+    fn of_columns(&mut self, doc: DocId, out: &mut Vec<u32>) -> Result<()> {
+        let (names, by_id) = (&mut self.names, &mut self.by_id);
+        for column in &mut self.columns {
+            match column {
+                Values::None => {}
+                Values::Time(column) => {
+                    out.extend(column.values_for_doc(doc).map(|n| id(names, by_id, &n.to_string())))
+                }
+                Values::Number(column, ids) => {
+                    for n in column.values_for_doc(doc) {
+                        out.push(*ids.entry(n).or_insert_with(|| id(names, by_id, &n.to_string())));
+                    }
+                }
+                Values::Text(column, ids) => {
+                    for ord in column.term_ords(doc) {
+                        if let Some(id) = ids.get(&ord) {
+                            out.push(*id);
+                            continue;
+                        }
+                        let mut name = String::new();
+                        column.ord_to_str(ord, &mut name)?;
+                        let new = id(names, by_id, &name);
+                        ids.insert(ord, new);
+                        out.push(new);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn id(&mut self, name: &str) -> u32 {
+        id(&mut self.names, &mut self.by_id, name)
+    }
+}
+
+fn id(names: &mut HashMap<String, u32>, by_id: &mut Vec<String>, name: &str) -> u32 {
+    if let Some(id) = names.get(name) {
+        return *id;
+    }
+    // `VALUES_MAX` ends an answer long before.
+    let id = u32::try_from(by_id.len()).unwrap_or(u32::MAX);
+    names.insert(name.to_owned(), id);
+    by_id.push(name.to_owned());
+    id
+}
+
+impl Values {
+    fn open(segment: &Segment, name: &str) -> Result<Values> {
+        let columns = segment.reader.fast_fields();
+        if let Ok(numbers) = columns.u64(name) {
+            return Ok(Values::Number(numbers, HashMap::new()));
+        }
+        if let Ok(times) = columns.i64(name) {
+            return Ok(Values::Time(times));
+        }
+        Ok(columns
+            .str(name)?
+            .map_or(Values::None, |c| Values::Text(c, HashMap::new())))
+    }
+}
+
+/// Where the values of a field are.
+fn place(name: &str) -> Result<Place> {
+    let refused = || {
+        let groups = |k: &Kind| !matches!(k, Kind::Record | Kind::Person);
+        let allowed: Vec<&str> = FIELDS.iter().filter(|f| groups(&f.kind)).map(|f| f.name).collect();
+        Error::Aggregation {
+            given: name.chars().take(100).collect(),
+            allowed: allowed.join(", "),
+        }
+    };
+    let Some(spec) = field::find(name) else {
+        // Any path of an event, and any field of the source's own.
+        let is_path = name.contains('.') && name.len() <= unmapped::PATH_BYTES_MAX && !name.contains('\0');
+        return if is_path {
+            Ok(Place::Paths(vec![name.to_owned()]))
+        } else {
+            Err(refused())
+        };
+    };
+    let paths = |names: &[&str]| {
+        let of = names.iter().flat_map(|n| crate::schema::text_paths(n));
+        Place::Paths(of.map(|p| (*p).to_owned()).collect())
+    };
+    match &spec.kind {
+        Kind::Keyword(names) => Ok(Place::Columns(names.to_vec())),
+        Kind::Address(name, _) | Kind::Number(name) | Kind::Time(name) => Ok(Place::Columns(vec![name])),
+        Kind::Class => Ok(Place::Columns(vec!["class"])),
+        Kind::Severity => Ok(Place::Columns(vec!["severity"])),
+        Kind::Text(names) => Ok(paths(names)),
+        Kind::Record | Kind::Person => Err(refused()),
+    }
+}

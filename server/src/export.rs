@@ -1,0 +1,480 @@
+//! Exports, part by part. A job is one file in `exports/` of the data folder: what is exported, up to which ledger position,
+//! and of each part that was made its rows and its hash; so it goes on after any interruption, and a part that is made
+//! again has the same bytes.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use axum::http::StatusCode;
+use base64::Engine as _;
+use model::{LedgerIndex, Millis};
+use rand::RngCore as _;
+use search::export::{Encoder, Format, Row};
+use search::{Request, Sort};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+
+use crate::api::{ApiError, records, search as api_search};
+use crate::app::App;
+use crate::asking::{self, LedgerText, refusal};
+use crate::auth::write_whole;
+
+/// Rows of a part where nothing is said.
+const PART_ROWS: u64 = 100_000;
+/// Rows of a part at most.
+const PART_ROWS_MAX: u64 = 1_000_000;
+/// Rows that are looked for at once.
+const PAGE: usize = 1_000;
+/// Bytes that gather before they are sent.
+const PIECE_BYTES: usize = 256 << 10;
+
+/// What is to be exported.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Asked {
+    /// The query; empty exports everything.
+    #[serde(default)]
+    pub q: String,
+    /// From this time on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    /// Before this time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<String>,
+    /// How rows are written.
+    pub format: Format,
+    /// What is hidden besides secrets.
+    #[serde(default)]
+    pub mask: Mask,
+    /// Rows of a part, 1 to 1 000 000.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub part_rows: Option<u64>,
+}
+
+/// What is hidden. Secrets always are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mask {
+    /// Nothing more.
+    #[default]
+    Secrets,
+    /// Who it was: names, ids, addresses of people are replaced, each by the same word throughout the export; the raw
+    /// line is left out.
+    Personal,
+}
+
+impl Asked {
+    /// Refuses what is out of bounds.
+    pub fn check(&self) -> Result<(), ApiError> {
+        match self.part_rows.unwrap_or(PART_ROWS) {
+            1..=PART_ROWS_MAX => Ok(()),
+            n => Err(ApiError::bad_request(format!(
+                "part_rows {n}: give 1 to {PART_ROWS_MAX}"
+            ))),
+        }
+    }
+}
+
+/// A part that was made.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Part {
+    /// The name of its file.
+    pub file: String,
+    /// Its rows.
+    pub rows: u64,
+    /// Its bytes.
+    pub bytes: u64,
+    /// SHA-256, hexadecimal.
+    pub sha256: String,
+    /// The place of its last row; the next part begins after it.
+    pub last: Option<String>,
+    /// Whether no row follows.
+    pub is_last: bool,
+}
+
+/// An export.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Job {
+    /// Its id.
+    pub id: String,
+    /// What is exported.
+    pub asked: Asked,
+    /// From when on, resolved.
+    pub from: Option<Millis>,
+    /// Before when, resolved.
+    pub to: Option<Millis>,
+    /// Records of leaves below this one.
+    pub up_to: LedgerIndex,
+    /// What was durable when it was asked for.
+    pub durable: LedgerIndex,
+    /// Who exports.
+    pub by: String,
+    /// Since when.
+    pub at: Millis,
+    /// What pseudonyms are made with.
+    salt: String,
+    /// What was made.
+    pub parts: Vec<Part>,
+    /// Events of the time range that were looked through.
+    pub in_range: u64,
+    /// The manifest, once it is whole.
+    pub manifest: Option<String>,
+    /// The leaf that tells of the manifest.
+    pub act: Option<LedgerIndex>,
+}
+
+impl Job {
+    /// A new one.
+    pub fn new(
+        asked: &Asked,
+        request: &Request,
+        up_to: LedgerIndex,
+        durable: LedgerIndex,
+        by: &str,
+        at: Millis,
+    ) -> Job {
+        let mut random = [0u8; 24];
+        rand::rng().fill_bytes(&mut random);
+        Job {
+            id: hex::encode(&random[..8]),
+            asked: asked.clone(),
+            from: request.from,
+            to: request.to,
+            up_to,
+            durable,
+            by: by.to_owned(),
+            at,
+            salt: hex::encode(&random[8..]),
+            parts: Vec::new(),
+            in_range: 0,
+            manifest: None,
+            act: None,
+        }
+    }
+
+    /// Whether every part was made.
+    pub fn is_whole(&self) -> bool {
+        self.parts.last().is_some_and(|p| p.is_last)
+    }
+
+    /// Rows so far.
+    pub fn rows(&self) -> u64 {
+        self.parts.iter().map(|p| p.rows).sum()
+    }
+
+    /// An export is its owner's alone.
+    pub fn demand(&self, caller: &str) -> Result<(), ApiError> {
+        if self.by == caller {
+            return Ok(());
+        }
+        let message = format!("export {} is {}'s; make one of your own", self.id, self.by);
+        Err(ApiError::new(StatusCode::FORBIDDEN, message))
+    }
+
+    /// As its owner sees it.
+    pub fn shown(&self) -> Value {
+        json!({
+            "id": self.id, "export": self.asked, "from": self.from.map(|t| t.to_string()),
+            "to": self.to.map(|t| t.to_string()), "up_to": self.up_to, "waiting": self.durable.0.saturating_sub(self.up_to.0),
+            "by": self.by, "at": self.at.to_string(), "rows": self.rows(), "parts": self.parts, "whole": self.is_whole(),
+            "in_range": self.in_range,
+        })
+    }
+
+    /// What the export is, for ever. Its checkpoint covers every exported record.
+    pub fn manifest(&self, app: &App) -> Result<String, ApiError> {
+        let checkpoint = app.reader.last_checkpoint().map_err(ApiError::internal)?;
+        let Some(checkpoint) = checkpoint.filter(|c| c.size >= self.up_to.0) else {
+            return Err(ApiError::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "no checkpoint covers the exported records yet; ask again".to_owned(),
+            ));
+        };
+        let manifest = json!({
+            "docket_export": 1,
+            "id": self.id,
+            "by": self.by,
+            "begun_at": self.at.to_string(),
+            "finished_at": app.clock.now().to_string(),
+            "docket": env!("CARGO_PKG_VERSION"),
+            "query": {"q": self.asked.q, "from": self.from.map(|t| t.to_string()), "to": self.to.map(|t| t.to_string()),
+                "order": "time, ledger index, event"},
+            "format": self.asked.format,
+            "mask": self.asked.mask,
+            "columns": search::export::columns(),
+            "rows": self.rows(),
+            "searched": {"in_range": self.in_range, "up_to": self.up_to,
+                "waiting": self.durable.0.saturating_sub(self.up_to.0)},
+            "ledger": {"from": 0, "up_to": self.up_to, "root": base64::prelude::BASE64_STANDARD.encode(checkpoint.root),
+                "size": checkpoint.size, "checkpoint": checkpoint.note,
+                "vkey": app.reader.vkey().map_err(ApiError::internal)?},
+            "parts": self.parts,
+        });
+        Ok(format!("{manifest:#}\n"))
+    }
+
+    fn request(&self, app: &App) -> Result<Request, ApiError> {
+        let up_to = asking::query(app, &format!("index:<{}", self.up_to))?;
+        Ok(Request {
+            from: self.from,
+            to: self.to,
+            sort: Sort::Oldest,
+            limit: PAGE,
+            ..Request::new(asking::query_at(app, &self.asked.q, self.at)?.and(up_to))
+        })
+    }
+}
+
+/// The jobs of a data folder.
+pub struct Jobs(pub PathBuf);
+
+impl Jobs {
+    /// Stores a job.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn save(&self, job: &Job) -> anyhow::Result<()> {
+        std::fs::create_dir_all(&self.0)?;
+        write_whole(&self.0.join(format!("{}.json", job.id)), &serde_json::to_vec(job)?)
+    }
+
+    /// Reads a job.
+    ///
+    /// # Errors
+    /// There is none of that id, or it cannot be read.
+    pub fn load(&self, id: &str) -> Result<Job, ApiError> {
+        let is_id = id.len() == 16 && id.bytes().all(|b| b.is_ascii_hexdigit());
+        let bytes = std::fs::read(self.0.join(format!("{id}.json"))).ok().filter(|_| is_id);
+        let shown: String = id.chars().take(40).collect();
+        let bytes = bytes.ok_or_else(|| ApiError::not_found(format!("there is no export `{shown}`")))?;
+        serde_json::from_slice(&bytes).map_err(ApiError::internal)
+    }
+}
+
+/// Makes part `number`, hands its bytes to `send` (`false`: nobody takes them), and stores what it is.
+pub fn write_part(
+    app: &App,
+    mut job: Job,
+    number: usize,
+    mut send: impl FnMut(Vec<u8>) -> bool,
+) -> Result<(), ApiError> {
+    let (text, _waiting) = LedgerText::new(app);
+    let mut request = job.request(app)?;
+    let before = number
+        .checked_sub(1)
+        .and_then(|n| job.parts.get(n))
+        .and_then(|p| p.last.clone());
+    request.after = before.as_deref().map(str::parse).transpose().map_err(refusal)?;
+    let mut names = Pseudonyms::new(&job.salt);
+    let mut encoder = Encoder::new(job.asked.format).map_err(ApiError::internal)?;
+    let (mut hash, mut bytes, mut rows, mut piece) = (Sha256::new(), 0u64, 0u64, Vec::new());
+    let mut out = |more: Vec<u8>, piece: &mut Vec<u8>, end: bool| {
+        hash.update(&more);
+        bytes += more.len() as u64;
+        piece.extend(more);
+        (piece.len() < PIECE_BYTES && !end) || send(std::mem::take(piece))
+    };
+    let most = job.asked.part_rows.unwrap_or(PART_ROWS);
+    let mut is_last = false;
+    while rows < most && !is_last {
+        request.limit = PAGE.min(usize::try_from(most - rows).unwrap_or(PAGE));
+        let answer = app.searcher.search(&request, &text).map_err(refusal)?;
+        job.in_range = job.in_range.max(answer.searched.in_range);
+        for hit in &answer.hits {
+            let mut row = row(app, hit)?;
+            if job.asked.mask == Mask::Personal {
+                names.hide(&mut row.event);
+            }
+            encoder.push(row).map_err(ApiError::internal)?;
+            if !out(encoder.take(), &mut piece, false) {
+                return Ok(());
+            }
+            rows += 1;
+        }
+        request.after = answer.hits.last().map(|h| h.cursor).or(request.after);
+        is_last = answer.next.is_none();
+    }
+    let rest = encoder.finish().map_err(ApiError::internal)?;
+    if !out(rest, &mut piece, true) {
+        return Ok(());
+    }
+    let part = Part {
+        file: format!("part-{number:05}.{}", job.asked.format.extension()),
+        rows,
+        bytes,
+        sha256: hex::encode(hash.finalize()),
+        last: request.after.map(|c| c.to_string()),
+        is_last,
+    };
+    match job.parts.get(number) {
+        // Made before: it must be the same.
+        Some(known) if known.sha256 == part.sha256 => Ok(()),
+        Some(_) => Err(ApiError::internal(
+            "an event of the export was put in another's place meanwhile; begin anew",
+        )),
+        None => {
+            job.parts.push(part);
+            Jobs(app.exports.clone()).save(&job).map_err(ApiError::internal)
+        }
+    }
+}
+
+fn row(app: &App, hit: &search::Hit) -> Result<Row, ApiError> {
+    let mut event = records::event(app, &hit.leaves, &hit.uid).map_err(api_search::unreadable)?;
+    records::set_processed(&mut event, hit.processed);
+    let entry = app.reader.entry(hit.index).map_err(api_search::unreadable)?;
+    let leaf = app.reader.leaf_bytes(hit.index).map_err(api_search::unreadable)?;
+    Ok(Row {
+        record: hit.uid.clone(),
+        ledger_index: hit.index.0,
+        leaf_sha256: hex::encode(ledger::leaf_hash(&leaf)),
+        source: entry.record.source.to_string(),
+        time: hit.time,
+        received_at: entry.record.received_at,
+        event,
+    })
+}
+
+/// SHA-256, hexadecimal.
+pub fn sha256(bytes: &[u8]) -> String {
+    hex::encode(Sha256::digest(bytes))
+}
+
+/// People's names, each replaced by one word.
+struct Pseudonyms<'a> {
+    salt: &'a str,
+    known: BTreeMap<String, String>,
+}
+
+/// Objects whose `name`, `uid`, … are a person's.
+const PEOPLE: &[&str] = &["user", "actor", "manager", "creator", "owner"];
+/// Fields that are a person's wherever they stand.
+const FIELDS: &[&str] = &[
+    "full_name",
+    "email_addr",
+    "email",
+    "phone_number",
+    "employee_id",
+    "display_name",
+    "credential_uid",
+];
+/// Fields of such an object that are.
+const OF_PEOPLE: &[&str] = &["name", "uid", "uid_alt", "domain"];
+/// Names that are remembered to be found in other texts of the export.
+const KNOWN_MAX: usize = 100_000;
+
+impl Pseudonyms<'_> {
+    fn new(salt: &str) -> Pseudonyms<'_> {
+        Pseudonyms {
+            salt,
+            known: BTreeMap::new(),
+        }
+    }
+
+    /// Hides the people of an event: their fields, then what of them its other texts say. The raw line goes.
+    fn hide(&mut self, event: &mut Value) {
+        let mut said = Vec::new();
+        self.fields(event, false, &mut said, 0);
+        if let Value::Object(fields) = event {
+            fields.remove("raw_data");
+        }
+        said.sort_by_key(|(name, _): &(String, String)| std::cmp::Reverse(name.len()));
+        texts(event, &said, 0);
+    }
+
+    fn fields(&mut self, value: &mut Value, of_person: bool, said: &mut Vec<(String, String)>, depth: usize) {
+        if depth > 32 {
+            *value = Value::Null;
+            return;
+        }
+        match value {
+            Value::Object(fields) => {
+                for (key, inner) in fields.iter_mut() {
+                    let is_personal =
+                        FIELDS.contains(&key.as_str()) || (of_person && OF_PEOPLE.contains(&key.as_str()));
+                    match inner {
+                        Value::String(text) if is_personal && !text.is_empty() => {
+                            let new = self.pseudonym(text);
+                            if text.chars().count() >= 3 {
+                                said.push((text.clone(), new.clone()));
+                            }
+                            *text = new;
+                        }
+                        // `actor.session`, `actor.process` are no person.
+                        other => {
+                            let person = PEOPLE.contains(&key.as_str());
+                            self.fields(other, person, said, depth + 1);
+                        }
+                    }
+                }
+            }
+            Value::Array(items) => items
+                .iter_mut()
+                .for_each(|v| self.fields(v, of_person, said, depth + 1)),
+            _ => {}
+        }
+    }
+
+    fn pseudonym(&mut self, text: &str) -> String {
+        if let Some(known) = self.known.get(text) {
+            return known.clone();
+        }
+        let mut hash = Sha256::new();
+        hash.update(self.salt.as_bytes());
+        hash.update(text.to_lowercase().as_bytes());
+        let new = format!("person-{}", hex::encode(&hash.finalize()[..6]));
+        if self.known.len() < KNOWN_MAX {
+            self.known.insert(text.to_owned(), new.clone());
+        }
+        new
+    }
+}
+
+/// Replaces names within other texts.
+fn texts(value: &mut Value, said: &[(String, String)], depth: usize) {
+    match value {
+        Value::String(text) => {
+            for (name, new) in said {
+                if text.contains(name.as_str()) && !text.starts_with("person-") {
+                    *text = text.replace(name.as_str(), new);
+                }
+            }
+        }
+        Value::Array(items) if depth < 32 => items.iter_mut().for_each(|v| texts(v, said, depth + 1)),
+        Value::Object(fields) if depth < 32 => fields.values_mut().for_each(|v| texts(v, said, depth + 1)),
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn people_are_hidden_and_stay_told_apart() {
+        let mut names = Pseudonyms::new("salt");
+        let event = json!({
+            "class_uid": 3002, "user": {"name": "li.na", "uid": "E1", "full_name": "李娜娜", "type": "User"},
+            "actor": {"user": {"name": "wu.lei"}, "session": {"uid": "s-1"}}, "message": "li.na logged in, says 李娜娜",
+            "raw_data": "li.na", "host": "web-1", "unmapped": {"note": "for wu.lei"},
+        });
+        let mut hidden = event.clone();
+        names.hide(&mut hidden);
+        let text = hidden.to_string();
+        for name in ["li.na", "wu.lei", "李娜娜", "E1\"", "raw_data"] {
+            assert!(!text.contains(name), "{name} in {text}");
+        }
+        assert!(
+            text.contains("s-1") && text.contains("web-1") && text.contains("logged in"),
+            "{text}"
+        );
+        assert_ne!(hidden["user"]["name"], hidden["actor"]["user"]["name"]);
+        let mut again = event;
+        names.hide(&mut again);
+        assert_eq!(again, hidden);
+        let mut other = json!({"user": {"name": "li.na"}});
+        Pseudonyms::new("other").hide(&mut other);
+        assert_ne!(other["user"]["name"], hidden["user"]["name"]);
+    }
+}

@@ -28,6 +28,8 @@ const PART_ROWS_MAX: u64 = 1_000_000;
 const PAGE: usize = 1_000;
 /// Bytes that gather before they are sent.
 const PIECE_BYTES: usize = 256 << 10;
+/// Characters of the name of a case.
+const CASE_MAX: usize = 200;
 
 /// What is to be exported.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -47,6 +49,9 @@ pub struct Asked {
     /// What is hidden besides secrets.
     #[serde(default)]
     pub mask: Mask,
+    /// The case that it is made for (LA-13); without one it proves nothing to anybody.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub case: Option<String>,
     /// Rows of a part, 1 to 1 000 000.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub part_rows: Option<u64>,
@@ -67,6 +72,9 @@ pub enum Mask {
 impl Asked {
     /// Refuses what is out of bounds.
     pub fn check(&self) -> Result<(), ApiError> {
+        if self.case.as_deref().is_some_and(|c| c.trim().is_empty() || c.chars().count() > CASE_MAX) {
+            return Err(ApiError::bad_request(format!("case: give 1 to {CASE_MAX} characters")));
+        }
         match self.part_rows.unwrap_or(PART_ROWS) {
             1..=PART_ROWS_MAX => Ok(()),
             n => Err(ApiError::bad_request(format!(

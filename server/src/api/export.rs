@@ -16,7 +16,7 @@ use crate::app::App;
 use crate::asking::{self, LedgerText};
 use crate::auth::Right;
 use crate::export::{Asked, Job, Jobs};
-use crate::spine::Append;
+use crate::spine::{Actor, Append};
 
 /// Pieces of a part that may wait for a slow reader.
 const QUEUE: usize = 4;
@@ -117,8 +117,12 @@ pub async fn finish(
     if job.act.is_none() {
         covered(&app, job.up_to).await;
         let manifest = job.manifest(&app)?;
-        let act = json!({"act": "export.finish", "time": app.clock.now().0, "actor": {"name": caller.name()}, "detail": {
-            "id": id, "manifest_sha256": crate::export::sha256(manifest.as_bytes()), "rows": job.rows(), "parts": job.parts.len()}});
+        let mut act = json!({"act": "export.finish", "time": app.clock.now().0, "actor": Actor::from(&caller), "detail": {
+            "id": id, "manifest_sha256": crate::export::sha256(manifest.as_bytes()), "rows": job.rows(), "parts": job.parts.len(),
+            "package": id, "case": job.asked.case}});
+        if job.asked.case.is_none() {
+            act["detail"].as_object_mut().and_then(|detail| detail.remove("case"));
+        }
         let at = app.spine.append(Append::Act(act)).await?;
         job.manifest = Some(manifest);
         job.act = Some(at.start);

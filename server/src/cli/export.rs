@@ -19,7 +19,7 @@ use crate::exit::{INTEGRITY, USAGE, failure};
 /// position, checkpoint) and the proof that the ledger tells of just this manifest. Interrupted, the same command goes on.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:\n  \
-    docket export 'person:E1001' --from 2026-03-01 --to 2026-04-01 --format parquet --out case-17\n  \
+    docket export 'person:E1001' --from 2026-03-01 --to 2026-04-01 --format parquet --case INC-17 --out case-17\n  \
     docket export --from 24h --format csv --mask personal --out yesterday\n  \
     docket-verify export case-17 --vkey ledger.vkey          # anywhere, without Docket\n  \
     duckdb -c \"select actor, count(*) from 'case-17/*.parquet' group by 1\"")]
@@ -45,6 +45,9 @@ pub struct Args {
     /// Rows of a file
     #[arg(long, value_name = "N")]
     part_rows: Option<u64>,
+    /// The case that it is made for; an export without one is a finding
+    #[arg(long)]
+    case: Option<String>,
     #[command(flatten)]
     target: Target,
 }
@@ -69,7 +72,7 @@ async fn export(client: &Client, args: &Args) -> anyhow::Result<ExitCode> {
     }
     std::fs::create_dir_all(&args.out).with_context(|| args.out.display().to_string())?;
     let asked = json!({"q": args.query, "from": args.from, "to": args.to, "format": args.format, "mask": args.mask,
-        "part_rows": args.part_rows});
+        "part_rows": args.part_rows, "case": args.case});
     let state = args.out.join(STATE);
     let mut job = match std::fs::read(&state) {
         Ok(bytes) => {

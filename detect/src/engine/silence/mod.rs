@@ -174,13 +174,9 @@ impl Detector {
 
     /// The records of the batches that are heard: all of sources that are watched or learned, and the first of a new kind.
     pub(super) fn spoken(&self, batches: &[Batch]) -> (Vec<Spoken>, Vec<Ear>) {
-        let watches = |p: &crate::policy::Policy| matches!(p.body, Body::Silence(_));
         let (mut spoken, mut ears) = (Vec::new(), Vec::new());
         // Before the first record nothing is watched yet.
         let all = self.plan.learns || self.clock.first.is_none();
-        if !self.policies.all().iter().any(watches) {
-            return (spoken, ears);
-        }
         for (n, batch) in batches.iter().enumerate() {
             let source: Arc<str> = lower(&batch.source).into();
             let known = self.silences.kinds.know(batch);

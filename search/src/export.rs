@@ -93,7 +93,7 @@ const TEXTS: &[(&str, &[&str])] = &[
         &[
             "/process/cmd_line",
             "/query_info/query_string",
-            "/script/script_content",
+            "/script/script_content/value",
         ],
     ),
     (

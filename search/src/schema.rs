@@ -14,7 +14,7 @@ use crate::keyword::Whole;
 use crate::tokenizer::Words;
 
 /// The version of fields and tokens; an index written with another one is rebuilt.
-pub const SCHEMA_VERSION: u32 = 2;
+pub const SCHEMA_VERSION: u32 = 3;
 
 /// Name of the tokenizer of text fields.
 const WORDS: &str = "docket_words_1";
@@ -67,7 +67,11 @@ pub const ADDRESSES: &[(&str, &[&str])] = &[
 pub const TEXTS: &[(&str, &[&str])] = &[
     (
         "cmd",
-        &["process.cmd_line", "query_info.query_string", "script.script_content"],
+        &[
+            "process.cmd_line",
+            "query_info.query_string",
+            "script.script_content.value",
+        ],
     ),
     (
         "url",

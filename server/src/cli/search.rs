@@ -191,6 +191,7 @@ pub fn what(hit: &Value) -> String {
     let what = [
         "/process/cmd_line",
         "/query_info/query_string",
+        "/script/script_content/value",
         "/http_request/url/url_string",
         "/file/path",
         "/api/operation",

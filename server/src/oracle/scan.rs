@@ -40,7 +40,11 @@ pub const KEYWORDS: &[(&str, &[&str])] = &[
 pub const TEXTS: &[(&str, &[&str])] = &[
     (
         "cmd",
-        &["process.cmd_line", "query_info.query_string", "script.script_content"],
+        &[
+            "process.cmd_line",
+            "query_info.query_string",
+            "script.script_content.value",
+        ],
     ),
     (
         "url",

@@ -20,6 +20,11 @@ impl Clock {
         }
     }
 
+    /// Whether it is the demo's own: what people and Docket itself have to do by some time cannot be asked of it.
+    pub fn is_simulated(&self) -> bool {
+        self.simulated.is_some()
+    }
+
     /// Moves a simulated clock forward; it never goes back, nor beyond the machine's.
     pub fn set(&self, to: Millis) {
         if let Some(clock) = &self.simulated {

@@ -46,11 +46,11 @@ const CONFIGURED: &str = "docket_sources";
 /// A source that the configuration names, and by which of its sections.
 pub type Configured = (String, &'static str);
 
-/// Adds the table of the configured sources (`source`, `transport`, `registered`; Docket's own acts among them), unless the operator gives one.
+/// Adds the table of the configured sources (`source`, `transport`, `registered`; with `lives`, where a server runs by the machine's clock, Docket's own acts among them), unless the operator gives one.
 ///
 /// # Errors
 /// Never, as far as anybody knows: the table is Docket's own.
-pub fn add_configured(tables: &mut Tables, configured: &[Configured]) -> anyhow::Result<()> {
+pub fn add_configured(tables: &mut Tables, configured: &[Configured], lives: bool) -> anyhow::Result<()> {
     if tables.get(CONFIGURED).is_some() {
         return Ok(());
     }
@@ -67,7 +67,7 @@ pub fn add_configured(tables: &mut Tables, configured: &[Configured]) -> anyhow:
         .map(|(source, transport)| {
             serde_json::json!({"source": source, "transport": transport, "registered": registered(source)})
         })
-        .chain([own])
+        .chain(lives.then_some(own))
         .collect();
     tables.load(CONFIGURED, &serde_json::to_vec(&rows)?)?;
     Ok(())

@@ -76,7 +76,7 @@ impl Server {
         create_private(&config.data_dir)?;
         let opened = Spine::open(&config.data_dir.join("ledger"), config.origin.as_deref(), clock.clone())?;
         let hooks = webhooks(config)?;
-        let stored = Stored::open(config, &opened, &hooks)?;
+        let stored = Stored::open(config, &clock, &opened, &hooks)?;
         let size = opened.size;
         let (failed_tx, failed) = mpsc::unbounded_channel();
         let (stop, stopping) = watch::channel(false);
@@ -179,6 +179,7 @@ impl Server {
             tls: config.tls(),
             dir: config.reference.clone(),
             configured: config.named_sources(),
+            lives: !self.app.clock.is_simulated(),
             policies: config.policies.clone(),
             data_dir: config.data_dir.clone(),
             spine: self.app.spine.clone(),
@@ -230,6 +231,7 @@ pub struct Reloader {
     tls: Vec<Tls>,
     dir: Option<PathBuf>,
     configured: Vec<reference::Configured>,
+    lives: bool,
     policies: Vec<PolicySource>,
     data_dir: PathBuf,
     spine: Spine,
@@ -247,10 +249,10 @@ impl Reloader {
     /// A table is wrong, or the act cannot be recorded: the old ones stay.
     pub async fn reload(&self) -> anyhow::Result<()> {
         let (dir, sources) = (self.dir.clone(), self.policies.clone());
-        let configured = self.configured.clone();
+        let (configured, lives) = (self.configured.clone(), self.lives);
         let read = tokio::task::spawn_blocking(move || -> anyhow::Result<_> {
             let mut tables = reference::load(dir.as_deref())?;
-            reference::add_configured(&mut tables, &configured)?;
+            reference::add_configured(&mut tables, &configured, lives)?;
             let loaded = policies::load(&sources, &tables);
             Ok((tables, loaded))
         });
@@ -342,9 +344,9 @@ struct Told {
 }
 
 impl Stored {
-    fn open(config: &Config, opened: &Opened, hooks: &[Webhook]) -> anyhow::Result<Stored> {
+    fn open(config: &Config, clock: &Clock, opened: &Opened, hooks: &[Webhook]) -> anyhow::Result<Stored> {
         let mut tables = reference::load(config.reference.as_deref())?;
-        reference::add_configured(&mut tables, &config.named_sources())?;
+        reference::add_configured(&mut tables, &config.named_sources(), !clock.is_simulated())?;
         let loaded = policies::load(&config.policies, &tables)?;
         let (policies, reference) = (policies::version(&loaded), reference::versions(&tables));
         let alerts = config.data_dir.join(alert::FILE_NAME);

@@ -52,7 +52,7 @@ impl SiteArgs {
                 .map_or_else(|| vec![PolicySource::BuiltIn], |c| c.policies.clone());
         }
         if let Some(config) = &config {
-            reference::add_configured(&mut tables, &config.named_sources())?;
+            reference::add_configured(&mut tables, &config.named_sources(), true)?;
         }
         Ok(Site {
             sources,

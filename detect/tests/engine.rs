@@ -362,8 +362,8 @@ fn all_state_is_dropped_in_the_end() {
     records.push(tick(60.0 * 24.0 * 9.0));
     let (_, store) = run(&site, &records, &[], false);
     let kinds: Vec<u8> = store.keys().map(|k| k[0]).collect();
-    // Engine time, and of the roster's leaver what was settled and reported.
-    assert_eq!(String::from_utf8_lossy(&kinds), "AEF");
+    // Engine time, of the roster's leaver what was settled and reported, and which kinds of events the source sent.
+    assert_eq!(String::from_utf8_lossy(&kinds), "AEFK");
 }
 
 /// Records from (kind, minute, delay in minutes).

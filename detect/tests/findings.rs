@@ -230,4 +230,6 @@ fn a_clock_that_is_off_is_told_once() {
     );
     assert!(told(-60.0, 30..32).is_empty(), "two records prove nothing");
     assert!(told(-60.0, 3..6).is_empty(), "nothing is usual yet");
+    assert!(told(86_401.0, 30..36).is_empty(), "what is a day old was brought in");
+    assert_eq!(told(86_000.0, 30..36).len(), 1);
 }

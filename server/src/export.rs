@@ -72,7 +72,11 @@ pub enum Mask {
 impl Asked {
     /// Refuses what is out of bounds.
     pub fn check(&self) -> Result<(), ApiError> {
-        if self.case.as_deref().is_some_and(|c| c.trim().is_empty() || c.chars().count() > CASE_MAX) {
+        if self
+            .case
+            .as_deref()
+            .is_some_and(|c| c.trim().is_empty() || c.chars().count() > CASE_MAX)
+        {
             return Err(ApiError::bad_request(format!("case: give 1 to {CASE_MAX} characters")));
         }
         match self.part_rows.unwrap_or(PART_ROWS) {

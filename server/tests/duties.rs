@@ -153,7 +153,17 @@ fn alerts_reports_and_packages_are_answered_for() {
     assert_eq!(acts(&server, "alert.view")[0]["detail"]["alert"], id.as_str());
 
     let day = alerts[0]["raised_at"].as_i64().map(model::Millis).unwrap().to_string()[..10].to_owned();
-    let report = succeed(&["report", "show", &day, "--timezone", "UTC", "--output", "table", "--data", &data]);
+    let report = succeed(&[
+        "report",
+        "show",
+        &day,
+        "--timezone",
+        "UTC",
+        "--output",
+        "table",
+        "--data",
+        &data,
+    ]);
     assert!(report.contains("1 alerts") && report.contains("AU-09"), "{report}");
     succeed(&["report", "sign", &day, "--comment", "read", "--data", &data]);
     assert_eq!(

@@ -169,11 +169,7 @@ async fn one(app: &App, caller: &Caller, index: &str, asked: Value) -> Result<Va
     };
     let (text, _waiting) = LedgerText::new(app);
     app.spine
-        .act(
-            "search",
-            caller,
-            json!({"elasticsearch": asked, "index": index}),
-        )
+        .act("search", caller, json!({"elasticsearch": asked, "index": index}))
         .await?;
     let app = app.clone();
     let answer = tokio::task::spawn_blocking(move || {

@@ -150,11 +150,7 @@ pub async fn delete(
     caller.demand(Right::ReadRecords)?;
     let saved = app.saved.get(&name).ok_or_else(|| missing(&name))?;
     app.spine
-        .act(
-            "saved_search.delete",
-            &caller,
-            json!({"name": name, "q": saved.q}),
-        )
+        .act("saved_search.delete", &caller, json!({"name": name, "q": saved.q}))
         .await?;
     app.saved
         .change(|all| drop(all.remove(&name)))

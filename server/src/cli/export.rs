@@ -71,8 +71,11 @@ async fn export(client: &Client, args: &Args) -> anyhow::Result<ExitCode> {
         return Err(failure(USAGE, what));
     }
     std::fs::create_dir_all(&args.out).with_context(|| args.out.display().to_string())?;
-    let asked = json!({"q": args.query, "from": args.from, "to": args.to, "format": args.format, "mask": args.mask,
-        "part_rows": args.part_rows, "case": args.case});
+    let mut asked = json!({"q": args.query, "from": args.from, "to": args.to, "format": args.format, "mask": args.mask,
+        "part_rows": args.part_rows});
+    if let Some(case) = &args.case {
+        asked["case"] = json!(case);
+    }
     let state = args.out.join(STATE);
     let mut job = match std::fs::read(&state) {
         Ok(bytes) => {

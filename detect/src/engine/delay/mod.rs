@@ -28,6 +28,8 @@ const RECORDS_MAX: usize = 100;
 const EVIDENCE_MAX: usize = 1_000;
 /// Senders that are told apart; what comes of others is not judged.
 const SENDERS_MAX: usize = 20_000;
+/// What came later than that was brought in, not sent: it says nothing of a clock or of a way, milliseconds.
+const DELAY_MS_MAX: i64 = 24 * 3_600_000;
 /// What is usual is kept by hours.
 const HOUR_MS: i64 = 3_600_000;
 /// Records that a source must have sent before anything of it is usual.
@@ -122,13 +124,17 @@ impl Detector {
         let mut groups: BTreeMap<(&str, &str), (Sketch, Vec<Coordinate>)> = BTreeMap::new();
         for (_, n, row) in arrivals {
             let place = &batches[*n].rows[*row];
+            let delay_ms = place.received_at - place.time;
+            if delay_ms.saturating_abs() > DELAY_MS_MAX {
+                continue;
+            }
             let named = columns[*n].iter().flatten();
             let sender = named
                 .filter_map(|c| c.first(*row))
                 .find(|v| !v.is_empty())
                 .unwrap_or("");
             let (sketch, records) = groups.entry((&batches[*n].source, sender)).or_default();
-            sketch.add(place.received_at - place.time);
+            sketch.add(delay_ms);
             if records.len() < RECORDS_MAX {
                 let id = batches[*n].uid(*row).split('#').next();
                 records.extend(id.and_then(|id| id.parse::<Coordinate>().ok()));
@@ -257,7 +263,9 @@ impl Detector {
             None => None,
         };
         let off = is.saturating_sub(usual.unwrap_or(0));
-        if (if usual.is_some() { off.saturating_abs() } else { off }) <= limit_ms {
+        // What the sketch rounds off is nobody's fault.
+        let limit_with_margin = limit_ms + sketch::error_ms(is) + usual.map_or(0, sketch::error_ms);
+        if (if usual.is_some() { off.saturating_abs() } else { off }) <= limit_with_margin {
             return;
         }
         let seconds = |ms: i64| {

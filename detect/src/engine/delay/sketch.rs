@@ -31,6 +31,11 @@ fn delay_of(bin: i32) -> i64 {
     if bin < 0 { -ms } else { ms }
 }
 
+/// How far from it a delay may be that is counted with this one.
+pub fn error_ms(delay_ms: i64) -> i64 {
+    UNIT_MS as i64 + delay_ms.saturating_abs() / (1 << PARTS)
+}
+
 impl Sketch {
     pub fn add(&mut self, delay_ms: i64) {
         let n = self.0.entry(bin(delay_ms)).or_default();
@@ -74,7 +79,7 @@ mod tests {
             sorted.sort_unstable();
             let exact = sorted[(sorted.len() * usize::from(p)).div_ceil(100).max(1) - 1];
             let near = sketch.percentile(p).unwrap();
-            prop_assert!((near - exact).abs() <= 32 + exact.abs() / 250, "{near} for {exact}");
+            prop_assert!((near - exact).abs() <= error_ms(exact), "{near} for {exact}");
         }
 
         #[test]

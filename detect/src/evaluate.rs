@@ -1,401 +1,346 @@
 //! Evaluation of a compiled set over the columns of a batch.
 //!
-//! 1. Indexes find, for each gate predicate, the rows for which it holds.
-//! 2. A rule's candidates are the rows of its gate; its program runs over bitmaps of rows, narrowed from step to
-//!    step, so that a predicate outside the gates is judged for few rows, and for each row at most once.
+//! 1. Indexes go over each column once, all values behind one another, and say of which row which predicates hold.
+//! 2. A row's candidates are the rules whose gates hold; their programs look up what was found, and judge the few
+//!    predicates that no index finds, each at most once for a row.
 
-use std::collections::BTreeMap;
-use std::sync::{PoisonError, TryLockError};
+use std::ops::Range;
+use std::sync::PoisonError;
 
-use arrow_array::Array as _;
+use arrow_array::{Array as _, StringArray};
 use foldhash::{HashMap, HashMapExt as _};
 use model::{Batch, Column};
 use smallvec::SmallVec;
 
-use crate::compile::{FieldId, Group, Hit, Index, Indexes, Memo, PredicateId, Program, RuleId, RuleSet, Scratch};
-use crate::sigma::{Match, lower};
+use crate::compile::{Entry, FieldId, Group, Hit, Index, Indexes, PredicateId, Program, RuleId, RuleSet, Values};
+use crate::sigma::{Match, lower_char};
+
+/// Rows that are looked at at once: what was found in them stays near.
+const ROWS: usize = 1024;
+/// Rooms that are kept for threads to come.
+const ROOMS_MAX: usize = 16;
 
 impl RuleSet {
     /// Which rules hold for which rows, by row, then by rule. The batch has the columns of [`RuleSet::wanted`]; one
     /// that it lacks counts as a field that no event has.
     #[must_use]
     pub fn evaluate(&self, batch: &Batch) -> Vec<Hit> {
-        if batch.rows.is_empty() {
+        let rows = batch.rows.len();
+        if rows == 0 {
             return Vec::new();
         }
         let group = self.group(&batch.logsource, batch.class_uid);
-        let mut run = Run::new(self, batch);
-        let mut hits = Vec::new();
-        let mut judge = |run: &mut Run<'_>, id: RuleId, rows: &Bits| {
-            let rule = &self.rules[id as usize];
-            run.judge(&rule.program, rows).for_each(|row| {
-                hits.push(Hit {
-                    row: row as u32,
-                    rule: rule.policy,
-                });
-            });
-        };
-        let all = Bits::full(batch.rows.len());
-        let indexes = if group.pays(batch.rows.len()) {
+        let indexes = if group.pays(rows) {
             group.indexes(&self.rules, &self.predicates)
         } else {
             self.everything()
         };
-        let candidates = run.candidates(&group, indexes);
-        for (id, rows) in &candidates {
-            judge(&mut run, *id, rows);
+        let fields = group.layout(self, batch);
+        let fields = fields.iter().filter_map(|(id, places)| {
+            let columns: Columns<'_> = places.iter().filter_map(|place| batch.column_at(*place)).collect();
+            (!columns.is_empty()).then_some((*id, columns))
+        });
+        // A thread that panicked took its room with it.
+        let room = self.room.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let mut run = Run {
+            set: self,
+            group: &group,
+            indexes,
+            fields: fields.collect(),
+            room: room.unwrap_or_default(),
+        };
+        run.room.known.resize(self.predicates.all.len(), Known::Nothing);
+        let mut hits = Vec::new();
+        for from in (0..rows).step_by(ROWS) {
+            let chunk = from..rows.min(from + ROWS);
+            run.find(&chunk);
+            run.judge(&chunk, &mut hits);
         }
-        group.ungated.iter().for_each(|id| judge(&mut run, *id, &all));
-        hits.sort_unstable();
+        let mut rooms = self.room.lock().unwrap_or_else(PoisonError::into_inner);
+        if rooms.len() < ROOMS_MAX {
+            rooms.push(run.room);
+        }
         hits
     }
-}
-
-/// A set of rows.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Bits(SmallVec<[u64; 16]>);
-
-impl Bits {
-    fn none(rows: usize) -> Bits {
-        Bits(SmallVec::from_elem(0, rows.div_ceil(64)))
-    }
-
-    fn full(rows: usize) -> Bits {
-        let mut bits = Bits(SmallVec::from_elem(u64::MAX, rows.div_ceil(64)));
-        if !rows.is_multiple_of(64)
-            && let Some(last) = bits.0.last_mut()
-        {
-            *last = (1 << (rows % 64)) - 1;
-        }
-        bits
-    }
-
-    fn set(&mut self, row: usize) {
-        self.0[row / 64] |= 1 << (row % 64);
-    }
-
-    fn is_empty(&self) -> bool {
-        self.0.iter().all(|w| *w == 0)
-    }
-
-    fn and(mut self, other: &Bits) -> Bits {
-        self.0.iter_mut().zip(&other.0).for_each(|(a, b)| *a &= b);
-        self
-    }
-
-    fn and_not(mut self, other: &Bits) -> Bits {
-        self.0.iter_mut().zip(&other.0).for_each(|(a, b)| *a &= !b);
-        self
-    }
-
-    fn or(mut self, other: &Bits) -> Bits {
-        self.0.iter_mut().zip(&other.0).for_each(|(a, b)| *a |= b);
-        self
-    }
-
-    fn for_each(&self, mut each: impl FnMut(usize)) {
-        for (i, word) in self.0.iter().enumerate() {
-            let mut word = *word;
-            while word != 0 {
-                each(i * 64 + word.trailing_zeros() as usize);
-                word &= word - 1;
-            }
-        }
-    }
-}
-
-/// The rows that indexes found, by predicate.
-#[derive(Default)]
-struct Found(HashMap<PredicateId, Bits>);
-
-impl Found {
-    fn rows(&mut self, id: PredicateId, rows: usize) -> &mut Bits {
-        self.0.entry(id).or_insert_with(|| Bits::none(rows))
-    }
-}
-
-/// The text of a list's items.
-fn texts(list: &arrow_array::ListArray) -> Option<&arrow_array::StringArray> {
-    list.values().as_any().downcast_ref()
-}
-
-/// What is known of one predicate.
-struct Known {
-    known: Bits,
-    holds: Bits,
 }
 
 /// The columns of a field, the first with a value in a row being the row's.
 type Columns<'r> = SmallVec<[&'r Column; 2]>;
 
+/// What is known of a predicate in the row at hand.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Known {
+    #[default]
+    Nothing,
+    Holds,
+    /// Its literal is there; whether it holds is to be judged.
+    May,
+    Not,
+}
+
+/// A predicate that was found in a row.
+#[derive(Clone, Debug)]
+struct Found {
+    predicate: PredicateId,
+    may: bool,
+    rules: Range<u32>,
+    /// What else was found in the row.
+    next: u32,
+}
+
+/// The end of what was found in a row.
+const END: u32 = u32::MAX;
+
+/// Room to evaluate in.
+#[derive(Debug, Default)]
+pub(crate) struct Room {
+    values: Values,
+    found: Vec<Found>,
+    /// For each row at hand, the last of `found` that is its.
+    last: Vec<u32>,
+    /// What is known in the row at hand, and of which predicates something is.
+    known: Vec<Known>,
+    touched: Vec<PredicateId>,
+    candidates: Vec<RuleId>,
+}
+
+impl Room {
+    #[inline]
+    fn found(&mut self, row: usize, entry: &Entry, may: bool) {
+        let next = std::mem::replace(&mut self.last[row], self.found.len() as u32);
+        self.found.push(Found {
+            predicate: entry.predicate,
+            may,
+            rules: entry.rules.clone(),
+            next,
+        });
+    }
+}
+
 /// The evaluation of one batch.
 struct Run<'r> {
     set: &'r RuleSet,
-    batch: &'r Batch,
-    /// For each field, the columns that hold it, by their place among those that it reads.
-    columns: Vec<SmallVec<[(usize, &'r Column); 2]>>,
-    /// The fields that have columns.
-    present: Vec<FieldId>,
-    /// For each predicate of which something is known, its place in `memos`.
-    slots: HashMap<PredicateId, usize>,
-    memos: Vec<Known>,
-    /// What has found everything that it finds.
-    indexes: Option<&'r Indexes>,
+    group: &'r Group,
+    indexes: &'r Indexes,
+    /// The fields that have columns, in order.
+    fields: Vec<(FieldId, Columns<'r>)>,
+    room: Room,
 }
 
 impl<'r> Run<'r> {
-    fn new(set: &'r RuleSet, batch: &'r Batch) -> Run<'r> {
-        let mut columns = vec![SmallVec::new(); set.predicates.fields.len()];
-        let mut present = Vec::new();
-        for (field, column) in batch.columns() {
-            for (id, place) in set.readers.get(field).into_iter().flatten() {
-                let held: &mut SmallVec<_> = &mut columns[*id as usize];
-                if held.is_empty() {
-                    present.push(*id);
-                }
-                held.push((*place, column));
-            }
-        }
-        for id in &present {
-            columns[*id as usize].sort_unstable_by_key(|(place, _)| *place);
-        }
-        Run {
-            set,
-            batch,
-            columns,
-            present,
-            slots: HashMap::new(),
-            memos: Vec::new(),
-            indexes: None,
-        }
-    }
-
-    fn columns(&self, field: FieldId) -> Columns<'r> {
-        self.columns[field as usize].iter().map(|(_, column)| *column).collect()
-    }
-
-    /// The rows of each rule's gate, by rule; found by indexes that are of all its rules, and maybe of others.
-    fn candidates(&mut self, group: &Group, indexes: &'r Indexes) -> Vec<(RuleId, Bits)> {
-        self.indexes = Some(indexes);
-        let rows = self.batch.rows.len();
-        // What other batches taught; where another thread is at it, this one goes without.
-        let mut memos = match indexes.memos.try_lock() {
-            Ok(memos) => Some(memos),
-            Err(TryLockError::Poisoned(memos)) => Some(PoisonError::into_inner(memos)),
-            Err(TryLockError::WouldBlock) => None,
-        };
-        let mut found = Found::default();
-        let mut scratch = Scratch::default();
-        for field in std::mem::take(&mut self.present) {
-            let Some(index) = indexes.index(field, &self.set.predicates) else {
+    /// Finds what indexes find in the rows of `chunk`.
+    fn find(&mut self, chunk: &Range<usize>) {
+        self.room.found.clear();
+        self.room.last.clear();
+        self.room.last.resize(chunk.len(), END);
+        for (id, columns) in &self.fields {
+            let Some(index) = self.indexes.index(*id, &self.set.predicates) else {
                 continue;
             };
-            let columns = self.columns(field);
-            match (columns.as_slice(), index.literals_alone()) {
-                ([Column::Many(list)], Some(automaton)) => {
-                    self.sweep(index, automaton, list, &mut scratch, &mut found);
-                }
-                _ => {
-                    let memo = memos.as_mut().map(|m| m.entry(field).or_default());
-                    self.scan(index, &columns, memo, &mut scratch, &mut found);
-                }
-            }
-        }
-        let mut candidates: BTreeMap<RuleId, Bits> = BTreeMap::new();
-        for (predicate, bits) in found.0 {
-            let rules = indexes.gates.get(&predicate).into_iter().flatten();
-            for rule in rules.filter(|rule| group.has(**rule)) {
-                let entry = candidates.entry(*rule).or_insert_with(|| Bits::none(rows));
-                entry.0.iter_mut().zip(&bits.0).for_each(|(a, b)| *a |= b);
-            }
-            // An index finds all rows of a predicate, so there is nothing more to learn of it.
-            self.memos.push(Known {
-                known: Bits::full(rows),
-                holds: bits,
-            });
-            self.slots.insert(predicate, self.memos.len() - 1);
-        }
-        candidates.into_iter().collect()
-    }
-
-    /// Looks each distinct value up once, in this batch and, where values come again, ever.
-    fn scan(
-        &self,
-        index: &Index,
-        columns: &[&'r Column],
-        mut memo: Option<&mut Memo>,
-        scratch: &mut Scratch,
-        found: &mut Found,
-    ) {
-        let rows = self.batch.rows.len();
-        // Values by what they are; for each the first of its places in `places`, which leads to the others.
-        let mut values: HashMap<&str, u32> = HashMap::with_capacity(64);
-        let mut distinct: Vec<(&str, u32)> = Vec::with_capacity(rows);
-        let mut places: Vec<(u32, u32)> = Vec::with_capacity(rows);
-        const NONE: u32 = u32::MAX;
-        // Neighbours are often equal (a host's name).
-        let mut before: Option<(&str, u32)> = None;
-        for row in 0..rows {
-            for_each_value(columns, row, |value| {
-                let id = match before {
-                    Some((text, id)) if text == value => id,
-                    _ => *values.entry(value).or_insert_with(|| {
-                        distinct.push((value, NONE));
-                        distinct.len() as u32 - 1
-                    }),
-                };
-                before = Some((value, id));
-                let first = &mut distinct[id as usize].1;
-                places.push((row as u32, *first));
-                *first = places.len() as u32 - 1;
-            });
-        }
-        let mut holds: Vec<PredicateId> = Vec::new();
-        for (value, first) in distinct {
-            holds.clear();
-            match memo.as_mut().and_then(|m| m.get(value)) {
-                Some(known) => holds.extend_from_slice(known),
-                None => {
-                    index.look_up(&self.set.predicates, value, scratch, &mut holds);
-                    if let Some(memo) = &mut memo {
-                        memo.put(value, &holds);
+            for (n, column) in columns.iter().enumerate() {
+                let before = &columns[..n];
+                let counts = |row: usize| before.iter().all(|c| c.first(row).is_none());
+                match column {
+                    Column::One(texts) => {
+                        let places = |value| chunk.start + value..chunk.start + value + 1;
+                        look(
+                            self.set,
+                            index,
+                            texts,
+                            chunk.clone(),
+                            places,
+                            counts,
+                            chunk,
+                            &mut self.room,
+                        );
+                    }
+                    Column::Many(list) => {
+                        let Some(texts) = list.values().as_any().downcast_ref::<StringArray>() else {
+                            continue;
+                        };
+                        let starts = &list.value_offsets()[chunk.start..=chunk.end];
+                        let first = starts[0] as usize;
+                        let values = first..starts[chunk.len()] as usize;
+                        // Those that are found are in order, or nearly.
+                        let mut row = 0;
+                        let places = |value: usize| {
+                            let value = (first + value) as i32;
+                            if starts[row] > value {
+                                row = 0;
+                            }
+                            row += starts[row + 1..].partition_point(|start| *start <= value);
+                            chunk.start + row..chunk.start + row + 1
+                        };
+                        look(self.set, index, texts, values, places, counts, chunk, &mut self.room);
+                    }
+                    Column::Same(one, rows) => {
+                        look(
+                            self.set,
+                            index,
+                            one,
+                            0..1,
+                            |_| rows.clone(),
+                            counts,
+                            chunk,
+                            &mut self.room,
+                        );
                     }
                 }
             }
-            for id in &holds {
-                let bits = found.rows(*id, rows);
-                let mut place = first;
-                while let Some((row, next)) = places.get(place as usize) {
-                    bits.set(*row as usize);
-                    place = *next;
+        }
+    }
+
+    /// Judges the candidates of each row of `chunk`.
+    fn judge(&mut self, chunk: &Range<usize>, hits: &mut Vec<Hit>) {
+        for row in chunk.clone() {
+            let mut at = self.room.last[row - chunk.start];
+            if at == END && self.group.ungated.is_empty() {
+                continue;
+            }
+            let mut candidates = std::mem::take(&mut self.room.candidates);
+            candidates.clear();
+            let Room {
+                found, known, touched, ..
+            } = &mut self.room;
+            while let Some(f) = found.get(at as usize) {
+                at = f.next;
+                let of = &mut known[f.predicate as usize];
+                if *of == Known::Nothing {
+                    touched.push(f.predicate);
+                    candidates.extend_from_slice(self.indexes.rules(&f.rules));
+                }
+                if *of != Known::Holds {
+                    *of = if f.may { Known::May } else { Known::Holds };
                 }
             }
-        }
-    }
-
-    /// Runs the automaton over all values at once, and looks only those up in which it finds something. For columns
-    /// that hold much text and few literals (keywords).
-    fn sweep(
-        &self,
-        index: &Index,
-        automaton: &aho_corasick::AhoCorasick,
-        list: &arrow_array::ListArray,
-        scratch: &mut Scratch,
-        found: &mut Found,
-    ) {
-        let rows = self.batch.rows.len();
-        let Some(texts) = texts(list) else { return };
-        let starts = list.value_offsets();
-        let mut lowered = Vec::with_capacity(texts.value_data().len());
-        let ends: Vec<usize> = if texts.is_ascii() {
-            lowered.extend(texts.value_data().iter().map(u8::to_ascii_lowercase));
-            texts.value_offsets()[1..].iter().map(|end| *end as usize).collect()
-        } else {
-            let lower = |value: &str| {
-                lowered.extend_from_slice(lower(value).as_bytes());
-                lowered.len()
-            };
-            texts.iter().map(Option::unwrap_or_default).map(lower).collect()
-        };
-        let mut holds = Vec::new();
-        let (mut at, mut value, mut row) = (0, 0, 0);
-        while let Some(hit) = automaton.find(aho_corasick::Input::new(&lowered).range(at..)) {
-            // The value in which the literal ends; where it begins in another it is none, but that value has to
-            // be looked at from its start.
-            value += ends[value..].partition_point(|end| *end < hit.end());
-            while starts[row + 1] as usize <= value {
-                row += 1;
+            candidates.retain(|rule| self.group.has(*rule));
+            candidates.extend_from_slice(&self.group.ungated);
+            candidates.sort_unstable();
+            candidates.dedup();
+            for id in &candidates {
+                let rule = &self.set.rules[*id as usize];
+                if self.holds(&rule.program, row) {
+                    hits.push(Hit {
+                        row: row as u32,
+                        rule: rule.policy,
+                    });
+                }
             }
-            holds.clear();
-            index.look_up(&self.set.predicates, texts.value(value), scratch, &mut holds);
-            for id in &holds {
-                found.rows(*id, rows).set(row);
-            }
-            at = ends[value];
-            value += 1;
-            if value >= ends.len() {
-                break;
+            self.room.candidates = candidates;
+            for id in self.room.touched.drain(..) {
+                self.room.known[id as usize] = Known::Nothing;
             }
         }
     }
 
-    /// The rows among `rows` for which a program holds.
-    fn judge(&mut self, program: &Program, rows: &Bits) -> Bits {
-        if rows.is_empty() {
-            return rows.clone();
-        }
+    fn holds(&mut self, program: &Program, row: usize) -> bool {
         match program {
-            Program::Predicate(id) => self.predicate(*id, rows),
-            Program::Not(inner) => {
-                let holds = self.judge(inner, rows);
-                rows.clone().and_not(&holds)
-            }
-            Program::All(programs) => {
-                let mut left = rows.clone();
-                for program in programs {
-                    if left.is_empty() {
-                        break;
-                    }
-                    left = self.judge(program, &left);
-                }
-                left
-            }
-            Program::Any(programs) => {
-                let mut left = rows.clone();
-                let mut found = Bits::none(self.batch.rows.len());
-                for program in programs {
-                    if left.is_empty() {
-                        break;
-                    }
-                    let holds = self.judge(program, &left);
-                    left = left.and_not(&holds);
-                    found = found.or(&holds);
-                }
-                found
-            }
+            Program::Predicate(id) => self.predicate(*id, row),
+            Program::Not(inner) => !self.holds(inner, row),
+            Program::All(programs) => programs.iter().all(|p| self.holds(p, row)),
+            Program::Any(programs) => programs.iter().any(|p| self.holds(p, row)),
             Program::AtLeast(n, programs) => {
-                let mut counts = vec![0_u32; self.batch.rows.len()];
-                for program in programs {
-                    self.judge(program, rows).for_each(|row| counts[row] += 1);
-                }
-                let mut found = Bits::none(counts.len());
-                rows.for_each(|row| {
-                    if counts[row] >= *n {
-                        found.set(row);
-                    }
-                });
-                found
+                let mut left = *n;
+                left == 0
+                    || programs.iter().any(|p| {
+                        left -= u32::from(self.holds(p, row));
+                        left == 0
+                    })
             }
         }
     }
 
-    fn predicate(&mut self, id: PredicateId, rows: &Bits) -> Bits {
-        let is_none = !self.slots.contains_key(&id) && self.indexes.is_some_and(|i| i.finds(id));
-        if is_none {
-            return Bits::none(self.batch.rows.len());
+    #[inline]
+    fn predicate(&mut self, id: PredicateId, row: usize) -> bool {
+        match self.room.known[id as usize] {
+            Known::Holds => return true,
+            Known::Not => return false,
+            Known::Nothing if self.indexes.finds(id) => return false,
+            Known::Nothing => self.room.touched.push(id),
+            Known::May => {}
         }
-        let slot = *self.slots.entry(id).or_insert_with(|| {
-            let none = Bits::none(self.batch.rows.len());
-            self.memos.push(Known {
-                known: none.clone(),
-                holds: none,
-            });
-            self.memos.len() - 1
-        });
-        let ask = rows.clone().and_not(&self.memos[slot].known);
-        if !ask.is_empty() {
-            let predicate = &self.set.predicates.all[id as usize];
-            let columns = self.columns(predicate.field);
-            let others = predicate.other.map(|o| self.columns(o)).unwrap_or_default();
-            let memo = &mut self.memos[slot];
-            ask.for_each(|row| {
-                if holds(&predicate.matcher, &columns, &others, row) {
-                    memo.holds.set(row);
-                }
-            });
-            memo.known = std::mem::replace(&mut memo.known, Bits(SmallVec::new())).or(&ask);
+        let predicate = &self.set.predicates.all[id as usize];
+        let others = predicate.other.map_or(&[][..], |o| self.columns(o));
+        let holds = holds(&predicate.matcher, self.columns(predicate.field), others, row);
+        self.room.known[id as usize] = if holds { Known::Holds } else { Known::Not };
+        holds
+    }
+
+    fn columns(&self, field: FieldId) -> &[&'r Column] {
+        let at = self.fields.binary_search_by_key(&field, |(id, _)| *id);
+        at.map_or(&[], |n| &self.fields[n].1)
+    }
+}
+
+/// Finds what an index finds in `values` of `texts`. `places` says in which rows a value stands, and `counts` in which of
+/// them it counts.
+#[allow(clippy::too_many_arguments, reason = "called from one place for each kind of column")]
+fn look(
+    set: &RuleSet,
+    index: &Index,
+    texts: &StringArray,
+    values: Range<usize>,
+    mut places: impl FnMut(usize) -> Range<usize>,
+    counts: impl Fn(usize) -> bool,
+    chunk: &Range<usize>,
+    room: &mut Room,
+) {
+    let mut lowered = std::mem::take(&mut room.values);
+    lowered.clear();
+    lower_all(texts, values.clone(), &mut lowered);
+    let mut found = |value: usize, entry: &Entry, may: bool| {
+        // An absent value is an empty one in the text.
+        if !texts.is_valid(values.start + value) {
+            return;
         }
-        rows.clone().and(&self.memos[slot].holds)
+        for row in places(value).filter(|row| chunk.contains(row) && counts(*row)) {
+            room.found(row - chunk.start, entry, may);
+        }
+    };
+    index.find(&mut lowered, &mut found);
+    if index.reads_values() {
+        let mut known: HashMap<&str, SmallVec<[&Entry; 2]>> = HashMap::new();
+        let mut before: Option<(&str, SmallVec<[&Entry; 2]>)> = None;
+        for n in values.clone().filter(|n| texts.is_valid(*n)) {
+            let text = texts.value(n);
+            if before.as_ref().is_none_or(|(b, _)| *b != text) {
+                let ask = || {
+                    let mut entries = SmallVec::new();
+                    index.ask(&set.predicates, text, |entry| entries.push(entry));
+                    entries
+                };
+                let entries = known.entry(text).or_insert_with(ask);
+                before = Some((text, entries.clone()));
+            }
+            let entries = before.iter().flat_map(|(_, entries)| entries);
+            entries.for_each(|entry| found(n - values.start, entry, false));
+        }
+    }
+    room.values = lowered;
+}
+
+/// Puts values behind one another in lower case.
+fn lower_all(texts: &StringArray, values: Range<usize>, out: &mut Values) {
+    let offsets = &texts.value_offsets()[values.start..=values.end];
+    let (from, to) = (offsets[0] as usize, offsets[values.len()] as usize);
+    let bytes = &texts.value_data()[from..to];
+    if bytes.is_ascii() {
+        out.text.extend(bytes.iter().map(u8::to_ascii_lowercase));
+        out.ends
+            .extend(offsets[1..].iter().map(|end| *end as u32 - from as u32));
+        return;
+    }
+    let mut buffer = [0; 4];
+    for n in values {
+        let text = texts.value(n);
+        if text.is_ascii() {
+            out.text.extend(text.bytes().map(|b| b.to_ascii_lowercase()));
+        } else {
+            for c in text.chars() {
+                out.text.extend(lower_char(c).encode_utf8(&mut buffer).bytes());
+            }
+        }
+        out.ends.push(out.text.len() as u32);
     }
 }
 

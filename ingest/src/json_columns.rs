@@ -4,14 +4,21 @@
 //! the parsed object; a line of which that is not sure (a key twice, a dotted key beside its first part, a number with an
 //! exponent, deep nesting, bad JSON) is handed back, for the reader that takes its time.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use foldhash::HashMap;
 use model::value::tag;
 use model::{Batch, EXISTS, Field, LogSource, Namespace, Row, Uids, Values, Wanted};
 
-/// Objects and lists inside one another.
-const DEPTH_MAX: usize = 32;
+// Where they lie is said, because a bench takes this file without the rest of its crate.
+#[path = "json_columns/line.rs"]
+mod line;
+#[path = "json_columns/shapes.rs"]
+mod shapes;
+
+use line::{Reader, Stop};
+use shapes::Shapes;
+
 /// Dots of one path; each way to part it is looked for.
 const DOTS_MAX: usize = 8;
 /// Bytes of a line.
@@ -28,6 +35,9 @@ pub struct JsonColumns {
     /// The keyword column (`*`), where it is wanted.
     every: Option<u32>,
     nodes: Vec<Node>,
+    entries: Vec<Entry>,
+    /// The orders of keys that were seen, while no lines are being read.
+    shapes: Mutex<Shapes>,
 }
 
 /// What is wanted of one object.
@@ -35,7 +45,7 @@ pub struct JsonColumns {
 struct Node {
     /// By the tags of the keys: most keys are let go of here.
     tags: [u64; 4],
-    by_key: HashMap<Box<str>, Entry>,
+    by_key: HashMap<Box<str>, u32>,
 }
 
 /// What a key leads to.
@@ -71,6 +81,7 @@ const BESIDE: u32 = 1 << 31;
 #[derive(Debug)]
 pub struct JsonBatches<'c> {
     columns: &'c JsonColumns,
+    shapes: Shapes,
     /// Of the line at hand, what does not stand in it as it is meant.
     text: String,
     spans: Vec<Span>,
@@ -90,6 +101,8 @@ struct Group {
     needs: Arc<Needs>,
     /// Of the columns that are needed.
     values: Vec<Values>,
+    /// No column holds more bytes.
+    bytes: usize,
 }
 
 impl JsonColumns {
@@ -145,12 +158,12 @@ impl JsonColumns {
 
     /// Every way in which keys may spell the path.
     fn lead(&mut self, node: usize, path: &str, column: u32, exists: bool) {
-        let entry = self.nodes[node].entry(path);
+        let entry = self.entry(node, path);
         let to = if exists { &mut entry.exists } else { &mut entry.values };
         to.push(column);
         for (dot, _) in path.match_indices('.') {
             let next = self.nodes.len();
-            let entry = self.nodes[node].entry(&path[..dot]);
+            let entry = self.entry(node, &path[..dot]);
             let inner = *entry.inner.get_or_insert(next);
             if inner == next {
                 self.nodes.push(Node::default());
@@ -159,11 +172,26 @@ impl JsonColumns {
         }
     }
 
+    fn entry(&mut self, node: usize, key: &str) -> &mut Entry {
+        let tag = usize::from(tag(key));
+        let node = &mut self.nodes[node];
+        node.tags[tag / 64] |= 1 << (tag % 64);
+        let new = self.entries.len() as u32;
+        let id = *node.by_key.entry(key.into()).or_insert(new);
+        if id == new {
+            self.entries.push(Entry::default());
+        }
+        &mut self.entries[id as usize]
+    }
+
     /// Batches to read lines into.
     #[must_use]
     pub fn batches(&self) -> JsonBatches<'_> {
+        // A thread that panicked while it held the lock left orders that are whole.
+        let mut shapes = self.shapes.lock().unwrap_or_else(PoisonError::into_inner);
         JsonBatches {
             columns: self,
+            shapes: std::mem::take(&mut shapes),
             text: String::new(),
             spans: Vec::new(),
             places: HashMap::default(),
@@ -174,17 +202,11 @@ impl JsonColumns {
 }
 
 impl Node {
-    fn entry(&mut self, key: &str) -> &mut Entry {
-        let tag = usize::from(tag(key));
-        self.tags[tag / 64] |= 1 << (tag % 64);
-        self.by_key.entry(key.into()).or_default()
-    }
-
-    fn get(&self, key: &str, tag: usize) -> Option<&Entry> {
+    fn get(&self, key: &str, tag: usize) -> Option<u32> {
         if self.tags[tag / 64] & 1 << (tag % 64) == 0 {
             return None;
         }
-        self.by_key.get(key)
+        self.by_key.get(key).copied()
     }
 }
 
@@ -198,21 +220,26 @@ impl JsonBatches<'_> {
     /// # Errors
     /// The line is for another reader.
     pub fn read<'l>(&mut self, line: &'l str) -> Result<Line<'l>, Odd> {
-        self.spans.clear();
-        self.text.clear();
         if line.len() > LINE_BYTES_MAX {
             return Err(Odd);
         }
-        let mut reader = Reader {
-            columns: self.columns,
-            line,
-            bytes: line.as_bytes(),
-            at: 0,
-            keys: Vec::new(),
-            text: &mut self.text,
-            spans: &mut self.spans,
-        };
-        reader.line().map(|()| Line(line))
+        let mut is_learned = true;
+        loop {
+            self.spans.clear();
+            self.text.clear();
+            let mut reader = Reader::new(self.columns, line, &mut self.text, &mut self.spans);
+            let read = if is_learned {
+                reader.line(&mut Some(&mut self.shapes))
+            } else {
+                reader.line(&mut None)
+            };
+            match read {
+                Ok(()) => return Ok(Line(line)),
+                Err(Stop::Odd) => return Err(Odd),
+                // Keys in an order for which there is no room: read once more, each for itself.
+                Err(Stop::Unlearned) => is_learned = false,
+            }
+        }
     }
 
     /// The values of the fields besides in the line that was read last, each with its field's number.
@@ -263,6 +290,7 @@ impl JsonBatches<'_> {
                     rows: Vec::new(),
                     uids: Uids::default(),
                     values: vec![Values::default(); needs.places.len()],
+                    bytes: 0,
                     needs,
                 });
                 self.groups.len() - 1
@@ -273,10 +301,9 @@ impl JsonBatches<'_> {
         let number = group.rows.len() as u32;
         let text = &self.text;
         let slot = |column: u32| group.needs.slots[column as usize].map(|slot| slot as usize);
-        let fits = |(column, start, end): &Span| {
-            slot(*column).is_none_or(|slot| group.values[slot].bytes() + (end - start) as usize <= COLUMN_BYTES_MAX)
-        };
-        if !self.spans.iter().all(fits) {
+        // A column takes each byte of the line once at most, and of what was unescaped.
+        group.bytes += line.0.len() + text.len();
+        if group.bytes > COLUMN_BYTES_MAX {
             return Err(Odd);
         }
         for (column, start, end) in self.spans.drain(..) {
@@ -292,6 +319,7 @@ impl JsonBatches<'_> {
     /// The batches, in the order of their first lines.
     #[must_use]
     pub fn finish(self) -> Vec<Batch> {
+        *self.columns.shapes.lock().unwrap_or_else(PoisonError::into_inner) = self.shapes;
         self.groups
             .into_iter()
             .map(|group| {
@@ -317,284 +345,5 @@ fn text_of<'t>(line: &'t str, beside: &'t str, start: u32, end: u32) -> &'t str 
         &line[range]
     } else {
         &beside[range]
-    }
-}
-
-/// What is wanted of the value at hand.
-#[derive(Clone, Copy)]
-struct Want<'c> {
-    values: &'c [u32],
-    inner: Option<usize>,
-}
-
-const NOTHING: Want<'static> = Want {
-    values: &[],
-    inner: None,
-};
-
-/// A line being read.
-struct Reader<'l, 'c, 't> {
-    columns: &'c JsonColumns,
-    line: &'l str,
-    bytes: &'l [u8],
-    at: usize,
-    /// The keys of the objects that are open.
-    keys: Vec<&'l str>,
-    text: &'t mut String,
-    spans: &'t mut Vec<Span>,
-}
-
-impl<'l, 'c> Reader<'l, 'c, '_> {
-    fn line(&mut self) -> Result<(), Odd> {
-        self.blank();
-        if self.peek() != Some(b'{') {
-            return Err(Odd);
-        }
-        self.object(Some(0), 0)?;
-        self.blank();
-        if self.at == self.bytes.len() { Ok(()) } else { Err(Odd) }
-    }
-
-    fn peek(&self) -> Option<u8> {
-        self.bytes.get(self.at).copied()
-    }
-
-    fn blank(&mut self) {
-        while matches!(self.peek(), Some(b' ' | b'\t' | b'\n' | b'\r')) {
-            self.at += 1;
-        }
-    }
-
-    fn take(&mut self, byte: u8) -> Result<(), Odd> {
-        self.blank();
-        if self.peek() != Some(byte) {
-            return Err(Odd);
-        }
-        self.at += 1;
-        Ok(())
-    }
-
-    fn object(&mut self, node: Option<usize>, depth: usize) -> Result<(), Odd> {
-        if depth > DEPTH_MAX {
-            return Err(Odd);
-        }
-        self.at += 1;
-        self.blank();
-        if self.peek() == Some(b'}') {
-            self.at += 1;
-            return Ok(());
-        }
-        let entries = node.map(|n| &self.columns.nodes[n]);
-        let first = self.keys.len();
-        let (mut marks, mut dotted) = ([0_u64; 4], false);
-        loop {
-            self.blank();
-            if self.peek() != Some(b'"') {
-                return Err(Odd);
-            }
-            let (start, end, escaped) = self.string()?;
-            if escaped {
-                return Err(Odd);
-            }
-            let key = &self.line[start..end];
-            // A key that stands twice: the last would count.
-            let tag = usize::from(tag(key));
-            let (word, bit) = (&mut marks[tag / 64], 1 << (tag % 64));
-            if *word & bit != 0 && self.keys[first..].contains(&key) {
-                return Err(Odd);
-            }
-            *word |= bit;
-            self.keys.push(key);
-            self.take(b':')?;
-            self.blank();
-            let want = match entries.and_then(|e| e.get(key, tag)) {
-                None => NOTHING,
-                Some(entry) => {
-                    dotted |= key.contains('.');
-                    for column in &entry.exists {
-                        if !self.spans.iter().any(|(c, ..)| c == column) {
-                            let span = self.push("true");
-                            self.spans.push((*column, span.0, span.1));
-                        }
-                    }
-                    Want {
-                        values: &entry.values,
-                        inner: entry.inner,
-                    }
-                }
-            };
-            self.value(want, depth + 1)?;
-            self.blank();
-            match self.peek() {
-                Some(b',') => self.at += 1,
-                Some(b'}') => break,
-                _ => return Err(Odd),
-            }
-        }
-        self.at += 1;
-        if dotted {
-            // `a.b` beside `a`: which of them counts is a question of their order.
-            let keys = &self.keys[first..];
-            for key in keys {
-                if key.match_indices('.').any(|(dot, _)| keys.contains(&&key[..dot])) {
-                    return Err(Odd);
-                }
-            }
-        }
-        self.keys.truncate(first);
-        Ok(())
-    }
-
-    fn value(&mut self, want: Want<'c>, depth: usize) -> Result<(), Odd> {
-        if depth > DEPTH_MAX {
-            return Err(Odd);
-        }
-        let open = matches!(self.peek(), Some(b'{' | b'['));
-        if open && want.values.iter().any(|c| *c < self.columns.besides) {
-            return Err(Odd);
-        }
-        match self.peek() {
-            Some(b'"') => {
-                let (start, end, escaped) = self.string()?;
-                if escaped {
-                    let whole = &self.line[start - 1..=end];
-                    let text: String = serde_json::from_str(whole).map_err(|_| Odd)?;
-                    self.keep_beside(want, &text);
-                } else {
-                    self.keep(want, start, end);
-                }
-                Ok(())
-            }
-            Some(b'{') => {
-                let start = self.at;
-                self.object(want.inner, depth)?;
-                if !want.values.is_empty() {
-                    // An object that is itself asked for is its text.
-                    let value: serde_json::Value = serde_json::from_str(&self.line[start..self.at]).map_err(|_| Odd)?;
-                    let (start, end) = self.push(&value.to_string());
-                    self.spans.extend(want.values.iter().map(|c| (*c, start, end)));
-                }
-                Ok(())
-            }
-            Some(b'[') => self.list(want, depth),
-            Some(b't') => self.word("true", want),
-            Some(b'f') => self.word("false", want),
-            Some(b'n') => {
-                if !self.bytes[self.at..].starts_with(b"null") {
-                    return Err(Odd);
-                }
-                self.at += 4;
-                Ok(())
-            }
-            Some(b'-' | b'0'..=b'9') => self.number(want),
-            _ => Err(Odd),
-        }
-    }
-
-    fn list(&mut self, want: Want<'c>, depth: usize) -> Result<(), Odd> {
-        self.at += 1;
-        self.blank();
-        if self.peek() == Some(b']') {
-            self.at += 1;
-            return Ok(());
-        }
-        loop {
-            self.blank();
-            // A path goes through the objects of a list, not through lists in it.
-            let inner = want.inner.filter(|_| self.peek() == Some(b'{'));
-            self.value(Want { inner, ..want }, depth + 1)?;
-            self.blank();
-            match self.peek() {
-                Some(b',') => self.at += 1,
-                Some(b']') => break,
-                _ => return Err(Odd),
-            }
-        }
-        self.at += 1;
-        Ok(())
-    }
-
-    fn word(&mut self, word: &'static str, want: Want<'c>) -> Result<(), Odd> {
-        if !self.bytes[self.at..].starts_with(word.as_bytes()) {
-            return Err(Odd);
-        }
-        let start = self.at;
-        self.at += word.len();
-        self.keep(want, start, self.at);
-        Ok(())
-    }
-
-    fn number(&mut self, want: Want<'c>) -> Result<(), Odd> {
-        let start = self.at;
-        self.at += usize::from(self.peek() == Some(b'-'));
-        let whole = self.digits();
-        if whole == 0 || (whole > 1 && self.bytes[self.at - whole] == b'0') {
-            return Err(Odd);
-        }
-        if self.peek() == Some(b'.') {
-            self.at += 1;
-            if self.digits() == 0 {
-                return Err(Odd);
-            }
-        }
-        if matches!(self.peek(), Some(b'e' | b'E')) {
-            return Err(Odd);
-        }
-        self.keep(want, start, self.at);
-        Ok(())
-    }
-
-    fn digits(&mut self) -> usize {
-        let start = self.at;
-        while self.peek().is_some_and(|b| b.is_ascii_digit()) {
-            self.at += 1;
-        }
-        self.at - start
-    }
-
-    /// Passes a string; where its content is, and whether something in it is escaped.
-    fn string(&mut self) -> Result<(usize, usize, bool), Odd> {
-        let start = self.at + 1;
-        let mut at = start;
-        let mut escaped = false;
-        loop {
-            at += memchr::memchr2(b'"', b'\\', self.bytes.get(at..).ok_or(Odd)?).ok_or(Odd)?;
-            if self.bytes[at] == b'"' {
-                break;
-            }
-            escaped = true;
-            at += 2;
-        }
-        let control = self.bytes[start..at].iter().fold(false, |any, b| any | (*b < 0x20));
-        if control {
-            return Err(Odd);
-        }
-        self.at = at + 1;
-        Ok((start, at, escaped))
-    }
-
-    /// Keeps a value that stands in the line.
-    fn keep(&mut self, want: Want<'c>, start: usize, end: usize) {
-        self.keep_span(want, start as u32, end as u32);
-    }
-
-    /// Keeps a value that does not stand in the line as it is meant.
-    fn keep_beside(&mut self, want: Want<'c>, text: &str) {
-        if !want.values.is_empty() || self.columns.every.is_some() {
-            let (start, end) = self.push(text);
-            self.keep_span(want, start, end);
-        }
-    }
-
-    fn keep_span(&mut self, want: Want<'c>, start: u32, end: u32) {
-        self.spans.extend(want.values.iter().map(|c| (*c, start, end)));
-        self.spans.extend(self.columns.every.map(|c| (c, start, end)));
-    }
-
-    /// `BESIDE` is far above what a line holds.
-    fn push(&mut self, text: &str) -> (u32, u32) {
-        let start = self.text.len() as u32;
-        self.text.push_str(text);
-        (start | BESIDE, self.text.len() as u32 | BESIDE)
     }
 }

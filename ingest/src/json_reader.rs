@@ -214,6 +214,11 @@ mod tests {
         (r#"{"a": {"b": "x"}, "a.b": "y"}"#, false),
         (r#"{"a.b": {"c": "y"}, "a.b.c": "z"}"#, false),
         (r#"{"f": "x", "f": "y"}"#, false),
+        (r#"{"f": "x", "g": "y", "h": "", "f": "z"}"#, false),
+        (
+            r#"{"f": "x", "g": "a long text\nwith \"all\" of \u0041", "h": "", "a": {"b": [{"c": "x"}], "d": {}}}"#,
+            true,
+        ),
         (r#"{"a": {"b": 1, "b": 2}}"#, false),
         (r#"{"\u0066": "x"}"#, false),
         (r#"{"n": 1e3}"#, false),
@@ -242,7 +247,8 @@ mod tests {
         wanted.insert(Field::ocsf("actor.user.name"));
         let mut reader = JsonReader::new(&wanted, &settings).unwrap();
         let normalizer = Normalizer::new(settings.clone());
-        for (line, plain) in LINES {
+        // Twice: the second time the orders of keys are known.
+        for (line, plain) in LINES.iter().chain(LINES) {
             let record = RawRecord {
                 coordinate: Coordinate::new("t".to_owned(), 0, 7),
                 received_at: Millis(1_777_870_000_000),

@@ -315,6 +315,19 @@ impl Batch {
         self.columns.get(field)
     }
 
+    /// Where the column of each field stands ([`Batch::column_at`]). Batches share it, so that what is worked out of it
+    /// once serves them all.
+    #[must_use]
+    pub fn places(&self) -> &Arc<HashMap<Field, usize>> {
+        &self.columns.places
+    }
+
+    /// The column at a place; `None` where no event of the batch has its field.
+    #[must_use]
+    pub fn column_at(&self, place: usize) -> Option<&Column> {
+        self.columns.columns.get(place)?.as_ref()
+    }
+
     /// Every column, in no particular order.
     pub fn columns(&self) -> impl Iterator<Item = (&Field, &Column)> {
         self.columns.iter()

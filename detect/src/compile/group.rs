@@ -1,16 +1,21 @@
 //! The rules of one log source, and the indexes that find their candidates in a batch.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use super::index::{Index, Memo};
+use model::{Batch, Field};
+
+use super::index::Index;
 use super::predicate::{FieldId, PredicateId, Predicates};
-use super::{CompiledRule, RuleId};
+use super::{CompiledRule, RuleId, RuleSet};
 
 /// Rows of a log source before it has indexes of its own, until when those of all rules serve it: labels may come from
 /// an event's content, and few events are judged sooner than thousands of literals are put in order.
 const ROWS_BEFORE_INDEXES: usize = 64;
+/// Layouts of batches that a group remembers; most have one.
+const LAYOUTS_MAX: usize = 8;
 
 /// The rules of one log source.
 #[derive(Debug)]
@@ -19,23 +24,26 @@ pub(crate) struct Group {
     pub members: Vec<RuleId>,
     /// Rules without a gate: judged for every row.
     pub ungated: Vec<RuleId>,
-    /// Bits of the members.
+    /// Bits of the members, and of the fields that they read.
     is_member: Vec<u64>,
+    reads: Vec<u64>,
     indexes: OnceLock<Indexes>,
     rows: AtomicUsize,
+    layouts: Mutex<Vec<(Arc<HashMap<Field, usize>>, Arc<Layout>)>>,
 }
+
+/// The fields of a group in a batch, each with the places of its columns in the order in which they count.
+pub(crate) type Layout = Vec<(FieldId, Vec<usize>)>;
 
 /// What finds predicates of rules in a batch.
 #[derive(Debug)]
 pub(crate) struct Indexes {
-    /// Which rules a predicate that holds makes candidates.
-    pub gates: HashMap<PredicateId, Vec<RuleId>>,
+    /// Rules that a predicate makes candidates, one predicate's behind the other's.
+    gated: Vec<RuleId>,
     /// For each field, the predicates that its index finds, and the index once a batch has the field.
-    fields: HashMap<FieldId, (Vec<PredicateId>, OnceLock<Index>)>,
-    /// Bits of the predicates whose rows are all found.
+    fields: HashMap<FieldId, (Vec<(PredicateId, Range<u32>)>, OnceLock<Index>)>,
+    /// Bits of the predicates that are found wherever they hold.
     finds: Vec<u64>,
-    /// What indexes said of values that came before.
-    pub memos: Mutex<HashMap<FieldId, Memo>>,
 }
 
 fn set(bits: &mut Vec<u64>, n: u32) {
@@ -53,16 +61,25 @@ fn has(bits: &[u64], n: u32) -> bool {
 
 impl Group {
     /// The group of the rules `members`.
-    pub fn new(members: Vec<RuleId>, rules: &[CompiledRule]) -> Group {
-        let mut is_member = Vec::new();
-        members.iter().for_each(|id| set(&mut is_member, *id));
+    pub fn new(members: Vec<RuleId>, rules: &[CompiledRule], predicates: &Predicates) -> Group {
+        let (mut is_member, mut reads) = (Vec::new(), Vec::new());
+        for id in &members {
+            set(&mut is_member, *id);
+            rules[*id as usize].program.for_each(&mut |id| {
+                let predicate = &predicates.all[id as usize];
+                set(&mut reads, predicate.field);
+                predicate.other.iter().for_each(|other| set(&mut reads, *other));
+            });
+        }
         let ungated = |id: &&RuleId| rules[**id as usize].gate.is_none();
         Group {
             ungated: members.iter().filter(ungated).copied().collect(),
             members,
             is_member,
+            reads,
             indexes: OnceLock::new(),
             rows: AtomicUsize::new(0),
+            layouts: Mutex::default(),
         }
     }
 
@@ -81,37 +98,61 @@ impl Group {
         self.indexes
             .get_or_init(|| Indexes::new(&self.members, rules, predicates))
     }
+
+    /// Where the fields of its rules stand in a batch.
+    pub fn layout(&self, set: &RuleSet, batch: &Batch) -> Arc<Layout> {
+        let places = batch.places();
+        // A thread that panicked while it held the lock left whole layouts.
+        let mut known = self.layouts.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, layout)) = known.iter().find(|(p, _)| Arc::ptr_eq(p, places)) {
+            return layout.clone();
+        }
+        let mut ranked: BTreeMap<FieldId, Vec<(usize, usize)>> = BTreeMap::new();
+        for (field, place) in &**places {
+            for (id, rank) in set.readers.get(field).into_iter().flatten() {
+                if has(&self.reads, *id) {
+                    ranked.entry(*id).or_default().push((*rank, *place));
+                }
+            }
+        }
+        let in_order = |(id, mut places): (FieldId, Vec<(usize, usize)>)| {
+            places.sort_unstable();
+            (id, places.into_iter().map(|(_, place)| place).collect())
+        };
+        let layout: Arc<Layout> = Arc::new(ranked.into_iter().map(in_order).collect());
+        if known.len() >= LAYOUTS_MAX {
+            known.remove(0);
+        }
+        known.push((places.clone(), layout.clone()));
+        layout
+    }
 }
 
 impl Indexes {
     fn new(members: &[RuleId], rules: &[CompiledRule], predicates: &Predicates) -> Indexes {
-        let mut gates: HashMap<PredicateId, Vec<RuleId>> = HashMap::new();
-        let mut finds = Vec::new();
+        let mut gates: BTreeMap<PredicateId, Vec<RuleId>> = BTreeMap::new();
         for id in members {
             let rule = &rules[*id as usize];
             for gate in rule.gate.iter().flatten() {
                 gates.entry(*gate).or_default().push(*id);
-                set(&mut finds, *gate);
             }
-            // What an index tells by the way need not be looked for again.
+            // What an index tells by the way need not be judged.
             rule.program.for_each(&mut |id| {
-                if predicates.all[id as usize].is_told(&predicates.fields) {
-                    set(&mut finds, id);
+                if predicates.all[id as usize].key.is_some() {
+                    gates.entry(id).or_default();
                 }
             });
         }
-        let mut fields: HashMap<FieldId, (Vec<PredicateId>, OnceLock<Index>)> = HashMap::new();
-        for (id, predicate) in (0..).zip(&predicates.all) {
-            if has(&finds, id) {
-                fields.entry(predicate.field).or_default().0.push(id);
-            }
+        let (mut gated, mut finds) = (Vec::new(), Vec::new());
+        let mut fields: HashMap<FieldId, (Vec<(PredicateId, Range<u32>)>, OnceLock<Index>)> = HashMap::new();
+        for (id, rules) in gates {
+            let from = gated.len() as u32;
+            gated.extend(rules);
+            set(&mut finds, id);
+            let field = fields.entry(predicates.all[id as usize].field).or_default();
+            field.0.push((id, from..gated.len() as u32));
         }
-        Indexes {
-            gates,
-            fields,
-            finds,
-            memos: Mutex::default(),
-        }
+        Indexes { gated, fields, finds }
     }
 
     /// The index of a field, where there is something to find in it.
@@ -120,8 +161,13 @@ impl Indexes {
         Some(index.get_or_init(|| Index::new(ids, predicates)))
     }
 
-    /// Whether all rows are found for which a predicate holds.
+    /// Whether a predicate is found wherever it holds.
     pub fn finds(&self, id: PredicateId) -> bool {
         has(&self.finds, id)
+    }
+
+    /// Rules that become candidates.
+    pub fn rules(&self, range: &Range<u32>) -> &[RuleId] {
+        &self.gated[range.start as usize..range.end as usize]
     }
 }

@@ -1,174 +1,201 @@
-//! Finds, in the values of one field, the gate predicates that hold.
+//! Finds, in the values of one field, the predicates that hold.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
-use aho_corasick::{AhoCorasick, AhoCorasickKind};
 use foldhash::{HashMap, HashMapExt as _};
 
+use super::grams::{Grams, Place};
 use super::predicate::{Check, Key, PredicateId, Predicates};
-use crate::sigma::{Number, lower_char};
+use crate::sigma::Number;
 
-/// Bytes of literals up to which an automaton is a table, faster and larger than a linked one.
-const TABLE_BYTES_MAX: usize = 24_000;
-/// Values that a memo holds, and bytes of one of them.
-const MEMO_VALUES_MAX: usize = 1_024;
-const MEMO_BYTES_MAX: usize = 256;
-/// Values after which a memo that is of no use is given up, and one in how many has to come again.
-const MEMO_TRIAL: usize = 2_048;
-const MEMO_USE: usize = 4;
+/// Bytes of the windows by which long literals are known, and short ones.
+const LONG: usize = 4;
+const SHORT: usize = 2;
 
-/// The gate predicates of one field, by what a value has to hold.
+/// The predicates of one field, by what a value has to hold.
 #[derive(Debug)]
 pub(crate) struct Index {
-    /// All literals in one automaton; `None` where there are none.
-    automaton: Option<AhoCorasick>,
-    /// For each literal, the predicates that look for it.
-    literals: Vec<Vec<(PredicateId, Check)>>,
-    /// Whole values in lower case; with regard to case where `true`.
-    exact: HashMap<String, Vec<(PredicateId, bool)>>,
+    long: Option<Grams<LONG>>,
+    short: Option<Grams<SHORT>>,
+    /// For each literal its text, and its predicates as a range of `entries`.
+    literals: Vec<(Box<[u8]>, Range<u32>)>,
+    entries: Vec<Entry>,
+    /// Whole values too short for a window, in lower case.
+    tiny: Vec<(Box<[u8]>, Entry)>,
     /// Numbers.
-    numbers: HashMap<Number, Vec<PredicateId>>,
+    numbers: HashMap<Number, Vec<Entry>>,
     /// Predicates without a key, asked of every value.
-    asked: Vec<PredicateId>,
+    asked: Vec<Entry>,
 }
 
-/// What an index said of values that came before.
-#[derive(Debug, Default)]
-pub(crate) struct Memo {
-    values: HashMap<Box<str>, Box<[PredicateId]>>,
-    asked: usize,
-    known: usize,
+/// A predicate that is looked for.
+#[derive(Clone, Debug)]
+pub(crate) struct Entry {
+    pub predicate: PredicateId,
+    check: Check,
+    /// Rules of whose gate it is, as a range of [`super::Indexes::gated`].
+    pub rules: Range<u32>,
 }
 
-/// Room for looking values up.
+/// The values of one column, one behind the other in lower case.
 #[derive(Debug, Default)]
-pub(crate) struct Scratch {
-    lowered: String,
-    /// For each literal, the value for which it was last looked at: a repeat of the literal says nothing new.
-    seen: Vec<u32>,
+pub(crate) struct Values {
+    pub text: Vec<u8>,
+    /// Where each ends.
+    pub ends: Vec<u32>,
+    /// For each literal, the value in which it was found last: a repeat of it says nothing new.
+    seen: Vec<u64>,
     serial: u32,
 }
 
-impl Index {
-    /// The index of predicates, all of one field.
-    pub fn new(ids: &[PredicateId], predicates: &Predicates) -> Index {
-        let mut literals: BTreeMap<&str, Vec<(PredicateId, Check)>> = BTreeMap::new();
-        let mut exact: HashMap<String, Vec<(PredicateId, bool)>> = HashMap::new();
-        let mut numbers: HashMap<Number, Vec<PredicateId>> = HashMap::new();
-        let mut asked = Vec::new();
-        for id in ids {
-            match &predicates.all[*id as usize].key {
-                Some(Key::Literal { text, check }) => literals.entry(text).or_default().push((*id, *check)),
-                Some(Key::Exact { text, cased }) => exact.entry(text.clone()).or_default().push((*id, *cased)),
-                Some(Key::Number(n)) => numbers.entry(*n).or_default().push(*id),
-                None => asked.push(*id),
-            }
-        }
-        let bytes: usize = literals.keys().map(|l| l.len()).sum();
-        let kind = (bytes <= TABLE_BYTES_MAX).then_some(AhoCorasickKind::DFA);
-        // Fails beyond 2^31 states only; rule files are bounded far below that.
-        let automaton = (!literals.is_empty()).then(|| {
-            AhoCorasick::builder()
-                .kind(kind)
-                .build(literals.keys())
-                .expect("the literals of a rule set fit one automaton")
-        });
-        Index {
-            automaton,
-            literals: literals.into_values().collect(),
-            exact,
-            numbers,
-            asked,
-        }
-    }
-
-    /// The automaton, where literals are all that there is to look for.
-    pub fn literals_alone(&self) -> Option<&AhoCorasick> {
-        let alone = self.exact.is_empty() && self.numbers.is_empty() && self.asked.is_empty();
-        self.automaton.as_ref().filter(|_| alone)
-    }
-
-    /// Adds the predicates that hold for a value.
-    pub fn look_up(&self, predicates: &Predicates, value: &str, scratch: &mut Scratch, holds: &mut Vec<PredicateId>) {
-        let Scratch { lowered, seen, serial } = scratch;
-        lowered.clear();
-        if value.is_ascii() {
-            lowered.push_str(value);
-            lowered.make_ascii_lowercase();
-        } else {
-            lowered.extend(value.chars().map(lower_char));
-        }
-        let is_match = |id: PredicateId| predicates.all[id as usize].matcher.is_match(value);
-        if !self.exact.is_empty() {
-            for (id, cased) in self.exact.get(lowered.as_str()).into_iter().flatten() {
-                if !cased || is_match(*id) {
-                    holds.push(*id);
-                }
-            }
-        }
-        if !self.numbers.is_empty()
-            && let Some(number) = Number::parse(value)
-        {
-            holds.extend(self.numbers.get(&number).into_iter().flatten());
-        }
-        holds.extend(self.asked.iter().filter(|id| is_match(**id)));
-        let Some(automaton) = &self.automaton else { return };
-        if seen.len() < self.literals.len() || *serial == u32::MAX {
-            seen.clear();
-            seen.resize(self.literals.len(), 0);
-            *serial = 0;
-        }
-        *serial += 1;
-        let text = lowered.as_str();
-        for found in automaton.find_overlapping_iter(text) {
-            let literal = found.pattern().as_usize();
-            let first = seen[literal] != *serial;
-            seen[literal] = *serial;
-            for (id, check) in &self.literals[literal] {
-                let now = match check {
-                    Check::None => first,
-                    Check::Start => found.start() == 0,
-                    Check::End => found.end() == text.len(),
-                    Check::Whole => first && is_match(*id),
-                };
-                if now {
-                    holds.push(*id);
-                }
-            }
-        }
+impl Values {
+    /// Lets go of the values.
+    pub fn clear(&mut self) {
+        self.text.clear();
+        self.ends.clear();
     }
 }
 
-impl Memo {
-    /// What the index said of a value, where it was asked before.
-    pub fn get(&mut self, value: &str) -> Option<&[PredicateId]> {
-        if self.is_given_up() {
-            return None;
+impl Index {
+    /// The index of predicates, all of one field; for each the rules of whose gate it is.
+    pub fn new(ids: &[(PredicateId, Range<u32>)], predicates: &Predicates) -> Index {
+        let mut literals: BTreeMap<&str, Vec<Entry>> = BTreeMap::new();
+        let mut tiny = Vec::new();
+        let mut numbers: HashMap<Number, Vec<Entry>> = HashMap::new();
+        let mut asked = Vec::new();
+        for (id, rules) in ids {
+            let entry = |check| Entry {
+                predicate: *id,
+                check,
+                rules: rules.clone(),
+            };
+            match &predicates.all[*id as usize].key {
+                Some(Key::Literal { text, check }) if text.len() >= SHORT => {
+                    literals.entry(text).or_default().push(entry(*check));
+                }
+                // Only a whole value may be as short as that.
+                Some(Key::Literal { text, check }) => tiny.push((text.as_bytes().into(), entry(*check))),
+                Some(Key::Number(n)) => numbers.entry(*n).or_default().push(entry(Check::None)),
+                None => asked.push(entry(Check::None)),
+            }
         }
-        self.asked += 1;
-        let known = self.values.get(value)?;
-        self.known += 1;
-        Some(known)
+        let mut index = Index {
+            long: None,
+            short: None,
+            literals: Vec::with_capacity(literals.len()),
+            entries: Vec::new(),
+            tiny,
+            numbers,
+            asked,
+        };
+        for (text, entries) in literals {
+            let from = index.entries.len() as u32;
+            index.entries.extend(entries);
+            let range = from..index.entries.len() as u32;
+            index.literals.push((text.as_bytes().into(), range));
+        }
+        let known = || (0..).zip(index.literals.iter().map(|(text, _)| &**text));
+        index.long = Grams::new(known().filter(|(_, l)| l.len() >= LONG));
+        index.short = Grams::new(known().filter(|(_, l)| l.len() < LONG));
+        index
     }
 
-    /// Keeps what the index said.
-    pub fn put(&mut self, value: &str, holds: &[PredicateId]) {
-        if value.len() > MEMO_BYTES_MAX || self.is_given_up() {
-            return;
-        }
-        if self.asked >= MEMO_TRIAL && self.known * MEMO_USE < self.asked {
-            // Values of this field hardly ever come again.
-            self.values = HashMap::new();
-            self.asked = usize::MAX;
-            return;
-        }
-        if self.values.len() >= MEMO_VALUES_MAX {
-            self.values.clear();
-        }
-        self.values.insert(value.into(), holds.into());
+    /// Whether values are needed as they are written, and not in lower case alone.
+    pub fn reads_values(&self) -> bool {
+        !self.numbers.is_empty() || !self.asked.is_empty()
     }
 
-    fn is_given_up(&self) -> bool {
-        self.asked == usize::MAX
+    /// Calls `each` with what is found in the values, by their numbers: predicates that hold, and those that may where the
+    /// flag says so.
+    pub fn find(&self, values: &mut Values, mut each: impl FnMut(usize, &Entry, bool)) {
+        if values.serial == u32::MAX {
+            values.serial = 0;
+            values.seen.clear();
+        }
+        values.serial += 1;
+        let Values {
+            text,
+            ends,
+            seen,
+            serial,
+        } = values;
+        if seen.len() < self.literals.len() {
+            seen.resize(self.literals.len(), 0);
+        }
+        let (text, ends) = (&text[..], &ends[..]);
+        let mut look = |value: &mut usize, at: usize, places: &[Place]| {
+            *value = value_at(ends, *value, at);
+            let from = value.checked_sub(1).map_or(0, |before| ends[before] as usize);
+            let to = ends[*value] as usize;
+            for place in places {
+                let (literal, entries) = &self.literals[place.literal as usize];
+                let Some(start) = at.checked_sub(place.before as usize).filter(|s| *s >= from) else {
+                    continue;
+                };
+                let end = start + literal.len();
+                if end > to || text[start..end] != **literal {
+                    continue;
+                }
+                let here = u64::from(*serial) << 32 | *value as u64;
+                let is_first = std::mem::replace(&mut seen[place.literal as usize], here) != here;
+                for entry in &self.entries[entries.start as usize..entries.end as usize] {
+                    let (holds, may) = match entry.check {
+                        Check::None => (is_first, false),
+                        Check::Whole => (is_first, true),
+                        Check::Start => (start == from, false),
+                        Check::End => (end == to, false),
+                        Check::Exact => (start == from && end == to, false),
+                        Check::Cased => (start == from && end == to, true),
+                    };
+                    if holds {
+                        each(*value, entry, may);
+                    }
+                }
+            }
+        };
+        if let Some(long) = &self.long {
+            let mut value = 0;
+            long.scan(text, |at, places| look(&mut value, at, places));
+        }
+        if let Some(short) = &self.short {
+            let mut value = 0;
+            short.scan(text, |at, places| look(&mut value, at, places));
+        }
+        if !self.tiny.is_empty() {
+            let mut from = 0;
+            for (value, to) in ends.iter().enumerate() {
+                let to = *to as usize;
+                if to - from < SHORT {
+                    for (_, entry) in self.tiny.iter().filter(|(t, _)| **t == text[from..to]) {
+                        each(value, entry, entry.check == Check::Cased);
+                    }
+                }
+                from = to;
+            }
+        }
     }
+
+    /// Calls `each` with the predicates that hold for a value and that no literal finds.
+    pub fn ask<'i>(&'i self, predicates: &Predicates, value: &str, mut each: impl FnMut(&'i Entry)) {
+        if !self.numbers.is_empty()
+            && let Some(number) = Number::parse(value)
+        {
+            self.numbers.get(&number).into_iter().flatten().for_each(&mut each);
+        }
+        let holds = |e: &&Entry| predicates.all[e.predicate as usize].matcher.is_match(value);
+        self.asked.iter().filter(holds).for_each(each);
+    }
+}
+
+/// The value in which the byte `at` stands, which is that of `from` or a later one.
+fn value_at(ends: &[u32], from: usize, at: usize) -> usize {
+    // Most are near: the step doubles until it is too far.
+    let (mut low, mut step) = (from, 1);
+    while ends.get(low + step).is_some_and(|end| *end as usize <= at) {
+        low += step;
+        step *= 2;
+    }
+    let high = (low + step).min(ends.len());
+    low + ends[low..high].partition_point(|end| *end as usize <= at)
 }

@@ -2,9 +2,11 @@
 //!
 //! Each distinct pair of field and match is one predicate. A rule is a boolean program over predicates, behind a
 //! *gate*: a set of predicates of which one must hold wherever the rule does, each of which an index finds fast (a
-//! literal in the field's automaton, a whole value or a number in a table). Rules of one log source form a group
-//! with one index for each field; a rule whose gate finds nothing in a batch costs nothing.
+//! literal by a few of its bytes, a number in a table). Rules of one log source form a group with one index for each
+//! field, which finds every predicate that has a literal or a number, so that few are ever judged; a rule whose gate
+//! finds nothing in a batch costs nothing.
 
+mod grams;
 mod group;
 mod index;
 mod predicate;
@@ -18,10 +20,11 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use model::{Field, LogSource, Wanted};
 
 pub(crate) use group::{Group, Indexes};
-pub(crate) use index::{Index, Memo, Scratch};
+pub(crate) use index::{Entry, Index, Values};
 pub(crate) use predicate::{FieldId, PredicateId, Predicates};
 pub(crate) use program::Program;
 
+use crate::evaluate::Room;
 use crate::policy::{Policies, PolicyIndex};
 use crate::sigma;
 use crate::{PolicyError, Problem};
@@ -56,6 +59,8 @@ pub struct RuleSet {
     groups: Mutex<HashMap<GroupKey, Arc<Group>>>,
     /// A group of all rules.
     everything: OnceLock<Group>,
+    /// Room to evaluate in, that nobody uses at the moment.
+    pub(crate) room: Mutex<Vec<Room>>,
 }
 
 /// One rule, compiled.
@@ -131,6 +136,7 @@ impl RuleSet {
                 readers,
                 groups: Mutex::default(),
                 everything: OnceLock::new(),
+                room: Mutex::default(),
             },
             errors,
         )
@@ -163,7 +169,7 @@ impl RuleSet {
 
     /// Indexes of all rules, which serve log sources that have few events.
     pub(crate) fn everything(&self) -> &Indexes {
-        let all = || Group::new((0..self.rules.len() as RuleId).collect(), &self.rules);
+        let all = || Group::new((0..self.rules.len() as RuleId).collect(), &self.rules, &self.predicates);
         self.everything.get_or_init(all).indexes(&self.rules, &self.predicates)
     }
 
@@ -191,7 +197,7 @@ impl RuleSet {
         let members: Vec<RuleId> = (0..self.rules.len() as RuleId)
             .filter(|i| self.rules[*i as usize].sigma.is_for(&key.0, class))
             .collect();
-        let group = Arc::new(Group::new(members, &self.rules));
+        let group = Arc::new(Group::new(members, &self.rules, &self.predicates));
         if groups.len() >= GROUPS_MAX {
             groups.clear();
         }

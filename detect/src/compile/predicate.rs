@@ -36,8 +36,6 @@ pub(crate) struct Predicate {
 /// How an index over a column finds values for a predicate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Key {
-    /// The value's lower case is this.
-    Exact { text: String, cased: bool },
     /// The value is this number.
     Number(Number),
     /// The value's lower case contains this, and stands so.
@@ -53,6 +51,10 @@ pub(crate) enum Check {
     Start,
     /// It stands at the end.
     End,
+    /// It is the value.
+    Exact,
+    /// It is the value, but for its case, which is to be looked at.
+    Cased,
     /// The whole match.
     Whole,
 }
@@ -98,24 +100,17 @@ impl Predicates {
 }
 
 impl Predicate {
-    /// Whether looking its key up tells whether it holds, with nothing left to check. Keywords have too many values.
-    pub fn is_told(&self, fields: &[EventField]) -> bool {
-        let told = match &self.key {
-            Some(Key::Exact { cased, .. }) => !cased,
-            Some(Key::Number(_)) => true,
-            Some(Key::Literal { check, .. }) => *check != Check::Whole,
-            None => false,
-        };
-        told && &*fields[self.field as usize].path != "*"
-    }
-
     /// How rare it is thought to be: the more letters, the rarer.
     pub fn rarity(&self) -> usize {
         match &self.key {
             None => 0,
             // Most numbers are one of few (event ids, ports, status).
             Some(Key::Number(_)) => 2,
-            Some(Key::Exact { text, .. }) => 2 + text.len().min(10),
+            // Whole values are often one of few, too (methods, types).
+            Some(Key::Literal {
+                text,
+                check: Check::Exact | Check::Cased,
+            }) => 1 + text.len().min(12) / 2,
             Some(Key::Literal { text, .. }) => text.len(),
         }
     }
@@ -137,9 +132,9 @@ fn key_of(matcher: &Match) -> Option<Key> {
     match matcher {
         Match::Pattern { pattern, cased } => {
             if let Some(text) = pattern.as_literal() {
-                return Some(Key::Exact {
+                return Some(Key::Literal {
                     text: lower(text),
-                    cased: *cased,
+                    check: if *cased { Check::Cased } else { Check::Exact },
                 });
             }
             let text = required::of_pattern(pattern)?;
@@ -152,9 +147,9 @@ fn key_of(matcher: &Match) -> Option<Key> {
             Some(Key::Literal { text, check })
         }
         Match::Number(n) => Some(Key::Number(*n)),
-        Match::Bool(b) => Some(Key::Exact {
+        Match::Bool(b) => Some(Key::Literal {
             text: b.to_string(),
-            cased: false,
+            check: Check::Exact,
         }),
         Match::Regex(regex) => {
             let text = required::of_regex(regex.as_str())?;

@@ -1,0 +1,184 @@
+//! Finds many literals in text: a filter over every few bytes of it, and a table of those that pass.
+//!
+//! Each literal is known by one window of it, of which the filter tells in a step that does not wait for the one before,
+//! as an automaton's steps do; and it is made in no time, where an automaton for a few events is not.
+
+use foldhash::{HashMap, HashMapExt as _};
+
+/// Words of the filter of few windows, and of many.
+const WORDS_FEW: usize = 64;
+const WORDS_MANY: usize = 1024;
+/// Windows up to which they are few: one text in fifty passes.
+const FEW_MAX: usize = 80;
+/// Spreads windows over a filter.
+const SPREAD: u32 = 0x9e37_79b1;
+
+/// Literals of at least `N` bytes, by one window of `N` bytes each.
+#[derive(Debug)]
+pub(super) struct Grams<const N: usize> {
+    filter: Filter,
+    /// By window: the literals that are known by it, as a range of `places`.
+    windows: HashMap<u32, (u32, u32)>,
+    /// Literals, and where in them their window begins.
+    places: Vec<Place>,
+}
+
+/// A literal, and where in it the window begins by which it is known.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place {
+    pub literal: u32,
+    pub before: u32,
+}
+
+#[derive(Debug)]
+enum Filter {
+    Few(Box<[u64; WORDS_FEW]>),
+    Many(Box<[u64; WORDS_MANY]>),
+}
+
+/// A window as a number.
+#[inline]
+fn window(bytes: &[u8]) -> u32 {
+    match *bytes {
+        [a, b, c, d] => u32::from_le_bytes([a, b, c, d]),
+        [a, b] => u32::from(u16::from_le_bytes([a, b])),
+        _ => bytes.iter().fold(0, |n, b| n << 8 | u32::from(*b)),
+    }
+}
+
+/// The bit of a window in a filter of `WORDS` words.
+#[inline]
+fn bit<const WORDS: usize>(window: u32) -> (usize, u32) {
+    let hash = window.wrapping_mul(SPREAD) >> (32 - (WORDS * 64).trailing_zeros());
+    (hash as usize / 64 % WORDS, hash % 64)
+}
+
+/// How common a byte is thought to be in the text of logs.
+fn commonness(byte: u8) -> u32 {
+    match byte {
+        b'e' | b'a' | b'o' | b't' | b'i' | b'n' | b'r' | b's' | b' ' | b'/' | b'\\' | b'.' => 8,
+        b'c' | b'd' | b'l' | b'm' | b'p' | b'u' | b'h' | b'0'..=b'9' | b'-' | b'_' | b':' | b'=' => 6,
+        b'b' | b'f' | b'g' | b'w' | b'y' | b'v' | b'x' | b'k' | b'%' | b'&' | b',' | b'"' => 4,
+        _ => 2,
+    }
+}
+
+impl<const N: usize> Grams<N> {
+    /// Knows each literal by the window that is thought rarest, and is fewest others'. `literals` gives those of `N` bytes or
+    /// more; `None` where there are none.
+    pub fn new<'l>(literals: impl Iterator<Item = (u32, &'l [u8])>) -> Option<Grams<N>> {
+        let mut by_window: HashMap<u32, Vec<Place>> = HashMap::new();
+        let mut order: Vec<u32> = Vec::new();
+        for (literal, bytes) in literals {
+            let windows = (0..).zip(bytes.windows(N));
+            let best = windows.min_by_key(|(before, w)| {
+                let shared = by_window.get(&window(w)).map_or(0, Vec::len) as u32;
+                (w.iter().map(|b| commonness(*b)).sum::<u32>() + 4 * shared, *before)
+            });
+            let Some((before, best)) = best else { continue };
+            let known = by_window.entry(window(best)).or_default();
+            if known.is_empty() {
+                order.push(window(best));
+            }
+            known.push(Place { literal, before });
+        }
+        if order.is_empty() {
+            return None;
+        }
+        let mut grams = Grams {
+            filter: if order.len() <= FEW_MAX {
+                Filter::Few(Box::new([0; WORDS_FEW]))
+            } else {
+                Filter::Many(Box::new([0; WORDS_MANY]))
+            },
+            windows: HashMap::with_capacity(order.len()),
+            places: Vec::new(),
+        };
+        for window in order {
+            match &mut grams.filter {
+                Filter::Few(words) => set::<WORDS_FEW>(words, window),
+                Filter::Many(words) => set::<WORDS_MANY>(words, window),
+            }
+            let from = grams.places.len() as u32;
+            grams.places.extend(by_window.remove(&window).into_iter().flatten());
+            grams.windows.insert(window, (from, grams.places.len() as u32));
+        }
+        Some(grams)
+    }
+
+    /// Calls `each` with every place of the text where a window of a literal stands, from first to last, and the literals
+    /// that are known by it.
+    #[inline]
+    pub fn scan(&self, text: &[u8], each: impl FnMut(usize, &[Place])) {
+        match &self.filter {
+            Filter::Few(words) => self.scan_with::<WORDS_FEW>(words, text, each),
+            Filter::Many(words) => self.scan_with::<WORDS_MANY>(words, text, each),
+        }
+    }
+
+    #[inline]
+    fn scan_with<const W: usize>(&self, words: &[u64; W], text: &[u8], mut each: impl FnMut(usize, &[Place])) {
+        for (at, bytes) in text.windows(N).enumerate() {
+            let window = window(bytes);
+            let (word, bit) = bit::<W>(window);
+            if words[word] >> bit & 1 != 0
+                && let Some((from, to)) = self.windows.get(&window)
+            {
+                each(at, &self.places[*from as usize..*to as usize]);
+            }
+        }
+    }
+}
+
+fn set<const W: usize>(words: &mut [u64; W], window: u32) {
+    let (word, bit) = bit::<W>(window);
+    words[word] |= 1 << bit;
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn found<const N: usize>(literals: &[String], text: &str) -> Vec<(usize, usize)> {
+        let known = (0..).zip(literals).filter(|(_, l)| l.len() >= N);
+        let Some(grams) = Grams::<N>::new(known.map(|(n, l)| (n, l.as_bytes()))) else {
+            return Vec::new();
+        };
+        let mut found = Vec::new();
+        grams.scan(text.as_bytes(), |at, places| {
+            for place in places {
+                let literal = literals[place.literal as usize].as_bytes();
+                let from = at.checked_sub(place.before as usize);
+                if let Some(from) = from.filter(|f| text.as_bytes()[*f..].starts_with(literal)) {
+                    found.push((from, place.literal as usize));
+                }
+            }
+        });
+        found.sort_unstable();
+        found
+    }
+
+    fn plain(least: usize, literals: &[String], text: &str) -> Vec<(usize, usize)> {
+        let mut all = Vec::new();
+        for from in 0..text.len() {
+            let here = literals.iter().enumerate().filter(|(_, l)| l.len() >= least);
+            let here = here.filter(|(_, l)| text.as_bytes()[from..].starts_with(l.as_bytes()));
+            all.extend(here.map(|(n, _)| (from, n)));
+        }
+        all
+    }
+
+    proptest! {
+        #[test]
+        fn it_finds_what_stands_there(
+            literals in prop::collection::btree_set("[ab/é]{1,6}", 0..200),
+            text in "[ab/é]{0,60}",
+        ) {
+            let literals: Vec<String> = literals.into_iter().collect();
+            prop_assert_eq!(found::<4>(&literals, &text), plain(4, &literals, &text));
+            prop_assert_eq!(found::<2>(&literals, &text), plain(2, &literals, &text));
+        }
+    }
+}

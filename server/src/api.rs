@@ -23,6 +23,7 @@ mod export;
 mod health;
 mod openapi;
 pub mod records;
+mod reference;
 mod refusals;
 mod renormalize;
 mod replay;
@@ -111,6 +112,13 @@ pub fn router(app: App) -> Router {
         .route("/api/v1/sources", get(sources::list))
         .route("/api/v1/sources/{id}", get(sources::show))
         .route("/api/v1/tokens", post(admin::create_token))
+        .route("/api/v1/reference", get(reference::list))
+        .route(
+            "/api/v1/reference/{table}",
+            get(reference::show)
+                .put(reference::import)
+                .layer(axum::extract::DefaultBodyLimit::max(reference::BYTES_MAX)),
+        )
         .fallback(|request: Request| async move {
             ApiError::new(
                 StatusCode::NOT_FOUND,

@@ -59,6 +59,8 @@ pub struct Shared {
     pub zones: Zones,
     /// The reference tables that are in use.
     pub tables: Arc<RwLock<Arc<Tables>>>,
+    /// The folder of those tables, where they may be put anew.
+    pub registers: crate::registers::Registers,
     /// The searches that were given names.
     pub saved: crate::api::saved::Searches,
     /// The folder of the exports under way.

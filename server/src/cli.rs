@@ -24,6 +24,7 @@ mod mapping;
 mod normalize;
 mod output;
 mod policy;
+mod reference;
 mod replay;
 mod report;
 mod saved;
@@ -82,6 +83,8 @@ enum Command {
     Mapping(mapping::Command),
     #[command(subcommand)]
     Policy(policy::Command),
+    #[command(subcommand)]
+    Reference(reference::Command),
     Replay(replay::Args),
     #[command(subcommand)]
     Report(report::Command),
@@ -138,6 +141,7 @@ pub fn run() -> ExitCode {
         Command::Detect(args) => detect::run(args),
         Command::Mapping(command) => mapping::run(command),
         Command::Policy(command) => policy::run(command),
+        Command::Reference(command) => reference::run(command),
         Command::Replay(args) => replay::run(args),
         Command::Report(command) => report::run(&command),
         Command::Custody(args) => report::custody(&args),

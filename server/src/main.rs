@@ -30,6 +30,7 @@ mod policy_mutate;
 mod policy_test;
 mod reading;
 mod reference;
+mod registers;
 mod serve;
 mod spill;
 mod spine;

@@ -99,6 +99,7 @@ impl Reading {
             intake: config.gateway.intake(),
             configured: Vec::new(),
             zones: Zones::default(),
+            registers: crate::registers::Registers::new(reference.clone(), None),
             saved: crate::api::saved::Searches::open(data)?,
             exports: data.join("exports"),
             tables: Arc::new(std::sync::RwLock::new(Arc::new(crate::reference::load(

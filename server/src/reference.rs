@@ -1,7 +1,7 @@
 //! Reads reference tables from a folder: one file a table, named after it, JSON or CSV.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use detect::reference::Tables;
@@ -9,34 +9,71 @@ use detect::reference::Tables;
 use crate::exit::{CONFIGURATION, failure};
 
 /// Bytes of one table at most.
-const TABLE_BYTES_MAX: u64 = 256 << 20;
+pub const TABLE_BYTES_MAX: u64 = 256 << 20;
 
 /// Loads every `*.json` and `*.csv` of a folder; no folder, no tables.
 ///
 /// # Errors
 /// The operator's (exit 3): a file cannot be read or is not a table; says which and why.
 pub fn load(dir: Option<&Path>) -> anyhow::Result<Tables> {
+    load_with(dir, None)
+}
+
+/// Loads a folder's tables, one of them of other bytes than its file's.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_with(dir: Option<&Path>, instead: Option<(&str, &[u8])>) -> anyhow::Result<Tables> {
     let mut tables = Tables::default();
     let Some(dir) = dir else { return Ok(tables) };
     let wrong = |e: String| failure(CONFIGURATION, format!("reference tables: {e}"));
-    let mut paths: Vec<_> = std::fs::read_dir(dir)
-        .with_context(|| dir.display().to_string())
-        .map_err(|e| wrong(format!("{e:#}")))?
+    for path in files(dir).map_err(|e| wrong(format!("{e:#}")))? {
+        let name = table_of(&path);
+        if instead.is_some_and(|(other, _)| other == name) {
+            continue;
+        }
+        let bytes = read(&path).map_err(|e| wrong(format!("{e:#}")))?;
+        tables
+            .load(name, &bytes)
+            .map_err(|e| wrong(format!("{}: {e}", path.display())))?;
+    }
+    if let Some((name, bytes)) = instead {
+        tables.load(name, bytes).map_err(|e| wrong(e.to_string()))?;
+    }
+    Ok(tables)
+}
+
+/// The files of the tables in a folder, in the order in which they are read.
+///
+/// # Errors
+/// The folder cannot be read.
+pub fn files(dir: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let entries = std::fs::read_dir(dir).with_context(|| dir.display().to_string())?;
+    let mut paths: Vec<_> = entries
         .filter_map(|entry| Some(entry.ok()?.path()))
         .filter(|p| p.extension().is_some_and(|e| e == "json" || e == "csv"))
         .collect();
     paths.sort();
-    for path in paths {
-        let shown = path.display();
-        let size = path.metadata().map_err(|e| wrong(format!("{shown}: {e}")))?.len();
-        if size > TABLE_BYTES_MAX {
-            return Err(wrong(format!("{shown} has {size} bytes, at most {TABLE_BYTES_MAX}")));
-        }
-        let bytes = std::fs::read(&path).map_err(|e| wrong(format!("{shown}: {e}")))?;
-        let name = path.file_stem().and_then(|s| s.to_str()).unwrap_or_default();
-        tables.load(name, &bytes).map_err(|e| wrong(format!("{shown}: {e}")))?;
-    }
-    Ok(tables)
+    Ok(paths)
+}
+
+/// The table that a file holds.
+pub fn table_of(path: &Path) -> &str {
+    path.file_stem().and_then(|s| s.to_str()).unwrap_or_default()
+}
+
+/// The bytes of a table's file.
+///
+/// # Errors
+/// It cannot be read, or is larger than a table may be; says which file.
+pub fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
+    let shown = path.display();
+    let size = path.metadata().with_context(|| shown.to_string())?.len();
+    anyhow::ensure!(
+        size <= TABLE_BYTES_MAX,
+        "{shown} has {size} bytes, at most {TABLE_BYTES_MAX}"
+    );
+    std::fs::read(path).with_context(|| shown.to_string())
 }
 
 /// The table of the sources that the configuration names: of those that the register does not name, some policy may say

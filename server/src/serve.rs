@@ -34,6 +34,7 @@ use crate::gateway::udp;
 use crate::integrity::Integrity;
 use crate::pipeline::{Index, Judge, Line, Normalize, Progress, Running, joins};
 use crate::policies::Site;
+use crate::registers::Registers;
 use crate::spine::{Append, Opened, Spine};
 use crate::staleness::Staleness;
 use crate::{files, kafka, listen, masking, policies, policy_changes, reference};
@@ -149,6 +150,7 @@ impl Server {
             configured: config.named_sources(),
             zones: config.ingest_settings()?.into(),
             tables,
+            registers: Registers::new(config.reference.clone(), config.reference_age_ms_max),
             saved: crate::api::saved::Searches::open(&config.data_dir)?,
             exports: config.data_dir.join("exports"),
         }));
@@ -159,7 +161,7 @@ impl Server {
         let listeners = listeners(config, &app, &stopping).await?;
         app.ready.store(true, Ordering::Relaxed);
         tracing::info!(ledger = size.0, judged = app.progress.position().0, data = %config.data_dir.display(), "Docket is ready.");
-        Ok(Server {
+        let server = Server {
             app,
             sites,
             version,
@@ -170,7 +172,9 @@ impl Server {
             running,
             ledger,
             failed,
-        })
+        };
+        server.app.registers.put_in_place_by(server.reloader(config));
+        Ok(server)
     }
 
     /// What reads the reference tables, policies and certificates of the configuration anew.
@@ -186,6 +190,7 @@ impl Server {
             sites: self.sites.clone(),
             tables: self.app.tables.clone(),
             version: self.version.clone(),
+            turn: self.app.registers.turn(),
         }
     }
 
@@ -239,6 +244,8 @@ pub struct Reloader {
     tables: Arc<RwLock<Arc<Tables>>>,
     /// Of the policies that run.
     version: Arc<Mutex<String>>,
+    /// Held while the tables are being changed.
+    turn: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl Reloader {
@@ -248,6 +255,12 @@ impl Reloader {
     /// # Errors
     /// A table is wrong, or the act cannot be recorded: the old ones stay.
     pub async fn reload(&self) -> anyhow::Result<()> {
+        let _turn = self.turn.lock().await;
+        self.reload_in_turn().await
+    }
+
+    /// As [`Reloader::reload`], for whoever holds the turn.
+    pub(crate) async fn reload_in_turn(&self) -> anyhow::Result<()> {
         let (dir, sources) = (self.dir.clone(), self.policies.clone());
         let (configured, lives) = (self.configured.clone(), self.lives);
         let read = tokio::task::spawn_blocking(move || -> anyhow::Result<_> {

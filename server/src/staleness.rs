@@ -53,25 +53,11 @@ impl Staleness {
 }
 
 /// The tables of a folder that are stale, and why; those that cannot be read are the loading's business.
-fn stale(dir: &Path, age_ms_max: i64, now: Millis) -> Vec<Value> {
+pub fn stale(dir: &Path, age_ms_max: i64, now: Millis) -> Vec<Value> {
     let mut out = Vec::new();
-    let mut paths: Vec<PathBuf> = std::fs::read_dir(dir)
-        .into_iter()
-        .flatten()
-        .filter_map(|entry| Some(entry.ok()?.path()))
-        .filter(|p| p.extension().is_some_and(|e| e == "json" || e == "csv"))
-        .collect();
-    paths.sort();
-    for path in paths {
-        let Some(table) = path.file_stem().and_then(|s| s.to_str()) else {
-            continue;
-        };
-        let modified = path.metadata().and_then(|m| m.modified()).ok();
-        let modified = modified
-            .and_then(|t| t.duration_since(UNIX_EPOCH).ok())
-            .and_then(|t| i64::try_from(t.as_millis()).ok())
-            .map(Millis);
-        if let Some(modified) = modified.filter(|m| now - *m > age_ms_max) {
+    for path in crate::reference::files(dir).unwrap_or_default() {
+        let table = crate::reference::table_of(&path);
+        if let Some(modified) = modified(&path).filter(|m| now - *m > age_ms_max) {
             let days = (now - modified) / DAY_MS;
             let reason = format!("its file is {days} days old, {} are allowed", age_ms_max / DAY_MS);
             out.push(json!({"table": table, "modified": modified.to_string(), "reason": reason}));
@@ -84,6 +70,13 @@ fn stale(dir: &Path, age_ms_max: i64, now: Millis) -> Vec<Value> {
         out.push(json!({"table": "work_calendar", "reason": reason}));
     }
     out
+}
+
+/// When a file was last written.
+pub fn modified(path: &Path) -> Option<Millis> {
+    let modified = path.metadata().and_then(|m| m.modified()).ok()?;
+    let since = modified.duration_since(UNIX_EPOCH).ok()?;
+    Some(Millis(i64::try_from(since.as_millis()).ok()?))
 }
 
 #[cfg(test)]

@@ -10,8 +10,8 @@ use super::table::Fault;
 /// Columns that a table may have.
 const COLUMNS_MAX: usize = 1_000;
 
-/// Reads the rows as objects.
-pub(super) fn rows(text: &str) -> Result<Vec<Value>, Fault> {
+/// Reads the rows as objects, each with the line that it begins in, from 1.
+pub(super) fn rows(text: &str) -> Result<Vec<(usize, Value)>, Fault> {
     let mut lines = Lines {
         rest: text.trim_start_matches('\u{feff}'),
         line: 1,
@@ -46,7 +46,7 @@ pub(super) fn rows(text: &str) -> Result<Vec<Value>, Fault> {
             .map(|h| h.trim().to_owned())
             .zip(cells.into_iter().map(cell))
             .collect();
-        rows.push(Value::Object(row));
+        rows.push((line, Value::Object(row)));
     }
 }
 
@@ -129,11 +129,11 @@ mod tests {
     fn quotes_lists_and_empty_cells() {
         let text = "\u{feff}id,names,note\r\n1,\"[\"\"a\"\",\"\"b\"\"]\",\"x, \"\"y\"\"\nz\"\r\n2,,plain\n\n";
         let want = [
-            json!({"id": "1", "names": ["a", "b"], "note": "x, \"y\"\nz"}),
-            json!({"id": "2", "names": null, "note": "plain"}),
+            (2, json!({"id": "1", "names": ["a", "b"], "note": "x, \"y\"\nz"})),
+            (4, json!({"id": "2", "names": null, "note": "plain"})),
         ];
         assert_eq!(rows(text).unwrap(), want);
-        assert_eq!(rows("").unwrap(), Vec::<Value>::new());
+        assert_eq!(rows("").unwrap(), []);
     }
 
     #[test]

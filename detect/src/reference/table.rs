@@ -9,7 +9,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::cell::{moment, scalar, value_at};
-use super::{CalendarError, Hosts, Index, WorkCalendar, csv, period};
+use super::{CalendarError, Hosts, Index, WorkCalendar, given, period};
 
 /// Rows that one table may have.
 const ROWS_MAX: usize = 5_000_000;
@@ -33,6 +33,14 @@ pub enum Fault {
     /// Broken JSON.
     #[error("not JSON: {0}")]
     Json(String),
+    /// A line that is no row.
+    #[error("line {line}: {why}")]
+    Line {
+        /// Which, from 1.
+        line: usize,
+        /// What is wrong with it.
+        why: String,
+    },
     /// A row that is not an object.
     #[error("row {row} (from 0) is not an object")]
     NotAnObject {
@@ -110,7 +118,7 @@ impl Table {
             table: name.to_owned(),
             fault,
         };
-        let rows = parse_rows(bytes).map_err(wrong)?;
+        let rows = given::read(bytes).map_err(wrong)?.rows;
         if rows.len() > ROWS_MAX {
             return Err(wrong(Fault::Rows {
                 given: rows.len(),
@@ -178,20 +186,6 @@ impl Table {
             version: self.version.clone(),
             row: Value::clone(&self.rows[row]),
         }
-    }
-}
-
-fn parse_rows(bytes: &[u8]) -> Result<Vec<Value>, Fault> {
-    let text = std::str::from_utf8(bytes).map_err(|_| Fault::NotText)?;
-    match text.trim_start_matches('\u{feff}').trim_start().bytes().next() {
-        Some(b'[' | b'{') => {
-            let json = text.trim_start_matches('\u{feff}');
-            match serde_json::from_str(json).map_err(|e| Fault::Json(e.to_string()))? {
-                Value::Array(rows) => Ok(rows),
-                one => Ok(vec![one]),
-            }
-        }
-        _ => csv::rows(text),
     }
 }
 

@@ -5,7 +5,7 @@
 //! |---|---|
 //! | `start`, `stop`, `restart` | Application Lifecycle 6002.3, .4, .5 |
 //! | `login`, `logout` | Authentication 3002.1, .2 |
-//! | `create` `load` `change` `update` `delete` `enable` `disable` `acknowledge` `close` `silence` … of something | Entity Management 3004, `entity.{type,name,uid,version}` |
+//! | `create` `load` `import` `change` `update` `delete` `enable` `disable` `acknowledge` `close` `silence` … of something | Entity Management 3004, `entity.{type,name,uid,version}` |
 //! | `gap` | Event Log Activity 1008.99 |
 //! | `tick` | Base Event |
 //! | `search`, `view`, `export`, `verify` and any other | API Activity 6003.2 or .99, `api.operation` the act |
@@ -134,8 +134,8 @@ fn class(subject: &str, verb: &str) -> (&'static Class, u8) {
         "search" | "view" | "export" | "verify" | "read" | "tail" | "report" | "timeline" => (&class::API_ACTIVITY, 2),
         _ if subject.is_empty() => (&class::API_ACTIVITY, 99),
         "create" | "add" | "grant" => (&class::ENTITY_MANAGEMENT, 1),
-        "load" | "change" | "update" | "reload" | "acknowledge" | "close" | "reopen" | "silence" | "comment"
-        | "assign" => (&class::ENTITY_MANAGEMENT, 3),
+        "load" | "import" | "change" | "update" | "reload" | "acknowledge" | "close" | "reopen" | "silence"
+        | "comment" | "assign" => (&class::ENTITY_MANAGEMENT, 3),
         "delete" | "remove" | "revoke" => (&class::ENTITY_MANAGEMENT, 4),
         "enable" => (&class::ENTITY_MANAGEMENT, 8),
         "disable" => (&class::ENTITY_MANAGEMENT, 9),

@@ -74,6 +74,23 @@ impl Client {
         self.call(Method::PUT, path, &[], Some(body)).await
     }
 
+    /// `PUT` of bytes as they are, with query parameters.
+    ///
+    /// # Errors
+    /// See [`Client::call`].
+    pub async fn put_bytes(&self, path: &str, query: &[(&str, String)], body: Vec<u8>) -> anyhow::Result<Value> {
+        let mut request = self.http.put(format!("{}{path}", self.base)).query(query).body(body);
+        if let Some(token) = &self.token {
+            request = request.bearer_auth(token);
+        }
+        let answer = request.send().await;
+        let answer = answer.map_err(|e| failure(UNREACHABLE, format!("the server does not answer: {e}")))?;
+        if answer.status().is_success() {
+            return answer.json().await.context("the server's answer is not JSON");
+        }
+        refused(answer, None).await
+    }
+
     /// `DELETE`
     ///
     /// # Errors

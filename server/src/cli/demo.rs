@@ -21,6 +21,7 @@ use crate::auth::{Role, write_whole};
 use crate::clock::{Clock, wall};
 use crate::config::{Config, File, SourceFile};
 use crate::demo::{TIME_ZONE, Traffic, reference};
+use crate::exit::{USAGE, failure};
 use crate::serve::Server;
 use crate::spine::{Append, Incoming};
 
@@ -52,6 +53,13 @@ pub struct Args {
     /// Only the operator's ordinary traffic, without violations
     #[arg(long)]
     ordinary: bool,
+    /// Play nothing: write so many records to records.ndjson of the data folder, as `kcat -C -J` prints them, and the
+    /// reference tables beside them, for `docket detect`
+    #[arg(long, value_name = "N", conflicts_with = "minutes")]
+    write: Option<usize>,
+    /// When the written story starts (default: three days ago)
+    #[arg(long, value_name = "TIME", requires = "write")]
+    from: Option<String>,
 }
 
 /// What a later start has to know.
@@ -69,6 +77,9 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         "--minutes {}: give more than 0",
         args.minutes
     );
+    if let Some(records) = args.write {
+        return written(&args, records);
+    }
     log(false, "warn");
     let metrics = metrics()?;
     let story = story(&args)?;
@@ -94,6 +105,60 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     })
 }
 
+/// Writes the story's first records and its tables instead of playing it.
+fn written(args: &Args, records: usize) -> anyhow::Result<ExitCode> {
+    use std::io::Write as _;
+    let from = args.from.as_deref().map(Millis::parse).transpose();
+    let start = from
+        .map_err(|e| failure(USAGE, format!("--from: {e}")))?
+        .unwrap_or_else(|| Millis(wall().0 - STORY_MS));
+    tables(&args.data, start)?;
+    let path = args.data.join("records.ndjson");
+    let mut out = std::io::BufWriter::new(std::fs::File::create(&path)?);
+    let mut last = start;
+    let mut offsets = BTreeMap::<&str, i64>::new();
+    for (at, source, line) in traffic(args.seed, start, args.ordinary).take(records) {
+        let offset = offsets.entry(source).or_default();
+        let record = serde_json::json!({
+            "topic": source, "partition": 0, "offset": *offset, "tstype": "create", "ts": at.0, "key": null, "payload": line,
+        });
+        writeln!(out, "{record}")?;
+        *offset += 1;
+        last = at;
+    }
+    out.flush()?;
+    let (reference, shown) = (args.data.join("reference"), path.display());
+    let told = format!(
+        "{records} records from {start} to {last}: {shown}\ndocket detect --reference {} --format kcat {shown}\n",
+        reference.display()
+    );
+    std::io::stdout().write_all(told.as_bytes())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The reference tables of a story, in their folder.
+fn tables(data: &Path, start: Millis) -> anyhow::Result<()> {
+    std::fs::create_dir_all(data.join("reference"))?;
+    for (table, json) in reference(start) {
+        std::fs::write(data.join("reference").join(format!("{table}.json")), json)?;
+    }
+    Ok(())
+}
+
+/// The records of a story.
+fn traffic(
+    seed: u64,
+    start: Millis,
+    ordinary: bool,
+) -> Box<dyn Iterator<Item = (Millis, &'static str, String)> + Send> {
+    let traffic = Traffic::new(seed, start);
+    if ordinary {
+        Box::new(traffic.ordinary_only())
+    } else {
+        Box::new(traffic)
+    }
+}
+
 /// The story of the folder, or a new one that starts three days ago.
 fn story(args: &Args) -> anyhow::Result<Story> {
     let path = args.data.join("demo.json");
@@ -101,15 +166,12 @@ fn story(args: &Args) -> anyhow::Result<Story> {
         return serde_json::from_slice(&bytes)
             .with_context(|| format!("{} is damaged; remove the folder", path.display()));
     }
-    std::fs::create_dir_all(args.data.join("reference"))?;
     let story = Story {
         seed: args.seed,
         start: Millis(wall().0 - STORY_MS),
         ordinary: args.ordinary,
     };
-    for (table, json) in reference(story.start) {
-        std::fs::write(args.data.join("reference").join(format!("{table}.json")), json)?;
-    }
+    tables(&args.data, story.start)?;
     write_whole(&path, &serde_json::to_vec(&story)?)?;
     Ok(story)
 }
@@ -156,12 +218,7 @@ fn token(data: &Path, app: &App) -> anyhow::Result<String> {
 
 /// Hands the story's records over as the simulated clock reaches them.
 async fn play(app: App, clock: Clock, story: Story, minutes: f64) {
-    let traffic = Traffic::new(story.seed, story.start);
-    let mut traffic: Box<dyn Iterator<Item = (Millis, &'static str, String)> + Send> = if story.ordinary {
-        Box::new(traffic.ordinary_only())
-    } else {
-        Box::new(traffic)
-    };
+    let mut traffic = traffic(story.seed, story.start, story.ordinary);
     let mut held = held(&app);
     let speed = (STORY_MS as f64 / (minutes * 60_000.0)).max(1.0);
     let mut next = None;

@@ -15,6 +15,8 @@ mod violations;
 mod web;
 
 #[cfg(test)]
+mod noise;
+#[cfg(test)]
 mod tests;
 
 pub use reference::reference;

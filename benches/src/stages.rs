@@ -25,13 +25,23 @@ use crate::usage::{self, timed};
 use crate::world;
 
 /// As the server masks.
-const MASK: search::Mask = search::Mask {
+pub const MASK: search::Mask = search::Mask {
     text: ingest::mask::mask,
     keyword: ingest::mask::mask_secrets,
     is_secret_name: ingest::mask::is_secret_name,
     secrets: ingest::mask::secrets_of,
     hide: ingest::mask::hide,
     instead: ingest::mask::MASK,
+};
+
+/// As in the server: what indexing may use.
+pub const INDEX: search::Budgets = search::Budgets {
+    heap_bytes: 32 << 20,
+    merge_threads: 1,
+    split_docs: 1_000_000,
+    split_bytes: 2 << 30,
+    split_ms: 86_400_000,
+    waiting_bytes_max: 64 << 20,
 };
 
 /// As in the server: bytes of payload that end a group of the ledger.
@@ -42,7 +52,7 @@ const GROUP_BYTES: usize = 4 << 20;
 /// As in the server: groups that wait before a stage.
 const QUEUE_GROUPS: usize = 4;
 /// As in the server: how often the index is committed.
-const COMMIT_EVERY: Duration = Duration::from_millis(500);
+pub const COMMIT_EVERY: Duration = Duration::from_millis(500);
 /// As in the server: how often a checkpoint is signed.
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(1);
 /// When the records begin: any working day.
@@ -250,6 +260,16 @@ fn policy_files(dir: &Path, files: &mut Vec<SourceFile>) -> anyhow::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Appends the records of the input to the ledger, and nothing else.
+///
+/// # Errors
+/// The disk's.
+pub fn write_ledger(folders: &Folders) -> anyhow::Result<u64> {
+    let ledger = Ledger::open(&folders.ledger, "bench.docket.local/ledger")?;
+    let (durable, _positions) = channel();
+    Ok(append(Input::open(&folders.input)?, ledger, &durable)?.records)
 }
 
 /// Runs the records of the input through the whole line.

@@ -1,16 +1,15 @@
-//! The hot index: one Tantivy index, contiguous in ledger order, in a folder of its own.
+//! A Tantivy index of ours in a folder of its own: a generation of the hot index, contiguous in ledger order, or a split.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
-use tantivy::directory::MmapDirectory;
 use tantivy::{Index, IndexReader, ReloadPolicy, TantivyError};
 
 use crate::error::{Error, Result};
 use crate::payload::Payload;
 use crate::schema::{Fields, tokenizers};
+use crate::split::fresh;
 
-/// The hot index, open.
+/// The index, open.
 #[derive(Clone)]
 pub(crate) struct Hot {
     pub(crate) dir: PathBuf,
@@ -19,32 +18,18 @@ pub(crate) struct Hot {
 }
 
 impl Hot {
-    /// Opens the index in `dir`, which is made where it is missing. Checks every byte of it.
-    pub(crate) fn open_or_create(dir: &Path) -> Result<Hot> {
-        fs::create_dir_all(dir).map_err(|source| Error::Io {
-            path: dir.to_owned(),
-            source,
-        })?;
-        match Hot::is_empty(dir)? {
-            false => {
-                let hot = Hot::open(dir)?;
-                hot.check()?;
-                Ok(hot)
-            }
-            true => {
-                let fields = Fields::new();
-                let directory = MmapDirectory::open(dir).map_err(TantivyError::from)?;
-                let index = Index::builder()
-                    .schema(fields.schema.clone())
-                    .tokenizers(tokenizers())
-                    .open_or_create(directory)?;
-                Ok(Hot {
-                    dir: dir.to_owned(),
-                    index,
-                    fields,
-                })
-            }
-        }
+    /// Makes an empty one in `dir`; what lay there goes.
+    pub(crate) fn create(dir: &Path) -> Result<Hot> {
+        let fields = Fields::new();
+        let index = Index::builder()
+            .schema(fields.schema.clone())
+            .tokenizers(tokenizers())
+            .open_or_create(fresh(dir)?)?;
+        Ok(Hot {
+            dir: dir.to_owned(),
+            index,
+            fields,
+        })
     }
 
     /// Opens the index in `dir`, which must be there.
@@ -76,6 +61,19 @@ impl Hot {
         }
     }
 
+    /// Whether anything was ever committed.
+    pub(crate) fn has_commits(&self) -> bool {
+        self.index
+            .load_metas()
+            .map_or(true, |m| m.payload.is_some() || !m.segments.is_empty())
+    }
+
+    /// Events of the last commit.
+    pub(crate) fn events(&self) -> Result<u64> {
+        let metas = self.index.load_metas().map_err(|e| self.rebuild(e.to_string()))?;
+        Ok(metas.segments.iter().map(|s| u64::from(s.num_docs())).sum())
+    }
+
     pub(crate) fn reader(&self) -> Result<IndexReader> {
         let reader = self
             .index
@@ -92,21 +90,8 @@ impl Hot {
         }
     }
 
-    /// Nothing but hidden files: never used, or ended before `meta.json` was written.
-    fn is_empty(dir: &Path) -> Result<bool> {
-        let io = |source| Error::Io {
-            path: dir.to_owned(),
-            source,
-        };
-        for entry in fs::read_dir(dir).map_err(io)? {
-            if !entry.map_err(io)?.file_name().to_string_lossy().starts_with('.') {
-                return Ok(false);
-            }
-        }
-        Ok(true)
-    }
-
-    fn check(&self) -> Result<()> {
+    /// Reads every byte.
+    pub(crate) fn check(&self) -> Result<()> {
         let damaged = self
             .index
             .validate_checksum()

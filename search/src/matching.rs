@@ -59,6 +59,11 @@ pub trait RawText {
     fn is_stopped(&self) -> bool {
         false
     }
+
+    /// Is told, now and then, how many events were looked through, of how many that may match.
+    fn progress(&self, events: u64, of: u64) {
+        let _ = (events, of);
+    }
 }
 
 impl<F> RawText for F

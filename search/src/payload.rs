@@ -3,11 +3,13 @@
 //! The payload of a commit is one JSON object:
 //! `{"docket_index":1,"schema":3,"position":812,"ahead":[[815,0]],"note":"…"}`; `docket_index` is the version of this text,
 //! `schema` of fields and tokens, `position` the next leaf to handle, `ahead` the events (leaf, number) at or past
-//! the position that are indexed already, `note` what the caller wants to find again with the position.
+//! the position that are indexed already, `note` what the caller wants to find again with the position, `gone` (absent: none)
+//! the leaves whose events do not count any more that are in generations before one, or in splits of these; `since` when
+//! the first record of the generation was received, `bytes` of text in it.
 
 use std::collections::BTreeSet;
 
-use model::LedgerIndex;
+use model::{LedgerIndex, Millis};
 use serde::{Deserialize, Serialize};
 
 use crate::schema::SCHEMA_VERSION;
@@ -25,6 +27,25 @@ pub(crate) struct Payload {
     pub(crate) ahead: BTreeSet<(u64, u64)>,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub(crate) note: String,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) gone: Vec<Gone>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) since: Option<Millis>,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(crate) bytes: u64,
+}
+
+/// Events that others took the place of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Gone {
+    /// In generations before this one.
+    pub(crate) before: u64,
+    /// The first leaves of their records, in order.
+    pub(crate) leaves: Vec<u64>,
+}
+
+fn is_zero(n: &u64) -> bool {
+    *n == 0
 }
 
 impl Payload {
@@ -36,6 +57,9 @@ impl Payload {
             position,
             ahead: BTreeSet::new(),
             note: String::new(),
+            gone: Vec::new(),
+            since: None,
+            bytes: 0,
         }
     }
 
@@ -61,6 +85,22 @@ impl Payload {
     /// Whether an event is in the index already: `at` is the leaf that gave it out, `index` the first of its record's.
     pub(crate) fn holds(&self, at: LedgerIndex, index: LedgerIndex, event: u64) -> bool {
         at < self.position || self.ahead.contains(&(index.0, event))
+    }
+
+    /// The events of these leaves are given anew in the generation `hot`.
+    pub(crate) fn replace(&mut self, hot: u64, leaves: &[LedgerIndex]) {
+        let mut leaves: Vec<u64> = leaves.iter().map(|l| l.0).collect();
+        leaves.sort_unstable();
+        self.gone.push(Gone { before: hot, leaves });
+    }
+
+    /// The leaves whose events do not count in this generation and what was made of it, in order.
+    pub(crate) fn gone_of(&self, generation: u64) -> Vec<u64> {
+        let of = self.gone.iter().filter(|g| generation < g.before);
+        let mut leaves: Vec<u64> = of.flat_map(|g| &g.leaves).copied().collect();
+        leaves.sort_unstable();
+        leaves.dedup();
+        leaves
     }
 
     /// Moves the position forward, never back.

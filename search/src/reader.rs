@@ -1,19 +1,22 @@
 //! Answering: a snapshot of the index, and requests against it.
 
 use std::path::Path;
-use std::sync::{Arc, Mutex, RwLock};
+use std::sync::Arc;
 
 use model::{LedgerIndex, Millis};
-use tantivy::IndexReader;
 use tantivy::query::{AllQuery, Occur, Weight};
 
 use crate::cursor::{Cursor, Sort};
 use crate::error::Result;
-use crate::hot::Hot;
+use crate::manifest::Dropped;
 use crate::matching::{Checked, LazyText, RawText, weight};
 use crate::query::Query;
+use crate::query::ast::Node;
 use crate::query::plan::{Plan, and, moments};
+use crate::query::prune::{Known, may_match};
+use crate::schema::Fields;
 use crate::segment::Segment;
+use crate::snapshot::{Inventory, Part, Snapshot, Watcher};
 use crate::top::{Entry, Top};
 
 /// What is asked.
@@ -103,6 +106,8 @@ pub struct Searched {
     pub from: Option<Millis>,
     /// The first moment no longer asked for.
     pub to: Option<Millis>,
+    /// What was of that time range, or may have been, and is no longer in the index.
+    pub dropped: Option<Dropped>,
 }
 
 /// Answers requests; cheap to clone, to be used by many at once.
@@ -112,18 +117,8 @@ pub struct Searcher {
 }
 
 struct Shared {
-    hot: Hot,
-    reader: IndexReader,
-    snapshot: RwLock<Arc<Snapshot>>,
-    /// One reload at a time, so that none replaces a later one's.
-    reloading: Mutex<()>,
-}
-
-/// The segments of one moment: today the hot index's; those of mature splits join them here.
-pub(crate) struct Snapshot {
-    pub(crate) segments: Vec<Segment>,
-    pub(crate) events: u64,
-    pub(crate) position: LedgerIndex,
+    fields: Fields,
+    watcher: Watcher,
 }
 
 impl Searcher {
@@ -133,19 +128,12 @@ impl Searcher {
     /// # Errors
     /// [`crate::Error::Rebuild`] where there is no index that can be read.
     pub fn open(dir: &Path) -> Result<Searcher> {
-        Searcher::of(Hot::open(dir)?)
-    }
-
-    pub(crate) fn of(hot: Hot) -> Result<Searcher> {
-        let reader = hot.reader()?;
-        let snapshot = Snapshot::load(&hot, &reader)?;
+        let shared = Shared {
+            fields: Fields::new(),
+            watcher: Watcher::open(dir)?,
+        };
         Ok(Searcher {
-            shared: Arc::new(Shared {
-                hot,
-                reader,
-                snapshot: RwLock::new(Arc::new(snapshot)),
-                reloading: Mutex::new(()),
-            }),
+            shared: Arc::new(shared),
         })
     }
 
@@ -154,10 +142,13 @@ impl Searcher {
     /// # Errors
     /// The disk's.
     pub fn reload(&self) -> Result<()> {
-        let _one = self.shared.reloading.lock().unwrap_or_else(|e| e.into_inner());
-        let fresh = Arc::new(Snapshot::load(&self.shared.hot, &self.shared.reader)?);
-        *self.shared.snapshot.write().unwrap_or_else(|e| e.into_inner()) = fresh;
-        Ok(())
+        self.shared.watcher.reload()
+    }
+
+    /// What the index holds, and where.
+    #[must_use]
+    pub fn inventory(&self) -> Inventory {
+        self.shared.watcher.inventory()
     }
 
     /// Every leaf below this one can be found.
@@ -182,7 +173,7 @@ impl Searcher {
         let (mut entries, total) = match search.plan {
             Plan::Exact(_) => {
                 let mut top = Top::new(request.sort, request.after, ahead);
-                let total = search.collect(&mut top)?;
+                let total = search.collect(&mut top, text)?;
                 (top.finish(), Total::Exact(total))
             }
             _ => search.collect_checked(request, ahead, text)?,
@@ -200,12 +191,12 @@ impl Searcher {
     }
 
     pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
-        self.shared.snapshot.read().unwrap_or_else(|e| e.into_inner()).clone()
+        self.shared.watcher.snapshot()
     }
 
     /// Plans a request against the snapshot of this moment.
     pub(crate) fn prepare(&self, request: &Request) -> Result<Search> {
-        let fields = &self.shared.hot.fields;
+        let fields = &self.shared.fields;
         let plan = Plan::of(&request.query.root, fields)?;
         let over = plan.over();
         let everything = over.is::<AllQuery>();
@@ -231,46 +222,7 @@ impl Searcher {
             first,
             last,
             sort: request.sort,
-        })
-    }
-}
-
-impl Snapshot {
-    fn load(hot: &Hot, reader: &IndexReader) -> Result<Snapshot> {
-        // The position and the segments are of one commit where it is the same before and after; a commit between
-        // the two reads only makes the stated position too small.
-        let mut payload = hot.payload()?;
-        let mut searcher = reader.searcher();
-        for _ in 0..64 {
-            reader.reload()?;
-            searcher = reader.searcher();
-            let again = hot.payload()?;
-            if again == payload {
-                break;
-            }
-            payload = again;
-        }
-        let segments = searcher
-            .segment_readers()
-            .iter()
-            .map(Segment::open)
-            .collect::<Result<Vec<_>>>()?;
-        Ok(Snapshot {
-            segments,
-            events: searcher.num_docs(),
-            position: payload.position,
-        })
-    }
-
-    fn hit(&self, entry: &Entry) -> Result<Hit> {
-        let uid = self.segments[entry.segment].uid(entry.doc)?;
-        Ok(Hit {
-            index: entry.key.index,
-            leaves: self.segments[entry.segment].leaves(entry.doc),
-            uid,
-            time: entry.key.time,
-            processed: self.segments[entry.segment].processed(entry.doc),
-            cursor: entry.key,
+            root: request.query.root.clone(),
         })
     }
 }
@@ -291,17 +243,25 @@ pub(crate) struct Search {
     first: i64,
     last: i64,
     sort: Sort,
+    root: Node,
 }
 
 impl Search {
     pub(crate) fn searched(&self, request: &Request) -> Result<Searched> {
-        let Snapshot { events, position, .. } = *self.snapshot;
+        let Snapshot {
+            events,
+            position,
+            dropped,
+            ..
+        } = *self.snapshot;
         let mut in_range = 0;
-        for (_, segment, _) in self.segments() {
-            in_range += u64::from(match self.within(segment) {
-                true => segment.reader.num_docs(),
-                false => self.range.count(&segment.reader)?,
-            });
+        for number in self.overlapping() {
+            let part = &self.snapshot.parts[number];
+            in_range += match part.count(self.first, self.last) {
+                Some(known) => known,
+                None if self.within(part) => part.events(),
+                None => u64::from(self.range.count(&self.snapshot.segment(number)?.reader)?),
+            };
         }
         Ok(Searched {
             events,
@@ -309,42 +269,72 @@ impl Search {
             up_to: position,
             from: request.from,
             to: request.to,
+            dropped: dropped.filter(|d| d.first.0 <= self.last && d.last.0 >= self.first),
         })
     }
 
-    /// The segments that may hold candidates, those that come first in the order first, each with the weight that
-    /// finds them.
-    fn segments(&self) -> Vec<(usize, &Segment, &dyn Weight)> {
-        let overlaps = |s: &Segment| s.first <= self.last && s.last >= self.first;
-        let mut out: Vec<_> = self
-            .snapshot
-            .segments
-            .iter()
-            .enumerate()
-            .filter(|(_, s)| overlaps(s))
+    /// The parts that may hold events of the time range, those that come first in the order first.
+    fn overlapping(&self) -> Vec<usize> {
+        let parts = &self.snapshot.parts;
+        let mut out: Vec<usize> = (0..parts.len())
+            .filter(|n| {
+                let (first, last) = parts[*n].times();
+                first <= self.last && last >= self.first && parts[*n].count(self.first, self.last) != Some(0)
+            })
             .collect();
-        out.sort_by_key(|(i, s)| match self.sort {
-            Sort::Newest => (-i128::from(s.last), *i),
-            Sort::Oldest => (i128::from(s.first), *i),
+        out.sort_by_key(|n| match self.sort {
+            Sort::Newest => (-i128::from(parts[*n].times().1), *n),
+            Sort::Oldest => (i128::from(parts[*n].times().0), *n),
         });
-        out.into_iter()
-            .map(|(i, s)| (i, s, if self.within(s) { &*self.weight } else { &*self.ranged }))
-            .collect()
+        out
     }
 
-    fn within(&self, segment: &Segment) -> bool {
-        segment.first >= self.first && segment.last <= self.last
+    /// Of these, those that may hold a match.
+    fn candidates(&self) -> Vec<usize> {
+        let may = |n: &usize| {
+            let part = &self.snapshot.parts[*n];
+            let known = Known {
+                times: part.times(),
+                sources: part.sources(),
+            };
+            may_match(&self.root, &known)
+        };
+        self.overlapping().into_iter().filter(may).collect()
+    }
+
+    fn within(&self, part: &Part) -> bool {
+        let (first, last) = part.times();
+        first >= self.first && last <= self.last
+    }
+
+    /// What finds the candidates of a part.
+    fn weight(&self, part: &Part) -> &dyn Weight {
+        match self.within(part) {
+            true => &*self.weight,
+            false => &*self.ranged,
+        }
     }
 
     /// Gathers candidates; returns how many there are in all.
-    fn collect(&self, top: &mut Top) -> Result<u64> {
+    fn collect(&self, top: &mut Top, text: &dyn RawText) -> Result<u64> {
         let mut total = 0;
-        for (number, segment, weight) in self.segments() {
-            if !top.wants_times(segment.first, segment.last) {
+        let mut progress = Progress::of(self, text);
+        for number in self.candidates() {
+            let part = &self.snapshot.parts[number];
+            progress.step(part)?;
+            let (first, last) = part.times();
+            let (wanted, whole) = (top.wants_times(first, last), self.everything && self.within(part));
+            if !wanted && whole {
+                total += part.events();
+                continue;
+            }
+            let segment = self.snapshot.segment(number)?;
+            let weight = self.weight(part);
+            if !wanted {
                 total += u64::from(weight.count(&segment.reader)?);
                 continue;
             }
-            if self.everything && self.within(segment) && !segment.reader.has_deletes() {
+            if whole && !segment.reader.has_deletes() {
                 total += u64::from(segment.reader.max_doc());
                 segment.every_doc(self.sort, |docs| segment.offer(number, docs, top));
                 continue;
@@ -361,18 +351,18 @@ impl Search {
     /// As [`Search::collect`], each candidate checked, in order, until there are enough. Memory is bounded by the
     /// size of a round.
     fn collect_checked(&self, request: &Request, ahead: usize, text: &dyn RawText) -> Result<(Vec<Entry>, Total)> {
-        let mut checked: Vec<Option<Checked<'_>>> = self.snapshot.segments.iter().map(|_| None).collect();
+        let mut checked: Vec<Option<Checked<'_>>> = self.snapshot.parts.iter().map(|_| None).collect();
         let (mut out, mut matches, mut candidates) = (Vec::new(), 0, None);
         let mut after = if request.exact_total { None } else { request.after };
         let mut round = ahead.clamp(ROUND_MIN, ROUND_MAX);
         loop {
             let mut top = Top::new(self.sort, after, round);
-            let count = self.collect(&mut top)?;
+            let count = self.collect(&mut top, text)?;
             candidates.get_or_insert(count);
             let entries = top.finish();
             let exhausted = entries.len() < round;
             for entry in &entries {
-                let segment = &self.snapshot.segments[entry.segment];
+                let segment = self.snapshot.segment(entry.segment)?;
                 let slot = &mut checked[entry.segment];
                 if slot.is_none() {
                     *slot = Some(Checked::of(&self.plan, &self.schema, &segment.reader)?);
@@ -409,24 +399,25 @@ impl Search {
         }
     }
 
-    /// Calls `each` with the matching documents of each segment, in blocks.
+    /// Calls `each` with the matching documents of each part, in blocks.
     pub(crate) fn for_each(
         &self,
         text: &dyn RawText,
         mut each: impl FnMut(usize, &Segment, &[tantivy::DocId]) -> Result<()>,
     ) -> Result<()> {
         let exact = matches!(self.plan, Plan::Exact(_));
-        for (number, segment, weight) in self.segments() {
-            if text.is_stopped() {
-                return Err(crate::Error::Cancelled);
-            }
+        let mut progress = Progress::of(self, text);
+        for number in self.candidates() {
+            let part = &self.snapshot.parts[number];
+            progress.step(part)?;
+            let segment = self.snapshot.segment(number)?;
             let mut outcome = Ok(());
             let checked = if exact {
                 None
             } else {
                 Some(Checked::of(&self.plan, &self.schema, &segment.reader)?)
             };
-            weight.for_each_no_score(&segment.reader, &mut |docs| {
+            self.weight(part).for_each_no_score(&segment.reader, &mut |docs| {
                 if outcome.is_ok() && text.is_stopped() {
                     outcome = Err(crate::Error::Cancelled);
                 }
@@ -435,14 +426,42 @@ impl Search {
                 }
                 let docs = segment.live(docs);
                 outcome = match &checked {
-                    None => each(number, segment, &docs),
+                    None => each(number, &segment, &docs),
                     Some(plan) => segment
                         .check(plan, &docs, text)
-                        .and_then(|docs| each(number, segment, &docs)),
+                        .and_then(|docs| each(number, &segment, &docs)),
                 };
             })?;
             outcome?;
         }
+        Ok(())
+    }
+}
+
+/// How far an answer is, told part by part.
+struct Progress<'a> {
+    text: &'a dyn RawText,
+    done: u64,
+    of: u64,
+}
+
+impl<'a> Progress<'a> {
+    fn of(search: &Search, text: &'a dyn RawText) -> Progress<'a> {
+        let of = search
+            .candidates()
+            .iter()
+            .map(|n| search.snapshot.parts[*n].events())
+            .sum();
+        Progress { text, done: 0, of }
+    }
+
+    /// A part is looked through now.
+    fn step(&mut self, part: &Part) -> Result<()> {
+        if self.text.is_stopped() {
+            return Err(crate::Error::Cancelled);
+        }
+        self.text.progress(self.done, self.of);
+        self.done += part.events();
         Ok(())
     }
 }

@@ -1,19 +1,24 @@
 //! Writing: batches in, commits that carry their position.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use model::{Batch, LedgerIndex, Millis};
-use tantivy::indexer::{IndexWriterOptions, LogMergePolicy};
+use tantivy::indexer::IndexWriterOptions;
 use tantivy::{TantivyDocument, TantivyError};
 
 use crate::document::{Documents, Mask, Uid};
 use crate::error::{Error, Result};
 use crate::hot::Hot;
 use crate::leaves::Leaves;
+use crate::manifest::{Manifest, folders_on_disk, hot_name};
+use crate::merging::Once;
 use crate::payload::Payload;
 use crate::reader::Searcher;
+use crate::split::{Split, check, sync};
+use crate::tending::Maturing;
 
 /// What indexing may use.
 #[derive(Clone, Copy, Debug)]
@@ -22,8 +27,12 @@ pub struct Budgets {
     pub heap_bytes: usize,
     /// Threads that merge segments.
     pub merge_threads: usize,
-    /// Documents of a segment above which it is not merged any more.
-    pub segment_docs_max: usize,
+    /// Events after which the hot generation takes nothing more and becomes splits.
+    pub split_docs: u64,
+    /// Bytes of text after which it does.
+    pub split_bytes: u64,
+    /// Milliseconds between the first and the last of its records' arrivals after which it does.
+    pub split_ms: i64,
     /// Bytes of text that may wait for a commit. Tantivy's queue is bounded by a number of documents only, so above
     /// it the writer commits of itself, position and all.
     pub waiting_bytes_max: usize,
@@ -34,7 +43,9 @@ impl Default for Budgets {
         Budgets {
             heap_bytes: 64 << 20,
             merge_threads: 1,
-            segment_docs_max: 4_000_000,
+            split_docs: 1_000_000,
+            split_bytes: 2 << 30,
+            split_ms: 86_400_000,
             waiting_bytes_max: 128 << 20,
         }
     }
@@ -64,20 +75,32 @@ pub struct Work<'a> {
     pub note: &'a str,
 }
 
-/// The writer of the hot index. One at a time a folder.
+/// The writer of the index. One at a time a folder.
 pub struct IndexWriter {
-    hot: Hot,
-    writer: tantivy::IndexWriter<TantivyDocument>,
-    documents: Documents,
-    payload: Payload,
+    pub(crate) dir: PathBuf,
+    pub(crate) manifest: Manifest,
+    pub(crate) hot: Hot,
+    pub(crate) writer: tantivy::IndexWriter<TantivyDocument>,
+    pub(crate) documents: Documents,
+    pub(crate) payload: Payload,
     /// The position of the last commit.
-    committed: LedgerIndex,
-    searcher: Searcher,
+    pub(crate) committed: LedgerIndex,
+    pub(crate) searcher: Searcher,
     /// When what is added is indexed.
-    processed: Option<Millis>,
+    pub(crate) processed: Option<Millis>,
     /// Bytes of text added since the last commit.
-    waiting_bytes: usize,
-    waiting_bytes_max: usize,
+    pub(crate) waiting_bytes: usize,
+    pub(crate) budgets: Budgets,
+    /// Events of the hot generation.
+    pub(crate) hot_events: u64,
+    /// When the last record that was added was received.
+    pub(crate) received: Millis,
+    /// Writers of generations that take nothing more, until their merges have ended.
+    pub(crate) closing: BTreeMap<u64, tantivy::IndexWriter<TantivyDocument>>,
+    /// A generation of which splits are being made.
+    pub(crate) maturing: Option<Maturing>,
+    /// Splits that are no longer the index, but may be read by who began before.
+    pub(crate) leaving: Vec<Arc<Split>>,
 }
 
 impl IndexWriter {
@@ -86,31 +109,51 @@ impl IndexWriter {
     /// before it is indexed.
     ///
     /// # Errors
-    /// [`Error::Rebuild`] where what lies in `dir` cannot be used (all of it is read and checked),
-    /// [`Error::Busy`] where another writer has it.
+    /// [`Error::Rebuild`] where what lies in `dir` cannot be used (what is hot is read and checked; splits must be there in
+    /// full length, [`check`](crate::check) reads them), [`Error::Busy`] where another writer has it.
     pub fn open(dir: &Path, budgets: Budgets, mask: Mask) -> Result<IndexWriter> {
-        let hot = Hot::open_or_create(dir)?;
-        let options = IndexWriterOptions::builder()
-            .memory_budget_per_thread(budgets.heap_bytes)
-            .num_worker_threads(1)
-            .num_merge_threads(budgets.merge_threads)
-            .build();
-        let writer = hot.index.writer_with_options(options).map_err(|e| match e {
-            TantivyError::LockFailure(..) => Error::Busy { dir: dir.to_owned() },
-            other => Error::Tantivy(other),
+        let io = |source| Error::Io {
+            path: dir.to_owned(),
+            source,
+        };
+        fs::create_dir_all(dir).map_err(io)?;
+        let manifest = match Manifest::read(dir)? {
+            Some(manifest) => manifest,
+            None => begin(dir)?,
+        };
+        let hot = Hot::open(&dir.join(hot_name(manifest.hot)))?;
+        let writer = writer_of(&hot, &budgets).map_err(|e| match e {
+            Error::Tantivy(TantivyError::LockFailure(..)) => Error::Busy { dir: dir.to_owned() },
+            other => other,
         })?;
-        // A commit each half second makes many small segments: they merge eight at a time within a level, and all
-        // below 10,000 documents are one level.
-        let mut policy = LogMergePolicy::default();
-        policy.set_min_num_segments(8);
-        policy.set_min_layer_size(10_000);
-        policy.set_max_docs_before_merge(budgets.segment_docs_max);
-        writer.set_merge_policy(Box::new(policy));
+        // Another writer may have gone on to another generation before we had the lock of this one.
+        if Manifest::change_on_disk(dir) != Some(manifest.change) {
+            return Err(Error::Busy { dir: dir.to_owned() });
+        }
+        hot.check()?;
+        for generation in &manifest.sealed {
+            check(&dir.join(hot_name(*generation)))?;
+        }
+        for info in &manifest.splits {
+            if !Split::new(dir, info.clone()).is_whole() {
+                return Err(hot_rebuild(dir, format!("files of {} are missing or cut", info.name())));
+            }
+        }
+        let named = manifest.folders();
+        for path in folders_on_disk(dir)? {
+            let is_named = path.file_name().is_some_and(|n| named.iter().any(|f| n == f.as_str()));
+            if !is_named {
+                fs::remove_dir_all(&path).map_err(io)?;
+            }
+        }
         let payload = hot.payload()?;
-        let searcher = Searcher::of(hot.clone())?;
+        let searcher = Searcher::open(dir)?;
         let documents = Documents::new(hot.fields.clone(), mask);
         Ok(IndexWriter {
+            dir: dir.to_owned(),
             committed: payload.position,
+            hot_events: hot.events()?,
+            manifest,
             hot,
             writer,
             documents,
@@ -118,7 +161,11 @@ impl IndexWriter {
             searcher,
             processed: None,
             waiting_bytes: 0,
-            waiting_bytes_max: budgets.waiting_bytes_max,
+            budgets,
+            received: Millis(i64::MIN),
+            closing: BTreeMap::new(),
+            maturing: None,
+            leaving: Vec::new(),
         })
     }
 
@@ -166,6 +213,7 @@ impl IndexWriter {
         let replaces = is_new && !work.replaced.is_empty();
         if replaces {
             self.writer.delete_query(Box::new(Leaves::new(work.replaced)))?;
+            self.payload.replace(self.manifest.hot, work.replaced);
         }
         for batch in work.batches {
             for (row, place) in batch.rows.iter().enumerate() {
@@ -183,10 +231,14 @@ impl IndexWriter {
                 let (document, bytes) = self.documents.document(batch, row, leaves, received_at, self.processed);
                 self.writer.add_document(document)?;
                 added += 1;
+                self.hot_events += 1;
+                self.received = self.received.max(received_at);
+                self.payload.since.get_or_insert(received_at);
+                self.payload.bytes = self.payload.bytes.saturating_add(bytes as u64);
                 self.payload.ahead.insert((first.0, event));
                 self.waiting_bytes = self.waiting_bytes.saturating_add(bytes);
                 // In the middle of a replacement the position cannot say what was done; its batches are bounded.
-                if self.waiting_bytes > self.waiting_bytes_max && !replaces {
+                if self.waiting_bytes > self.budgets.waiting_bytes_max && !replaces {
                     self.commit()?;
                 }
             }
@@ -204,17 +256,22 @@ impl IndexWriter {
         &self.payload.note
     }
 
-    /// Makes all that was added durable and searchable, with the position, in one step; returns the position.
+    /// Makes all that was added durable and searchable, with the position, in one step; returns the position. Where the
+    /// hot generation is large or old enough it takes nothing more, and splits are made of it in a thread beside.
     ///
     /// # Errors
     /// The disk's; what the last commit holds stays, and the writer has to be opened again.
     pub fn commit(&mut self) -> Result<LedgerIndex> {
-        let mut commit = self.writer.prepare_commit()?;
-        commit.set_payload(&self.payload.text());
-        commit.commit()?;
+        fail::fail_point!("index::commit");
+        commit(&mut self.writer, &self.payload)?;
+        fail::fail_point!("index::committed");
         self.waiting_bytes = 0;
         self.committed = self.payload.position;
+        if self.is_mature() {
+            self.seal()?;
+        }
         self.searcher.reload()?;
+        self.tend()?;
         Ok(self.committed)
     }
 
@@ -227,15 +284,69 @@ impl IndexWriter {
     /// The folder of the index.
     #[must_use]
     pub fn dir(&self) -> &Path {
-        &self.hot.dir
+        &self.dir
     }
 
-    /// Waits for running merges and closes the index. What was not committed is gone.
+    /// Waits for running merges and closes the index. What was not committed is gone; of what is sealed splits are made at
+    /// the next opening.
     ///
     /// # Errors
     /// The disk's.
-    pub fn close(self) -> Result<()> {
+    pub fn close(mut self) -> Result<()> {
+        if self.maturing.is_some() {
+            self.publish()?;
+        }
+        for (_, writer) in self.closing {
+            writer.wait_merging_threads()?;
+        }
         self.writer.wait_merging_threads()?;
         Ok(())
     }
+}
+
+/// Begins an index where there is none.
+fn begin(dir: &Path) -> Result<Manifest> {
+    let mut manifest = Manifest::new();
+    let first = dir.join(hot_name(manifest.hot));
+    for entry in fs::read_dir(dir).map_err(|source| Error::Io {
+        path: dir.to_owned(),
+        source,
+    })? {
+        let name = entry?.file_name();
+        // Begun once and ended before there was a manifest: nothing can have been committed.
+        let is_begun = *name == *hot_name(manifest.hot) && !Hot::open(&first).is_ok_and(|h| h.has_commits());
+        if !name.to_string_lossy().starts_with('.') && !is_begun {
+            return Err(hot_rebuild(dir, "it has no manifest".into()));
+        }
+    }
+    let hot = Hot::create(&first)?;
+    sync(&hot.dir)?;
+    fail::fail_point!("index::begun");
+    manifest.publish(dir)?;
+    Ok(manifest)
+}
+
+fn hot_rebuild(dir: &Path, reason: String) -> Error {
+    Error::Rebuild {
+        dir: dir.to_owned(),
+        reason,
+    }
+}
+
+pub(crate) fn writer_of(hot: &Hot, budgets: &Budgets) -> Result<tantivy::IndexWriter<TantivyDocument>> {
+    let options = IndexWriterOptions::builder()
+        .memory_budget_per_thread(budgets.heap_bytes)
+        .num_worker_threads(1)
+        .num_merge_threads(budgets.merge_threads)
+        .build();
+    let writer = hot.index.writer_with_options(options)?;
+    writer.set_merge_policy(Box::new(Once));
+    Ok(writer)
+}
+
+pub(crate) fn commit(writer: &mut tantivy::IndexWriter<TantivyDocument>, payload: &Payload) -> Result<()> {
+    let mut commit = writer.prepare_commit()?;
+    commit.set_payload(&payload.text());
+    commit.commit()?;
+    Ok(())
 }

@@ -21,6 +21,7 @@ mod alerts;
 mod elastic;
 mod export;
 mod health;
+mod index;
 mod openapi;
 pub mod records;
 mod reference;
@@ -90,6 +91,7 @@ pub fn router(app: App) -> Router {
         .route("/api/v1/timeline", get(timeline::timeline))
         .route("/api/v1/context/{*id}", get(timeline::context))
         .route("/api/v1/tail", get(tail::tail))
+        .route("/api/v1/index", get(index::show))
         .route("/api/v1/saved", get(saved::list))
         .route("/api/v1/exports", post(export::begin))
         .route("/api/v1/exports/{id}", get(export::show))

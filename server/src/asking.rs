@@ -57,6 +57,14 @@ impl LedgerText {
         let told = LedgerIndex(self.app.searchable.load(Ordering::Relaxed));
         let up_to = searched.up_to.min(told);
         let waiting = self.durable.0.saturating_sub(up_to.0);
+        let dropped = searched.dropped.map(|d| {
+            json!({
+                "events": d.events,
+                "first": d.first.to_string(),
+                "last": d.last.to_string(),
+                "received_before": d.received_before.to_string(),
+            })
+        });
         json!({
             "events": searched.events,
             "in_range": searched.in_range,
@@ -65,7 +73,8 @@ impl LedgerText {
             "up_to": up_to,
             "ledger": self.durable,
             "waiting": waiting,
-            "complete": waiting == 0,
+            "dropped": dropped,
+            "complete": waiting == 0 && searched.dropped.is_none(),
         })
     }
 

@@ -20,6 +20,7 @@ mod detect;
 mod explain;
 mod export;
 mod history;
+mod index;
 mod mapping;
 mod normalize;
 mod output;
@@ -72,6 +73,8 @@ enum Command {
     Show(show::Args),
     #[command(subcommand)]
     Alert(alert::Command),
+    #[command(subcommand)]
+    Index(index::Command),
     #[command(subcommand)]
     Source(source::Command),
     #[command(subcommand)]
@@ -134,6 +137,7 @@ pub fn run() -> ExitCode {
         Command::Export(args) => export::run(args),
         Command::Show(args) => show::run(args),
         Command::Alert(command) => alert::run(command),
+        Command::Index(command) => index::run(command),
         Command::Source(command) => source::run(command),
         Command::Token(command) => token::run(command),
         Command::Verify(args) => verify::run(args),

@@ -19,6 +19,9 @@ use crate::gateway::tls::{Tls, TlsFile};
 /// Days after which a reference table that nobody renewed is a finding, by default.
 const REFERENCE_DAYS: u32 = 35;
 
+/// Days that logs are kept at least: six months, Cybersecurity Law of the PRC, article 21 (LA-08).
+pub const KEEP_DAYS_LAW: u32 = 180;
+
 /// Connections to the HTTP and gRPC listeners at once, by default.
 const CONNECTIONS_MAX: usize = 1024;
 /// Bytes of one record that are kept, by default.
@@ -54,8 +57,20 @@ pub struct File {
     pub sources: BTreeMap<String, SourceFile>,
     /// Where alerts are told.
     pub webhooks: Vec<WebhookFile>,
+    /// What can be searched, and how long.
+    pub search: SearchFile,
     /// Bounds.
     pub limits: LimitsFile,
+}
+
+/// `[search]`
+#[derive(Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SearchFile {
+    /// Days that a record can be searched after it was received; absent: always. The ledger keeps its own.
+    pub keep_days: Option<u32>,
+    /// Why `keep_days` is below what the law asks; recorded in the ledger at each start.
+    pub keep_shorter_because: Option<String>,
 }
 
 /// `[http]`
@@ -196,6 +211,10 @@ pub struct Config {
     pub reference_age_ms_max: Option<i64>,
     /// Connections to the HTTP and gRPC listeners at once.
     pub connections_max: usize,
+    /// Days that a record can be searched; `None`: always.
+    pub keep_days: Option<u32>,
+    /// Why that is less than the law asks, where it is.
+    pub keep_shorter_because: Option<String>,
     /// SHA-256 of the configuration as read, for the ledger.
     pub hash: String,
 }
@@ -264,6 +283,7 @@ fn is_setting(key: &str) -> bool {
         "reference",
         "origin",
         "http",
+        "search",
         "limits",
         "bulk",
         "hec",
@@ -398,6 +418,17 @@ impl File {
             (1_000_000..=1_000_000_000).contains(&duplicates_max),
             "[limits] duplicates {duplicates_max}: give 1000000 to 1000000000"
         );
+        let because = self.search.keep_shorter_because.filter(|b| !b.trim().is_empty());
+        if let Some(days) = self.search.keep_days {
+            anyhow::ensure!(
+                (1..=36_500).contains(&days),
+                "[search] keep_days {days}: give 1 to 36500, or nothing to keep all"
+            );
+            anyhow::ensure!(
+                days >= KEEP_DAYS_LAW || because.is_some(),
+                "[search] keep_days {days}: the law asks for {KEEP_DAYS_LAW} days (LA-08); give as many, or keep_shorter_because = \"why\", which is recorded"
+            );
+        }
         let connections_max = self.limits.connections.unwrap_or(CONNECTIONS_MAX);
         anyhow::ensure!(
             (1..=65_536).contains(&connections_max),
@@ -442,6 +473,8 @@ impl File {
             duplicates_max,
             reference_age_ms_max: (reference_days > 0).then(|| i64::from(reference_days) * 86_400_000),
             connections_max,
+            keep_days: self.search.keep_days,
+            keep_shorter_because: because,
             hash,
         })
     }

@@ -31,6 +31,7 @@ mod policy_test;
 mod reading;
 mod reference;
 mod registers;
+mod retention;
 mod serve;
 mod spill;
 mod spine;

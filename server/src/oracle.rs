@@ -112,7 +112,8 @@ struct World {
 }
 
 impl World {
-    fn new(count: usize) -> World {
+    /// An index of splits of so many events, and what is hot yet.
+    fn new(count: usize, split_docs: u64) -> World {
         let records = records(count);
         let mut tables = Tables::default();
         for (name, json) in reference(START) {
@@ -122,6 +123,7 @@ impl World {
         let dir = tempfile::tempdir().unwrap();
         let budgets = Budgets {
             heap_bytes: 32 << 20,
+            split_docs,
             ..Budgets::default()
         };
         let mut writer = IndexWriter::open(dir.path(), budgets, masking::INDEX).unwrap();
@@ -132,7 +134,12 @@ impl World {
         let mut size = 100;
         let mut rest = &records[..];
         while !rest.is_empty() {
-            let (piece, more) = rest.split_at(rest.len().min(size));
+            // The last piece is small, so that it is hot beside splits.
+            let size_now = match rest.len().saturating_sub(20) {
+                0 => rest.len(),
+                more => more.min(size).min(count / 9 + 1),
+            };
+            let (piece, more) = rest.split_at(size_now);
             rest = more;
             size = size * 3 % 7_001 + 50;
             let arena = Arena::new();
@@ -152,6 +159,7 @@ impl World {
                 .unwrap();
             writer.commit().unwrap();
         }
+        writer.settle().unwrap();
         let searcher = writer.searcher();
         writer.close().unwrap();
         let by_uid = docs.iter().enumerate().map(|(n, d)| (d.uid.clone(), n)).collect();
@@ -188,9 +196,22 @@ impl RawText for World {
 
 #[test]
 fn the_index_answers_as_a_scan_of_mixed_records_does() {
+    answers(u64::MAX, |splits, _| splits == 0);
+}
+
+#[test]
+fn splits_answer_as_a_scan_of_mixed_records_does() {
+    let (count, _) = sizes();
+    answers(count as u64 / 7, |splits, hot| splits > 3 && hot > 0);
+}
+
+fn answers(split_docs: u64, is_built_so: fn(usize, u64) -> bool) {
     let (count, questions) = sizes();
     let started = std::time::Instant::now();
-    let mut world = World::new(count);
+    let mut world = World::new(count, split_docs);
+    let inventory = world.searcher.inventory();
+    println!("{} splits, {} events hot", inventory.splits.len(), inventory.hot_events);
+    assert!(is_built_so(inventory.splits.len(), inventory.hot_events));
     println!(
         "{count} records, {} events, indexed in {:?}",
         world.docs.len(),

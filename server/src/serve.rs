@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
@@ -35,6 +35,7 @@ use crate::integrity::Integrity;
 use crate::pipeline::{Index, Judge, Line, Normalize, Progress, Running, joins};
 use crate::policies::Site;
 use crate::registers::Registers;
+use crate::retention::Retention;
 use crate::spine::{Append, Opened, Spine};
 use crate::staleness::Staleness;
 use crate::{files, kafka, listen, masking, policies, policy_changes, reference};
@@ -43,7 +44,9 @@ use crate::{files, kafka, listen, masking, policies, policy_changes, reference};
 const INDEX: Budgets = Budgets {
     heap_bytes: 32 << 20,
     merge_threads: 1,
-    segment_docs_max: 4_000_000,
+    split_docs: 1_000_000,
+    split_bytes: 2 << 30,
+    split_ms: 86_400_000,
     waiting_bytes_max: 64 << 20,
 };
 /// How often somebody looks whether a deadline has passed without a record.
@@ -101,6 +104,8 @@ impl Server {
         let deliver = Arc::new(Notify::new());
         let (sites, new_sites) = channel();
         let version = Arc::new(Mutex::new(stored.policies.clone()));
+        let retention = Retention::new(config, &clock, &stored.writer);
+        retention.tell_change(&spine).await?;
         let line = stored.line(
             config,
             &spine,
@@ -112,6 +117,7 @@ impl Server {
                 deliver: deliver.clone(),
                 sites: new_sites,
                 clock: clock.clone(),
+                expired: retention.expired.clone(),
             },
         );
         let running = line.start(failed_tx.clone())?;
@@ -141,6 +147,7 @@ impl Server {
             accounts,
             progress,
             searchable,
+            index_dir: config.data_dir.join("index"),
             ready: AtomicBool::new(false),
             metrics,
             kafka: consumer.as_ref().map(kafka::Consumer::handle),
@@ -158,7 +165,8 @@ impl Server {
             .into_iter()
             .map(|hook| courier(hook, config, deliver.clone(), stopping.clone()))
             .collect::<anyhow::Result<_>>()?;
-        let listeners = listeners(config, &app, &stopping).await?;
+        let mut listeners = listeners(config, &app, &stopping).await?;
+        listeners.push(tokio::spawn(retention.run(app.spine.clone(), stopping.clone())));
         app.ready.store(true, Ordering::Relaxed);
         tracing::info!(ledger = size.0, judged = app.progress.position().0, data = %config.data_dir.display(), "Docket is ready.");
         let server = Server {
@@ -354,6 +362,7 @@ struct Told {
     deliver: Arc<Notify>,
     sites: Receiver<Site>,
     clock: Clock,
+    expired: Arc<AtomicI64>,
 }
 
 impl Stored {
@@ -445,6 +454,7 @@ impl Stored {
             index: Index {
                 held,
                 writer: self.writer,
+                expired: told.expired,
                 commit_every: Duration::from_millis(config.index_commit_ms),
                 searchable: told.searchable,
                 clock: told.clock,

@@ -21,7 +21,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("benches/peer", &[]),
     ("benches/rsigma", &["model", "detect"]),
     ("fuzz", &["model", "ingest", "ledger", "detect", "search"]),
-    ("crash", &["model", "detect", "alert"]),
+    ("crash", &["model", "detect", "alert", "search"]),
     ("xtask", &[]),
 ];
 

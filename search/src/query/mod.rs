@@ -16,7 +16,7 @@
 //! `etc shadow`. A pattern in text matches word by word; a `*` of its own stands for any words, `a * b` asks that
 //! both parts occur.
 
-mod ast;
+pub(crate) mod ast;
 pub mod class;
 mod error;
 pub mod field;
@@ -26,6 +26,7 @@ mod parse;
 mod pattern;
 mod people;
 pub(crate) mod plan;
+pub(crate) mod prune;
 mod steady;
 mod value;
 

@@ -172,15 +172,17 @@ pub fn mask(text: &str) -> Cow<'_, str> {
 }
 
 pub fn open(dir: &Path) -> IndexWriter {
-    IndexWriter::open(
-        dir,
-        Budgets {
-            heap_bytes: 16 << 20,
-            ..Budgets::default()
-        },
-        Mask::of(mask),
-    )
-    .unwrap()
+    open_with(dir, 1_000_000)
+}
+
+/// With splits of so many events.
+pub fn open_with(dir: &Path, split_docs: u64) -> IndexWriter {
+    let budgets = Budgets {
+        heap_bytes: 16 << 20,
+        split_docs,
+        ..Budgets::default()
+    };
+    IndexWriter::open(dir, budgets, Mask::of(mask)).unwrap()
 }
 
 /// Adds records `from..to` and moves the position to `to`.

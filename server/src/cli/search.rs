@@ -139,8 +139,19 @@ pub fn extent(searched: &Value) -> String {
         (None, None) => {}
     }
     out.push_str(&format!(", every record below ledger position {}", searched["up_to"]));
+    let dropped = &searched["dropped"];
+    if !dropped.is_null() {
+        out.push_str(&format!(
+            "; NOT SEARCHED: {} events of {} to {}, received before {}, which only the ledger holds (docket-verify, docket show)",
+            dropped["events"],
+            text(&dropped["first"]),
+            text(&dropped["last"]),
+            text(&dropped["received_before"])
+        ));
+    }
     match searched["waiting"].as_u64().unwrap_or(0) {
-        0 => out.push_str("; nothing was left out"),
+        0 if dropped.is_null() => out.push_str("; nothing was left out"),
+        0 => {}
         n => out.push_str(&format!(
             "; NOT SEARCHED: the {n} newest records, which are not indexed yet"
         )),

@@ -1,20 +1,25 @@
 //! Batches to the index, which holds its position in its commit.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-use model::LedgerIndex;
+use model::{LedgerIndex, Millis};
 use search::{IndexWriter, Work};
 
 use super::Group;
 use crate::clock::Clock;
 
+/// How often it is looked whether splits are ready, or are to go, while no record comes.
+const TEND_EVERY: Duration = Duration::from_secs(1);
+
 /// The stage.
 pub struct Index {
-    /// The hot index.
+    /// The index.
     pub writer: IndexWriter,
+    /// What was received before this moment (ms) leaves the index, split by split.
+    pub expired: Arc<AtomicI64>,
     /// How often it is committed while records come.
     pub commit_every: Duration,
     /// Told to the rest of the server: leaves below are searchable.
@@ -38,9 +43,7 @@ impl Index {
         self.searchable.store(searchable.0, Ordering::Relaxed);
         let mut dirty_since: Option<Instant> = None;
         loop {
-            let wait = dirty_since.map_or(Duration::from_secs(3600), |t| {
-                self.commit_every.saturating_sub(t.elapsed())
-            });
+            let wait = dirty_since.map_or(TEND_EVERY, |t| self.commit_every.saturating_sub(t.elapsed()));
             match groups.recv_timeout(wait) {
                 Ok(group) if group.range.end > self.writer.position() => {
                     self.writer.set_processed_at(self.clock.now());
@@ -60,10 +63,25 @@ impl Index {
             if dirty_since.is_some_and(|t| t.elapsed() >= self.commit_every) {
                 self.commit()?;
                 dirty_since = None;
+            } else if dirty_since.is_none() {
+                self.writer.tend()?;
             }
+            self.expire()?;
         }
         if dirty_since.is_some() {
             self.commit()?;
+        }
+        Ok(())
+    }
+
+    /// Lets go of the splits that are to go.
+    fn expire(&mut self) -> anyhow::Result<()> {
+        let before = self.expired.swap(i64::MIN, Ordering::Relaxed);
+        if before == i64::MIN {
+            return Ok(());
+        }
+        for split in self.writer.drop_before(Millis(before))? {
+            tracing::info!(split = split.name(), events = split.events, last = %split.last, "Split has left the index.");
         }
         Ok(())
     }

@@ -4,7 +4,7 @@
 //! the parsed object; a line of which that is not sure (a key twice, a dotted key beside its first part, a number with an
 //! exponent, deep nesting, bad JSON) is handed back, for the reader that takes its time.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use foldhash::HashMap;
 use model::value::tag;
@@ -23,6 +23,8 @@ use shapes::Shapes;
 const DOTS_MAX: usize = 8;
 /// Bytes of a line.
 const LINE_BYTES_MAX: usize = 1 << 20;
+/// Log sources that are remembered from batch to batch; labels are of the lines' own making.
+const GROUPS_MAX: usize = 512;
 /// Bytes of one column of a batch.
 const COLUMN_BYTES_MAX: usize = 1 << 30;
 
@@ -30,14 +32,13 @@ const COLUMN_BYTES_MAX: usize = 1 << 30;
 #[derive(Debug, Default)]
 pub struct JsonColumns {
     fields: Vec<Field>,
+    by_field: HashMap<Field, u32>,
     /// How many of them the caller reads of each line; those hold no lists and no objects.
     besides: u32,
     /// The keyword column (`*`), where it is wanted.
     every: Option<u32>,
     nodes: Vec<Node>,
     entries: Vec<Entry>,
-    /// The orders of keys that were seen, while no lines are being read.
-    shapes: Mutex<Shapes>,
 }
 
 /// What is wanted of one object.
@@ -79,8 +80,9 @@ const BESIDE: u32 = 1 << 31;
 
 /// The lines of several log sources, being read.
 #[derive(Debug)]
-pub struct JsonBatches<'c> {
-    columns: &'c JsonColumns,
+pub struct JsonBatches {
+    columns: Arc<JsonColumns>,
+    /// The orders of keys that were seen.
     shapes: Shapes,
     /// Of the line at hand, what does not stand in it as it is meant.
     text: String,
@@ -89,6 +91,8 @@ pub struct JsonBatches<'c> {
     places: HashMap<Box<[u8]>, usize>,
     key: Vec<u8>,
     groups: Vec<Group>,
+    /// Those that have lines, in the order of their first.
+    filled: Vec<usize>,
 }
 
 /// The lines of one log source.
@@ -98,7 +102,7 @@ struct Group {
     logsource: LogSource,
     rows: Vec<Row>,
     uids: Uids,
-    needs: Arc<Needs>,
+    needs: Needs,
     /// Of the columns that are needed.
     values: Vec<Values>,
     /// No column holds more bytes.
@@ -116,11 +120,8 @@ impl JsonColumns {
         };
         out.besides = besides.len() as u32;
         let mut fields: Vec<Field> = besides.iter().map(|path| Field::native(path)).collect();
-        for field in wanted.iter().filter(|f| f.namespace == Namespace::Native) {
-            if !fields.contains(field) {
-                fields.push(field.clone());
-            }
-        }
+        let own = |f: &&Field| f.namespace == Namespace::Native && !besides.contains(&&*f.path);
+        fields.extend(wanted.iter().filter(own).cloned());
         for (column, field) in (0..).zip(&fields) {
             let (path, exists) = match field.path.strip_suffix(EXISTS) {
                 Some(path) => (path, true),
@@ -134,26 +135,26 @@ impl JsonColumns {
                 _ => out.lead(0, path, column, exists),
             }
         }
+        out.by_field = fields.iter().cloned().zip(0..).collect();
         out.fields = fields;
         Some(out)
     }
 
     /// Which columns are of `wanted`.
     #[must_use]
-    pub fn needs(&self, wanted: &Wanted) -> Arc<Needs> {
-        let mut slots = Vec::with_capacity(self.fields.len());
+    pub fn needs(&self, wanted: &Wanted) -> Needs {
+        let mut slots = vec![None; self.fields.len()];
         let mut places = std::collections::HashMap::new();
-        for field in &self.fields {
-            let is_needed = wanted.contains(field);
-            slots.push(is_needed.then(|| places.len() as u32));
-            if is_needed {
+        for field in wanted {
+            if let Some(column) = self.by_field.get(field) {
+                slots[*column as usize] = Some(places.len() as u32);
                 places.insert(field.clone(), places.len());
             }
         }
-        Arc::new(Needs {
+        Needs {
             slots,
             places: Arc::new(places),
-        })
+        }
     }
 
     /// Every way in which keys may spell the path.
@@ -183,22 +184,6 @@ impl JsonColumns {
         }
         &mut self.entries[id as usize]
     }
-
-    /// Batches to read lines into.
-    #[must_use]
-    pub fn batches(&self) -> JsonBatches<'_> {
-        // A thread that panicked while it held the lock left orders that are whole.
-        let mut shapes = self.shapes.lock().unwrap_or_else(PoisonError::into_inner);
-        JsonBatches {
-            columns: self,
-            shapes: std::mem::take(&mut shapes),
-            text: String::new(),
-            spans: Vec::new(),
-            places: HashMap::default(),
-            key: Vec::new(),
-            groups: Vec::new(),
-        }
-    }
 }
 
 impl Node {
@@ -214,7 +199,22 @@ impl Node {
 #[derive(Clone, Copy, Debug)]
 pub struct Line<'l>(&'l str);
 
-impl JsonBatches<'_> {
+impl JsonBatches {
+    /// None yet.
+    #[must_use]
+    pub fn new(columns: JsonColumns) -> JsonBatches {
+        JsonBatches {
+            columns: Arc::new(columns),
+            shapes: Shapes::default(),
+            text: String::new(),
+            spans: Vec::new(),
+            places: HashMap::default(),
+            key: Vec::new(),
+            groups: Vec::new(),
+            filled: Vec::new(),
+        }
+    }
+
     /// Reads a line. It goes into no batch before [`JsonBatches::add`].
     ///
     /// # Errors
@@ -227,7 +227,7 @@ impl JsonBatches<'_> {
         loop {
             self.spans.clear();
             self.text.clear();
-            let mut reader = Reader::new(self.columns, line, &mut self.text, &mut self.spans);
+            let mut reader = Reader::new(&self.columns, line, &mut self.text, &mut self.spans);
             let read = if is_learned {
                 reader.line(&mut Some(&mut self.shapes))
             } else {
@@ -249,7 +249,7 @@ impl JsonBatches<'_> {
     }
 
     /// Puts the line that was read last into the batch of its source and labels (`product`, `category`, `service`: fields
-    /// besides, by their numbers). `needs` says which columns the lines of a log source need.
+    /// besides, by their numbers). `needs` says which columns the lines of a log source need; it is remembered.
     ///
     /// # Errors
     /// The batch is full; the line is for another reader.
@@ -259,8 +259,8 @@ impl JsonBatches<'_> {
         source: &Arc<str>,
         labels: [Option<usize>; 3],
         row: Row,
-        uid: &impl std::fmt::Display,
-        needs: impl FnOnce(&LogSource) -> Arc<Needs>,
+        uid: impl FnOnce(&mut Uids),
+        needs: impl FnOnce(&JsonColumns, &LogSource) -> Needs,
     ) -> Result<(), Odd> {
         let mut key = std::mem::take(&mut self.key);
         key.clear();
@@ -283,7 +283,7 @@ impl JsonBatches<'_> {
                     service,
                 };
                 self.places.insert(key.as_slice().into(), self.groups.len());
-                let needs = needs(&logsource);
+                let needs = needs(&self.columns, &logsource);
                 self.groups.push(Group {
                     source: source.clone(),
                     logsource,
@@ -311,31 +311,42 @@ impl JsonBatches<'_> {
                 group.values[slot].push(number, text_of(line.0, text, start, end));
             }
         }
+        if group.rows.is_empty() {
+            self.filled.push(place);
+        }
         group.rows.push(row);
-        group.uids.push_shown(uid);
+        uid(&mut group.uids);
         Ok(())
     }
 
     /// The batches, in the order of their first lines.
-    #[must_use]
-    pub fn finish(self) -> Vec<Batch> {
-        *self.columns.shapes.lock().unwrap_or_else(PoisonError::into_inner) = self.shapes;
-        self.groups
-            .into_iter()
-            .map(|group| {
-                let rows = group.rows.len();
-                let made = group.values.into_iter().map(|values| values.column(rows)).collect();
-                Batch::with_columns(
-                    &group.source,
-                    group.logsource,
-                    0,
-                    group.rows,
-                    group.uids,
-                    &group.needs.places,
-                    made,
-                )
-            })
-            .collect()
+    pub fn finish(&mut self) -> Vec<Batch> {
+        let mut batches = Vec::with_capacity(self.filled.len());
+        for place in self.filled.drain(..) {
+            let group = &mut self.groups[place];
+            let rows = std::mem::take(&mut group.rows);
+            let mut made = Vec::with_capacity(group.values.len());
+            for values in &mut group.values {
+                let next = values.as_many();
+                made.push(std::mem::replace(values, next).column(rows.len()));
+            }
+            group.rows.reserve(rows.len());
+            group.bytes = 0;
+            batches.push(Batch::with_columns(
+                &group.source,
+                group.logsource.clone(),
+                0,
+                rows,
+                std::mem::take(&mut group.uids),
+                &group.needs.places,
+                made,
+            ));
+        }
+        if self.groups.len() > GROUPS_MAX {
+            self.groups.clear();
+            self.places.clear();
+        }
+        batches
     }
 }
 

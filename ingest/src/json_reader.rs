@@ -3,13 +3,10 @@
 //! Gives what the format `json` and [`model::Plan`] give, without the OCSF event between them, where no policy reads
 //! of one what the format fills in.
 
-use std::collections::HashMap;
-use std::sync::Arc;
-
 use jiff::tz::TimeZone;
 use model::{Batch, LedgerIndex, LogSource, Namespace, RawRecord, Row, Wanted};
 
-use crate::json_columns::{JsonBatches, JsonColumns, Needs};
+use crate::json_columns::{JsonBatches, JsonColumns};
 use crate::{Settings, time_text};
 
 /// What is read of each line besides the columns: labels, then times in the order in which they count, then what
@@ -47,24 +44,11 @@ const NEVER: &[&str] = &[
     "user",
 ];
 
-/// Log sources whose needs are remembered; labels are of the lines' own making.
-const NEEDS_MAX: usize = 512;
-
 /// Reads records of the format `json`.
 #[derive(Debug)]
 pub struct JsonReader {
-    columns: JsonColumns,
     zone: TimeZone,
-    needs: HashMap<LogSource, Arc<Needs>>,
-}
-
-/// Records being read.
-#[derive(Debug)]
-pub struct JsonRecords<'r> {
-    columns: &'r JsonColumns,
-    zone: &'r TimeZone,
-    needs: &'r mut HashMap<LogSource, Arc<Needs>>,
-    batches: JsonBatches<'r>,
+    batches: JsonBatches,
 }
 
 impl JsonReader {
@@ -85,27 +69,13 @@ impl JsonReader {
             return None;
         }
         Some(JsonReader {
-            columns: JsonColumns::new(wanted, BESIDES)?,
             zone: default.time_zone.clone(),
-            needs: HashMap::default(),
+            batches: JsonBatches::new(JsonColumns::new(wanted, BESIDES)?),
         })
     }
 
-    /// A group of records to read.
-    #[must_use]
-    pub fn records(&mut self) -> JsonRecords<'_> {
-        JsonRecords {
-            columns: &self.columns,
-            zone: &self.zone,
-            needs: &mut self.needs,
-            batches: self.columns.batches(),
-        }
-    }
-}
-
-impl JsonRecords<'_> {
     /// Takes a record; says whether it could. Where it could not, the record is for the normalizer. `wanted` says which columns
-    /// the events of a log source need.
+    /// the events of a log source need; it is asked once for each.
     pub fn read(&mut self, index: LedgerIndex, record: &RawRecord, wanted: &dyn Fn(&LogSource) -> Wanted) -> bool {
         let Ok(text) = str::from_utf8(&record.payload) else {
             return false;
@@ -132,33 +102,26 @@ impl JsonRecords<'_> {
         let time = times
             .into_iter()
             .flatten()
-            .find_map(|text| time_text::parse_any(text, record.received_at, self.zone));
+            .find_map(|text| time_text::parse_any(text, record.received_at, &self.zone));
         let row = Row {
             index,
             time: time.map_or(record.received_at, |t| t.time),
             received_at: record.received_at,
         };
-        let (columns, known) = (self.columns, &mut self.needs);
-        let needs = |source: &LogSource| {
-            if let Some(needs) = known.get(source) {
-                return needs.clone();
-            }
-            if known.len() >= NEEDS_MAX {
-                known.clear();
-            }
-            let needs = columns.needs(&wanted(source));
-            known.insert(source.clone(), needs.clone());
-            needs
-        };
-        let added = self
-            .batches
-            .add(line, &record.source, labels, row, &record.coordinate, needs);
+        let needs = |columns: &JsonColumns, source: &LogSource| columns.needs(&wanted(source));
+        let added = self.batches.add(
+            line,
+            &record.source,
+            labels,
+            row,
+            |uids| uids.push_record(&record.coordinate),
+            needs,
+        );
         added.is_ok()
     }
 
-    /// The batches of the records that it took.
-    #[must_use]
-    pub fn finish(self) -> Vec<Batch> {
+    /// The batches of the records that it took since it was asked last.
+    pub fn finish(&mut self) -> Vec<Batch> {
         self.batches.finish()
     }
 }
@@ -236,6 +199,26 @@ mod tests {
 
     #[test]
     fn it_gives_what_the_long_way_gives() {
+        // Twice: the second time the orders of keys are known.
+        compare(
+            LINES
+                .iter()
+                .chain(LINES)
+                .map(|(line, plain)| ((*line).to_owned(), *plain)),
+        );
+    }
+
+    #[test]
+    fn keys_in_more_orders_than_are_remembered_are_read_all_the_same() {
+        let long = "k".repeat(200);
+        let orders =
+            (0..100).map(|n| format!(r#"{{"k{n}": {n}, "f": "x", "a": {{"k{n}": 1, "b": "y"}}, "{long}": "z"}}"#));
+        let twice = (0..100).map(|n| format!(r#"{{"k{n}": {n}, "f": "x", "{long}": "z", "k{n}": 0}}"#));
+        compare(orders.map(|line| (line, true)).chain(twice.map(|line| (line, false))));
+    }
+
+    /// Reads lines both ways; with each whether it is plain enough to be read at once.
+    fn compare(lines: impl Iterator<Item = (String, bool)>) {
         let settings = Settings {
             default: SourceSettings {
                 format: Some("json".into()),
@@ -247,8 +230,7 @@ mod tests {
         wanted.insert(Field::ocsf("actor.user.name"));
         let mut reader = JsonReader::new(&wanted, &settings).unwrap();
         let normalizer = Normalizer::new(settings.clone());
-        // Twice: the second time the orders of keys are known.
-        for (line, plain) in LINES.iter().chain(LINES) {
+        for (line, plain) in lines {
             let record = RawRecord {
                 coordinate: Coordinate::new("t".to_owned(), 0, 7),
                 received_at: Millis(1_777_870_000_000),
@@ -259,10 +241,9 @@ mod tests {
                 payload: line.as_bytes().to_vec().into(),
                 truncated: None,
             };
-            let mut records = reader.records();
             assert_eq!(
-                records.read(LedgerIndex(3), &record, &|_| wanted.clone()),
-                *plain,
+                reader.read(LedgerIndex(3), &record, &|_| wanted.clone()),
+                plain,
                 "{line}"
             );
             if !plain {
@@ -276,7 +257,7 @@ mod tests {
                 .map(|e| (LedgerIndex(3), record.received_at, &record.source, e))
                 .collect();
             let mut plan = Plan::new(&wanted);
-            let (short, long) = (records.finish(), batcher::batches(&events, &mut plan));
+            let (short, long) = (reader.finish(), batcher::batches(&events, &mut plan));
             assert_eq!((short.len(), long.len()), (1, 1), "{line}");
             let (short, long) = (&short[0], &long[0]);
             assert_eq!(short.logsource, long.logsource, "{line}");

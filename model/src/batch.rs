@@ -11,7 +11,8 @@ use arrow_array::{Array, ListArray, StringArray};
 use arrow_buffer::{BooleanBufferBuilder, Buffer, NullBuffer, OffsetBuffer};
 use arrow_schema::{DataType, Field as ArrowField};
 
-use crate::{Event, LedgerIndex, LogSource, Millis, Plan};
+use crate::value::int_text;
+use crate::{Coordinate, Event, LedgerIndex, LogSource, Millis, Plan};
 
 /// Which of an event's two sets of fields a name belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -83,11 +84,13 @@ impl Uids {
         self.ends.push(self.texts.len());
     }
 
-    /// Adds the uid of the next row, written as it shows itself.
-    pub fn push_shown(&mut self, uid: &impl std::fmt::Display) {
-        use std::fmt::Write as _;
-        // Writing to a text cannot fail.
-        let _ = write!(self.texts, "{uid}");
+    /// Adds the uid of the next row: the id of its record, as it shows itself.
+    pub fn push_record(&mut self, id: &Coordinate) {
+        self.texts.push_str(&id.topic);
+        for number in [i64::from(id.partition), id.offset] {
+            self.texts.push('/');
+            self.texts.push_str(int_text(number, &mut [0; 20]));
+        }
         self.ends.push(self.texts.len());
     }
 }
@@ -102,6 +105,17 @@ pub struct Values {
 }
 
 impl Values {
+    /// None yet, with room for about as many.
+    #[must_use]
+    pub fn as_many(&self) -> Values {
+        let more = |n: usize| n + n / 8;
+        Values {
+            text: String::with_capacity(more(self.text.len())),
+            places: Vec::with_capacity(more(self.places.len())),
+            many: false,
+        }
+    }
+
     /// Adds a value of `row`, which no row before it may follow.
     pub fn push(&mut self, row: u32, value: &str) {
         self.many |= self.places.last().is_some_and(|(before, _)| *before == row);

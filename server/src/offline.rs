@@ -11,7 +11,7 @@ use detect::reference::Tables;
 use ingest::batcher::Batcher;
 use ingest::dedup::Dedup;
 use ingest::join::Assembler;
-use ingest::json_reader::{JsonReader, JsonRecords};
+use ingest::json_reader::JsonReader;
 use ingest::{Normalized, Normalizer, Settings};
 use model::{Arena, Batch, Event, Finding, LedgerIndex, LogSource, Millis, Plan, RawRecord};
 
@@ -78,7 +78,9 @@ pub struct Offline {
     arena: Arena,
     /// Where all records are plain JSON: the short way to columns.
     json: Option<JsonReader>,
-    waiting: Vec<RawRecord>,
+    /// Records that are to be judged together, and those of them that are to be normalized yet.
+    span: Vec<(LedgerIndex, Millis)>,
+    waiting: Vec<(LedgerIndex, RawRecord)>,
     next: LedgerIndex,
     findings: BTreeMap<String, Finding>,
     order: Vec<String>,
@@ -110,6 +112,7 @@ impl Offline {
             plan,
             arena,
             json,
+            span: Vec::new(),
             waiting: Vec::new(),
             next: LedgerIndex(0),
             findings: BTreeMap::new(),
@@ -127,8 +130,20 @@ impl Offline {
 
     /// Takes a record, in order of arrival.
     pub fn push(&mut self, record: RawRecord) {
-        self.waiting.push(record);
-        if self.waiting.len() >= GROUP {
+        let index = self.next;
+        self.next = index.next();
+        self.counts.records += 1;
+        self.span.push((index, record.received_at));
+        let detector = &self.detector;
+        let wanted = |source: &LogSource| detector.wanted_of(source, 0);
+        // Read at once, while it is near.
+        let json = self.json.as_mut();
+        if json.is_some_and(|json| json.read(index, &record, &wanted)) {
+            self.counts.events += 1;
+        } else {
+            self.waiting.push((index, record));
+        }
+        if self.span.len() >= GROUP {
             self.judge();
         }
     }
@@ -137,15 +152,23 @@ impl Offline {
     /// which the findings were first made.
     pub fn finish(mut self, until: Option<Millis>) -> (Vec<Finding>, Counts) {
         self.settle(until);
-        let Offline {
-            order,
-            mut findings,
-            counts,
-            ..
-        } = self;
+        self.told()
+    }
+
+    /// As [`Offline::finish`], where the process ends next: nothing is cleared away.
+    pub fn finish_last(mut self, until: Option<Millis>) -> (Vec<Finding>, Counts) {
+        self.settle(until);
+        let told = self.told();
+        std::mem::forget(self);
+        told
+    }
+
+    fn told(&mut self) -> (Vec<Finding>, Counts) {
+        let mut findings = std::mem::take(&mut self.findings);
+        let order = std::mem::take(&mut self.order);
         (
             order.into_iter().filter_map(|uid| findings.remove(&uid)).collect(),
-            counts,
+            self.counts,
         )
     }
 
@@ -173,23 +196,10 @@ impl Offline {
     }
 
     fn judge(&mut self) {
-        let waiting = std::mem::take(&mut self.waiting);
-        let mut span = Vec::with_capacity(waiting.len());
         let mut batcher = Batcher::new();
-        let mut reader = self.json.take();
-        let mut plain = reader.as_mut().map(JsonReader::records);
-        let detector = &self.detector;
-        let wanted = |source: &LogSource| detector.wanted_of(source, 0);
-        for record in &waiting {
-            let index = self.next;
-            self.next = index.next();
-            self.counts.records += 1;
+        for (index, record) in &std::mem::take(&mut self.waiting) {
+            let index = *index;
             self.arena.reset();
-            span.push((index, record.received_at));
-            if plain.as_mut().is_some_and(|p| p.read(index, record, &wanted)) {
-                self.counts.events += 1;
-                continue;
-            }
             let mut given = self.assembler.advance(record.received_at);
             let piece = self.normalizer.piece(record);
             let (normalized, key) = match &piece {
@@ -219,11 +229,10 @@ impl Offline {
                 place(&mut batcher, &mut self.plan, index, record, &normalized);
             }
         }
-        let mut batches = plain.map(JsonRecords::finish).unwrap_or_default();
-        self.json = reader;
+        let mut batches = self.json.as_mut().map(JsonReader::finish).unwrap_or_default();
         batches.extend(batcher.finish(&mut self.plan));
         self.look(&batches);
-        let output = self.detector.process(&span, &batches);
+        let output = self.detector.process(&std::mem::take(&mut self.span), &batches);
         self.keep(output.findings);
     }
 

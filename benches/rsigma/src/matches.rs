@@ -1,11 +1,13 @@
 //! Whether all three evaluators say the same: the compiled, the plain, and RSigma.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use detect::RuleSet;
-use detect::plain::{self, BatchRow};
-use detect::policy::{Policy, load};
+use detect::plain::{self, BatchRow, Fields};
+use detect::policy::{EventField, Policy, load};
+use foldhash::HashMap;
 use detect::sigma::{Item, Match, Number, Part};
 use model::{Batch, LedgerIndex, LogSource, Millis, PlainEvent};
 use rsigma_eval::JsonEvent;
@@ -52,6 +54,28 @@ pub fn run(count: usize) -> anyhow::Result<()> {
 
 type Pairs = BTreeSet<(usize, u32)>;
 
+/// A row whose fields are looked up once, for thousands of rules that ask for them.
+struct Remembered<'b> {
+    row: BatchRow<'b>,
+    known: RefCell<HashMap<EventField, Vec<String>>>,
+}
+
+impl<'b> Remembered<'b> {
+    fn new(row: BatchRow<'b>) -> Remembered<'b> {
+        Remembered { row, known: RefCell::default() }
+    }
+}
+
+impl Fields for Remembered<'_> {
+    fn values(&self, field: &EventField) -> Vec<String> {
+        let mut known = self.known.borrow_mut();
+        if let Some(values) = known.get(field) {
+            return values.clone();
+        }
+        known.entry(field.clone()).or_insert(self.row.values(field)).clone()
+    }
+}
+
 /// The matches of the compiled evaluator and of the plain one.
 fn ours(policies: &detect::policy::Policies, set: &RuleSet, generated: &[Generated]) -> (Pairs, Pairs) {
     let source: Arc<str> = "s".into();
@@ -84,7 +108,7 @@ fn ours(policies: &detect::policy::Policies, set: &RuleSet, generated: &[Generat
             let batch = Batch::plain(&source, &rows, set.wanted());
             compiled.extend(set.evaluate(&batch).into_iter().map(|h| (numbers[h.row as usize], h.rule.0)));
             for (row, n) in numbers.iter().enumerate() {
-                let event = BatchRow { batch: &batch, row };
+                let event = Remembered::new(BatchRow { batch: &batch, row });
                 let hits = rules.iter().filter(|(_, sigma)| plain::is_match(sigma, &event));
                 plain.extend(hits.map(|(i, _)| (*n, i.0)));
             }
@@ -142,6 +166,11 @@ fn why(policy: &Policy, source: &str, generated: &Generated) -> &'static str {
     }
     if pattern(&inner) {
         return "`startswith`/`endswith` with an inner wildcard never match";
+    }
+    let is_number = |parts: &[Part]| parts.iter().any(|p| matches!(p, Part::Literal(l) if Number::parse(l).is_some()));
+    let keywords = || items.iter().filter(|i| i.field.is_none()).flat_map(|i| i.groups.iter().flatten());
+    if keywords().any(|m| matches!(m, Match::Pattern { pattern, .. } if is_number(pattern.parts()))) {
+        return "a number among keywords stands anywhere, as all keywords do; RSigma wants a value that equals it";
     }
     if blank(&fields) {
         return "blanks around a number or an address (a reading of ours)";

@@ -1,6 +1,6 @@
 //! Processor time of both engines, a thread each, on the same lines.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use detect::RuleSet;
@@ -12,7 +12,7 @@ use rsigma_eval::JsonEvent;
 use rustix::time::{ClockId, clock_gettime};
 use serde_json::Value;
 
-use crate::json_columns::{JsonColumns, Needs};
+use crate::json_columns::{JsonBatches, JsonColumns};
 use crate::{peer, sets, traffic};
 
 /// Lines that Docket judges at once.
@@ -66,14 +66,12 @@ fn docket(files: &[SourceFile], lines: &[&str]) -> anyhow::Result<f64> {
     let (set, _) = RuleSet::compile(&policies);
     let set = Arc::new(set);
     let detector = Detector::new(policies, set.clone(), Tables::default(), Vec::new(), LedgerIndex(0))?;
-    let columns = JsonColumns::new(set.wanted(), &LABELS).expect("no rule has a path so deep");
+    let mut batches = JsonBatches::new(JsonColumns::new(set.wanted(), &LABELS).expect("no rule has a path so deep"));
     let load_s = cpu() - start;
     let source: Arc<str> = "s".into();
-    let mut needs: HashMap<LogSource, Arc<Needs>> = HashMap::new();
     let (mut parse, mut evaluate, mut few, mut hits, mut odd) = (0.0, 0.0, 0.0, 0, 0);
     for group in lines.chunks(GROUP) {
         let t = cpu();
-        let mut batches = columns.batches();
         for text in group {
             let Ok(line) = batches.read(text) else {
                 odd += 1;
@@ -86,15 +84,12 @@ fn docket(files: &[SourceFile], lines: &[&str]) -> anyhow::Result<f64> {
                 time: Millis(0),
                 received_at: Millis(0),
             };
-            let needs = |source: &LogSource| {
-                let made = || columns.needs(&detector.wanted_of(source, 0));
-                needs.entry(source.clone()).or_insert_with(made).clone()
-            };
-            odd += usize::from(batches.add(line, &source, labels, row, &"events/0/0", needs).is_err());
+            let needs = |columns: &JsonColumns, source: &LogSource| columns.needs(&detector.wanted_of(source, 0));
+            odd += usize::from(batches.add(line, &source, labels, row, |uids| uids.push("events/0/0"), needs).is_err());
         }
-        let batches = batches.finish();
+        let made = batches.finish();
         parse += cpu() - t;
-        for batch in &batches {
+        for batch in &made {
             let t = cpu();
             hits += set.evaluate(batch).len();
             let took = cpu() - t;

@@ -61,15 +61,14 @@ fn has(bits: &[u64], n: u32) -> bool {
 
 impl Group {
     /// The group of the rules `members`.
-    pub fn new(members: Vec<RuleId>, rules: &[CompiledRule], predicates: &Predicates) -> Group {
+    pub fn new(members: Vec<RuleId>, rules: &[CompiledRule]) -> Group {
         let (mut is_member, mut reads) = (Vec::new(), Vec::new());
         for id in &members {
             set(&mut is_member, *id);
-            rules[*id as usize].program.for_each(&mut |id| {
-                let predicate = &predicates.all[id as usize];
-                set(&mut reads, predicate.field);
-                predicate.other.iter().for_each(|other| set(&mut reads, *other));
-            });
+            rules[*id as usize]
+                .reads
+                .iter()
+                .for_each(|field| set(&mut reads, *field));
         }
         let ungated = |id: &&RuleId| rules[**id as usize].gate.is_none();
         Group {

@@ -56,6 +56,8 @@ pub struct RuleSet {
     classes: BTreeSet<u32>,
     /// For each column, the fields that read it, and how many columns they read before it.
     pub(crate) readers: HashMap<Field, Vec<(FieldId, usize)>>,
+    /// Rules of the same log source as written, which are for the same events.
+    by_source: Vec<Vec<RuleId>>,
     groups: Mutex<HashMap<GroupKey, Arc<Group>>>,
     /// A group of all rules.
     everything: OnceLock<Group>,
@@ -70,6 +72,8 @@ pub(crate) struct CompiledRule {
     pub sigma: Arc<sigma::Rule>,
     pub program: Program,
     pub gate: Option<Vec<PredicateId>>,
+    /// The fields that the program reads.
+    pub reads: Vec<FieldId>,
 }
 
 /// Log sources that select the same rules. A label that no rule names is empty, which none equals.
@@ -83,6 +87,7 @@ impl RuleSet {
         let mut predicates = Predicates::default();
         let mut rules = Vec::new();
         let (mut labels, mut classes) = (BTreeSet::new(), BTreeSet::new());
+        let mut by_source: HashMap<LogSource, Vec<RuleId>> = HashMap::new();
         for (index, policy) in policies.iter() {
             let Some(rule) = policy.rule() else { continue };
             let given = size(&rule.sigma);
@@ -108,11 +113,20 @@ impl RuleSet {
                     .map(|l| l.to_ascii_lowercase()),
             );
             classes.extend(rule.sigma.class_uid());
+            let mut reads = Vec::new();
+            program.for_each(&mut |id| {
+                let predicate = &predicates.all[id as usize];
+                reads.extend([Some(predicate.field), predicate.other].into_iter().flatten());
+            });
+            reads.sort_unstable();
+            reads.dedup();
+            by_source.entry(source.clone()).or_default().push(rules.len() as RuleId);
             rules.push(CompiledRule {
                 policy: index,
                 sigma: rule.sigma.clone(),
                 program,
                 gate,
+                reads,
             });
         }
         let mut readers: HashMap<Field, Vec<(FieldId, usize)>> = HashMap::new();
@@ -134,6 +148,7 @@ impl RuleSet {
                 labels,
                 classes,
                 readers,
+                by_source: by_source.into_values().collect(),
                 groups: Mutex::default(),
                 everything: OnceLock::new(),
                 room: Mutex::default(),
@@ -169,7 +184,7 @@ impl RuleSet {
 
     /// Indexes of all rules, which serve log sources that have few events.
     pub(crate) fn everything(&self) -> &Indexes {
-        let all = || Group::new((0..self.rules.len() as RuleId).collect(), &self.rules, &self.predicates);
+        let all = || Group::new((0..self.rules.len() as RuleId).collect(), &self.rules);
         self.everything.get_or_init(all).indexes(&self.rules, &self.predicates)
     }
 
@@ -194,10 +209,13 @@ impl RuleSet {
         }
         // No class has this number, as no rule names the one at hand.
         let class = key.1.unwrap_or(u32::MAX);
-        let members: Vec<RuleId> = (0..self.rules.len() as RuleId)
-            .filter(|i| self.rules[*i as usize].sigma.is_for(&key.0, class))
-            .collect();
-        let group = Arc::new(Group::new(members, &self.rules, &self.predicates));
+        let is_for = |ids: &&Vec<RuleId>| {
+            let first = ids.first().map(|id| &self.rules[*id as usize].sigma);
+            first.is_some_and(|sigma| sigma.is_for(&key.0, class))
+        };
+        let mut members: Vec<RuleId> = self.by_source.iter().filter(is_for).flatten().copied().collect();
+        members.sort_unstable();
+        let group = Arc::new(Group::new(members, &self.rules));
         if groups.len() >= GROUPS_MAX {
             groups.clear();
         }

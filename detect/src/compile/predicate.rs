@@ -74,8 +74,7 @@ impl Predicates {
     /// The id of a predicate.
     pub fn intern(&mut self, field: &EventField, matcher: &Match) -> PredicateId {
         let id = self.field(field.clone());
-        // A match's debug text tells it from every other; see `Match`.
-        let key = (id, format!("{matcher:?}"));
+        let key = (id, identity(matcher));
         if let Some(known) = self.ids.get(&key) {
             return *known;
         }
@@ -126,6 +125,29 @@ impl Predicate {
             Match::Regex(_) => 8,
         }
     }
+}
+
+/// A text that tells a match from every other.
+fn identity(matcher: &Match) -> String {
+    let Match::Pattern { pattern, cased } = matcher else {
+        // Its debug text does; see `Match`.
+        return format!("{matcher:?}");
+    };
+    // Nearly all are patterns: they are written without ado. No debug text begins so.
+    let mut text = String::from(if *cased { "=" } else { "~" });
+    for part in pattern.parts() {
+        match part {
+            Part::Any => text.push('*'),
+            Part::One => text.push('?'),
+            Part::Dash => text.push('-'),
+            Part::Literal(literal) => {
+                text.push_str(model::value::int_text(literal.len() as i64, &mut [0; 20]));
+                text.push(':');
+                text.push_str(literal);
+            }
+        }
+    }
+    text
 }
 
 fn key_of(matcher: &Match) -> Option<Key> {

@@ -7,9 +7,9 @@ use model::Millis;
 use serde::{Deserialize, Serialize};
 
 use super::fact::{Fact, Order};
-use crate::policy::{Absence, Expect, Lookup, Value};
+use crate::policy::{Absence, Expect, Literal, Lookup, Value};
 use crate::reference::{
-    Aliases, Found, Gap, Scope, Tables, combinations, key, key_texts, reference_rows, resolve_moment,
+    Aliases, Found, Gap, Scope, Tables, combinations, key, key_texts, reference_rows, resolve, resolve_moment,
 };
 
 /// Combinations of rows that one absence may open.
@@ -222,6 +222,25 @@ pub(super) fn each(
         open(found.clone(), from, by, matching(absence, &scope));
         true
     });
+}
+
+/// The moment at which the rows that a lookup joins have to be valid, it being `now`.
+pub(super) fn moment(tables: &Tables, now: Millis) -> impl Fn(&Lookup, &Aliases) -> Option<Millis> {
+    move |lookup, aliases| match &lookup.at {
+        _ if lookup.ever => None,
+        Some(at) => resolve_moment(at, &rows_only(aliases, tables)),
+        None => Some(now),
+    }
+}
+
+/// A value as text, where it is one or there is something to refer to.
+pub(super) fn text(value: &Value, scope: &Scope<'_>) -> Option<String> {
+    match value {
+        Value::Reference(reference) => resolve(reference, scope).first().map(|i| i.text().into_owned()),
+        Value::Literal(Literal::Text { raw, .. }) => Some(raw.clone()),
+        Value::Literal(Literal::Number(n)) => Some(n.to_string()),
+        Value::Literal(_) => None,
+    }
 }
 
 /// Every combination of rows that `lookups` joins, as many as may be taken; `at` is when rows have to be valid.

@@ -1,7 +1,6 @@
 //! Events come to correlations and are taken back; windows that they complete or not.
 
 use std::collections::BTreeSet;
-use std::fmt::Write as _;
 use std::sync::Arc;
 
 use model::{FindingStatus, Millis};
@@ -372,7 +371,9 @@ pub(super) fn group_of(c: &Correlation, feeder: usize, fact: &Fact) -> Option<Ar
     let mut group = String::new();
     for field in &c.feeders[feeder].group_by {
         let value = fact.values(field).first().filter(|v| !v.is_empty())?;
-        let _ = write!(group, "{}:{value}", value.len());
+        group.push_str(model::value::int_text(value.len() as i64, &mut [0; 20]));
+        group.push(':');
+        group.push_str(value);
     }
     Some(group.into())
 }

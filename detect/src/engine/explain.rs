@@ -129,7 +129,13 @@ impl Detector {
 
     fn fact(&self, rule: PolicyIndex, batch: &Batch, row: usize) -> Option<Arc<Fact>> {
         let captured = self.plan.captured.get(&rule)?;
-        Some(Arc::new(captured.read(batch, &captured.bind(batch), row, self.mask)))
+        Some(Arc::new(captured.read(
+            batch,
+            &captured.bind(batch),
+            row,
+            batch.uid(row).into(),
+            self.mask,
+        )))
     }
 
     fn explain_calendar(&self, time: &crate::policy::WorkingTime, fact: &Fact, found: &Found) -> Explained {

@@ -51,8 +51,8 @@ impl Captured {
         Bound(self.columns.iter().map(find).collect())
     }
 
-    /// The fact of a row of a batch; `mask` hides secrets in what is kept.
-    pub fn read(self: &Arc<Captured>, batch: &Batch, bound: &Bound<'_>, row: usize, mask: Mask) -> Fact {
+    /// The fact of a row of a batch, whose uid is `uid`; `mask` hides secrets in what is kept.
+    pub fn read(self: &Arc<Captured>, batch: &Batch, bound: &Bound<'_>, row: usize, uid: Arc<str>, mask: Mask) -> Fact {
         let place = &batch.rows[row];
         let read = |columns: &SmallVec<[&Column; 2]>| {
             let mut values: Values = Values::new();
@@ -70,7 +70,7 @@ impl Captured {
         };
         Fact {
             captured: self.clone(),
-            uid: batch.uid(row).into(),
+            uid,
             index: place.index,
             time: place.time,
             received_at: place.received_at,

@@ -238,7 +238,8 @@ impl Detector {
                 continue;
             };
             let bound = captured.bind(&batch);
-            let fact = captured.read(&batch, &bound, hit.row as usize, self.mask);
+            let row = hit.row as usize;
+            let fact = captured.read(&batch, &bound, row, batch.uid(row).into(), self.mask);
             let Some(rule) = policies.get(hit.rule).rule() else {
                 continue;
             };

@@ -3,9 +3,11 @@
 //! A group that was not touched for the longest goes first when there are too many bytes of them, whole and with all
 //! it knows; what is asked of it again is read back. Nothing is ever forgotten for want of room.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
+
+use foldhash::HashMap;
 
 use super::window::Group;
 use crate::policy::PolicyIndex;

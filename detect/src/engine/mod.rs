@@ -42,9 +42,11 @@ pub use silence::{Seen, Watched, rules_of};
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use model::{Batch, Delta, Finding, FindingStatus, LedgerIndex, LogSource, Millis, StateKey, StateValue, Wanted};
+use model::{
+    Batch, Delta, Field, Finding, FindingStatus, LedgerIndex, LogSource, Millis, StateKey, StateValue, Wanted,
+};
 use serde::{Deserialize, Serialize};
 
 use self::bucket::{Bucket, BucketId};
@@ -91,6 +93,8 @@ pub struct Detector {
     rules: Arc<RuleSet>,
     plan: Plan,
     wanted: Wanted,
+    /// What each rule needs of it, once that was asked.
+    columns: OnceLock<(Vec<Field>, HashMap<PolicyIndex, Vec<u32>>)>,
     tables: Tables,
     position: LedgerIndex,
     clock: Clock,
@@ -172,6 +176,7 @@ impl Detector {
             rules,
             plan,
             wanted,
+            columns: OnceLock::new(),
             tables,
             position,
             clock: Clock::default(),
@@ -261,19 +266,35 @@ impl Detector {
     /// Of [`Detector::wanted`], what events of one log source and class need.
     #[must_use]
     pub fn wanted_of(&self, source: &LogSource, class_uid: u32) -> Wanted {
-        let mut wanted = Wanted::new();
+        let (fields, of_rules) = self.columns.get_or_init(|| self.columns_of_rules());
+        let mut is_wanted = vec![false; fields.len()];
         for rule in self.rules.of(source, class_uid) {
-            let fields = &self.policies.get(rule).fields;
-            wanted.extend(fields.iter().flat_map(crate::policy::EventField::columns));
-            wanted.extend(
-                self.plan
-                    .captured
-                    .get(&rule)
-                    .into_iter()
-                    .flat_map(|c| c.columns().cloned()),
-            );
+            let columns = of_rules.get(&rule).map_or(&[][..], Vec::as_slice);
+            columns.iter().for_each(|column| is_wanted[*column as usize] = true);
         }
-        wanted
+        let wanted = fields.iter().zip(is_wanted).filter(|(_, is_wanted)| *is_wanted);
+        wanted.map(|(field, _)| field.clone()).collect()
+    }
+
+    /// All columns in order, and for each rule which of them it needs.
+    fn columns_of_rules(&self) -> (Vec<Field>, HashMap<PolicyIndex, Vec<u32>>) {
+        let columns_of = |rule: PolicyIndex| {
+            let fields = self.policies.get(rule).fields.iter();
+            let captured = self.plan.captured.get(&rule).into_iter();
+            let captured = captured.flat_map(|c| c.columns().cloned());
+            fields.flat_map(crate::policy::EventField::columns).chain(captured)
+        };
+        let rules = || self.policies.iter().map(|(rule, _)| rule);
+        let fields: Wanted = rules().flat_map(columns_of).collect();
+        let numbers: HashMap<&Field, u32> = fields.iter().zip(0..).collect();
+        let of_rules = rules().map(|rule| {
+            (
+                rule,
+                columns_of(rule).filter_map(|f| numbers.get(&f).copied()).collect(),
+            )
+        });
+        let of_rules = of_rules.collect();
+        (fields.into_iter().collect(), of_rules)
     }
 
     /// The index of the next leaf that it has to handle.
@@ -338,13 +359,20 @@ impl Detector {
         steps.sort();
         steps.dedup();
         // Events whose record the span leaves out move engine time all the same.
-        let mut records: BTreeMap<LedgerIndex, Millis> = BTreeMap::new();
-        records.extend(
-            steps
-                .iter()
-                .map(|(index, _, _, n, row)| (*index, batches[*n].rows[*row as usize].received_at)),
-        );
+        let places = |(index, _, _, n, row): &(LedgerIndex, _, _, usize, u32)| {
+            (*index, batches[*n].rows[*row as usize].received_at)
+        };
+        let mut records: Vec<(LedgerIndex, Millis)> = steps.iter().map(places).collect();
         records.extend(span.iter().copied().filter(|(index, _)| *index >= self.position));
+        records.sort_by_key(|(index, _)| *index);
+        // Of the same record what the span says, which is behind.
+        records.dedup_by(|later, kept| {
+            let is_same = later.0 == kept.0;
+            if is_same {
+                kept.1 = later.1;
+            }
+            is_same
+        });
         let mut bound: HashMap<(usize, PolicyIndex), fact::Bound<'_>> = HashMap::new();
         let (spoken, mut ears) = self.spoken(batches);
         let mut spoken = spoken.into_iter().peekable();
@@ -353,7 +381,7 @@ impl Detector {
         let restarts = self.restarts(batches, &steps);
         let mut restarts = restarts.into_iter().peekable();
         let mut steps = steps.into_iter().peekable();
-        for (&index, &received_at) in &records {
+        for &(index, received_at) in &records {
             fail::fail_point!("detect::record");
             // Before the time between goes by: nobody was there to hear.
             while let Some(restart) = restarts.next_if(|r| r.index <= index) {
@@ -372,10 +400,10 @@ impl Detector {
             while let Some((_, n)) = spoken.next_if(|s| s.0 <= index) {
                 self.hear(&batches[n], &mut ears[n], received_at);
             }
-            while let Some((_, _, rule, n, row)) = steps.next_if(|s| s.0 == index) {
+            while let Some((_, uid, rule, n, row)) = steps.next_if(|s| s.0 == index) {
                 if let Some(captured) = self.plan.captured.get(&rule) {
                     let columns = bound.entry((n, rule)).or_insert_with(|| captured.bind(&batches[n]));
-                    let fact = Arc::new(captured.read(&batches[n], columns, row as usize, self.mask));
+                    let fact = Arc::new(captured.read(&batches[n], columns, row as usize, uid, self.mask));
                     self.hit(rule, fact);
                 }
             }

@@ -107,7 +107,7 @@ impl Group {
     }
 
     fn position(&self, order: &Order) -> Result<usize, usize> {
-        let compare = |e: &Entry| (e.fact.time, &e.fact.uid).cmp(&(order.0, &order.1));
+        let compare = |e: &Entry| e.time().cmp(&order.0).then_with(|| e.fact.uid.cmp(&order.1));
         // Most events come in order of time.
         match self.entries.back().map(compare) {
             Some(std::cmp::Ordering::Less) | None => Err(self.entries.len()),
@@ -117,8 +117,8 @@ impl Group {
 
     /// The entries with `after < time <= until`.
     fn between(&self, after: Millis, until: Millis) -> Range<usize> {
-        let start = self.entries.partition_point(|e| e.time() <= after);
-        start..self.entries.partition_point(|e| e.time() <= until).max(start)
+        let start = later(&self.entries, after);
+        start..later(&self.entries, until).max(start)
     }
 
     /// The entries with `after < time <= until`.
@@ -424,6 +424,18 @@ impl Group {
     /// As [`Group::counted`], of the entry at a place in time.
     pub fn counted_at(&self, c: &Correlation, order: &Order) -> Option<Number> {
         self.counted(c, self.position(order).ok()?)
+    }
+}
+
+/// The place of the first entry later than `t`.
+fn later(entries: &VecDeque<Entry>, t: Millis) -> usize {
+    let is_later = |i: usize| entries.get(i).is_none_or(|e| e.time() > t);
+    // Most is asked of the ends.
+    match entries.len() {
+        len if len == 0 || !is_later(len - 1) => len,
+        len if len == 1 || !is_later(len - 2) => len - 1,
+        _ if is_later(0) => 0,
+        _ => entries.partition_point(|e| e.time() <= t),
     }
 }
 

@@ -250,9 +250,13 @@ impl<'l, 'c, 't> Reader<'l, 'c, 't> {
             Some(b'"') => {
                 let (start, end, escaped) = self.string()?;
                 if escaped {
-                    let whole = &self.line[start - 1..=end];
-                    let text: String = serde_json::from_str(whole).map_err(|_| Stop::Odd)?;
-                    self.keep_beside(want, &text);
+                    let from = self.text.len();
+                    self.unescape(start, end)?;
+                    if want.values.is_empty() && self.columns.every.is_none() {
+                        self.text.truncate(from);
+                    } else {
+                        self.keep_span(want, from as u32 | BESIDE, self.text.len() as u32 | BESIDE);
+                    }
                 } else {
                     self.keep(want, start, end);
                 }
@@ -380,12 +384,32 @@ impl<'l, 'c, 't> Reader<'l, 'c, 't> {
         self.keep_span(want, start as u32, end as u32);
     }
 
-    /// Keeps a value that does not stand in the line as it is meant.
-    fn keep_beside(&mut self, want: Want<'c>, text: &str) {
-        if !want.values.is_empty() || self.columns.every.is_some() {
-            let (start, end) = self.push(text);
-            self.keep_span(want, start, end);
+    /// Writes what a string says beside the line.
+    fn unescape(&mut self, start: usize, end: usize) -> Result<(), Stop> {
+        let mut rest = &self.line[start..end];
+        while let Some(at) = memchr::memchr(b'\\', rest.as_bytes()) {
+            self.text.push_str(&rest[..at]);
+            self.text.push(match rest.as_bytes().get(at + 1) {
+                Some(b'\\') => '\\',
+                Some(b'"') => '"',
+                Some(b'/') => '/',
+                Some(b'n') => '\n',
+                Some(b't') => '\t',
+                Some(b'r') => '\r',
+                Some(b'b') => '\u{8}',
+                Some(b'f') => '\u{c}',
+                // Code units, which may be halves of a character, and what is no escape.
+                _ => {
+                    let whole = format!("\"{}\"", &rest[at..]);
+                    let text: String = serde_json::from_str(&whole).map_err(|_| Stop::Odd)?;
+                    self.text.push_str(&text);
+                    return Ok(());
+                }
+            });
+            rest = &rest[at + 2..];
         }
+        self.text.push_str(rest);
+        Ok(())
     }
 
     fn keep_span(&mut self, want: Want<'c>, start: u32, end: u32) {

@@ -57,14 +57,17 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         line.push(record);
         Ok(())
     })?;
-    let (findings, _) = line.finish(until);
+    let (findings, _) = line.finish_last(until);
     let mut out = std::io::BufWriter::new(std::io::stdout().lock());
     let mut found = false;
     for finding in findings.iter().filter(|f| !f.labels.iter().any(|l| l == "superseded")) {
         found |= finding.status != FindingStatus::Resolved;
-        writeln!(out, "{}", finding.to_ocsf())?;
+        serde_json::to_writer(&mut out, &finding.to_ocsf()).map_err(std::io::Error::from)?;
+        out.write_all(b"\n")?;
     }
     out.flush()?;
+    // The process ends: tens of thousands of findings and rules need not be cleared away.
+    std::mem::forget((findings, loaded));
     Ok(if found {
         ExitCode::from(FOUND)
     } else {

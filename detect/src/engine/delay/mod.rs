@@ -14,13 +14,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use self::sketch::Sketch;
+use super::absence::text;
 use super::bucket::{Bucket, Member, uid};
 use super::plan::StateId;
 use super::state::{Kind, key};
 use super::timer::Due;
 use super::{Detector, absence};
-use crate::policy::{Body, Delay, Literal, Of, Policy, PolicyIndex, Value};
-use crate::reference::{Found, Scope, resolve, resolve_moment};
+use crate::policy::{Body, Delay, Of, Policy, PolicyIndex};
+use crate::reference::Found;
 use crate::sigma::lower;
 
 /// Records that one span keeps as evidence, and one finding.
@@ -105,10 +106,11 @@ impl Detector {
     }
 
     /// How many of the rows are of records that come before engine time has passed this unit.
-    pub(super) fn of_unit(&self, records: &BTreeMap<LedgerIndex, Millis>, arrivals: &[Arrival], unit: i64) -> usize {
+    pub(super) fn of_unit(&self, records: &[(LedgerIndex, Millis)], arrivals: &[Arrival], unit: i64) -> usize {
         let from = arrivals.first().map_or(LedgerIndex(0), |(index, ..)| *index);
-        let later = |(_, at): &(&LedgerIndex, &Millis)| at.0.div_euclid(UNIT_MS) > unit;
-        let end = records.range(from..).find(later).map(|(index, _)| *index);
+        let from = records.partition_point(|(index, _)| *index < from);
+        let later = |(_, at): &&(LedgerIndex, Millis)| at.0.div_euclid(UNIT_MS) > unit;
+        let end = records[from..].iter().find(later).map(|(index, _)| *index);
         end.map_or(arrivals.len(), |end| {
             arrivals.partition_point(|(index, ..)| *index < end)
         })
@@ -229,22 +231,23 @@ impl Detector {
     fn limits(&mut self, index: PolicyIndex, delay: &Delay, at: Millis) -> BTreeMap<Arc<str>, (i64, Found)> {
         let (mut out, mut gaps) = (BTreeMap::new(), Vec::new());
         let tables = &self.tables;
-        let moment = |lookup: &crate::policy::Lookup, aliases: &crate::reference::Aliases| match &lookup.at {
-            _ if lookup.ever => None,
-            Some(at) => resolve_moment(at, &absence::rows_only(aliases, tables)),
-            None => Some(at),
-        };
-        absence::combine(&delay.each, tables, &moment, &mut |gap| gaps.push(gap), &mut |found| {
-            let scope = absence::rows_only(&found.aliases, tables);
-            let limit = text(&delay.more_than, &scope).and_then(|t| Delay::limit_ms(&t));
-            let source = delay.source.as_ref().map_or(Some(String::new()), |s| text(s, &scope));
-            let (Some(limit), Some(source)) = (limit, source) else {
-                return false;
-            };
-            let limit = (limit, found.clone());
-            out.entry(Arc::from(lower(&source))).or_insert(limit);
-            true
-        });
+        absence::combine(
+            &delay.each,
+            tables,
+            &absence::moment(tables, at),
+            &mut |gap| gaps.push(gap),
+            &mut |found| {
+                let scope = absence::rows_only(&found.aliases, tables);
+                let limit = text(&delay.more_than, &scope).and_then(|t| Delay::limit_ms(&t));
+                let source = delay.source.as_ref().map_or(Some(String::new()), |s| text(s, &scope));
+                let (Some(limit), Some(source)) = (limit, source) else {
+                    return false;
+                };
+                let limit = (limit, found.clone());
+                out.entry(Arc::from(lower(&source))).or_insert(limit);
+                true
+            },
+        );
         gaps.into_iter().for_each(|gap| self.gap(index, gap));
         out
     }
@@ -424,13 +427,4 @@ impl Detector {
 
 fn usual_key(source: &str, hour: i64) -> Vec<u8> {
     key(Kind::Usual, StateId(0), &[source.as_bytes(), &hour.to_be_bytes()])
-}
-
-fn text(value: &Value, scope: &Scope<'_>) -> Option<String> {
-    match value {
-        Value::Reference(reference) => resolve(reference, scope).first().map(|i| i.text().into_owned()),
-        Value::Literal(Literal::Text { raw, .. }) => Some(raw.clone()),
-        Value::Literal(Literal::Number(n)) => Some(n.to_string()),
-        Value::Literal(_) => None,
-    }
 }

@@ -31,11 +31,12 @@ impl Detector {
         if anew.is_empty() {
             return out;
         }
-        for (index, _, rule, n, row) in steps {
+        for (index, uid, rule, n, row) in steps {
             for (policy, anew) in anew.iter().filter(|(_, a)| a.rule == *rule) {
                 let sources = anew.source.as_ref().and_then(|field| {
                     let captured = self.plan.captured.get(rule)?;
-                    let fact = captured.read(&batches[*n], &captured.bind(&batches[*n]), *row as usize, self.mask);
+                    let (batch, row) = (&batches[*n], *row as usize);
+                    let fact = captured.read(batch, &captured.bind(batch), row, uid.clone(), self.mask);
                     let sources = fact.values(field).iter();
                     Some(sources.map(|s| lower(s).into()).collect())
                 });

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use model::Millis;
 
+use super::super::absence::text;
 use super::super::{Detector, absence};
 use super::{Habit, Watch};
-use crate::policy::{Body, Learn, Literal, PolicyIndex, Silence, Value};
-use crate::reference::{Found, Scope, resolve, resolve_moment};
+use crate::policy::{Body, Learn, PolicyIndex, Silence, Value};
+use crate::reference::Found;
 use crate::sigma::lower;
 
 /// What `within` says of a source that speaks in working hours.
@@ -46,30 +47,32 @@ impl Detector {
     pub(super) fn watched(&mut self, index: PolicyIndex, silence: &Silence, now: Millis) -> Vec<(Arc<str>, Asked)> {
         let (mut out, mut gaps) = (Vec::new(), Vec::new());
         let tables = &self.tables;
-        let at = |lookup: &crate::policy::Lookup, aliases: &crate::reference::Aliases| match &lookup.at {
-            _ if lookup.ever => None,
-            Some(at) => resolve_moment(at, &absence::rows_only(aliases, tables)),
-            None => Some(now),
-        };
-        absence::combine(&silence.each, tables, &at, &mut |gap| gaps.push(gap), &mut |found| {
-            let scope = absence::rows_only(&found.aliases, tables);
-            let given = |value: &Option<Value>| value.as_ref().and_then(|v| text(v, &scope)).filter(|t| !t.is_empty());
-            let every_ms = given(&silence.every).and_then(|t| Silence::span_ms(&t));
-            let Some(source) = text(&silence.source, &scope).filter(|s| !s.is_empty()) else {
-                return false;
-            };
-            if every_ms.is_none() && silence.learn.is_none() && silence.never_ms.is_none() {
-                return false;
-            }
-            let asked = Asked {
-                every_ms,
-                within: given(&silence.within).map(|w| w == WORKING_HOURS),
-                site: given(&silence.site),
-                found: found.clone(),
-            };
-            out.push((lower(&source).into(), asked));
-            true
-        });
+        absence::combine(
+            &silence.each,
+            tables,
+            &absence::moment(tables, now),
+            &mut |gap| gaps.push(gap),
+            &mut |found| {
+                let scope = absence::rows_only(&found.aliases, tables);
+                let given =
+                    |value: &Option<Value>| value.as_ref().and_then(|v| text(v, &scope)).filter(|t| !t.is_empty());
+                let every_ms = given(&silence.every).and_then(|t| Silence::span_ms(&t));
+                let Some(source) = text(&silence.source, &scope).filter(|s| !s.is_empty()) else {
+                    return false;
+                };
+                if every_ms.is_none() && silence.learn.is_none() && silence.never_ms.is_none() {
+                    return false;
+                }
+                let asked = Asked {
+                    every_ms,
+                    within: given(&silence.within).map(|w| w == WORKING_HOURS),
+                    site: given(&silence.site),
+                    found: found.clone(),
+                };
+                out.push((lower(&source).into(), asked));
+                true
+            },
+        );
         gaps.into_iter().for_each(|gap| self.gap(index, gap));
         out
     }
@@ -134,14 +137,5 @@ impl std::fmt::Display for Allowed {
             Basis::Never => "for the first record",
         })?;
         f.write_str(if self.working { ", working time" } else { "" })
-    }
-}
-
-fn text(value: &Value, scope: &Scope<'_>) -> Option<String> {
-    match value {
-        Value::Reference(reference) => resolve(reference, scope).first().map(|i| i.text().into_owned()),
-        Value::Literal(Literal::Text { raw, .. }) => Some(raw.clone()),
-        Value::Literal(Literal::Number(n)) => Some(n.to_string()),
-        Value::Literal(_) => None,
     }
 }

@@ -4,12 +4,14 @@
 //! those entries alone whose windows hold it by that event only. In order of time that is none but the new one, so
 //! that an event costs a look-up, however many values there are.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
+use foldhash::HashMap;
 use model::Millis;
 
 use super::entry::Entry;
+use super::later;
 
 /// When a value was seen, and how often at that moment; oldest first.
 type Times = VecDeque<(Millis, u32)>;
@@ -102,8 +104,8 @@ impl Distinct {
         if let Some(before) = before.filter(|e| e.time() > start) {
             let s = before.time();
             count = before.distinct;
-            let first = entries.partition_point(|e| e.time() <= s.plus_ms(-span_ms));
-            let end = entries.partition_point(|e| e.time() <= start).max(first);
+            let first = later(entries, s.plus_ms(-span_ms));
+            let end = later(entries, start).max(first);
             let mut left: std::collections::HashSet<&Arc<str>> = std::collections::HashSet::new();
             for value in entries.range(first..end).flat_map(|gone| gone.values.texts()) {
                 if !self.seen(value, start, s) && left.insert(value) {

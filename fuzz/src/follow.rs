@@ -16,6 +16,8 @@ const WRITTEN_BYTES: usize = 1024;
 /// Bytes of a line that are kept.
 const LINE_BYTES: usize = 64;
 
+/// How packed files begin: gzip (RFC 1952), zstd (RFC 8878).
+const PACKED: [&[u8]; 2] = [&[0x1f, 0x8b], &[0x28, 0xb5, 0x2f, 0xfd]];
 /// How the first file begins.
 const FIRST: &[u8] = b"the first file\n";
 
@@ -46,6 +48,10 @@ fn followed(data: &[u8]) {
     let third = text.len() * usize::from(cuts & 15) / 32;
     let (first, rest) = text.split_at(third);
     let (second, last) = rest.split_at(rest.len() * usize::from(cuts >> 4) / 16);
+    if PACKED.iter().any(|begin| rest.starts_with(begin)) {
+        // A successor that begins as packed files do is unpacked, or told as trouble.
+        return;
+    }
     for (n, part) in [first, second, last].into_iter().enumerate() {
         append(&path, part);
         if acts >> (2 * n) & 1 == 1 {

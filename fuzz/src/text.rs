@@ -143,7 +143,7 @@ fn command(text: &str) {
     assert!(commands.len() <= 64);
     let bytes: usize = commands.iter().map(String::len).sum();
     assert!(
-        bytes <= 16 * text.len() + 256,
+        bytes <= (64 * (text.len() + 16)).min(256 << 10),
         "{bytes} bytes of commands of {}",
         text.len()
     );

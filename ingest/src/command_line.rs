@@ -13,6 +13,8 @@ use unwrap::Reader;
 const COMMANDS_MAX: usize = 64;
 /// Bytes of the text that are looked at.
 const TEXT_BYTES_MAX: usize = 64 << 10;
+/// Bytes that are returned at most: reached by no text under 4 KiB.
+const OUT_BYTES_MAX: usize = 256 << 10;
 /// How deep wrappers and substitutions may nest.
 const DEPTH_MAX: usize = 8;
 
@@ -22,7 +24,7 @@ const DEPTH_MAX: usize = 8;
 ///
 /// Wrappers (`sudo`, `env`, `nohup`, `sh -c`, `su -c`, `xargs`, …) are left out in favour of what they run; `ssh`,
 /// `kubectl exec` and `find -exec` are kept and followed by it. SQL handed to a client gives a further element
-/// `sql: <statement>` for each statement. At most 64 commands of the first 64 KiB are returned.
+/// `sql: <statement>` for each statement. At most 64 commands of the first 64 KiB are returned, and 256 KiB of them.
 #[must_use]
 pub fn simple_commands(text: &str) -> Vec<String> {
     let text = prefix(text, TEXT_BYTES_MAX);
@@ -295,6 +297,14 @@ mod tests {
         let _ = simple_commands(&"$(".repeat(100_000));
         let _ = simple_commands(&"`".repeat(100_000));
         let _ = simple_commands(&"sudo ".repeat(100_000));
+        // Each of the first ones would hold the rest of 64 KiB.
+        let nested = simple_commands(&"ssh h ".repeat(10_000));
+        let bytes: usize = nested.iter().map(String::len).sum();
+        assert!(
+            nested.len() > 2 && bytes <= OUT_BYTES_MAX,
+            "{} commands of {bytes} bytes",
+            nested.len()
+        );
         let _ = simple_commands(&"find -exec ".repeat(20_000));
         let _ = simple_commands(&"ssh h ".repeat(20_000));
         let _ = simple_commands(&"a <<E\n".repeat(20_000));

@@ -1,6 +1,6 @@
 //! What the programs that run other programs run.
 
-use super::{COMMANDS_MAX, DEPTH_MAX, lex, sql};
+use super::{COMMANDS_MAX, DEPTH_MAX, OUT_BYTES_MAX, lex, sql};
 
 /// Programs that run the rest of their words.
 struct Wrapper {
@@ -98,10 +98,14 @@ const CLIENTS: &[(&str, &str, &[&str])] = &[
     ("gsql", "c", &["--command"]),
 ];
 
-/// Collects commands, up to the bound.
+/// Collects commands, up to the bounds.
 #[derive(Default)]
 pub(super) struct Reader {
     pub out: Vec<String>,
+    /// Bytes of them.
+    bytes: usize,
+    /// One was left out for its bytes; what comes behind it is left out too.
+    over: bool,
 }
 
 impl Reader {
@@ -116,9 +120,10 @@ impl Reader {
             self.command(&words, &simple.input, depth);
             if !simple.files.is_empty() {
                 // What a wrapper writes, its last command writes.
-                match self.out.get_mut(before..).and_then(<[String]>::last_mut) {
-                    Some(last) => last.push_str(&one_line(&simple.files)),
-                    None => self.push(&simple.files),
+                if self.out.len() > before {
+                    self.append(&simple.files);
+                } else {
+                    self.push(&simple.files);
                 }
             }
             for nested in &simple.nested {
@@ -135,13 +140,31 @@ impl Reader {
     }
 
     fn is_full(&self) -> bool {
-        self.out.len() >= COMMANDS_MAX
+        self.over || self.out.len() >= COMMANDS_MAX
+    }
+
+    /// Whether so many more bytes may be held.
+    fn has_room(&mut self, bytes: usize) -> bool {
+        self.over = self.over || self.bytes + bytes > OUT_BYTES_MAX;
+        if !self.over {
+            self.bytes += bytes;
+        }
+        !self.over
+    }
+
+    fn append(&mut self, files: &str) {
+        let files = one_line(files);
+        if self.has_room(files.len())
+            && let Some(last) = self.out.last_mut()
+        {
+            last.push_str(&files);
+        }
     }
 
     fn push(&mut self, command: &str) {
         let command = one_line(command);
         let command = command.trim();
-        if !self.is_full() && !command.is_empty() {
+        if !command.is_empty() && !self.is_full() && self.has_room(command.len()) {
             self.out.push(command.to_owned());
         }
     }

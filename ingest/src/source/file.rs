@@ -393,9 +393,13 @@ impl Follower {
             ended: false,
         };
         let mut copied = None;
-        for (id, tail) in &self.tails {
+        // The one of which the most was read says the most: a file that was seen while it held half a line begins as
+        // many others do.
+        let mut likely: Vec<(&u64, &Tail)> = self.tails.iter().filter(|(_, t)| t.at.head.bytes > 0).collect();
+        likely.sort_by_key(|(_, tail)| std::cmp::Reverse(tail.at.offset));
+        for (id, tail) in likely {
             let known = &tail.at;
-            if known.head.bytes == 0 || !is_rotated(path, Path::new(&known.path)) || !known.head.begins(&head) {
+            if !is_rotated(path, Path::new(&known.path)) || !known.head.begins(&head) {
                 continue;
             }
             let mut copy = Tail::new(

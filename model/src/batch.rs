@@ -276,6 +276,15 @@ impl Columns {
         self.columns.get(*self.places.get(field)?)?.as_ref()
     }
 
+    /// Puts a column in the place of a field, where it has one.
+    pub fn put(&mut self, field: &Field, column: Option<Column>) {
+        let Some(place) = self.places.get(field) else { return };
+        if self.columns.len() <= *place {
+            self.columns.resize(*place + 1, None);
+        }
+        self.columns[*place] = column;
+    }
+
     fn iter(&self) -> impl Iterator<Item = (&Field, &Column)> {
         let columns = |(field, place): (_, &usize)| Some((field, self.columns.get(*place)?.as_ref()?));
         self.places.iter().filter_map(columns)

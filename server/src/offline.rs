@@ -13,9 +13,9 @@ use ingest::dedup::Dedup;
 use ingest::join::Assembler;
 use ingest::json_reader::JsonReader;
 use ingest::{Normalized, Normalizer, Settings};
-use model::{Arena, Batch, Event, Finding, LedgerIndex, LogSource, Millis, Plan, RawRecord};
+use model::{Arena, Batch, Event, Field, Finding, LedgerIndex, LogSource, Millis, Plan, RawRecord};
 
-use crate::policies;
+use crate::policies::{self, Compiled};
 
 /// Records judged at once; findings do not depend on it.
 const GROUP: usize = 4096;
@@ -63,11 +63,23 @@ pub enum Watch {
     Record(String),
 }
 
+/// Other values for fields of events.
+#[derive(Clone, Debug, Default)]
+pub struct Alteration {
+    /// Of which record, by its number from 0; of all where there is none.
+    pub record: Option<u64>,
+    /// The fields, and what they are instead.
+    pub values: Vec<(Field, Vec<String>)>,
+}
+
 /// Events of one record that are explained at most.
 const EXPLAINED_MAX: usize = 100;
 
 /// The line, in memory.
 pub struct Offline {
+    alteration: Alteration,
+    /// Every batch, where they are asked for.
+    kept: Option<Vec<Batch>>,
     watch: Option<Watch>,
     watched: Vec<(LedgerIndex, Batch, usize)>,
     normalizer: Normalizer,
@@ -94,7 +106,14 @@ impl Offline {
     /// # Errors
     /// The policies cannot run.
     pub fn new(loaded: &Loaded, tables: Tables, settings: Settings, deduplicate: bool) -> anyhow::Result<Offline> {
-        let compiled = policies::compile(loaded);
+        Offline::of(policies::compile(loaded), tables, settings, deduplicate)
+    }
+
+    /// As [`Offline::new`], of policies that are compiled already.
+    ///
+    /// # Errors
+    /// As of [`Offline::new`].
+    pub fn of(compiled: Compiled, tables: Tables, settings: Settings, deduplicate: bool) -> anyhow::Result<Offline> {
         let detector = policies::detector(compiled, tables, Vec::new(), LedgerIndex(0), None)?.for_one_run();
         let plan = Plan::new(detector.wanted());
         let json = (!deduplicate)
@@ -103,6 +122,8 @@ impl Offline {
         let mut arena = Arena::new();
         arena.set_native(plan.wants_native());
         Ok(Offline {
+            alteration: Alteration::default(),
+            kept: None,
             watch: None,
             watched: Vec::new(),
             normalizer: Normalizer::new(settings),
@@ -119,6 +140,13 @@ impl Offline {
             order: Vec::new(),
             counts: Counts::default(),
         })
+    }
+
+    /// Judges events as they would be with other values.
+    #[must_use]
+    pub fn altering(mut self, alteration: Alteration) -> Offline {
+        self.alteration = alteration;
+        self
     }
 
     /// Keeps the events of a record for [`Offline::explain`].
@@ -184,6 +212,14 @@ impl Offline {
         )
     }
 
+    /// The events of what is left, in columns.
+    pub fn events(mut self) -> Vec<Batch> {
+        self.kept = Some(Vec::new());
+        self.judge();
+        self.end();
+        self.kept.unwrap_or_default()
+    }
+
     fn settle(&mut self, until: Option<Millis>) {
         self.judge();
         self.end();
@@ -231,6 +267,7 @@ impl Offline {
         }
         let mut batches = self.json.as_mut().map(JsonReader::finish).unwrap_or_default();
         batches.extend(batcher.finish(&mut self.plan));
+        self.alter(&mut batches);
         self.look(&batches);
         let output = self.detector.process(&std::mem::take(&mut self.span), &batches);
         self.keep(output.findings);
@@ -245,14 +282,27 @@ impl Offline {
             self.counts.add(whole.lines.len(), &normalized);
             place(&mut batcher, &mut self.plan, self.next, &whole.record, &normalized);
         }
-        let batches = batcher.finish(&mut self.plan);
+        let mut batches = batcher.finish(&mut self.plan);
+        self.alter(&mut batches);
         self.look(&batches);
         let output = self.detector.process(&[], &batches);
         self.keep(output.findings);
     }
 
+    fn alter(&mut self, batches: &mut [Batch]) {
+        let Alteration { record, values } = &self.alteration;
+        for (field, values) in values {
+            for batch in &mut *batches {
+                batch.alter(field, |at| record.is_none_or(|n| at.0 == n), values);
+            }
+        }
+    }
+
     /// Keeps what is watched.
     fn look(&mut self, batches: &[Batch]) {
+        if let Some(kept) = &mut self.kept {
+            kept.extend_from_slice(batches);
+        }
         let Some(watch) = &self.watch else { return };
         for batch in batches {
             for (row, place) in batch.rows.iter().enumerate() {

@@ -4,6 +4,9 @@
 //! (it then decides nothing), an item of a join's or a raise's `where`, `calendar`, `first_seen` and `rare`, `wait` for an
 //! absence to be satisfied. What is left must still load; a policy that does not is no mutant.
 
+use std::collections::BTreeSet;
+
+use detect::policy::SourceFile;
 use serde_norway::{Mapping, Value};
 
 /// A policy file with one condition less.
@@ -15,14 +18,21 @@ pub struct Mutant {
     pub what: String,
     /// The whole file.
     pub text: String,
+    /// The policy as it was.
+    pub document: Value,
+    /// Where in it something was taken away.
+    pub at: Path,
 }
 
 /// Where something stands in a document.
-type Path = Vec<Step>;
+pub type Path = Vec<Step>;
 
+/// A step down a document.
 #[derive(Clone, Debug)]
-enum Step {
+pub enum Step {
+    /// Into a map.
     Key(String),
+    /// Into a list.
     Item(usize),
 }
 
@@ -60,10 +70,50 @@ pub fn mutants(text: &str) -> Vec<Mutant> {
                 policy: name.unwrap_or("?").to_owned(),
                 what: shown(path),
                 text: all.join("\n---\n"),
+                document: document.clone(),
+                at: path.clone(),
             });
         }
     }
     out
+}
+
+/// What stands at a path of a document.
+pub fn at<'v>(document: &'v Value, path: &[Step]) -> Option<&'v Value> {
+    path.iter().try_fold(document, |at, step| match step {
+        Step::Key(key) => at.get(key.as_str()),
+        Step::Item(n) => at.get(*n),
+    })
+}
+
+/// Of all files, those that the policies of one need: whose rules and tables they name, and so on; all of them where it
+/// judges findings.
+pub fn needed(files: &[SourceFile], own: usize) -> Vec<usize> {
+    if files[own].text.contains("category: finding") {
+        return (0..files.len()).collect();
+    }
+    let words = |text: &str| -> BTreeSet<String> {
+        text.split(|c: char| !(c.is_alphanumeric() || c == '_' || c == '-'))
+            .map(str::to_owned)
+            .collect()
+    };
+    let names = |text: &str| -> Vec<String> {
+        let names = text
+            .lines()
+            .filter_map(|l| l.strip_prefix("name: ").or(l.strip_prefix("id: ")));
+        names.map(|name| name.trim().to_owned()).collect()
+    };
+    let all: Vec<(Vec<String>, BTreeSet<String>)> = files.iter().map(|f| (names(&f.text), words(&f.text))).collect();
+    let mut chosen = BTreeSet::from([own]);
+    let mut open = vec![own];
+    while let Some(one) = open.pop() {
+        for (n, (names, _)) in all.iter().enumerate() {
+            if names.iter().any(|name| all[one].1.contains(name)) && chosen.insert(n) {
+                open.push(n);
+            }
+        }
+    }
+    chosen.into_iter().collect()
 }
 
 fn shown(path: &Path) -> String {

@@ -2,6 +2,7 @@
 //!
 //! `docs/policies.md` ("Tests") is the contract of the file.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -9,11 +10,18 @@ use anyhow::Context as _;
 use bytes::Bytes;
 use detect::policy::SourceFile;
 use detect::reference::{Tables, placeholders};
-use model::{Coordinate, Finding, FindingStatus, Millis, RawRecord, Severity, TOPIC_DOCKET};
-use serde::Deserialize;
+use model::{Coordinate, EXISTS, Field, Finding, FindingStatus, Millis, RawRecord, Severity, TOPIC_DOCKET};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::offline::Offline;
+use crate::policies::{self, Compiled};
+
+mod but;
+mod suggest;
+
+pub use but::But;
+pub use suggest::Suggestions;
 
 /// Between two records of a test, where it does not say, in milliseconds.
 const STEP_MS: i64 = 2_000;
@@ -41,6 +49,9 @@ struct Test {
     #[serde(default)]
     until: Option<String>,
     findings: Vec<Expected>,
+    /// The same with one thing changed, each.
+    #[serde(default)]
+    but: Vec<But>,
 }
 
 #[derive(Deserialize)]
@@ -109,23 +120,24 @@ fn written(line: &str, n: usize, at: Millis, zone: &jiff::tz::TimeZone) -> anyho
     Ok(out)
 }
 
-#[derive(Deserialize, Debug)]
+/// A finding, by as much of it as matters.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
 #[serde(deny_unknown_fields)]
-struct Expected {
-    #[serde(default)]
+pub struct Expected {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     policy: Option<String>,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     account: Option<String>,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     person: Option<String>,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     severity: Option<Severity>,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     evidence: Option<Vec<i64>>,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     message: Option<String>,
     /// `new` by default; `resolved` for one that was told and held no longer at the end.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     status: Option<FindingStatus>,
 }
 
@@ -175,7 +187,15 @@ pub fn cases(policy: &str) -> usize {
 /// The author's: the file cannot be read, or is no test file.
 pub fn run(path: &Path, policies: &[SourceFile]) -> anyhow::Result<Vec<Outcome>> {
     let suite = Suite::open(path, policies)?;
-    suite.file.tests.iter().map(|test| suite.run(test)).collect()
+    let mut outcomes = Vec::new();
+    for test in &suite.file.tests {
+        outcomes.push(suite.run(test, None)?);
+        for but in &test.but {
+            suite.check(test, but)?;
+            outcomes.push(suite.run(test, Some(but))?);
+        }
+    }
+    Ok(outcomes)
 }
 
 /// Whether a test of a file fails with these policies; `None` where one of the file under test does not load.
@@ -184,13 +204,14 @@ pub fn run(path: &Path, policies: &[SourceFile]) -> anyhow::Result<Vec<Outcome>>
 /// As of [`run`].
 pub fn misses(path: &Path, policies: &[SourceFile]) -> anyhow::Result<Option<bool>> {
     let suite = Suite::open(path, policies)?;
-    let own = |e: &detect::PolicyError| !e.is_lint() && suite.is_own(&e.place.file);
-    if suite.loaded.errors.iter().any(own) {
+    if !suite.loads() {
         return Ok(None);
     }
     for test in &suite.file.tests {
-        if matches!(suite.run(test)?, Outcome::Failed { .. }) {
-            return Ok(Some(true));
+        for but in std::iter::once(None).chain(test.but.iter().map(Some)) {
+            if matches!(suite.run(test, but)?, Outcome::Failed { .. }) {
+                return Ok(Some(true));
+            }
         }
     }
     Ok(Some(false))
@@ -202,8 +223,11 @@ struct Suite {
     /// The policy file under test.
     own: PathBuf,
     loaded: detect::policy::Loaded,
+    compiled: Compiled,
     /// Ids of the policies under test.
     mine: Vec<String>,
+    /// The policy files as they are written.
+    texts: Vec<String>,
 }
 
 impl Suite {
@@ -227,8 +251,10 @@ impl Suite {
         let mut suite = Suite {
             file,
             own,
+            compiled: policies::compile(&loaded),
             loaded,
             mine: Vec::new(),
+            texts: policies.iter().map(|f| f.text.to_string()).collect(),
         };
         let all = suite.loaded.policies.all().iter();
         let mine = all
@@ -238,15 +264,75 @@ impl Suite {
         Ok(suite)
     }
 
+    fn loads(&self) -> bool {
+        let own = |e: &detect::PolicyError| !e.is_lint() && self.is_own(&e.place.file);
+        !self.loaded.errors.iter().any(own)
+    }
+
     fn is_own(&self, file: &str) -> bool {
         std::fs::canonicalize(file).is_ok_and(|file| file == self.own)
     }
 
-    fn run(&self, test: &Test) -> anyhow::Result<Outcome> {
-        let found = judge(test, &self.file.reference, &self.loaded)?;
-        let found: Vec<Finding> = found.into_iter().filter(|f| self.mine.contains(&f.policy.id)).collect();
-        let why = differences(&test.findings, &found, &self.loaded);
-        let test = test.name.clone();
+    /// That what a test changes is there to be changed.
+    fn check(&self, test: &Test, but: &But) -> anyhow::Result<()> {
+        let place = || format!("test `{}` but {but}", test.name);
+        if let Some(table) = &but.table {
+            anyhow::ensure!(
+                test.reference.contains_key(table) || self.file.reference.contains_key(table),
+                "{}: the test has no table {table}",
+                place()
+            );
+            return Ok(());
+        }
+        let wanted = detect::engine::Detector::wanted_by(&self.compiled.policies, &self.compiled.rules);
+        for (field, _) in but.alteration().values.into_iter().filter(|(f, _)| &*f.path != "time") {
+            let exists = Field::ocsf(&format!("{}{EXISTS}", field.path));
+            let is_read = wanted.contains(&field) || wanted.contains(&exists);
+            anyhow::ensure!(is_read, "{}: no policy reads {}", place(), field.path);
+        }
+        Ok(())
+    }
+
+    /// What the events of a test have in a field.
+    fn values(&self, test: &Test, path: &str) -> Vec<String> {
+        let Ok((line, _)) = pushed(test, None, &self.file.reference, &self.compiled) else {
+            return Vec::new();
+        };
+        let field = Field::ocsf(path);
+        let mut out = Vec::new();
+        for batch in line.events() {
+            let column = batch.column(&field);
+            for row in 0..batch.rows.len() {
+                out.extend(column.into_iter().flat_map(|c| c.all(row)).map(str::to_owned));
+            }
+        }
+        out.sort();
+        out.dedup();
+        out
+    }
+
+    /// When the events of each record of a test happened.
+    fn times(&self, test: &Test) -> BTreeMap<u64, Millis> {
+        let line = pushed(test, None, &self.file.reference, &self.compiled);
+        let batches = line.map(|(line, _)| line.events()).unwrap_or_default();
+        let rows = batches.iter().flat_map(|b| &b.rows);
+        rows.map(|row| (row.index.0, row.time)).collect()
+    }
+
+    /// What is found of the policies under test.
+    fn found(&self, test: &Test, but: Option<&But>) -> anyhow::Result<Vec<Finding>> {
+        let found = judge(test, but, &self.file.reference, &self.compiled)?;
+        Ok(found.into_iter().filter(|f| self.mine.contains(&f.policy.id)).collect())
+    }
+
+    fn run(&self, test: &Test, but: Option<&But>) -> anyhow::Result<Outcome> {
+        let found = self.found(test, but)?;
+        let expected = but.map_or(&test.findings, |but| &but.findings);
+        let why = differences(expected, &found, &self.loaded);
+        let test = match but {
+            Some(but) => format!("{} but {but}", test.name),
+            None => test.name.clone(),
+        };
         Ok(if why.is_empty() {
             Outcome::Passed { test }
         } else {
@@ -255,22 +341,31 @@ impl Suite {
     }
 }
 
-fn judge(
+/// The line that a test's records were pushed into, and when the last one came.
+fn pushed(
     test: &Test,
+    but: Option<&But>,
     shared: &BTreeMap<String, Value>,
-    loaded: &detect::policy::Loaded,
-) -> anyhow::Result<Vec<Finding>> {
+    compiled: &Compiled,
+) -> anyhow::Result<(Offline, Millis)> {
     let mut tables = Tables::default();
     for (name, rows) in shared
         .iter()
         .filter(|(name, _)| !test.reference.contains_key(*name))
         .chain(&test.reference)
     {
+        let rows = match but {
+            Some(but) if but.table.as_ref() == Some(name) => Cow::Owned(but.rows(rows)),
+            _ => Cow::Borrowed(rows),
+        };
         tables
-            .load(name, &serde_json::to_vec(rows)?)
+            .load(name, &serde_json::to_vec(&rows)?)
             .with_context(|| format!("test `{}`", test.name))?;
     }
-    let mut line = Offline::new(loaded, tables, ingest::Settings::default(), false)?;
+    let mut line = Offline::of(compiled.clone(), tables, ingest::Settings::default(), false)?;
+    if let Some(but) = but {
+        line = line.altering(but.alteration());
+    }
     let mut at = Millis(0);
     let mut offset = 0;
     for record in &test.records {
@@ -284,6 +379,16 @@ fn judge(
             offset += 1;
         }
     }
+    Ok((line, at))
+}
+
+fn judge(
+    test: &Test,
+    but: Option<&But>,
+    shared: &BTreeMap<String, Value>,
+    compiled: &Compiled,
+) -> anyhow::Result<Vec<Finding>> {
+    let (line, at) = pushed(test, but, shared, compiled)?;
     let until = test
         .until
         .as_deref()

@@ -13,7 +13,7 @@ use crate::config::PolicySource;
 use crate::exit::{FOUND, USAGE, failure};
 use crate::policies;
 use crate::policy_mutate;
-use crate::policy_test::{self, Outcome};
+use crate::policy_test::{self, Outcome, Suggestions};
 
 /// Check and test policies
 #[derive(clap::Subcommand)]
@@ -38,6 +38,9 @@ pub enum Command {
         /// Take away one condition of each policy at a time, and tell which of them no test misses; exit code 1 when there is one
         #[arg(long)]
         mutate: bool,
+        /// With --mutate: for each, what of a test could be changed so that it would be missed (to be read, and put under its `but`)
+        #[arg(long, requires = "mutate")]
+        suggest: bool,
     },
     Explain(Box<why::Args>),
     Backtest(Box<backtest::Args>),
@@ -54,12 +57,14 @@ pub fn run(command: Command) -> anyhow::Result<ExitCode> {
             paths,
             with,
             mutate: false,
+            ..
         } => test(&paths, &with),
         Command::Test {
             paths,
             with,
             mutate: true,
-        } => mutate(&paths, &with),
+            suggest,
+        } => mutate(&paths, &with, suggest),
         Command::Explain(args) => why::run(&args),
         Command::Backtest(args) => backtest::run(&args),
         Command::Coverage(args) => super::coverage::run(&args),
@@ -122,7 +127,7 @@ fn tests_of(paths: &[PathBuf], with: &[PathBuf]) -> anyhow::Result<(Vec<PathBuf>
     Ok((tests, files))
 }
 
-fn mutate(paths: &[PathBuf], with: &[PathBuf]) -> anyhow::Result<ExitCode> {
+fn mutate(paths: &[PathBuf], with: &[PathBuf], suggest: bool) -> anyhow::Result<ExitCode> {
     let (tests, files) = tests_of(paths, with)?;
     let bar = std::io::stderr().is_terminal();
     let (mut all, mut survived) = (0, 0);
@@ -132,20 +137,31 @@ fn mutate(paths: &[PathBuf], with: &[PathBuf]) -> anyhow::Result<ExitCode> {
         let Some(at) = files.iter().position(is_own) else {
             continue;
         };
+        let needed = policy_mutate::needed(&files, at);
+        let mut files: Vec<SourceFile> = needed.iter().map(|n| files[*n].clone()).collect();
+        let at = files.iter().position(is_own).unwrap_or_default();
+        let mut suggestions = suggest.then(|| Suggestions::open(&path, &files)).transpose()?;
         for mutant in policy_mutate::mutants(&files[at].text) {
             if bar {
                 eprint!("\r\x1b[K{} {} {}", own.display(), mutant.policy, mutant.what);
             }
-            let mut files = files.clone();
-            files[at] = SourceFile::new(&files[at].name, mutant.text.as_str());
+            let changed = SourceFile::new(&files[at].name, mutant.text.as_str());
+            let before = std::mem::replace(&mut files[at], changed);
             match policy_test::misses(&path, &files)? {
                 None => {}
                 Some(true) => all += 1,
                 Some(false) => {
                     (all, survived) = (all + 1, survived + 1);
                     println!("{}: {}: no test misses {}", path.display(), mutant.policy, mutant.what);
+                    if let Some(suggestions) = &mut suggestions {
+                        match suggestions.of(&mutant, &path, &files)? {
+                            Some(suggestion) => println!("    {suggestion}"),
+                            None => println!("    nothing to suggest"),
+                        }
+                    }
                 }
             }
+            files[at] = before;
         }
     }
     if bar {

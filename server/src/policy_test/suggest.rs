@@ -1,0 +1,602 @@
+//! What of a test could be changed so that a policy with one condition less is noticed.
+//!
+//! The condition that was taken away says which field matters, and of what: of the event, or of a row of a table. Each
+//! test is run with that field changed, so that the condition holds or does not, until the policy and its mutant differ.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::path::Path;
+
+use detect::policy::SourceFile;
+use model::Finding;
+use regex_syntax::hir::{Class, Hir, HirKind};
+use serde_json::{Map, Value, json};
+
+use super::{But, Expected, Outcome, Suite, Test};
+use crate::policy_mutate::{self, Mutant, Step};
+
+/// Rows of a table that are tried to be added.
+const ROWS_MAX: usize = 24;
+/// Records of a test that are changed one at a time; and rows of a table.
+const ONE_BY_ONE_MAX: usize = 6;
+
+/// What to put under which test's `but`.
+#[derive(Clone, Debug)]
+pub struct Suggestion {
+    /// The test's name.
+    pub test: String,
+    /// What is changed, and what is found then.
+    pub but: But,
+}
+
+impl fmt::Display for Suggestion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let but = serde_json::to_string(&self.but).map_err(|_| fmt::Error)?;
+        write!(f, "under {:?}, but: {but}", self.test)
+    }
+}
+
+/// Suggests for one test file.
+pub struct Suggestions {
+    suite: Suite,
+    /// What the policies as they are find, by test and change.
+    found: BTreeMap<(usize, String), Vec<Expected>>,
+    made: Vec<Suggestion>,
+}
+
+impl Suggestions {
+    /// # Errors
+    /// The author's: the file cannot be read, or is no test file.
+    pub fn open(path: &Path, policies: &[SourceFile]) -> anyhow::Result<Suggestions> {
+        Ok(Suggestions {
+            suite: Suite::open(path, policies)?,
+            found: BTreeMap::new(),
+            made: Vec::new(),
+        })
+    }
+
+    /// What would show that a condition is gone; one that was suggested before where it does.
+    ///
+    /// # Errors
+    /// A test cannot be run.
+    pub fn of(&mut self, mutant: &Mutant, path: &Path, policies: &[SourceFile]) -> anyhow::Result<Option<Suggestion>> {
+        let mutated = Suite::open(path, policies)?;
+        for made in &self.made {
+            let is_it = |t: &&Test| t.name == made.test;
+            if let Some(test) = self.suite.file.tests.iter().find(is_it)
+                && matches!(mutated.run(test, Some(&made.but)), Ok(Outcome::Failed { .. }))
+            {
+                return Ok(Some(made.clone()));
+            }
+        }
+        for change in self.changes(mutant) {
+            for n in 0..self.suite.file.tests.len() {
+                for but in self.spread(&change, n) {
+                    // A row that a table refuses is no suggestion.
+                    let Ok(found) = self.found(n, &but) else { continue };
+                    // Where one condition changes, what is found has to, too, or the mutant finds what the policy does.
+                    let is_plain = matches!(&change, Change::Set(_, set) if set.len() == 1);
+                    if is_plain && found == self.before(n)? {
+                        continue;
+                    }
+                    let but = But { findings: found, ..but };
+                    let test = &self.suite.file.tests[n];
+                    if matches!(mutated.run(test, Some(&but)), Ok(Outcome::Failed { .. })) {
+                        let suggestion = Suggestion {
+                            test: test.name.clone(),
+                            but,
+                        };
+                        self.made.push(suggestion.clone());
+                        return Ok(Some(suggestion));
+                    }
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    fn before(&mut self, n: usize) -> anyhow::Result<Vec<Expected>> {
+        self.found(n, &But::default())
+    }
+
+    fn found(&mut self, n: usize, but: &But) -> anyhow::Result<Vec<Expected>> {
+        let key = (n, serde_json::to_string(but)?);
+        if let Some(found) = self.found.get(&key) {
+            return Ok(found.clone());
+        }
+        let found = self.suite.found(&self.suite.file.tests[n], Some(but))?;
+        let found: Vec<Expected> = found.iter().map(|f| self.told(f)).collect();
+        self.found.insert(key, found.clone());
+        Ok(found)
+    }
+
+    fn told(&self, finding: &Finding) -> Expected {
+        let all = self.suite.loaded.policies.all();
+        let policy = all.iter().find(|p| p.reference.id == finding.policy.id);
+        Expected {
+            policy: policy.and_then(|p| p.name.as_deref().map(str::to_owned)),
+            severity: Some(finding.severity),
+            status: (finding.status != model::FindingStatus::New).then_some(finding.status),
+            ..Expected::default()
+        }
+    }
+
+    /// The change for all records or rows of a test at once, then for each alone.
+    fn spread(&self, change: &Change, test: usize) -> Vec<But> {
+        let test = &self.suite.file.tests[test];
+        if let Change::Time = change {
+            return self.moved(test);
+        }
+        let of = |table: &Option<String>| But {
+            table: table.clone(),
+            ..But::default()
+        };
+        match change {
+            Change::Set(table, set) => {
+                let all = But {
+                    set: set.clone(),
+                    ..of(table)
+                };
+                let mut out = vec![all.clone()];
+                let number = match table {
+                    Some(table) => {
+                        let rows = test.reference.get(table).or(self.suite.file.reference.get(table));
+                        let Some(rows) = rows.and_then(Value::as_array) else {
+                            return Vec::new();
+                        };
+                        rows.len()
+                    }
+                    None => test.records.len(),
+                };
+                for n in (0..number.min(ONE_BY_ONE_MAX)).filter(|_| number > 1) {
+                    let mut one = all.clone();
+                    match table {
+                        Some(_) => one.row = Some(n),
+                        None => one.record = Some(n as u64),
+                    }
+                    out.push(one);
+                }
+                out
+            }
+            Change::Add(table, row) => {
+                let there = test.reference.contains_key(table) || self.suite.file.reference.contains_key(table);
+                let add = But {
+                    add: Some(row.clone()),
+                    ..of(&Some(table.clone()))
+                };
+                if there { vec![add] } else { Vec::new() }
+            }
+            Change::Time => Vec::new(),
+        }
+    }
+
+    /// Each record of a test a little or much earlier or later.
+    fn moved(&self, test: &Test) -> Vec<But> {
+        let mut out = Vec::new();
+        for (record, time) in self.suite.times(test).into_iter().take(ONE_BY_ONE_MAX) {
+            for distance in [3, 60, 3_600, 90_000].into_iter().flat_map(|s| [-s, s]) {
+                let time = time + distance * 1_000;
+                out.push(But {
+                    record: Some(record),
+                    set: BTreeMap::from([("time".to_owned(), json!(time.to_string()))]),
+                    ..But::default()
+                });
+            }
+        }
+        out
+    }
+
+    fn changes(&self, mutant: &Mutant) -> Vec<Change> {
+        let yaml = |path: &[Step]| -> Value {
+            let value = policy_mutate::at(&mutant.document, path).cloned();
+            value.and_then(|v| serde_json::to_value(v).ok()).unwrap_or_default()
+        };
+        let value = yaml(&mutant.at);
+        let document = yaml(&[]);
+        let last = match mutant.at.last() {
+            Some(Step::Key(key)) => key.clone(),
+            _ => String::new(),
+        };
+        let in_detection = matches!(mutant.at.first(), Some(Step::Key(k)) if k == "detection");
+        if in_detection {
+            // An item of a map, or a whole map of items.
+            let items = match &value {
+                Value::Object(map) => map.clone(),
+                other => Map::from_iter([(last.clone(), other.clone())]),
+            };
+            let mut out = Scope::event().changes(&items);
+            match (yaml(&mutant.at[..mutant.at.len() - 1]), mutant.at.last()) {
+                (Value::Object(all), _) => out.extend(all_but(&all, &last)),
+                (Value::Array(all), Some(Step::Item(n))) => out.extend(only(&all, *n)),
+                _ => {}
+            }
+            return out;
+        }
+        let lookups = match &document["docket"]["lookup"] {
+            Value::Array(all) => all.clone(),
+            Value::Null => Vec::new(),
+            one => vec![one.clone()],
+        };
+        let named = |at: &[Step]| {
+            at.iter()
+                .any(|s| matches!(s, Step::Key(k) if k == "lookup" || k == "each"))
+        };
+        let mut up = mutant.at.clone();
+        while !up.is_empty() && yaml(&up).get("table").is_none() {
+            up.pop();
+        }
+        let scope = Scope {
+            table: yaml(&up)["table"].as_str().filter(|_| named(&up)).map(str::to_owned),
+            lookups,
+            columns: self.columns(),
+        };
+        let lookup = yaml(&up);
+        if last == "expect" {
+            return self.rows(&scope, &lookup);
+        }
+        let items = match value {
+            Value::Object(map) if map.contains_key("when") => map["when"].as_object().cloned().unwrap_or_default(),
+            other => Map::from_iter([(last, other)]),
+        };
+        let mut out = scope.changes(&items);
+        let is_kept = scope
+            .table
+            .as_ref()
+            .is_some_and(|t| scope.columns.keys().any(|(table, _)| table == t));
+        if is_kept {
+            out.push(Change::Time);
+        }
+        // A row that would do but for this.
+        let key = items.keys().next().cloned().unwrap_or_default();
+        for change in self.made_rows(&scope, &lookup) {
+            let Change::Add(table, row) = change else { continue };
+            let mut leaves = Vec::new();
+            gather(&items, "", &mut leaves);
+            let mut row = Value::Object(row);
+            for (key, value) in &leaves {
+                let path = key.split('|').next().unwrap_or_default();
+                if let Some(other) = others(key, value).first() {
+                    super::but::put(&mut row, path, other);
+                }
+            }
+            if let (Value::Object(row), false) = (row, key.starts_with('$')) {
+                out.push(Change::Add(table, row));
+            }
+        }
+        out
+    }
+
+    /// A join decides nothing any more: its rows are taken away, or one of the file's rows is put there.
+    fn rows(&self, scope: &Scope, lookup: &Value) -> Vec<Change> {
+        let Some(table) = &scope.table else { return Vec::new() };
+        let keys = lookup["key"].as_object().cloned().unwrap_or_default();
+        let mut out: Vec<Change> = keys
+            .keys()
+            .map(|key| scope.set(Some(table.clone()), key, json!("other")))
+            .collect();
+        let mut items = lookup["where"].as_object().cloned().unwrap_or_default();
+        items.extend(keys);
+        out.extend(scope.changes(&items));
+        out.extend(self.made_rows(scope, lookup));
+        let mut seen = BTreeSet::new();
+        let tables = self.suite.file.tests.iter().map(|t| &t.reference);
+        for rows in tables
+            .chain([&self.suite.file.reference])
+            .filter_map(|t| t.get(table)?.as_array())
+        {
+            for row in rows.iter().filter_map(Value::as_object) {
+                // As it is written, it suits some other test of the file.
+                if seen.len() < ROWS_MAX && seen.insert(serde_json::to_string(row).unwrap_or_default()) {
+                    out.push(Change::Add(table.clone(), row.clone()));
+                }
+            }
+        }
+        out
+    }
+
+    /// Rows made of a join's own words: what it looks for, of the events and rows of each test.
+    fn made_rows(&self, scope: &Scope, lookup: &Value) -> Vec<Change> {
+        let Some(table) = &scope.table else { return Vec::new() };
+        let mut leaves = Vec::new();
+        for part in ["key", "where"] {
+            if let Some(map) = lookup[part].as_object() {
+                gather(map, "", &mut leaves);
+            }
+        }
+        leaves.retain(|(key, _)| !key.starts_with('$'));
+        let mut out = Vec::new();
+        for test in &self.suite.file.tests {
+            let all: Vec<(&str, Vec<Value>)> = leaves
+                .iter()
+                .map(|(key, value)| {
+                    (
+                        key.split('|').next().unwrap_or_default(),
+                        self.sought(scope, test, key, value),
+                    )
+                })
+                .collect();
+            let most = all.iter().map(|(_, values)| values.len()).max().unwrap_or_default();
+            for n in 0..most.min(ONE_BY_ONE_MAX) {
+                let mut row = Value::Object(Map::new());
+                for (path, values) in all.iter().filter(|(_, values)| !values.is_empty()) {
+                    super::but::put(&mut row, path, &values[n % values.len()]);
+                }
+                if let Value::Object(row) = row {
+                    out.push(Change::Add(table.clone(), row));
+                }
+            }
+        }
+        out
+    }
+
+    /// With which values a condition of a join would hold for a test.
+    fn sought(&self, scope: &Scope, test: &Test, key: &str, value: &Value) -> Vec<Value> {
+        let values: Vec<&Value> = match value {
+            Value::Array(all) => all.iter().collect(),
+            one => vec![one],
+        };
+        let mut out = Vec::new();
+        for one in values {
+            let word = one.as_str().and_then(|w| w.split(' ').next()).unwrap_or_default();
+            let timed = key.ends_with("|gte") || key.ends_with("|lte") || key.ends_with("|gt") || key.ends_with("|lt");
+            if let Some(path) = word.strip_prefix("$event.").filter(|_| !timed) {
+                out.extend(self.suite.values(test, path).into_iter().map(Value::from));
+            } else if let Some((alias, field)) = word
+                .strip_prefix('$')
+                .and_then(|w| w.split_once('.'))
+                .filter(|_| !timed)
+            {
+                let lookup = scope.lookups.iter().find(|l| l["as"] == alias);
+                let table = lookup.and_then(|l| l["table"].as_str()).unwrap_or_default();
+                let rows = test.reference.get(table).or(self.suite.file.reference.get(table));
+                for row in rows.and_then(Value::as_array).into_iter().flatten() {
+                    match at(row, field) {
+                        Some(Value::Array(all)) => out.extend(all.iter().cloned()),
+                        Some(one) => out.push(one.clone()),
+                        None => {}
+                    }
+                }
+            } else {
+                out.extend(holding(key, one));
+            }
+        }
+        out
+    }
+
+    /// Tables that policies keep from events: of which field each column is.
+    fn columns(&self) -> BTreeMap<(String, String), String> {
+        let mut out = BTreeMap::new();
+        for policy in self.suite.texts.iter().flat_map(|t| t.split("\n---\n")) {
+            let Ok(document) = serde_norway::from_str::<Value>(policy) else {
+                continue;
+            };
+            let columns = document["docket"]["table"]["columns"].as_object();
+            for (column, of) in columns.into_iter().flatten() {
+                if let (Some(name), Some(path)) = (document["name"].as_str(), event_path(of)) {
+                    out.insert((name.to_owned(), column.clone()), path.to_owned());
+                }
+            }
+        }
+        out
+    }
+}
+
+/// Something to change.
+#[derive(Debug)]
+enum Change {
+    /// Of a table or the events.
+    Set(Option<String>, BTreeMap<String, Value>),
+    /// A row more.
+    Add(String, Map<String, Value>),
+    /// When a record happened.
+    Time,
+}
+
+/// So that all items of a map hold but one.
+fn all_but(items: &Map<String, Value>, one: &str) -> Option<Change> {
+    let mut set = BTreeMap::new();
+    for (key, value) in items {
+        let path = key.split('|').next()?.to_owned();
+        let value = match key == one {
+            true => others(key, value).into_iter().next()?,
+            false => holding(key, value)?,
+        };
+        set.insert(path, value);
+    }
+    Some(Change::Set(None, set))
+}
+
+/// So that of several alternatives one holds alone.
+fn only(alternatives: &[Value], one: usize) -> Option<Change> {
+    let mut set = BTreeMap::new();
+    let of = |n: usize| alternatives.get(n).and_then(Value::as_object);
+    for other in (0..alternatives.len()).filter(|n| *n != one) {
+        let (key, value) = of(other)?.iter().next()?;
+        set.insert(
+            key.split('|').next()?.to_owned(),
+            others(key, value).into_iter().next()?,
+        );
+    }
+    for (key, value) in of(one)? {
+        set.insert(key.split('|').next()?.to_owned(), holding(key, value)?);
+    }
+    Some(Change::Set(None, set))
+}
+
+/// What the fields of a condition are of.
+struct Scope {
+    /// A table's rows; the event where there is none.
+    table: Option<String>,
+    lookups: Vec<Value>,
+    columns: BTreeMap<(String, String), String>,
+}
+
+impl Scope {
+    fn event() -> Scope {
+        Scope {
+            table: None,
+            lookups: Vec::new(),
+            columns: BTreeMap::new(),
+        }
+    }
+
+    /// So that each of the conditions does not hold; so that all hold.
+    fn changes(&self, items: &Map<String, Value>) -> Vec<Change> {
+        let mut leaves = Vec::new();
+        gather(items, "", &mut leaves);
+        let mut out = Vec::new();
+        for (key, value) in &leaves {
+            for other in others(key, value) {
+                out.push(self.set_key(key, other));
+            }
+        }
+        let mut all: BTreeMap<Option<String>, BTreeMap<String, Value>> = BTreeMap::new();
+        let mut none = all.clone();
+        for (key, value) in &leaves {
+            if let (Some(holds), Change::Set(table, set)) = (holding(key, value), self.set_key(key, Value::Null)) {
+                let path = set.into_keys().next().unwrap_or_default();
+                all.entry(table).or_default().insert(path, holds);
+            }
+            if let (Some(fails), Change::Set(table, set)) =
+                (others(key, value).into_iter().next(), self.set_key(key, Value::Null))
+            {
+                let path = set.into_keys().next().unwrap_or_default();
+                none.entry(table).or_default().insert(path, fails);
+            }
+        }
+        out.extend(all.into_iter().chain(none).map(|(table, set)| Change::Set(table, set)));
+        out
+    }
+
+    fn set_key(&self, key: &str, value: Value) -> Change {
+        let path = key.split('|').next().unwrap_or_default();
+        if let Some(path) = path.strip_prefix("$event.") {
+            return Change::Set(None, BTreeMap::from([(path.to_owned(), value)]));
+        }
+        if let Some((alias, field)) = path.strip_prefix('$').and_then(|p| p.split_once('.')) {
+            let lookup = self.lookups.iter().find(|l| l["as"] == alias);
+            let table = lookup.and_then(|l| l["table"].as_str()).map(str::to_owned);
+            return self.set(table, field, value);
+        }
+        self.set(self.table.clone(), path, value)
+    }
+
+    fn set(&self, table: Option<String>, path: &str, value: Value) -> Change {
+        let of_event = table
+            .as_ref()
+            .and_then(|t| self.columns.get(&(t.clone(), path.to_owned())));
+        match of_event {
+            Some(field) => Change::Set(None, BTreeMap::from([(field.clone(), value)])),
+            None => Change::Set(table, BTreeMap::from([(path.to_owned(), value)])),
+        }
+    }
+}
+
+/// What stands at a dotted path.
+fn at<'v>(row: &'v Value, path: &str) -> Option<&'v Value> {
+    row.get(path)
+        .or_else(|| path.split('.').try_fold(row, |row, name| row.get(name)))
+}
+
+fn event_path(value: &Value) -> Option<&str> {
+    value.as_str()?.strip_prefix("$event.")
+}
+
+/// The conditions on single fields below a map, in `any`, `all`, `none` and `has` too.
+fn gather(items: &Map<String, Value>, above: &str, out: &mut Vec<(String, Value)>) {
+    for (key, value) in items {
+        let nested: Vec<&Map<String, Value>> = match value {
+            Value::Object(map) => vec![map],
+            Value::Array(all) => all.iter().filter_map(Value::as_object).collect(),
+            _ => Vec::new(),
+        };
+        let name = key.split('|').next().unwrap_or_default();
+        let below = match name {
+            "any" | "all" | "none" | "where" => above.to_owned(),
+            _ => format!("{above}{name}."),
+        };
+        if nested.is_empty() {
+            out.push((format!("{above}{key}"), value.clone()));
+        }
+        if !nested.is_empty() && key.contains("|has") {
+            out.push((format!("{above}{name}|exists"), Value::Bool(true)));
+        }
+        nested.iter().for_each(|map| gather(map, &below, out));
+    }
+}
+
+/// Values with which a condition does not hold, or likely not.
+fn others(key: &str, value: &Value) -> Vec<Value> {
+    let one = match value {
+        Value::Array(all) => all.first().unwrap_or(&Value::Null),
+        one => one,
+    };
+    let early = json!("2000-01-01T00:00:00Z");
+    let late = json!("2100-01-01T00:00:00Z");
+    let mut modifiers = key.split('|').skip(1);
+    let modifier = modifiers
+        .find(|m| matches!(*m, "exists" | "gte" | "gt" | "lte" | "lt"))
+        .unwrap_or("");
+    match (modifier, one) {
+        ("exists", Value::Bool(true)) => vec![Value::Null],
+        ("exists", _) => vec![json!("other"), late, early],
+        ("gte" | "gt", Value::Number(n)) => vec![json!(n.as_f64().unwrap_or(0.0) as i64 - 1), json!(-1)],
+        ("lte" | "lt", Value::Number(n)) => vec![json!(n.as_f64().unwrap_or(0.0) as i64 + 1), json!(1_000_000_000)],
+        ("gte" | "gt", _) => vec![early],
+        ("lte" | "lt", _) => vec![late],
+        (_, Value::Null) => vec![json!("other")],
+        (_, Value::Number(_)) => vec![json!(99), Value::Null],
+        (_, Value::Bool(b)) => vec![json!(!b), Value::Null],
+        _ => vec![json!("other"), Value::Null, json!(["other"])],
+    }
+}
+
+/// A text that a regular expression matches: of each choice the first, of each repetition the fewest.
+fn written(pattern: &str) -> Option<String> {
+    let mut out = String::new();
+    write(&regex_syntax::parse(pattern).ok()?, &mut out);
+    regex::Regex::new(pattern).ok()?.is_match(&out).then_some(out)
+}
+
+fn write(hir: &Hir, out: &mut String) {
+    match hir.kind() {
+        HirKind::Empty | HirKind::Look(_) => {}
+        HirKind::Literal(literal) => out.push_str(&String::from_utf8_lossy(&literal.0)),
+        HirKind::Class(Class::Unicode(class)) => out.extend(class.iter().find_map(|range| {
+            let plain = |c: &char| c.is_ascii_alphanumeric();
+            (range.start()..=range.end())
+                .take(128)
+                .find(plain)
+                .or(Some(range.start()))
+        })),
+        HirKind::Class(Class::Bytes(class)) => out.extend(class.iter().next().map(|range| char::from(range.start()))),
+        HirKind::Repetition(repetition) => (0..repetition.min.min(64)).for_each(|_| write(&repetition.sub, out)),
+        HirKind::Capture(capture) => write(&capture.sub, out),
+        HirKind::Concat(all) => all.iter().for_each(|one| write(one, out)),
+        HirKind::Alternation(all) => all.iter().take(1).for_each(|one| write(one, out)),
+    }
+}
+
+/// A value with which a condition holds, where it is plain to see.
+fn holding(key: &str, value: &Value) -> Option<Value> {
+    let one = match value {
+        Value::Array(all) => all.first()?,
+        one => one,
+    };
+    let mut modifiers = key.split('|').skip(1);
+    match modifiers.find(|m| !matches!(*m, "cased" | "contains" | "startswith" | "endswith" | "all")) {
+        Some("re") => written(one.as_str()?).map(Value::from),
+        Some("exists") => (one == &Value::Bool(true))
+            .then(|| json!("other"))
+            .or(Some(Value::Null)),
+        Some("gte" | "lte") if one.is_number() => Some(one.clone()),
+        Some("gte" | "gt") => Some(json!("2100-01-01T00:00:00Z")),
+        Some("lte" | "lt") => Some(json!("2000-01-01T00:00:00Z")),
+        Some(_) => None,
+        None => match one {
+            Value::String(text) if text.starts_with('$') => None,
+            Value::String(text) => Some(json!(text.trim_matches('*'))),
+            other => Some(other.clone()),
+        },
+    }
+}

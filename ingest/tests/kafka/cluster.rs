@@ -1,18 +1,16 @@
 //! A cluster of its own names on the broker, and a reader of a source that awaits what it wants.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use ingest::source::kafka::{
-    Delivery, EpochReason, Gap, KafkaProducer, KafkaSettings, KafkaSource, ProduceError, ProducerSettings, Start,
-    TopicEpoch, TopicSelection,
+    Delivery, Gap, KafkaProducer, KafkaSettings, KafkaSource, ProducerSettings, Start, TopicEpoch, TopicSelection,
 };
-use model::{Millis, RawRecord, Truncation};
-use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
+use model::{Millis, RawRecord};
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
-use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::DeliveryResult;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
 use rdkafka::{ClientConfig, ClientContext, Offset, TopicPartitionList};
@@ -47,8 +45,8 @@ pub fn now() -> Millis {
 }
 
 pub struct Cluster {
-    address: String,
-    admin: AdminClient<DefaultClientContext>,
+    pub address: String,
+    pub admin: AdminClient<DefaultClientContext>,
 }
 
 impl Cluster {
@@ -167,7 +165,7 @@ impl Cluster {
 }
 
 /// Whether the one record was delivered.
-pub struct Report(AtomicBool);
+pub struct Report(pub AtomicBool);
 
 impl ClientContext for Report {}
 
@@ -183,14 +181,17 @@ impl ProducerContext for Report {
 pub type Positions = BTreeMap<(String, i32), i64>;
 
 pub struct Reader {
-    source: KafkaSource,
-    epochs: Vec<TopicEpoch>,
-    gaps: Vec<Gap>,
+    pub source: KafkaSource,
+    pub epochs: Vec<TopicEpoch>,
+    pub gaps: Vec<Gap>,
 }
 
 impl Reader {
     /// Reads on until `enough`.
-    pub async fn until(&mut self, mut enough: impl FnMut(&[RawRecord], &[Gap], &[TopicEpoch]) -> bool) -> Vec<RawRecord> {
+    pub async fn until(
+        &mut self,
+        mut enough: impl FnMut(&[RawRecord], &[Gap], &[TopicEpoch]) -> bool,
+    ) -> Vec<RawRecord> {
         let mut records = Vec::new();
         let reading = async {
             while !enough(&records, &self.gaps, &self.epochs) {

@@ -4,22 +4,20 @@
 
 mod cluster;
 
-use std::collections::{BTreeMap, HashMap};
-use std::future::Future;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use cluster::{PATIENCE, Positions, block_on, now, with_broker};
+use std::collections::HashMap;
+
+use std::time::Duration;
 
 use ingest::source::kafka::{
-    Delivery, EpochReason, Gap, KafkaProducer, KafkaSettings, KafkaSource, ProduceError, ProducerSettings, Start,
-    TopicEpoch, TopicSelection,
+    EpochReason, Gap, KafkaProducer, KafkaSettings, KafkaSource, ProduceError, ProducerSettings, Start, TopicSelection,
 };
 use model::{Millis, RawRecord, Truncation};
-use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
-use rdkafka::client::DefaultClientContext;
+use rdkafka::admin::{AdminOptions, NewPartitions};
+
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::message::DeliveryResult;
-use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
-use rdkafka::{ClientConfig, ClientContext, Offset, TopicPartitionList};
+
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
 fn text(record: &RawRecord) -> String {
     String::from_utf8(record.payload.to_vec()).unwrap()

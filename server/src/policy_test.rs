@@ -10,17 +10,19 @@ use anyhow::Context as _;
 use bytes::Bytes;
 use detect::policy::SourceFile;
 use detect::reference::{Tables, placeholders};
-use model::{Coordinate, EXISTS, Field, Finding, FindingStatus, Millis, RawRecord, Severity, TOPIC_DOCKET};
-use serde::{Deserialize, Serialize};
+use model::{Coordinate, EXISTS, Field, Finding, Millis, RawRecord, TOPIC_DOCKET};
+use serde::Deserialize;
 use serde_json::Value;
 
 use crate::offline::Offline;
 use crate::policies::{self, Compiled};
 
 mod but;
+mod expected;
 mod suggest;
 
 pub use but::But;
+use expected::{Expected, differences};
 pub use suggest::Suggestions;
 
 /// Between two records of a test, where it does not say, in milliseconds.
@@ -118,27 +120,6 @@ fn written(line: &str, n: usize, at: Millis, zone: &jiff::tz::TimeZone) -> anyho
     }
     out.push_str(&rest);
     Ok(out)
-}
-
-/// A finding, by as much of it as matters.
-#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
-#[serde(deny_unknown_fields)]
-pub struct Expected {
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    policy: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    account: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    person: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    severity: Option<Severity>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    evidence: Option<Vec<i64>>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    message: Option<String>,
-    /// `new` by default; `resolved` for one that was told and held no longer at the end.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    status: Option<FindingStatus>,
 }
 
 /// How a test went.
@@ -414,54 +395,6 @@ fn raw(source: &str, offset: i64, received_at: Millis, line: String) -> RawRecor
         headers: Vec::new(),
         payload: Bytes::from(line),
         truncated: None,
-    }
-}
-
-/// Pairs each expectation with a finding of its own; whatever is left over on either side is told.
-fn differences(expected: &[Expected], found: &[Finding], loaded: &detect::policy::Loaded) -> Vec<String> {
-    let mut left: Vec<&Finding> = found.iter().collect();
-    let mut why = Vec::new();
-    for e in expected {
-        match left.iter().position(|f| e.fits(f, loaded)) {
-            Some(i) => {
-                left.remove(i);
-            }
-            None => why.push(format!("missing: {e:?}")),
-        }
-    }
-    // What was refuted in the end need not be expected.
-    left.retain(|f| f.status == FindingStatus::New);
-    why.extend(left.iter().map(|f| {
-        let offsets: Vec<i64> = f.evidence.iter().map(|e| e.offset).collect();
-        format!(
-            "found: {:?} account {:?} person {:?} severity {:?} evidence {offsets:?}: {}",
-            f.policy.title, f.account, f.person, f.severity, f.message
-        )
-    }));
-    why
-}
-
-impl Expected {
-    fn fits(&self, f: &Finding, loaded: &detect::policy::Loaded) -> bool {
-        let same = |expected: &Option<String>, found: &Option<String>| expected.is_none() || expected == found;
-        // Evidence is in order of sources; a test names records in order of arrival.
-        let sorted = |mut offsets: Vec<i64>| {
-            offsets.sort_unstable();
-            offsets
-        };
-        let offsets = || sorted(f.evidence.iter().map(|e| e.offset).collect());
-        self.status.unwrap_or(FindingStatus::New) == f.status
-            && same(&self.account, &f.account)
-            && same(&self.person, &f.person)
-            && self.severity.is_none_or(|s| s == f.severity)
-            && self.evidence.as_ref().is_none_or(|e| sorted(e.clone()) == offsets())
-            && self.message.as_ref().is_none_or(|m| f.message.contains(m))
-            && self.policy.as_ref().is_none_or(|name| {
-                loaded
-                    .policies
-                    .find(name)
-                    .is_some_and(|i| loaded.policies.get(i).reference.id == f.policy.id)
-            })
     }
 }
 

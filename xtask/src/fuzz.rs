@@ -38,9 +38,11 @@ const COVERAGE: &[&str] = &[
     "-Cllvm-args=-sanitizer-coverage-trace-compares",
 ];
 
-/// `fuzz [--campaign] [--seconds N | --minutes N] [--jobs N] [TARGET…]`; a target is named whole or by its beginning (`format`).
+/// `fuzz [--campaign] [--seconds N | --minutes N] [--jobs N] [--seed N] [TARGET…]`; a target is named whole or by its beginning
+/// (`format`). Without a seed each run looks elsewhere.
 pub fn run(root: &Path, args: &[&str]) -> Result<ExitCode> {
     let (mut given, mut jobs, mut wanted, mut campaign) = (None, cores(), Vec::new(), false);
+    let mut seed = None;
     let mut args = args.iter();
     while let Some(arg) = args.next() {
         let mut number = || {
@@ -51,9 +53,10 @@ pub fn run(root: &Path, args: &[&str]) -> Result<ExitCode> {
             "--seconds" => given = Some(number()?),
             "--minutes" => given = Some(60 * number()?),
             "--jobs" => jobs = usize::try_from(number()?)?,
+            "--seed" => seed = Some(number()?),
             "--campaign" => campaign = true,
             other if other.starts_with('-') => {
-                bail!("there is no option `{other}`; there are --campaign, --seconds, --minutes and --jobs")
+                bail!("there is no option `{other}`; there are --campaign, --seconds, --minutes, --jobs and --seed")
             }
             name => wanted.push(name),
         }
@@ -61,7 +64,10 @@ pub fn run(root: &Path, args: &[&str]) -> Result<ExitCode> {
     let seconds = given.unwrap_or(if campaign { SECONDS_IN_CAMPAIGN } else { SECONDS });
     ensure!(seconds > 0 && jobs > 0, "give at least 1");
     let started = Instant::now();
-    let fuzzer = Fuzzer::build(root)?;
+    let fuzzer = Fuzzer {
+        seed,
+        ..Fuzzer::build(root)?
+    };
     let all = fuzzer.targets()?;
     let targets: Vec<&Target> = all
         .iter()
@@ -153,6 +159,8 @@ struct Fuzzer {
     /// `target/fuzz`.
     home: PathBuf,
     binary: PathBuf,
+    /// Where chance begins; anywhere where there is none.
+    seed: Option<u64>,
 }
 
 impl Fuzzer {
@@ -172,6 +180,7 @@ impl Fuzzer {
             root: root.to_owned(),
             binary: home.join(&platform).join("fuzz/docket-fuzz"),
             home,
+            seed: None,
         })
     }
 
@@ -248,6 +257,7 @@ impl Fuzzer {
         if words.is_file() {
             command.arg(format!("-dict={}", words.display()));
         }
+        command.args(self.seed.map(|seed| format!("-seed={seed}")));
         let started = Instant::now();
         let wall = match length {
             Length::Wall(seconds) => seconds,

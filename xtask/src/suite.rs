@@ -68,7 +68,8 @@ pub fn test(root: &Path, args: &[&str]) -> Result<ExitCode> {
     let survived = died.context("cargo test -p crash")?.is_none_or(|s| s.success());
     // Who gives arguments looks for something else.
     let seconds = fuzz::SECONDS_IN_TEST.to_string();
-    let fuzzed = !args.is_empty() || fuzz::run(root, &["--seconds", &seconds, "--seed", FUZZ_SEED])? == ExitCode::SUCCESS;
+    let fuzzed =
+        !args.is_empty() || fuzz::run(root, &["--seconds", &seconds, "--seed", FUZZ_SEED])? == ExitCode::SUCCESS;
     eprintln!("xtask: done after {} s", started.elapsed().as_secs());
     Ok(if formatted && tested && survived && fuzzed {
         ExitCode::SUCCESS

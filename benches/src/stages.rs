@@ -227,12 +227,7 @@ impl Input {
 /// # Errors
 /// A policy or a table does not load.
 pub fn detector() -> anyhow::Result<Detector> {
-    let mut files = Vec::new();
-    policy_files(
-        Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../policies")),
-        &mut files,
-    )?;
-    let loaded = detect::policy::load(&files, &Placeholders::default());
+    let loaded = detect::policy::load(&policies()?, &Placeholders::default());
     let policies = Arc::new(loaded.policies);
     let (rules, errors) = RuleSet::compile(&policies);
     anyhow::ensure!(errors.is_empty(), "{errors:?}");
@@ -247,6 +242,17 @@ pub fn detector() -> anyhow::Result<Detector> {
         Vec::new(),
         LedgerIndex(0),
     )?)
+}
+
+/// The repository's policies.
+///
+/// # Errors
+/// The disk's.
+pub fn policies() -> anyhow::Result<Vec<SourceFile>> {
+    let mut files = Vec::new();
+    let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../policies"));
+    policy_files(folder, &mut files)?;
+    Ok(files)
 }
 
 fn policy_files(dir: &Path, files: &mut Vec<SourceFile>) -> anyhow::Result<()> {

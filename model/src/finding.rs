@@ -37,7 +37,7 @@ impl Severity {
     }
 }
 
-/// Whether an event violates (Detection Finding 2004) or a state does (Compliance Finding 2003).
+/// Whether an event violates (Detection Finding 2004), a state does (Compliance Finding 2003), or several steps are an incident (2004 and, beside it, Incident Finding 2005).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum FindingKind {
@@ -45,6 +45,8 @@ pub enum FindingKind {
     Detection,
     /// An absence, or a check of a table.
     Compliance,
+    /// Several findings, or steps, that are one incident; somebody has to lead the answer to it.
+    Incident,
 }
 
 /// OCSF `status_id` of a finding as the detector sees it.
@@ -104,7 +106,7 @@ pub struct Finding {
     pub uid: String,
     /// Which policy fired.
     pub policy: PolicyRef,
-    /// 2004 or 2003.
+    /// What it is.
     pub kind: FindingKind,
     /// How bad.
     pub severity: Severity,
@@ -143,7 +145,8 @@ impl Finding {
     #[must_use]
     pub fn to_ocsf(&self) -> Value {
         let class_uid: u64 = match self.kind {
-            FindingKind::Detection => 2004,
+            // What opens an incident is a detection; see `to_incident`.
+            FindingKind::Detection | FindingKind::Incident => 2004,
             FindingKind::Compliance => 2003,
         };
         // 1 Create, 3 Close (a finding that was refuted).
@@ -189,6 +192,34 @@ impl Finding {
         Value::Object(event)
     }
 
+    /// The incident that the finding opens, as OCSF Incident Finding 2005; `None` of other findings. Nobody has taken it on yet: it is the
+    /// security team's.
+    #[must_use]
+    pub fn to_incident(&self) -> Option<Value> {
+        if self.kind != FindingKind::Incident {
+            return None;
+        }
+        let (activity, status) = match self.status {
+            FindingStatus::New => (1, "New"),
+            FindingStatus::Suppressed => (1, "On Hold"),
+            FindingStatus::Resolved => (3, "Resolved"),
+        };
+        let who = self.person.as_ref().or(self.account.as_ref());
+        Some(json!({
+            "activity_id": activity, "category_uid": 2, "class_uid": 2005, "type_uid": 200_500 + activity,
+            "time": self.time.0, "severity_id": self.severity.id(), "severity": self.severity.name(),
+            "status_id": self.status.id(), "status": status,
+            "message": self.message,
+            "desc": format!("{}: {}", self.policy.title, who.map_or("nobody is named", String::as_str)),
+            "assignee_group": {"name": "security"},
+            "finding_info_list": [self.info()],
+            "metadata": {
+                "version": OCSF_VERSION, "uid": format!("{}.incident", self.uid),
+                "product": {"name": "Docket", "vendor_name": "Docket"},
+            },
+        }))
+    }
+
     fn info(&self) -> Value {
         let tag = |name: &str, value: &str| json!({"name": name, "value": value});
         let mut tags: Vec<Value> = self.clauses.iter().map(|c| tag("clause", c)).collect();
@@ -216,4 +247,50 @@ impl Finding {
 
 fn enrichment(row: &ReferenceRow) -> Value {
     json!({"name": row.table, "value": row.version, "type": "reference", "data": row.row})
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_incident_stands_beside_its_finding() {
+        let mut finding = Finding {
+            uid: "u".to_owned(),
+            policy: PolicyRef {
+                id: "p".to_owned(),
+                title: "Chain".to_owned(),
+                version: "v".to_owned(),
+            },
+            kind: FindingKind::Incident,
+            severity: Severity::Critical,
+            status: FindingStatus::New,
+            clauses: vec!["DS-26".to_owned()],
+            controls: BTreeMap::new(),
+            tags: Vec::new(),
+            time: Millis(7),
+            first_seen: Millis(5),
+            last_seen: Millis(7),
+            account: None,
+            person: Some("E1".to_owned()),
+            group: Vec::new(),
+            evidence: vec![Coordinate::new("t", 0, 1)],
+            message: "m".to_owned(),
+            rows: Vec::new(),
+            labels: Vec::new(),
+        };
+        let told = finding.to_ocsf();
+        assert_eq!(told["class_uid"], 2004);
+        let incident = finding.to_incident().unwrap();
+        assert_eq!(
+            (&incident["class_uid"], &incident["type_uid"]),
+            (&json!(2005), &json!(200_501))
+        );
+        assert_eq!(incident["finding_info_list"], json!([told["finding_info"]]));
+        assert_eq!(incident["status"], "New");
+        finding.status = FindingStatus::Resolved;
+        assert_eq!(finding.to_incident().unwrap()["type_uid"], 200_503);
+        finding.kind = FindingKind::Detection;
+        assert!(finding.to_incident().is_none());
+    }
 }

@@ -122,7 +122,7 @@ impl Webhook {
     pub fn body(&self, notice: &Notice) -> Vec<u8> {
         let finding = &notice.finding;
         let base = self.settings.link_base.as_deref().map(|b| b.trim_end_matches('/'));
-        let body: Value = json!({
+        let mut body: Value = json!({
             "alert": finding.uid,
             "kind": notice.kind,
             "idempotency_key": notice.key,
@@ -133,6 +133,9 @@ impl Webhook {
             "raised_at": notice.created_at.to_string(),
             "finding": finding.to_ocsf(),
         });
+        if let Some(incident) = finding.to_incident() {
+            body["incident"] = incident;
+        }
         body.to_string().into_bytes()
     }
 

@@ -143,7 +143,7 @@ impl Detector {
             evidence: gathered.evidence.into_iter().collect(),
             message: self.message(policy, &scope),
             rows: gathered.rows,
-            labels: if late && policy.kind == FindingKind::Detection {
+            labels: if late && policy.kind != FindingKind::Compliance {
                 vec![LATE.to_owned()]
             } else {
                 vec![]

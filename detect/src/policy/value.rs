@@ -44,6 +44,8 @@ pub struct Reference {
     pub offset_ms: i64,
     /// Working days to add to it; likewise.
     pub working_days: i32,
+    /// What is added to the number that its text ends with: `C0099` and 1 is `C0100`. Text that ends with none is no value then.
+    pub plus: i64,
 }
 
 /// Where a reference points.
@@ -148,6 +150,11 @@ impl fmt::Display for Reference {
             0 => {}
             days if days < 0 => write!(f, " - {}wd", days.unsigned_abs())?,
             days => write!(f, " + {days}wd")?,
+        }
+        match self.plus {
+            0 => {}
+            n if n < 0 => write!(f, " - {}", n.unsigned_abs())?,
+            n => write!(f, " + {n}")?,
         }
         match self.offset_ms {
             0 => Ok(()),

@@ -100,6 +100,12 @@ pub fn resolve<'a>(reference: &Reference, scope: &Scope<'a>) -> Items<'a> {
             each_json(reference, scope, &mut |v| items.push(Item::Text(scalar(v))));
         }
     }
+    if reference.plus != 0 {
+        let next = items
+            .iter()
+            .filter_map(|i| Some(Item::Text(Cow::Owned(numbered(&i.text(), reference.plus)?))));
+        items = next.collect();
+    }
     if reference.offset_ms != 0 || reference.working_days != 0 {
         let moved = items.iter().filter_map(|i| {
             let at = i.moment(scope.zone)?.plus_ms(reference.offset_ms);
@@ -112,6 +118,16 @@ pub fn resolve<'a>(reference: &Reference, scope: &Scope<'a>) -> Items<'a> {
         items = moved.collect();
     }
     items
+}
+
+/// Text whose last number is so much more, written with as many digits at least; `None` where it ends with no number, or one
+/// below nothing.
+fn numbered(text: &str, plus: i64) -> Option<String> {
+    let digits = text.bytes().rev().take_while(u8::is_ascii_digit).count();
+    let (head, number) = text.split_at(text.len() - digits);
+    // Longer ones are hashes.
+    let next = number.parse::<i64>().ok()?.checked_add(plus).filter(|n| *n >= 0)?;
+    Some(format!("{head}{next:0digits$}"))
 }
 
 /// The values of a reference to a row, as they stand there.
@@ -181,7 +197,16 @@ fn test_holds(test: &Test, columns: Option<&Json>, scope: &Scope<'_>) -> bool {
                 .for_each(|row| each_value(row, column, &mut |v| elements.push(v))),
             Subject::Reference(reference) => each_json(reference, scope, &mut |v| elements.push(v)),
         }
-        elements.retain(|e| e.is_object());
+        // What is no object has one column, so that maps can speak of it.
+        let plain: Vec<Option<Json>> = elements
+            .iter()
+            .map(|e| (!e.is_object()).then(|| serde_json::json!({"value": e})))
+            .collect();
+        let elements: Vec<&Json> = elements
+            .iter()
+            .zip(&plain)
+            .map(|(e, p)| p.as_ref().unwrap_or(e))
+            .collect();
         return has(wanted, &elements, scope);
     }
     let items: Items<'_> = match &test.subject {
@@ -375,6 +400,7 @@ pub(crate) mod tests {
             root: Root::Event(EventField::new(Namespace::Ocsf, path)),
             offset_ms: 0,
             working_days: 0,
+            plus: 0,
         })
     }
     fn at(offset_ms: i64) -> Value {
@@ -382,6 +408,7 @@ pub(crate) mod tests {
             root: Root::EventTime,
             offset_ms,
             working_days: 0,
+            plus: 0,
         })
     }
     fn alias(alias: &str, column: &str) -> Value {
@@ -392,6 +419,7 @@ pub(crate) mod tests {
             },
             offset_ms: 0,
             working_days: 0,
+            plus: 0,
         })
     }
     pub(crate) fn test(column: &str, op: Op) -> Condition {
@@ -529,6 +557,7 @@ pub(crate) mod tests {
             root: Root::Event(EventField::new(Namespace::Ocsf, "n")),
             offset_ms: 0,
             working_days: 0,
+            plus: 0,
         });
         assert!(check(&Condition::Test(Test {
             subject,
@@ -538,6 +567,7 @@ pub(crate) mod tests {
             root: Root::EventTime,
             offset_ms: 60_000,
             working_days: 0,
+            plus: 0,
         });
         assert!(check(&Condition::Test(Test {
             subject,

@@ -477,6 +477,7 @@ mod tests {
                 },
                 offset_ms: 0,
                 working_days: 0,
+                plus: 0,
             }),
         )];
         let lookups = [

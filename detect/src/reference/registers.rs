@@ -88,6 +88,7 @@ pub const SCHEMAS: &[Schema] = &[
             col("expires_at", Moment),
             col("mfa_required", Bool),
             col("password", OneOf(&["used", "none"])),
+            col("password_changed_at", Moment),
             col("registered_sources", Text).list(),
             col("last_logon_at", Moment),
         ],

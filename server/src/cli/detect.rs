@@ -30,6 +30,9 @@ pub struct Args {
     /// Judge deadlines up to this time (default: when the last record was received)
     #[arg(long, value_name = "TIME")]
     until: Option<String>,
+    /// Print, behind each finding that opens an incident, the incident too (OCSF Incident Finding 2005)
+    #[arg(long)]
+    incidents: bool,
     #[command(flatten)]
     input: Input,
 }
@@ -64,6 +67,9 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         found |= finding.status != FindingStatus::Resolved;
         serde_json::to_writer(&mut out, &finding.to_ocsf()).map_err(std::io::Error::from)?;
         out.write_all(b"\n")?;
+        if let Some(incident) = finding.to_incident().filter(|_| args.incidents) {
+            writeln!(out, "{incident}")?;
+        }
     }
     out.flush()?;
     // The process ends: tens of thousands of findings and rules need not be cleared away.

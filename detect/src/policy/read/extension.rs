@@ -123,8 +123,9 @@ pub(crate) fn common(report: &mut Report, node: &Node, scope: &Scope) -> Common 
             "kind" => match node.scalar().as_deref() {
                 Some("detection") => out.kind = Some(FindingKind::Detection),
                 Some("compliance") => out.kind = Some(FindingKind::Compliance),
-                Some(other) => report.unknown(node, "kind", other, &["detection", "compliance"]),
-                None => report.shape(node, "kind", "`detection` or `compliance`"),
+                Some("incident") => out.kind = Some(FindingKind::Incident),
+                Some(other) => report.unknown(node, "kind", other, &["detection", "compliance", "incident"]),
+                None => report.shape(node, "kind", "`detection`, `compliance` or `incident`"),
             },
             "silent" => out.silent = report.bool(node, "silent").unwrap_or(false),
             "actor" => out.actor = references(report, node, "actor", scope),

@@ -131,6 +131,7 @@ pub(crate) fn policy(
                     root: Root::Event(f.clone()),
                     offset_ms: 0,
                     working_days: 0,
+                    plus: 0,
                 })
                 .collect();
             Some(Dedup {

@@ -33,6 +33,8 @@ impl Scope {
     }
 }
 
+/// What may be added to a number.
+const PLUS_MAX: i64 = 1_000_000;
 /// Working days that may be added at once.
 const WORKING_DAYS_MAX: i32 = 1_000;
 
@@ -61,6 +63,12 @@ pub fn duration_ms(text: &str) -> Option<i64> {
 fn working_days(text: &str) -> Option<i32> {
     let days: i32 = text.trim().strip_suffix("wd")?.trim_end().parse().ok()?;
     (1..=WORKING_DAYS_MAX).contains(&days).then_some(days)
+}
+
+/// `1`: what is added to a number; `None` where it is anything else.
+fn whole_number(text: &str) -> Option<i64> {
+    let number: i64 = text.trim().parse().ok()?;
+    (1..=PLUS_MAX).contains(&number).then_some(number)
 }
 
 /// Reads a duration of more than nothing.
@@ -99,18 +107,21 @@ pub(crate) fn reference_text(text: &str, scope: &Scope) -> Result<Reference, Pro
         _ => return Err(wrong("one duration can be added or taken off, not several")),
     };
     let working_days = given.and_then(working_days).unwrap_or(0) * sign as i32;
+    let plus = given.and_then(whole_number).unwrap_or(0) * sign;
     let offset_ms = match given {
-        Some(d) if working_days == 0 => duration_ms(d).map(|ms| sign * ms),
+        Some(d) if working_days == 0 && plus == 0 => duration_ms(d).map(|ms| sign * ms),
         _ => Some(0),
     };
-    let offset_ms = offset_ms
-        .ok_or_else(|| wrong("what is added or taken off has to be a duration (`2h`) or working days (`5wd`)"))?;
+    let offset_ms = offset_ms.ok_or_else(|| {
+        wrong("what is added or taken off has to be a duration (`2h`), working days (`5wd`) or a whole number (`1`)")
+    })?;
     let path = path.trim();
     if path == "count" && scope.count {
         return Ok(Reference {
             root: Root::Count,
             offset_ms: 0,
             working_days: 0,
+            plus: 0,
         });
     }
     let Some((root, column)) = path.split_once('.').filter(|(r, c)| !r.is_empty() && !c.is_empty()) else {
@@ -147,6 +158,7 @@ pub(crate) fn reference_text(text: &str, scope: &Scope) -> Result<Reference, Pro
         root,
         offset_ms,
         working_days,
+        plus,
     })
 }
 
@@ -255,13 +267,15 @@ mod tests {
             ),
             (
                 "event.time + x",
-                "`$event.time + x`: what is added or taken off has to be a duration (`2h`) or working days (`5wd`)",
+                "`$event.time + x`: what is added or taken off has to be a duration (`2h`), working days (`5wd`) or a whole number (`1`)",
             ),
             ("event.time + 5wd", "event.time + 5wd"),
+            ("event.user.uid - 1", "event.user.uid - 1"),
+            ("account.number + 10", "account.number + 10"),
             ("event.time - 1wd", "event.time - 1wd"),
             (
                 "event.time + 0wd",
-                "`$event.time + 0wd`: what is added or taken off has to be a duration (`2h`) or working days (`5wd`)",
+                "`$event.time + 0wd`: what is added or taken off has to be a duration (`2h`), working days (`5wd`) or a whole number (`1`)",
             ),
         ] {
             let read = reference_text(text, &scope).map_or_else(|e| e.to_string(), |r| r.to_string());

@@ -28,6 +28,7 @@ mod policies;
 mod policy_changes;
 mod policy_mutate;
 mod policy_test;
+mod quiet;
 mod reading;
 mod reference;
 mod registers;

@@ -95,6 +95,22 @@ pub async fn record(policies: &Policies, data_dir: &Path, spine: &Spine) -> anyh
     crate::auth::write_whole(&path, &serde_json::to_vec(&now)?)
 }
 
+/// The versions of the policies that were recorded last, by id; none before the first time.
+///
+/// # Errors
+/// The file is damaged.
+pub fn versions(data_dir: &Path) -> anyhow::Result<BTreeMap<String, String>> {
+    let path = data_dir.join(FILE);
+    match std::fs::read(&path) {
+        Ok(bytes) => {
+            let set: Set = serde_json::from_slice(&bytes).with_context(|| path.display().to_string())?;
+            Ok(set.into_iter().map(|(id, known)| (id, known.version)).collect())
+        }
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(BTreeMap::new()),
+        Err(e) => Err(e).with_context(|| path.display().to_string()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,7 +1,8 @@
 //! How long a record can be searched (LA-08): splits leave the index when all of their records were received so many days ago.
 //!
 //! The ledger keeps what it has; what left the index can be brought back by building the index again. What is changed and
-//! what goes is told before it happens, as the acts `retention.change` and `retention.delete`, which policies read.
+//! what goes is told before it happens, as the acts `retention.change` and `retention.delete`, and where less
+//! than three months can be searched, once a day as `retention.short`; policies read them.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -19,6 +20,8 @@ use crate::spine::Spine;
 
 const LOOK: Duration = Duration::from_secs(60);
 const DAY_MS: i64 = 86_400_000;
+/// Days that have to be searchable at once (LA-08: three months).
+const SEARCHABLE_DAYS: i64 = 90;
 /// Where the days of the last start are kept, in the data folder.
 const FILE: &str = "search-keep-days";
 /// Splits that one act names.
@@ -73,7 +76,18 @@ impl Retention {
     /// Lets go of what is due until the server stops.
     pub async fn run(self, spine: Spine, mut stop: watch::Receiver<bool>) {
         let Some(days) = self.days else { return };
+        let mut told: Option<Millis> = None;
         loop {
+            let now = self.clock.now();
+            if told.is_none_or(|at| now - at >= DAY_MS) {
+                told = Some(now);
+                let left = self.searcher.inventory().dropped.map(|d| d.received_before);
+                if let Some(detail) = short(left, now)
+                    && let Err(error) = spine.act("retention.short", "docket", detail).await
+                {
+                    tracing::warn!(%error, "That too little can be searched was not recorded.");
+                }
+            }
             let before = Millis(self.clock.now().0 - i64::from(days) * DAY_MS);
             if let Some(detail) = due(&self.searcher.inventory(), before, days) {
                 // What cannot be recorded does not happen.
@@ -106,6 +120,17 @@ fn change(before: Option<u32>, days: Option<u32>, because: Option<&str>, is_new:
         "below_law": below_law,
         "because": because,
     }))
+}
+
+/// That records left the index which are younger than what has to be searchable at once.
+fn short(left_before: Option<Millis>, now: Millis) -> Option<Value> {
+    let days = (now - left_before?) / DAY_MS;
+    (days < SEARCHABLE_DAYS).then(|| {
+        json!({
+            "source": "the search index", "searchable_days": days, "stored_days": "all",
+            "required_days": SEARCHABLE_DAYS, "searchable_since": left_before.map(|at| at.to_string()),
+        })
+    })
 }
 
 /// What is to go, told before it goes.
@@ -143,6 +168,18 @@ mod tests {
         assert_eq!(shorter(Some(200), Some(400), false), Some(false));
         assert_eq!(shorter(Some(200), None, false), Some(false));
         assert_eq!(shorter(Some(30), Some(30), false), Some(true));
+    }
+
+    #[test]
+    fn less_than_three_months_are_told() {
+        let day = |n: i64| Millis(n * DAY_MS);
+        assert_eq!(short(None, day(100)), None);
+        assert_eq!(short(Some(day(10)), day(100)), None);
+        let told = short(Some(day(11)), day(100)).unwrap();
+        assert_eq!(
+            (&told["searchable_days"], &told["required_days"]),
+            (&json!(89), &json!(90))
+        );
     }
 
     #[test]

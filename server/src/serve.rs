@@ -38,7 +38,7 @@ use crate::registers::Registers;
 use crate::retention::Retention;
 use crate::spine::{Append, Opened, Spine};
 use crate::staleness::Staleness;
-use crate::{files, kafka, listen, masking, policies, policy_changes, reference};
+use crate::{files, kafka, listen, masking, policies, policy_changes, quiet, reference};
 
 /// What indexing may use: commits come each half second, so that little gathers between them.
 const INDEX: Budgets = Budgets {
@@ -504,6 +504,11 @@ async fn listeners(config: &Config, app: &App, stop: &watch::Receiver<bool>) -> 
         clock: app.clock.clone(),
     };
     listeners.push(tokio::spawn(integrity.run(app.spine.clone(), stop.clone())));
+    listeners.push(tokio::spawn(quiet::run(
+        app.clone(),
+        config.data_dir.clone(),
+        stop.clone(),
+    )));
     if let (Some(dir), Some(age_ms_max)) = (&config.reference, config.reference_age_ms_max) {
         let staleness = Staleness {
             dir: dir.clone(),

@@ -18,6 +18,8 @@ use crate::{peer, sets};
 
 /// Differences of one kind that are shown.
 const SHOWN: usize = 3;
+/// Of a kind that nobody has explained yet, all are.
+const UNEXPLAINED: &str = "not explained";
 /// Events of one batch.
 const BATCH: usize = 4096;
 
@@ -43,7 +45,8 @@ pub fn run(count: usize) -> anyhow::Result<()> {
         }
         for ((why, who), pairs) in kinds {
             println!("  {who}: {} matches: {why}", pairs.len());
-            for (event, rule) in pairs.iter().take(SHOWN) {
+            let shown = if why == UNEXPLAINED { usize::MAX } else { SHOWN };
+            for (event, rule) in pairs.iter().take(shown) {
                 let policy = &loaded.policies.all()[*rule as usize];
                 println!("    {}: {}", policy.place.file, Value::Object(generated[*event].fields.clone()));
             }
@@ -153,7 +156,7 @@ fn why(policy: &Policy, source: &str, generated: &Generated) -> &'static str {
     let text = fields.to_string();
     let inner = |parts: &[Part]| {
         let inner = parts.get(1..parts.len().saturating_sub(1)).unwrap_or_default();
-        inner.iter().any(|p| matches!(p, Part::Any | Part::One))
+        inner.iter().any(|p| matches!(p, Part::Any | Part::One)) || (parts.len() > 1 && parts.contains(&Part::One))
     };
     if source.contains("base64offset") {
         return "`base64offset` keeps the tail character";
@@ -167,6 +170,9 @@ fn why(policy: &Policy, source: &str, generated: &Generated) -> &'static str {
     if pattern(&inner) {
         return "`startswith`/`endswith` with an inner wildcard never match";
     }
+    if pattern(&|p| p.contains(&Part::Dash)) {
+        return "`windash`: a `/` of the rule stands for any dash, too, and any dash of the rule for every other";
+    }
     let is_number = |parts: &[Part]| parts.iter().any(|p| matches!(p, Part::Literal(l) if Number::parse(l).is_some()));
     let keywords = || items.iter().filter(|i| i.field.is_none()).flat_map(|i| i.groups.iter().flatten());
     if keywords().any(|m| matches!(m, Match::Pattern { pattern, .. } if is_number(pattern.parts()))) {
@@ -178,7 +184,7 @@ fn why(policy: &Policy, source: &str, generated: &Generated) -> &'static str {
     if dotted(&fields, 0) {
         return "a key with a dot inside an object (a reading of ours)";
     }
-    "not explained"
+    UNEXPLAINED
 }
 
 /// Whether a value is a number or an address but for blanks around it.

@@ -106,26 +106,87 @@ impl<const N: usize> Grams<N> {
         Some(grams)
     }
 
-    /// Calls `each` with every place of the text where a window of a literal stands, from first to last, and the literals
-    /// that are known by it.
+    /// The literals that are known by the window at the start of `bytes`.
     #[inline]
-    pub fn scan(&self, text: &[u8], each: impl FnMut(usize, &[Place])) {
-        match &self.filter {
-            Filter::Few(words) => self.scan_with::<WORDS_FEW>(words, text, each),
-            Filter::Many(words) => self.scan_with::<WORDS_MANY>(words, text, each),
-        }
+    fn known(&self, bytes: &[u8]) -> &[Place] {
+        let range = bytes.get(..N).and_then(|bytes| self.windows.get(&window(bytes)));
+        range.map_or(&[], |(from, to)| &self.places[*from as usize..*to as usize])
     }
 
+    /// Calls `each` with every place of the text where a window of a literal may stand, from first to last.
     #[inline]
-    fn scan_with<const W: usize>(&self, words: &[u64; W], text: &[u8], mut each: impl FnMut(usize, &[Place])) {
-        for (at, bytes) in text.windows(N).enumerate() {
-            let window = window(bytes);
-            let (word, bit) = bit::<W>(window);
-            if words[word] >> bit & 1 != 0
-                && let Some((from, to)) = self.windows.get(&window)
-            {
-                each(at, &self.places[*from as usize..*to as usize]);
+    fn scan(&self, text: &[u8], mut each: impl FnMut(usize)) {
+        match &self.filter {
+            Filter::Few(words) => scan::<N, WORDS_FEW>(words, text, &mut each),
+            Filter::Many(words) => scan::<N, WORDS_MANY>(words, text, &mut each),
+        }
+    }
+}
+
+/// Bytes of the windows by which long literals are known, and short ones.
+pub(super) const LONG: usize = 4;
+pub(super) const SHORT: usize = 2;
+
+/// Calls `each` with every place of the text where a window of a literal stands, from first to last, and the literals that
+/// are known by it.
+#[inline]
+pub(super) fn find(
+    long: Option<&Grams<LONG>>,
+    short: Option<&Grams<SHORT>>,
+    text: &[u8],
+    mut each: impl FnMut(usize, &[Place]),
+) {
+    let mut look = |at: usize| {
+        let bytes = &text[at..];
+        let long = long.map_or(&[][..], |l| l.known(bytes));
+        let short = short.map_or(&[][..], |s| s.known(bytes));
+        for places in [long, short] {
+            if !places.is_empty() {
+                each(at, places);
             }
+        }
+    };
+    match (long, short) {
+        (Some(l), None) => l.scan(text, look),
+        (None, Some(s)) => s.scan(text, look),
+        (Some(l), Some(s)) => {
+            match (&l.filter, &s.filter) {
+                (Filter::Few(l), Filter::Few(s)) => scan_both::<WORDS_FEW, WORDS_FEW>(l, s, text, &mut look),
+                (Filter::Few(l), Filter::Many(s)) => scan_both::<WORDS_FEW, WORDS_MANY>(l, s, text, &mut look),
+                (Filter::Many(l), Filter::Few(s)) => scan_both::<WORDS_MANY, WORDS_FEW>(l, s, text, &mut look),
+                (Filter::Many(l), Filter::Many(s)) => scan_both::<WORDS_MANY, WORDS_MANY>(l, s, text, &mut look),
+            }
+            // Behind the last long window are short ones.
+            let rest = text.len().saturating_sub(LONG - 1);
+            s.scan(&text[rest..], |at| look(rest + at));
+        }
+        (None, None) => {}
+    }
+}
+
+#[inline]
+fn scan<const N: usize, const W: usize>(words: &[u64; W], text: &[u8], each: &mut impl FnMut(usize)) {
+    for (at, bytes) in text.windows(N).enumerate() {
+        let (word, bit) = bit::<W>(window(bytes));
+        if words[word] >> bit & 1 != 0 {
+            each(at);
+        }
+    }
+}
+
+#[inline]
+fn scan_both<const L: usize, const S: usize>(
+    long: &[u64; L],
+    short: &[u64; S],
+    text: &[u8],
+    each: &mut impl FnMut(usize),
+) {
+    for (at, bytes) in text.windows(LONG).enumerate() {
+        let window = window(bytes);
+        let (long_word, long_bit) = bit::<L>(window);
+        let (short_word, short_bit) = bit::<S>(window & 0xffff);
+        if (long[long_word] >> long_bit | short[short_word] >> short_bit) & 1 != 0 {
+            each(at);
         }
     }
 }
@@ -141,13 +202,12 @@ mod tests {
 
     use super::*;
 
-    fn found<const N: usize>(literals: &[String], text: &str) -> Vec<(usize, usize)> {
-        let known = (0..).zip(literals).filter(|(_, l)| l.len() >= N);
-        let Some(grams) = Grams::<N>::new(known.map(|(n, l)| (n, l.as_bytes()))) else {
-            return Vec::new();
-        };
+    fn found(literals: &[String], text: &str) -> Vec<(usize, usize)> {
+        let known = || (0..).zip(literals.iter().map(|l| l.as_bytes()));
+        let long = Grams::new(known().filter(|(_, l)| l.len() >= LONG));
+        let short = Grams::new(known().filter(|(_, l)| (SHORT..LONG).contains(&l.len())));
         let mut found = Vec::new();
-        grams.scan(text.as_bytes(), |at, places| {
+        find(long.as_ref(), short.as_ref(), text.as_bytes(), |at, places| {
             for place in places {
                 let literal = literals[place.literal as usize].as_bytes();
                 let from = at.checked_sub(place.before as usize);
@@ -160,10 +220,10 @@ mod tests {
         found
     }
 
-    fn plain(least: usize, literals: &[String], text: &str) -> Vec<(usize, usize)> {
+    fn plain(literals: &[String], text: &str) -> Vec<(usize, usize)> {
         let mut all = Vec::new();
         for from in 0..text.len() {
-            let here = literals.iter().enumerate().filter(|(_, l)| l.len() >= least);
+            let here = literals.iter().enumerate().filter(|(_, l)| l.len() >= SHORT);
             let here = here.filter(|(_, l)| text.as_bytes()[from..].starts_with(l.as_bytes()));
             all.extend(here.map(|(n, _)| (from, n)));
         }
@@ -175,10 +235,11 @@ mod tests {
         fn it_finds_what_stands_there(
             literals in prop::collection::btree_set("[ab/é]{1,6}", 0..200),
             text in "[ab/é]{0,60}",
+            least in 0..5_usize,
+            most in 2..8_usize,
         ) {
-            let literals: Vec<String> = literals.into_iter().collect();
-            prop_assert_eq!(found::<4>(&literals, &text), plain(4, &literals, &text));
-            prop_assert_eq!(found::<2>(&literals, &text), plain(2, &literals, &text));
+            let literals: Vec<String> = literals.into_iter().filter(|l| (least..most).contains(&l.len())).collect();
+            prop_assert_eq!(found(&literals, &text), plain(&literals, &text));
         }
     }
 }

@@ -5,13 +5,9 @@ use std::ops::Range;
 
 use foldhash::{HashMap, HashMapExt as _};
 
-use super::grams::{Grams, Place};
+use super::grams::{Grams, LONG, Place, SHORT, find};
 use super::predicate::{Check, Key, PredicateId, Predicates};
 use crate::sigma::Number;
-
-/// Bytes of the windows by which long literals are known, and short ones.
-const LONG: usize = 4;
-const SHORT: usize = 2;
 
 /// The predicates of one field, by what a value has to hold.
 #[derive(Debug)]
@@ -124,10 +120,11 @@ impl Index {
             seen.resize(self.literals.len(), 0);
         }
         let (text, ends) = (&text[..], &ends[..]);
-        let mut look = |value: &mut usize, at: usize, places: &[Place]| {
-            *value = value_at(ends, *value, at);
+        let mut value = 0;
+        let look = |at: usize, places: &[Place]| {
+            value = value_at(ends, value, at);
             let from = value.checked_sub(1).map_or(0, |before| ends[before] as usize);
-            let to = ends[*value] as usize;
+            let to = ends[value] as usize;
             for place in places {
                 let (literal, entries) = &self.literals[place.literal as usize];
                 let Some(start) = at.checked_sub(place.before as usize).filter(|s| *s >= from) else {
@@ -137,7 +134,7 @@ impl Index {
                 if end > to || text[start..end] != **literal {
                     continue;
                 }
-                let here = u64::from(*serial) << 32 | *value as u64;
+                let here = u64::from(*serial) << 32 | value as u64;
                 let is_first = std::mem::replace(&mut seen[place.literal as usize], here) != here;
                 for entry in &self.entries[entries.start as usize..entries.end as usize] {
                     let (holds, may) = match entry.check {
@@ -149,19 +146,12 @@ impl Index {
                         Check::Cased => (start == from && end == to, true),
                     };
                     if holds {
-                        each(*value, entry, may);
+                        each(value, entry, may);
                     }
                 }
             }
         };
-        if let Some(long) = &self.long {
-            let mut value = 0;
-            long.scan(text, |at, places| look(&mut value, at, places));
-        }
-        if let Some(short) = &self.short {
-            let mut value = 0;
-            short.scan(text, |at, places| look(&mut value, at, places));
-        }
+        find(self.long.as_ref(), self.short.as_ref(), text, look);
         if !self.tiny.is_empty() {
             let mut from = 0;
             for (value, to) in ends.iter().enumerate() {

@@ -48,7 +48,7 @@ pub fn difference<'r>(schema: Option<&Schema>, old: &'r [Value], new: &'r [Value
         let from = row.get("valid_from").map(scalar).unwrap_or_default().into_owned();
         (schema.key_of(row).to_lowercase(), from)
     };
-    let mut by_key: BTreeMap<(String, String), (Vec<&Value>, Vec<&Value>)> = BTreeMap::new();
+    let mut by_key: BTreeMap<_, (Vec<&Value>, Vec<&Value>)> = BTreeMap::new();
     for row in &out.removed {
         by_key.entry(key(row)).or_default().0.push(row);
     }

@@ -29,11 +29,17 @@ pub(crate) struct Group {
     reads: Vec<u64>,
     indexes: OnceLock<Indexes>,
     rows: AtomicUsize,
-    layouts: Mutex<Vec<(Arc<HashMap<Field, usize>>, Arc<Layout>)>>,
+    layouts: Mutex<Vec<(Places, Arc<Layout>)>>,
 }
+
+/// Where a batch has its columns.
+type Places = Arc<HashMap<Field, usize>>;
 
 /// The fields of a group in a batch, each with the places of its columns in the order in which they count.
 pub(crate) type Layout = Vec<(FieldId, Vec<usize>)>;
+
+/// What an index is made of, each predicate with its rules as a range of [`Indexes::gated`]; and the index, once it is asked.
+type Lazy = (Vec<(PredicateId, Range<u32>)>, OnceLock<Index>);
 
 /// What finds predicates of rules in a batch.
 #[derive(Debug)]
@@ -41,7 +47,7 @@ pub(crate) struct Indexes {
     /// Rules that a predicate makes candidates, one predicate's behind the other's.
     gated: Vec<RuleId>,
     /// For each field, the predicates that its index finds, and the index once a batch has the field.
-    fields: HashMap<FieldId, (Vec<(PredicateId, Range<u32>)>, OnceLock<Index>)>,
+    fields: HashMap<FieldId, Lazy>,
     /// Bits of the predicates that are found wherever they hold.
     finds: Vec<u64>,
 }
@@ -143,7 +149,7 @@ impl Indexes {
             });
         }
         let (mut gated, mut finds) = (Vec::new(), Vec::new());
-        let mut fields: HashMap<FieldId, (Vec<(PredicateId, Range<u32>)>, OnceLock<Index>)> = HashMap::new();
+        let mut fields: HashMap<FieldId, Lazy> = HashMap::new();
         for (id, rules) in gates {
             let from = gated.len() as u32;
             gated.extend(rules);

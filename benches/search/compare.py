@@ -55,12 +55,14 @@ def clickhouse(folder, rounds):
             ask(f"SET {setting} = 1")
         except Exception as error:
             print(f"{setting}: {str(error)[:80]}", file=sys.stderr)
-    text = ",\n  INDEX i_raw raw TYPE text(tokenizer = 'splitByNonAlpha')"
+    # What Docket has as text.
+    index = ",\n  INDEX i_{0} {0} TYPE text(tokenizer = 'splitByNonAlpha')"
+    text = "".join(index.format(column) for column in ("raw", "cmd", "url", "msg"))
     try:
         ask(TABLE.format(indexes=text))
     except Exception as error:
         print(f"text index: {str(error)[:300]}", file=sys.stderr)
-        text = ",\n  INDEX i_raw raw TYPE text(tokenizer = splitByNonAlpha)"
+        text = text.replace("'", "")
         ask(TABLE.format(indexes=text))
     began, used = time.time(), cpu()
     ask(f"INSERT INTO t SELECT * FROM file('{folder}/rows.ndjson', JSONEachRow)")
@@ -88,7 +90,7 @@ def main():
     args.add_argument("--rounds", type=int, default=21)
     args.add_argument("--binary", default="target/release/search")
     args.add_argument("--keep", action="store_true")
-    args.add_argument("--reuse", action="store_true", help="the records of an earlier run")
+    args.add_argument("--reuse", action="store_true", help="the records and the index of an earlier run")
     args = args.parse_args()
     folder, sizes = os.path.abspath(args.dir), os.path.join(args.dir, "made.json")
     if not args.reuse:
@@ -96,7 +98,10 @@ def main():
         json.dump(made, open(sizes, "w"))
     made = json.load(open(sizes))
     load = os.getloadavg()
-    indexed = docket(args.binary, "index", "--dir", folder)
+    kept = os.path.join(args.dir, "indexed.json")
+    if not (args.reuse and os.path.exists(kept)):
+        json.dump(docket(args.binary, "index", "--dir", folder), open(kept, "w"))
+    indexed = json.load(open(kept))
     asked = docket(args.binary, "ask", "--dir", folder, "--rounds", str(args.rounds))
     shutil.rmtree(folder + "/clickhouse", ignore_errors=True)
     version, indexing, answers = clickhouse(folder, args.rounds)

@@ -14,7 +14,7 @@ use tantivy::{BitSet, SegmentReader};
 use crate::error::Result;
 use crate::hot::Hot;
 use crate::manifest::{SplitInfo, hot_name};
-use crate::split::{DAY, describe, fresh, sync};
+use crate::split::{DAY, describe, fresh, sync, sync_names};
 
 /// Below so many events a generation is one split, whatever its times.
 const APART_MIN: u64 = 10_000;
@@ -71,7 +71,8 @@ pub(crate) fn mature(index: &Path, generation: u64) -> Result<Vec<SplitInfo>> {
         };
         splits.push(describe(&dir, generation, number, &SegmentReader::open(segment)?)?);
     }
-    sync(index)?;
+    // The writer publishes manifests in it meanwhile.
+    sync_names(index)?;
     Ok(splits)
 }
 

@@ -55,7 +55,7 @@ impl Split {
 
     /// Whether its files are there in their full length. Their bytes are checked by [`check`].
     pub(crate) fn is_whole(&self) -> bool {
-        bytes(&self.dir).is_ok_and(|b| b == self.info.bytes)
+        bytes(&self.dir).is_ok_and(|b| b == self.info.bytes) && Hot::open(&self.dir).is_ok()
     }
 
     /// How many of its events lie between these moments, both included, where that is known without opening it.
@@ -139,7 +139,8 @@ pub(crate) fn describe(dir: &Path, generation: u64, number: u32, reader: &Segmen
     })
 }
 
-/// Bytes of the files in a folder, Tantivy's locks aside.
+/// Bytes of the files in a folder that never change: Tantivy's locks aside, and what is written when events are marked as
+/// deleted.
 pub(crate) fn bytes(dir: &Path) -> Result<u64> {
     let io = |source| Error::Io {
         path: dir.to_owned(),
@@ -148,7 +149,8 @@ pub(crate) fn bytes(dir: &Path) -> Result<u64> {
     let mut sum = 0;
     for entry in fs::read_dir(dir).map_err(io)? {
         let entry = entry.map_err(io)?;
-        if !entry.file_name().to_string_lossy().starts_with('.') {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if !name.starts_with('.') && name != "meta.json" && !name.ends_with(".del") {
             sum += entry.metadata().map_err(io)?.len();
         }
     }
@@ -162,11 +164,21 @@ pub(crate) fn sync(dir: &Path) -> Result<()> {
         source,
     };
     for entry in fs::read_dir(dir).map_err(io)? {
-        File::open(entry.map_err(io)?.path())
-            .and_then(|f| f.sync_all())
-            .map_err(io)?;
+        match File::open(entry.map_err(io)?.path()).and_then(|f| f.sync_all()) {
+            // Tantivy's thread tidies up: a name that it writes under before it renames.
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
+            synced => synced.map_err(io)?,
+        }
     }
-    File::open(dir).and_then(|f| f.sync_all()).map_err(io)
+    sync_names(dir)
+}
+
+/// Makes durable which files a folder has; others may write there meanwhile.
+pub(crate) fn sync_names(dir: &Path) -> Result<()> {
+    File::open(dir).and_then(|f| f.sync_all()).map_err(|source| Error::Io {
+        path: dir.to_owned(),
+        source,
+    })
 }
 
 /// A new, empty folder for Tantivy.

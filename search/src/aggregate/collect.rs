@@ -1,6 +1,6 @@
 //! What is kept while documents go by.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use model::Millis;
 use tantivy::DocId;
@@ -22,7 +22,8 @@ enum Kept {
         size: usize,
         within: Vec<Agg>,
         depth: usize,
-        buckets: HashMap<u32, Counted>,
+        /// By the value's number; those without an event are none.
+        buckets: Vec<Counted>,
         missing: u64,
         values: u64,
     },
@@ -33,7 +34,8 @@ enum Kept {
         depth: usize,
         buckets: BTreeMap<i64, Counted>,
     },
-    Cardinality(std::collections::HashSet<u32>),
+    /// By the value's number.
+    Cardinality(Vec<bool>),
     Stats(Stats),
 }
 
@@ -54,7 +56,7 @@ impl State {
                     size: *size,
                     within: within.clone(),
                     depth,
-                    buckets: HashMap::new(),
+                    buckets: Vec::new(),
                     missing: 0,
                     values: 0,
                 };
@@ -108,24 +110,32 @@ impl State {
             } => {
                 let mut ids = Vec::new();
                 let mut groups: BTreeMap<u32, Vec<DocId>> = BTreeMap::new();
+                if within.is_empty()
+                    && let Some(without) = opened.block(field, docs, &mut ids)?
+                {
+                    *missing += without;
+                    *values += ids.len() as u64;
+                    for id in &ids {
+                        bucket(buckets, *id, within, *depth, opened)?.count += 1;
+                    }
+                    return opened.counted(field);
+                }
                 for doc in docs {
                     opened.ids(field, segment, *doc, &mut ids)?;
                     *missing += u64::from(ids.is_empty());
                     *values += ids.len() as u64;
                     for id in &ids {
-                        bucket(buckets.entry(*id), within, *depth, opened)?.count += 1;
+                        bucket(buckets, *id, within, *depth, opened)?.count += 1;
                         if !within.is_empty() {
                             groups.entry(*id).or_default().push(*doc);
                         }
                     }
                 }
                 for (id, docs) in groups {
-                    if let Some(counted) = buckets.get_mut(&id) {
-                        counted
-                            .within
-                            .iter_mut()
-                            .try_for_each(|s| s.take(opened, segment, &docs))?;
-                    }
+                    buckets[id as usize]
+                        .within
+                        .iter_mut()
+                        .try_for_each(|s| s.take(opened, segment, &docs))?;
                 }
                 Ok(())
             }
@@ -136,6 +146,28 @@ impl State {
                 depth,
                 buckets,
             } => {
+                if within.is_empty() {
+                    // Events side by side are mostly of one bucket.
+                    let mut run: Option<(i64, u64)> = None;
+                    let mut add = |(key, count): (i64, u64)| -> Result<()> {
+                        if buckets.len() as u64 >= BUCKETS_MAX && !buckets.contains_key(&key) {
+                            return Err(too_many(BUCKETS_MAX + 1));
+                        }
+                        buckets.entry(key).or_default().count += count;
+                        Ok(())
+                    };
+                    for doc in docs {
+                        let Some(at) = opened.moment(field, *doc) else { continue };
+                        let key = at.saturating_add(*offset).div_euclid(*interval);
+                        match &mut run {
+                            Some((of, count)) if *of == key => *count += 1,
+                            _ => {
+                                run.replace((key, 1)).map_or(Ok(()), &mut add)?;
+                            }
+                        }
+                    }
+                    return run.map_or(Ok(()), &mut add);
+                }
                 let mut groups: BTreeMap<i64, Vec<DocId>> = BTreeMap::new();
                 for doc in docs {
                     let Some(at) = opened.moment(field, *doc) else { continue };
@@ -165,9 +197,21 @@ impl State {
             }
             Kept::Cardinality(seen) => {
                 let mut ids = Vec::new();
+                let mut see = |ids: &[u32]| {
+                    for id in ids.iter().map(|id| *id as usize) {
+                        if id >= seen.len() {
+                            seen.resize(id + 1, false);
+                        }
+                        seen[id] = true;
+                    }
+                };
+                if opened.block(field, docs, &mut ids)?.is_some() {
+                    see(&ids);
+                    return opened.counted(field);
+                }
                 for doc in docs {
                     opened.ids(field, segment, *doc, &mut ids)?;
-                    seen.extend(&ids);
+                    see(&ids);
                 }
                 Ok(())
             }
@@ -196,8 +240,8 @@ impl State {
                 values,
                 ..
             } => {
-                let distinct = buckets.len() as u64;
-                let mut all: Vec<(u32, Counted)> = buckets.into_iter().collect();
+                let mut all: Vec<(u32, Counted)> = (0..).zip(buckets).filter(|(_, c)| c.count > 0).collect();
+                let distinct = all.len() as u64;
                 all.sort_unstable_by(|(a, x), (b, y)| {
                     let by_name = || opened.text(self.field, *a).cmp(opened.text(self.field, *b));
                     y.count.cmp(&x.count).then_with(by_name)
@@ -248,7 +292,7 @@ impl State {
                     buckets: (first..=last).map(one).collect::<Result<_>>()?,
                 }
             }
-            Kept::Cardinality(seen) => Found::Cardinality(seen.len() as u64),
+            Kept::Cardinality(seen) => Found::Cardinality(seen.iter().filter(|s| **s).count() as u64),
             Kept::Stats(stats) => Found::Stats(stats),
         })
     }
@@ -266,22 +310,22 @@ impl Counted {
 }
 
 fn bucket<'b>(
-    entry: std::collections::hash_map::Entry<'b, u32, Counted>,
+    buckets: &'b mut Vec<Counted>,
+    id: u32,
     within: &[Agg],
     depth: usize,
     opened: &mut Opened<'_>,
 ) -> Result<&'b mut Counted> {
-    use std::collections::hash_map::Entry;
-    match entry {
-        Entry::Occupied(found) => Ok(found.into_mut()),
-        Entry::Vacant(free) => {
-            opened.hold(1)?;
-            Ok(free.insert(Counted {
-                count: 0,
-                within: states(within, depth, opened)?,
-            }))
-        }
+    let at = id as usize;
+    if at >= buckets.len() {
+        buckets.resize_with(at + 1, Counted::default);
     }
+    let counted = &mut buckets[at];
+    if counted.count == 0 {
+        opened.hold(1)?;
+        counted.within = states(within, depth, opened)?;
+    }
+    Ok(counted)
 }
 
 fn states(within: &[Agg], depth: usize, opened: &mut Opened<'_>) -> Result<Vec<State>> {

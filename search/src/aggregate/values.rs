@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use tantivy::DocId;
-use tantivy::columnar::{Column, StrColumn};
+use tantivy::columnar::{Cardinality, Column, StrColumn};
 
 use super::{READS_MAX, VALUES_MAX};
 use crate::error::{Error, Result};
@@ -19,6 +19,8 @@ pub(super) struct Opened<'a> {
     text: &'a dyn RawText,
     segment: Option<usize>,
     fields: Vec<FieldValues>,
+    /// Of the documents of a block.
+    ords: Vec<Option<u64>>,
     reads: u64,
     /// Values and buckets so far, of all aggregations.
     held: usize,
@@ -32,6 +34,8 @@ struct FieldValues {
     last: Option<(DocId, Vec<String>)>,
     names: HashMap<String, u32>,
     by_id: Vec<String>,
+    /// How many of these are counted.
+    held: usize,
 }
 
 /// Where values are.
@@ -42,9 +46,12 @@ enum Place {
     Paths(Vec<String>),
 }
 
+/// No value's number.
+const NONE: u32 = u32::MAX;
+
 /// A column of one segment.
 enum Values {
-    Text(StrColumn, HashMap<u64, u32>),
+    Text(Dictionary),
     Number(Column<u64>, HashMap<u64, u32>),
     Time(Column<i64>),
     None,
@@ -56,6 +63,7 @@ impl<'a> Opened<'a> {
             text,
             segment: None,
             fields: Vec::new(),
+            ords: Vec::new(),
             reads: 0,
             held: 0,
         }
@@ -73,6 +81,7 @@ impl<'a> Opened<'a> {
             last: None,
             names: HashMap::new(),
             by_id: Vec::new(),
+            held: 0,
         });
         Ok(self.fields.len() - 1)
     }
@@ -107,7 +116,6 @@ impl<'a> Opened<'a> {
     /// The values of a document, each once, in no order.
     pub(super) fn ids(&mut self, field: usize, segment: &Segment, doc: DocId, out: &mut Vec<u32>) -> Result<()> {
         out.clear();
-        let before = self.fields[field].by_id.len();
         if matches!(self.fields[field].place, Place::Paths(_)) {
             self.read(field, segment, doc)?;
             let f = &mut self.fields[field];
@@ -122,7 +130,43 @@ impl<'a> Opened<'a> {
         }
         out.sort_unstable();
         out.dedup();
-        let new = self.fields[field].by_id.len() - before;
+        self.counted(field)
+    }
+
+    /// The values of all these documents, of a field with one column; returns how many documents have none. `None`: the
+    /// field is read in another way. To be followed by [`Opened::counted`].
+    pub(super) fn block(&mut self, field: usize, docs: &[DocId], out: &mut Vec<u32>) -> Result<Option<u64>> {
+        let FieldValues {
+            columns, names, by_id, ..
+        } = &mut self.fields[field];
+        // The writer gives a document no value twice.
+        let [Values::Text(dictionary)] = &mut columns[..] else {
+            return Ok(None);
+        };
+        out.clear();
+        let mut missing = 0;
+        self.ords.clear();
+        if dictionary.column.ords().get_cardinality() == Cardinality::Multivalued {
+            for doc in docs {
+                let before = self.ords.len();
+                self.ords.extend(dictionary.column.term_ords(*doc).map(Some));
+                missing += u64::from(self.ords.len() == before);
+            }
+        } else {
+            self.ords.resize(docs.len(), None);
+            dictionary.column.ords().first_vals(docs, &mut self.ords);
+            missing = self.ords.iter().filter(|o| o.is_none()).count() as u64;
+        }
+        for ord in self.ords.iter().flatten() {
+            out.push(dictionary.id(*ord, names, by_id)?);
+        }
+        Ok(Some(missing))
+    }
+
+    /// Counts the values that [`Opened::block`] met for the first time.
+    pub(super) fn counted(&mut self, field: usize) -> Result<()> {
+        let new = self.fields[field].by_id.len() - self.fields[field].held;
+        self.fields[field].held += new;
         self.hold(new)
     }
 
@@ -213,17 +257,10 @@ impl FieldValues {
                         out.push(*ids.entry(n).or_insert_with(|| id(names, by_id, &n.to_string())));
                     }
                 }
-                Values::Text(column, ids) => {
-                    for ord in column.term_ords(doc) {
-                        if let Some(id) = ids.get(&ord) {
-                            out.push(*id);
-                            continue;
-                        }
-                        let mut name = String::new();
-                        column.ord_to_str(ord, &mut name)?;
-                        let new = id(names, by_id, &name);
-                        ids.insert(ord, new);
-                        out.push(new);
+                Values::Text(dictionary) => {
+                    let ords: Vec<u64> = dictionary.column.term_ords(doc).collect();
+                    for ord in ords {
+                        out.push(dictionary.id(ord, names, by_id)?);
                     }
                 }
             }
@@ -233,6 +270,56 @@ impl FieldValues {
 
     fn id(&mut self, name: &str) -> u32 {
         id(&mut self.names, &mut self.by_id, name)
+    }
+}
+
+/// Values of a segment whose texts are all read at once: one by one, each is found by reading a block from its start.
+const TEXTS_MAX: usize = 16_384;
+
+/// A column of texts, with the number of each of its values that was met.
+struct Dictionary {
+    column: StrColumn,
+    ids: Vec<u32>,
+    /// All of them, where there are few.
+    texts: Vec<String>,
+}
+
+impl Dictionary {
+    fn new(column: StrColumn) -> Dictionary {
+        Dictionary {
+            ids: vec![NONE; column.num_terms()],
+            texts: Vec::new(),
+            column,
+        }
+    }
+
+    /// The number of a value.
+    fn id(&mut self, ord: u64, names: &mut HashMap<String, u32>, by_id: &mut Vec<String>) -> Result<u32> {
+        let at = ord as usize;
+        match self.ids.get(at) {
+            Some(&known) if known != NONE => return Ok(known),
+            _ => {}
+        }
+        let count = self.column.num_terms();
+        if self.texts.is_empty() && count <= TEXTS_MAX {
+            let all: Vec<u64> = (0..count as u64).collect();
+            let mut texts = Vec::with_capacity(count);
+            let dictionary = self.column.dictionary();
+            dictionary.sorted_ords_to_term_cb(&all, |text| texts.push(String::from_utf8_lossy(text).into_owned()))?;
+            self.texts = texts;
+        }
+        let new = match self.texts.get(at) {
+            Some(text) => id(names, by_id, text),
+            None => {
+                let mut name = String::new();
+                self.column.ord_to_str(ord, &mut name)?;
+                id(names, by_id, &name)
+            }
+        };
+        if let Some(slot) = self.ids.get_mut(at) {
+            *slot = new;
+        }
+        Ok(new)
     }
 }
 
@@ -256,9 +343,8 @@ impl Values {
         if let Ok(times) = columns.i64(name) {
             return Ok(Values::Time(times));
         }
-        Ok(columns
-            .str(name)?
-            .map_or(Values::None, |c| Values::Text(c, HashMap::new())))
+        let texts = columns.str(name)?.map(Dictionary::new);
+        Ok(texts.map_or(Values::None, Values::Text))
     }
 }
 

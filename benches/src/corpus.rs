@@ -1,4 +1,4 @@
-//! Real lines of every format, repeated until they are some megabytes, in memory.
+//! Real lines of every format, repeated until they are some megabytes, in memory; what varies in life varies in them.
 
 use std::path::{Path, PathBuf};
 
@@ -8,6 +8,10 @@ use ingest::replay::{Options, open};
 use model::{Coordinate, Millis, RawRecord};
 
 use crate::stages::START;
+
+mod vary;
+
+use vary::Random;
 
 /// What a format is held against.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,10 +44,24 @@ pub struct Corpus {
     pub peer: Peer,
     /// The folder or file that the lines are of.
     pub from: &'static str,
-    /// The records.
-    pub records: Vec<RawRecord>,
-    /// Bytes of their payloads.
-    pub bytes: usize,
+    /// The lines, each once.
+    lines: Vec<Bytes>,
+    /// How many records there are.
+    pub count: usize,
+}
+
+impl Corpus {
+    /// The records: the lines again and again, each time with other times of day, ids, counters, addresses and people; others of each
+    /// `round`, the same ones of the same round.
+    #[must_use]
+    pub fn records(&self, round: u64) -> Vec<RawRecord> {
+        let mut random = Random::new(round + 1);
+        let lines = self.lines.iter().cycle().take(self.count).zip(0..);
+        lines
+            // Each in memory of its own, as records of a ledger are.
+            .map(|(line, offset)| record(self.format, vary::vary(line, &mut random).into(), offset))
+            .collect()
+    }
 }
 
 /// Format, peer, and where its lines are: below `../shared/data`, or below `fixtures` where that has none.
@@ -128,18 +146,12 @@ pub fn all(bytes: usize) -> anyhow::Result<Vec<Corpus>> {
             eprintln!("left out: {from} is not there");
             continue;
         }
-        let records: Vec<_> = (0..bytes.div_ceil(once))
-            .flat_map(|_| &payloads)
-            .zip(0..)
-            // Each in memory of its own, as records of a ledger are.
-            .map(|(payload, offset)| record(format, Bytes::copy_from_slice(payload), offset))
-            .collect();
         all.push(Corpus {
             format,
             peer: *peer,
             from,
-            bytes: records.iter().map(|r| r.payload.len()).sum(),
-            records,
+            count: payloads.len() * bytes.div_ceil(once),
+            lines: payloads,
         });
     }
     Ok(all)

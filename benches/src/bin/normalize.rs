@@ -71,7 +71,9 @@ impl Parsers {
 struct Measured {
     corpus: Corpus,
     file: PathBuf,
-    batches: Vec<Batch>,
+    known: Normalizer,
+    told: Normalizer,
+    bytes: usize,
     events: usize,
     configured: Vec<Duration>,
     detected: Vec<Duration>,
@@ -92,11 +94,12 @@ fn main() -> anyhow::Result<()> {
             continue;
         }
         let file = folder.path().join(corpus.format);
-        write(&file, &corpus.records)?;
         all.push(Measured {
-            corpus,
             file,
-            batches: Vec::new(),
+            known: normalizer(Some(corpus.format)),
+            told: normalizer(None),
+            corpus,
+            bytes: 0,
             events: 0,
             configured: Vec::new(),
             detected: Vec::new(),
@@ -109,15 +112,14 @@ fn main() -> anyhow::Result<()> {
     // The first round warms up.
     for round in 0..=args.rounds {
         for m in &mut all {
-            let records = &m.corpus.records;
-            let known = normalizer(Some(m.corpus.format));
-            if round == 0 {
-                let batches = &mut m.batches;
-                normalize(&known, records, &mut arena, &mut plan, |made| batches.extend(made));
-            }
-            let (events, configured) = normalize(&known, records, &mut arena, &mut plan, drop);
-            let (_, detected) = normalize(&normalizer(None), records, &mut arena, &mut plan, drop);
-            let floor = floor(records, &m.batches, &mut arena);
+            let records = &m.corpus.records(round as u64);
+            write(&m.file, records)?;
+            m.bytes = records.iter().map(|r| r.payload.len()).sum();
+            let mut batches = Vec::new();
+            normalize(&m.known, records, &mut arena, &mut plan, |made| batches.extend(made));
+            let (events, configured) = normalize(&m.known, records, &mut arena, &mut plan, drop);
+            let (_, detected) = normalize(&m.told, records, &mut arena, &mut plan, drop);
+            let floor = floor(records, &batches, &mut arena);
             let peer = match (&mut parsers, m.corpus.peer) {
                 (Some(parsers), Peer::Json | Peer::Syslog) => Some(parsers.parse(m.corpus.peer, &m.file)?),
                 _ => None,
@@ -232,7 +234,7 @@ fn print(machine: &str, wanted: usize, rounds: usize, all: &[Measured]) {
     let mut speeds = Vec::new();
     let (mut json, mut syslog) = (Vec::new(), Vec::new());
     for m in all {
-        let megabytes = m.corpus.bytes as f64 / 1e6;
+        let megabytes = m.bytes as f64 / 1e6;
         let (ours, detected, peer) = (median(&m.configured), median(&m.detected), median(&m.peer));
         let floor = median(&m.floor);
         speeds.push((megabytes / ours, m.corpus.format));
@@ -258,7 +260,7 @@ fn print(machine: &str, wanted: usize, rounds: usize, all: &[Measured]) {
             "| {} | {} | {:.0} | {:.0} | {:.2} | {:.0} | {:.0} | {name} | {:.0} | {ratio} | {least} |",
             m.corpus.format,
             m.corpus.from,
-            m.corpus.bytes as f64 / m.corpus.records.len() as f64,
+            m.bytes as f64 / m.corpus.count as f64,
             megabytes / ours,
             ours * 1e6 / m.events as f64,
             megabytes / detected,

@@ -38,10 +38,11 @@ pub fn length(bytes: &[u8]) -> Option<usize> {
     usize::try_from(length).ok().filter(|_| length <= VALUE_BYTES_MAX)
 }
 
-/// The entries of a body, without the empty lines between them; the last one may lack its end.
+/// The entries of a body, without the empty lines between them; the last one may lack its end. Blanks alone are none, as in
+/// a file.
 pub fn entries(body: &Bytes) -> impl Iterator<Item = Bytes> + '_ {
     let mut at = 0;
-    std::iter::from_fn(move || {
+    let all = std::iter::from_fn(move || {
         while body.get(at) == Some(&b'\n') {
             at += 1;
         }
@@ -57,12 +58,20 @@ pub fn entries(body: &Bytes) -> impl Iterator<Item = Bytes> + '_ {
             at += field.min(rest.len());
         }
         (at > start).then(|| body.slice(start..at))
-    })
+    });
+    all.filter(|entry| !entry.trim_ascii().is_empty())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn blanks_are_no_entry() {
+        let body = Bytes::from_static(b"__CURSOR=a\nA=\n\n \n\n__CURSOR=b\n \n");
+        let got: Vec<Bytes> = entries(&body).collect();
+        assert_eq!(got, [&b"__CURSOR=a\nA=\n"[..], b"__CURSOR=b\n \n"]);
+    }
 
     #[test]
     fn a_value_with_lines_in_it_ends_no_entry() {

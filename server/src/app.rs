@@ -41,8 +41,6 @@ pub struct Shared {
     pub progress: Arc<Progress>,
     /// How far the index is.
     pub searchable: Arc<AtomicU64>,
-    /// Where the index lies.
-    pub index_dir: std::path::PathBuf,
     /// Set once everything runs; unset when stopping.
     pub ready: AtomicBool,
     /// Shows the metrics.

@@ -89,7 +89,6 @@ impl Reading {
             accounts: Arc::new(Mutex::new(Accounts::load(&state))),
             progress: Arc::new(Progress::new(judged, engine_time)),
             searchable: Arc::new(AtomicU64::new(searchable.0)),
-            index_dir: data.join("index"),
             ready: AtomicBool::new(false),
             metrics: metrics_exporter_prometheus::PrometheusBuilder::new()
                 .build_recorder()

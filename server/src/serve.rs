@@ -147,7 +147,6 @@ impl Server {
             accounts,
             progress,
             searchable,
-            index_dir: config.data_dir.join("index"),
             ready: AtomicBool::new(false),
             metrics,
             kafka: consumer.as_ref().map(kafka::Consumer::handle),

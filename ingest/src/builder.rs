@@ -326,10 +326,12 @@ impl<'a> EventBuilder<'a> {
         match address(text) {
             (Some(ip), port) => {
                 self.set_in(object, "ip", ip);
-                if let Some(port) = port {
-                    self.set_in(object, "port", port);
+                match port {
+                    // OCSF's device has no port.
+                    Some(port) if object == "device" => self.unmapped("device.port", port),
+                    Some(port) => self.set_in(object, "port", port),
+                    None => self,
                 }
-                self
             }
             (None, _) => self.set_in(object, "hostname", text),
         }

@@ -2,8 +2,9 @@
 #![cfg(feature = "failpoints")]
 #![allow(clippy::unwrap_used, reason = "a test stops where something is wrong")]
 
+mod child;
+
 use std::path::Path;
-use std::process::{Command, ExitStatus};
 use std::sync::Arc;
 
 use alert::{Filter, Page, Store};
@@ -15,8 +16,8 @@ use detect::reference::Tables;
 use model::{Batch, LedgerIndex, LogSource, Millis, PlainEvent, StateStore as _};
 use serde_json::{Value, json};
 
-/// The folder in which a child works; without it the test is the parent.
-const CHILD: &str = "DOCKET_CRASH_CHILD";
+/// The test that runs itself as the process that dies.
+const TEST: &str = "every_place_three_times";
 const START: i64 = 1_777_860_000_000;
 const RECORDS: u64 = 240;
 const GROUP: u64 = 12;
@@ -216,38 +217,13 @@ fn said(folder: &Path) -> Vec<String> {
     out
 }
 
-/// A folder in memory, where there is one: a process that dies leaves its writes to the system whatever the disk does.
-fn folder() -> tempfile::TempDir {
-    let memory = Path::new("/dev/shm");
-    let folder = if memory.is_dir() {
-        tempfile::tempdir_in(memory)
-    } else {
-        tempfile::tempdir()
-    };
-    folder.unwrap()
-}
-
-fn child(folder: &Path, failpoints: &str) -> ExitStatus {
-    let this = std::env::current_exe().unwrap();
-    let run = Command::new(this)
-        .args(["--exact", "every_place_three_times", "--nocapture"])
-        .env(CHILD, folder)
-        .env("FAILPOINTS", failpoints)
-        .output()
-        .unwrap();
-    run.status
-}
-
 #[test]
 fn every_place_three_times() {
-    if let Some(folder) = std::env::var_os(CHILD) {
-        let _scenario = fail::FailScenario::setup();
-        // As `kill -9`: nothing is unwound, nothing flushed.
-        std::panic::set_hook(Box::new(|_| std::process::abort()));
-        return judge(Path::new(&folder));
+    if child::works(judge) {
+        return;
     }
-    let calm = folder();
-    assert!(child(calm.path(), "").success());
+    let calm = child::folder();
+    assert!(child::run(TEST, calm.path(), "").success());
     let expected = said(calm.path());
     let alerts = expected.iter().filter(|l| l.starts_with("Detail")).count();
     assert!(alerts > 20, "the undisturbed run raised {alerts} alerts only");
@@ -259,11 +235,11 @@ fn every_place_three_times() {
         for _ in 0..4 {
             scope.spawn(|| {
                 while let Some((place, n)) = cases.get(next.fetch_add(1, std::sync::atomic::Ordering::Relaxed)) {
-                    let folder = folder();
-                    let died = child(folder.path(), &format!("{place}={n}*off->1*panic"));
+                    let folder = child::folder();
+                    let died = child::run(TEST, folder.path(), &format!("{place}={n}*off->1*panic"));
                     assert_eq!(died.code(), None, "{place} after {n}: it lives");
                     assert!(
-                        child(folder.path(), "").success(),
+                        child::run(TEST, folder.path(), "").success(),
                         "{place} after {n}: it does not go on"
                     );
                     let found = said(folder.path());

@@ -3,20 +3,20 @@
 #![cfg(feature = "failpoints")]
 #![allow(clippy::unwrap_used, reason = "a test stops where something is wrong")]
 
+mod child;
 #[path = "../../search/tests/support/mod.rs"]
 mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use std::process::{Command, ExitStatus};
 use std::sync::Arc;
 
 use model::{LedgerIndex, Millis};
 use search::{NoText, Place, Query, Request, Searcher, Total, Work};
 use support::{batches, open_with, records};
 
-/// The folder in which a child works; without it the test is the parent.
-const CHILD: &str = "DOCKET_CRASH_INDEX";
+/// The test that runs itself as the process that dies.
+const TEST: &str = "the_index_dies_at_every_place";
 const RECORDS: u64 = 220;
 const SPLIT_DOCS: u64 = 50;
 /// Splits received before this record leave at the end.
@@ -116,43 +116,20 @@ fn check(folder: &Path) {
     search::check(folder).unwrap();
 }
 
-fn folder() -> tempfile::TempDir {
-    let memory = Path::new("/dev/shm");
-    let folder = if memory.is_dir() {
-        tempfile::tempdir_in(memory)
-    } else {
-        tempfile::tempdir()
-    };
-    folder.unwrap()
-}
-
-fn child(folder: &Path, failpoints: &str) -> ExitStatus {
-    let run = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "the_index_dies_at_every_place", "--nocapture"])
-        .env(CHILD, folder)
-        .env("FAILPOINTS", failpoints)
-        .output()
-        .unwrap();
-    run.status
-}
-
 #[test]
 fn the_index_dies_at_every_place() {
-    if let Some(folder) = std::env::var_os(CHILD) {
-        let _scenario = fail::FailScenario::setup();
-        // As `kill -9`: nothing is unwound, nothing flushed.
-        std::panic::set_hook(Box::new(|_| std::process::abort()));
-        return index(Path::new(&folder));
+    if child::works(index) {
+        return;
     }
-    let calm = folder();
-    assert!(child(calm.path(), "").success());
+    let calm = child::folder();
+    assert!(child::run(TEST, calm.path(), "").success());
     check(calm.path());
     let inventory = Searcher::open(calm.path()).unwrap().inventory();
     assert!(inventory.splits.len() >= 2, "{inventory:?}");
     for place in PLACES {
         for n in [0, 1] {
-            let folder = folder();
-            let died = child(folder.path(), &format!("{place}={n}*off->1*panic"));
+            let folder = child::folder();
+            let died = child::run(TEST, folder.path(), &format!("{place}={n}*off->1*panic"));
             if died.success() {
                 // It comes there once or twice only.
                 assert!(n > 0, "{place}: it lives");
@@ -165,7 +142,7 @@ fn the_index_dies_at_every_place() {
                 assert!(before.iter().all(|e| all.contains_key(e)), "{place} after {n}");
             }
             assert!(
-                child(folder.path(), "").success(),
+                child::run(TEST, folder.path(), "").success(),
                 "{place} after {n}: it does not go on"
             );
             check(folder.path());

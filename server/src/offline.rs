@@ -2,7 +2,7 @@
 //!
 //! `docket detect` and `docket policy test` judge with it, by the same code as the server.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use detect::engine::Detector;
 use detect::explain::Explained;
@@ -181,6 +181,13 @@ impl Offline {
     pub fn finish(mut self, until: Option<Millis>) -> (Vec<Finding>, Counts) {
         self.settle(until);
         self.told()
+    }
+
+    /// As [`Offline::finish`]; and the policies that could not be judged of some event, for a table or a value that is not there.
+    pub fn judged(mut self, until: Option<Millis>) -> (Vec<Finding>, BTreeSet<PolicyIndex>) {
+        self.settle(until);
+        let not_judged = self.detector.gaps().keys().map(|(policy, _)| *policy).collect();
+        (self.told().0, not_judged)
     }
 
     /// As [`Offline::finish`], where the process ends next: nothing is cleared away.

@@ -22,12 +22,14 @@ use search::Place;
 use crate::accounts::Accounts;
 use crate::policies::Site;
 
+mod gaps;
 mod index;
 pub mod joins;
 mod judge;
 pub mod mended;
 mod normalize;
 
+pub use gaps::Gaps;
 pub use index::Index;
 pub use judge::{Judge, Progress};
 pub use normalize::Normalize;

@@ -3,12 +3,12 @@
 //! `docs/policies.md` ("Tests") is the contract of the file.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use bytes::Bytes;
-use detect::policy::SourceFile;
+use detect::policy::{Policy, PolicyIndex, SourceFile};
 use detect::reference::{Tables, placeholders};
 use model::{Coordinate, EXISTS, Field, Finding, Millis, RawRecord, TOPIC_DOCKET};
 use serde::Deserialize;
@@ -51,6 +51,9 @@ struct Test {
     #[serde(default)]
     until: Option<String>,
     findings: Vec<Expected>,
+    /// Which policies of the file cannot be judged of some event, by name; where it is not said, any may be so.
+    #[serde(default)]
+    not_judged: Option<BTreeSet<String>>,
     /// The same with one thing changed, each.
     #[serde(default)]
     but: Vec<But>,
@@ -300,16 +303,30 @@ impl Suite {
         rows.map(|row| (row.index.0, row.time)).collect()
     }
 
-    /// What is found of the policies under test.
-    fn found(&self, test: &Test, but: Option<&But>) -> anyhow::Result<Vec<Finding>> {
-        let found = judge(test, but, &self.file.reference, &self.compiled)?;
-        Ok(found.into_iter().filter(|f| self.mine.contains(&f.policy.id)).collect())
+    /// What is found of the policies under test, and which of them cannot be judged.
+    fn found(&self, test: &Test, but: Option<&But>) -> anyhow::Result<(Vec<Finding>, BTreeSet<String>)> {
+        let (found, not_judged) = judge(test, but, &self.file.reference, &self.compiled)?;
+        let not_judged = not_judged.into_iter().map(|index| self.loaded.policies.get(index));
+        let named = |p: &Policy| p.name.as_deref().unwrap_or(&p.reference.title).to_owned();
+        Ok((
+            found.into_iter().filter(|f| self.mine.contains(&f.policy.id)).collect(),
+            not_judged
+                .filter(|p| self.mine.contains(&p.reference.id))
+                .map(named)
+                .collect(),
+        ))
     }
 
     fn run(&self, test: &Test, but: Option<&But>) -> anyhow::Result<Outcome> {
-        let found = self.found(test, but)?;
-        let expected = but.map_or(&test.findings, |but| &but.findings);
-        let why = differences(expected, &found, &self.loaded);
+        let (found, not_judged) = self.found(test, but)?;
+        let (findings, gaps) = match but {
+            Some(but) => (&but.findings, &but.not_judged),
+            None => (&test.findings, &test.not_judged),
+        };
+        let mut why = differences(findings, &found, &self.loaded);
+        if let Some(gaps) = gaps.as_ref().filter(|gaps| **gaps != not_judged) {
+            why.push(format!("not judged: {not_judged:?} instead of {gaps:?}"));
+        }
         let test = match but {
             Some(but) => format!("{} but {but}", test.name),
             None => test.name.clone(),
@@ -368,7 +385,7 @@ fn judge(
     but: Option<&But>,
     shared: &BTreeMap<String, Value>,
     compiled: &Compiled,
-) -> anyhow::Result<Vec<Finding>> {
+) -> anyhow::Result<(Vec<Finding>, BTreeSet<PolicyIndex>)> {
     let (line, at) = pushed(test, but, shared, compiled)?;
     let until = test
         .until
@@ -376,8 +393,7 @@ fn judge(
         .map(Millis::parse)
         .transpose()
         .with_context(|| format!("test `{}`", test.name))?;
-    let (findings, _) = line.finish(Some(until.unwrap_or(at + AFTER_MS)));
-    Ok(findings)
+    Ok(line.judged(Some(until.unwrap_or(at + AFTER_MS))))
 }
 
 fn raw(source: &str, offset: i64, received_at: Millis, line: String) -> RawRecord {

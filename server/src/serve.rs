@@ -32,7 +32,7 @@ use crate::gateway::syslog::Listener;
 use crate::gateway::tls::Tls;
 use crate::gateway::udp;
 use crate::integrity::Integrity;
-use crate::pipeline::{Index, Judge, Line, Normalize, Progress, Running, joins};
+use crate::pipeline::{Gaps, Index, Judge, Line, Normalize, Progress, Running, joins};
 use crate::policies::Site;
 use crate::registers::Registers;
 use crate::retention::Retention;
@@ -449,6 +449,7 @@ impl Stored {
                 deliver: told.deliver,
                 folder: config.data_dir.clone(),
                 clock: told.clock.clone(),
+                gaps: Gaps::default(),
             },
             index: Index {
                 held,

@@ -325,6 +325,13 @@ impl Detector {
         &self.gaps
     }
 
+    /// What a policy is called: its `name`, else its id.
+    #[must_use]
+    pub fn name_of(&self, policy: PolicyIndex) -> &str {
+        let policy = self.policies.get(policy);
+        policy.name.as_deref().unwrap_or(&policy.reference.id)
+    }
+
     /// The sources that are watched for silence or whose cadence is learned, by name; of several policies that watch one,
     /// the least patient speaks.
     #[must_use]

@@ -1,5 +1,6 @@
 //! A chain of joins for one event.
 
+use std::fmt;
 use std::sync::Arc;
 
 use model::{Coordinate, Millis, ReferenceRow};
@@ -61,6 +62,17 @@ pub enum Gap {
     At(Arc<str>),
     /// `work_calendar` was not loaded.
     Calendar,
+}
+
+impl fmt::Display for Gap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Gap::Table(table) => write!(f, "table {table}"),
+            Gap::Key { table, column } => write!(f, "key {table}.{column}"),
+            Gap::At(table) => write!(f, "moment of {table}"),
+            Gap::Calendar => f.write_str("table work_calendar"),
+        }
+    }
 }
 
 /// What the joins found.

@@ -10,6 +10,7 @@ use anyhow::Context as _;
 use detect::engine::Detector;
 use model::{LedgerIndex, Millis, StateStore as _};
 
+use super::gaps::Gaps;
 use super::{Group, take};
 use crate::accounts::Accounts;
 use crate::clock::Clock;
@@ -61,6 +62,8 @@ pub struct Judge {
     pub folder: PathBuf,
     /// Dates the alerts.
     pub clock: Clock,
+    /// What could not be judged, as far as it is told.
+    pub gaps: Gaps,
 }
 
 impl Judge {
@@ -95,6 +98,7 @@ impl Judge {
                 let (position, state) = self.store.load()?;
                 let version = compiled.version.clone();
                 self.detector = policies::detector(compiled, site.tables, state, position, Some(&self.folder))?;
+                self.gaps.begin();
                 tracing::info!(policies = version, "Policies in place.");
             }
         }
@@ -137,7 +141,7 @@ impl Judge {
     }
 
     /// `due` is when records that wait for others are given out.
-    fn tell(&self, position: LedgerIndex, due: Option<Millis>) {
+    fn tell(&mut self, position: LedgerIndex, due: Option<Millis>) {
         let far = Millis(i64::MAX);
         let deadline = [self.detector.next_deadline(), due].into_iter().flatten().min();
         self.progress
@@ -148,5 +152,6 @@ impl Judge {
         }
         self.progress.position.store(position.0, Ordering::Relaxed);
         metrics::gauge!("docket_judged_position").set(position.0 as f64);
+        self.gaps.tell(&self.detector);
     }
 }

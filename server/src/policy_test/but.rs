@@ -1,6 +1,6 @@
 //! A test with one thing changed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use model::Field;
@@ -31,9 +31,17 @@ pub struct But {
     pub add: Option<Map<String, Value>>,
     /// What is found.
     pub findings: Vec<Expected>,
+    /// Which policies of the file cannot be judged; where it is not said, any may be so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_judged: Option<BTreeSet<String>>,
 }
 
 impl But {
+    /// Whether the records and tables stay as they are.
+    pub fn changes_nothing(&self) -> bool {
+        self.set.is_empty() && self.add.is_none()
+    }
+
     /// What is changed of the events.
     pub fn alteration(&self) -> Alteration {
         if self.table.is_some() {

@@ -37,15 +37,24 @@ pub struct Suggestion {
 impl fmt::Display for Suggestion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let but = serde_json::to_string(&self.but).map_err(|_| fmt::Error)?;
-        write!(f, "under {:?}, but: {but}", self.test)
+        match &self.but.not_judged {
+            Some(gaps) if self.but.changes_nothing() => {
+                let gaps = serde_json::to_string(gaps).map_err(|_| fmt::Error)?;
+                write!(f, "under {:?}, not_judged: {gaps}", self.test)
+            }
+            _ => write!(f, "under {:?}, but: {but}", self.test),
+        }
     }
 }
+
+/// What is found, and which policies cannot be judged.
+type Found = (Vec<Expected>, BTreeSet<String>);
 
 /// Suggests for one test file.
 pub struct Suggestions {
     suite: Suite,
     /// What the policies as they are find, by test and change.
-    found: BTreeMap<(usize, String), Vec<Expected>>,
+    found: BTreeMap<(usize, String), Found>,
     made: Vec<Suggestion>,
 }
 
@@ -74,24 +83,45 @@ impl Suggestions {
                 return Ok(Some(made.clone()));
             }
         }
-        for change in self.changes(mutant) {
+        let changes = self.changes(mutant);
+        for change in &changes {
             for n in 0..self.suite.file.tests.len() {
-                for but in self.spread(&change, n) {
+                for but in self.spread(change, n) {
                     // A row that a table refuses is no suggestion.
                     let Ok(found) = self.found(n, &but) else { continue };
                     // Where one condition changes, what is found has to, too, or the mutant finds what the policy does.
-                    let is_plain = matches!(&change, Change::Set(_, set) if set.len() == 1);
-                    if is_plain && found == self.before(n)? {
+                    let is_plain = matches!(change, Change::Set(_, set) if set.len() == 1);
+                    if is_plain && found.0 == self.found(n, &But::default())?.0 {
                         continue;
                     }
-                    let but = But { findings: found, ..but };
-                    let test = &self.suite.file.tests[n];
-                    if matches!(mutated.run(test, Some(&but)), Ok(Outcome::Failed { .. })) {
-                        let suggestion = Suggestion {
-                            test: test.name.clone(),
-                            but,
-                        };
-                        self.made.push(suggestion.clone());
+                    let but = But {
+                        findings: found.0,
+                        ..but
+                    };
+                    if let Some(suggestion) = self.noticed(n, but, &mutated) {
+                        return Ok(Some(suggestion));
+                    }
+                }
+            }
+        }
+        self.not_judged(&changes, &mutated)
+    }
+
+    /// A condition may say no more than that a policy has nothing to judge, where it would otherwise not be able to.
+    fn not_judged(&mut self, changes: &[Change], mutated: &Suite) -> anyhow::Result<Option<Suggestion>> {
+        for change in std::iter::once(None).chain(changes.iter().map(Some)) {
+            for n in 0..self.suite.file.tests.len() {
+                let buts = change.map_or_else(|| vec![But::default()], |change| self.spread(change, n));
+                for but in buts {
+                    let Ok((findings, not_judged)) = self.found(n, &but) else {
+                        continue;
+                    };
+                    let but = But {
+                        findings,
+                        not_judged: Some(not_judged),
+                        ..but
+                    };
+                    if let Some(suggestion) = self.noticed(n, but, mutated) {
                         return Ok(Some(suggestion));
                     }
                 }
@@ -100,17 +130,25 @@ impl Suggestions {
         Ok(None)
     }
 
-    fn before(&mut self, n: usize) -> anyhow::Result<Vec<Expected>> {
-        self.found(n, &But::default())
+    /// The suggestion, where the mutant fails it.
+    fn noticed(&mut self, n: usize, but: But, mutated: &Suite) -> Option<Suggestion> {
+        let test = &self.suite.file.tests[n];
+        let fails = matches!(mutated.run(test, Some(&but)), Ok(Outcome::Failed { .. }));
+        fails.then(|| {
+            let test = test.name.clone();
+            let suggestion = Suggestion { test, but };
+            self.made.push(suggestion.clone());
+            suggestion
+        })
     }
 
-    fn found(&mut self, n: usize, but: &But) -> anyhow::Result<Vec<Expected>> {
+    fn found(&mut self, n: usize, but: &But) -> anyhow::Result<Found> {
         let key = (n, serde_json::to_string(but)?);
         if let Some(found) = self.found.get(&key) {
             return Ok(found.clone());
         }
-        let found = self.suite.found(&self.suite.file.tests[n], Some(but))?;
-        let found: Vec<Expected> = found.iter().map(|f| self.told(f)).collect();
+        let (found, not_judged) = self.suite.found(&self.suite.file.tests[n], Some(but))?;
+        let found: Found = (found.iter().map(|f| self.told(f)).collect(), not_judged);
         self.found.insert(key, found.clone());
         Ok(found)
     }

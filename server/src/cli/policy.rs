@@ -1,8 +1,12 @@
 //! `docket policy`
 
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
 
 use anyhow::Context as _;
 use detect::policy::{Loaded, SourceFile};
@@ -129,50 +133,107 @@ fn tests_of(paths: &[PathBuf], with: &[PathBuf]) -> anyhow::Result<(Vec<PathBuf>
 
 fn mutate(paths: &[PathBuf], with: &[PathBuf], suggest: bool) -> anyhow::Result<ExitCode> {
     let (tests, files) = tests_of(paths, with)?;
-    let bar = std::io::stderr().is_terminal();
     let (mut all, mut survived) = (0, 0);
-    for path in tests {
-        let own = std::fs::canonicalize(path.to_string_lossy().replace(".test.yml", ".yml"))?;
-        let is_own = |f: &SourceFile| std::fs::canonicalize(&*f.name).is_ok_and(|name| name == own);
-        let Some(at) = files.iter().position(is_own) else {
-            continue;
-        };
-        let needed = policy_mutate::needed(&files, at);
-        let mut files: Vec<SourceFile> = needed.iter().map(|n| files[*n].clone()).collect();
-        let at = files.iter().position(is_own).unwrap_or_default();
-        let mut suggestions = suggest.then(|| Suggestions::open(&path, &files)).transpose()?;
-        for mutant in policy_mutate::mutants(&files[at].text) {
-            if bar {
-                eprint!("\r\x1b[K{} {} {}", own.display(), mutant.policy, mutant.what);
-            }
-            let changed = SourceFile::new(&files[at].name, mutant.text.as_str());
-            let before = std::mem::replace(&mut files[at], changed);
-            match policy_test::misses(&path, &files)? {
-                None => {}
-                Some(true) => all += 1,
-                Some(false) => {
-                    (all, survived) = (all + 1, survived + 1);
-                    println!("{}: {}: no test misses {}", path.display(), mutant.policy, mutant.what);
-                    if let Some(suggestions) = &mut suggestions {
-                        match suggestions.of(&mutant, &path, &files)? {
-                            Some(suggestion) => println!("    {suggestion}"),
-                            None => println!("    nothing to suggest"),
-                        }
-                    }
-                }
-            }
-            files[at] = before;
-        }
-    }
-    if bar {
-        eprint!("\r\x1b[K");
-    }
+    in_order(
+        tests.len(),
+        |n| mutate_file(&tests[n], &files, suggest),
+        |missed| {
+            (all, survived) = (all + missed.mutants, survived + missed.survived);
+            print!("{}", missed.lines);
+        },
+    )?;
     println!("{all} conditions taken away one at a time, {survived} that no test misses");
     Ok(if survived == 0 {
         ExitCode::SUCCESS
     } else {
         ExitCode::from(FOUND)
     })
+}
+
+/// Does a number of jobs on all cores, and takes their results in order.
+fn in_order<T: Send>(
+    jobs: usize,
+    job: impl Fn(usize) -> anyhow::Result<T> + Sync,
+    mut done: impl FnMut(T),
+) -> anyhow::Result<()> {
+    let next = AtomicUsize::new(0);
+    let (send, results) = mpsc::channel();
+    std::thread::scope(|scope| {
+        for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
+            let (send, next, job) = (send.clone(), &next, &job);
+            scope.spawn(move || {
+                loop {
+                    let n = next.fetch_add(1, Ordering::Relaxed);
+                    // Nobody waits for the others after an error.
+                    if n >= jobs || send.send((n, job(n))).is_err() {
+                        break;
+                    }
+                }
+            });
+        }
+        drop(send);
+        let mut early = BTreeMap::new();
+        for n in 0..jobs {
+            while !early.contains_key(&n) {
+                let (n, result) = results.recv()?;
+                early.insert(n, result?);
+            }
+            early.remove(&n).into_iter().for_each(&mut done);
+        }
+        Ok(())
+    })
+}
+
+/// What the tests of a file miss.
+struct Missed {
+    mutants: usize,
+    survived: usize,
+    /// To be printed.
+    lines: String,
+}
+
+fn mutate_file(path: &Path, files: &[SourceFile], suggest: bool) -> anyhow::Result<Missed> {
+    let mut missed = Missed {
+        mutants: 0,
+        survived: 0,
+        lines: String::new(),
+    };
+    let own = std::fs::canonicalize(path.to_string_lossy().replace(".test.yml", ".yml"))?;
+    let is_own = |f: &SourceFile| std::fs::canonicalize(&*f.name).is_ok_and(|name| name == own);
+    let Some(at) = files.iter().position(is_own) else {
+        return Ok(missed);
+    };
+    let needed = policy_mutate::needed(files, at);
+    let mut files: Vec<SourceFile> = needed.iter().map(|n| files[*n].clone()).collect();
+    let at = files.iter().position(is_own).unwrap_or_default();
+    let mut suggestions = suggest.then(|| Suggestions::open(path, &files)).transpose()?;
+    let bar = std::io::stderr().is_terminal();
+    for mutant in policy_mutate::mutants(&files[at].text) {
+        if bar {
+            eprint!("\r\x1b[K{} {} {}", path.display(), mutant.policy, mutant.what);
+        }
+        let changed = SourceFile::new(&files[at].name, mutant.text.as_str());
+        let before = std::mem::replace(&mut files[at], changed);
+        if let Some(is_missed) = policy_test::misses(path, &files)? {
+            missed.mutants += 1;
+            if !is_missed {
+                missed.survived += 1;
+                let (policy, what) = (&mutant.policy, &mutant.what);
+                writeln!(missed.lines, "{}: {policy}: no test misses {what}", path.display())?;
+                if let Some(suggestions) = &mut suggestions {
+                    match suggestions.of(&mutant, path, &files)? {
+                        Some(suggestion) => writeln!(missed.lines, "    {suggestion}")?,
+                        None => writeln!(missed.lines, "    nothing to suggest")?,
+                    }
+                }
+            }
+        }
+        files[at] = before;
+    }
+    if bar {
+        eprint!("\r\x1b[K");
+    }
+    Ok(missed)
 }
 
 fn test(paths: &[PathBuf], with: &[PathBuf]) -> anyhow::Result<ExitCode> {

@@ -103,6 +103,10 @@ pub(super) fn build<'a>(b: &mut EventBuilder<'a>, input: &Input<'_>, fields: Fie
             }
         }
         Protocol::Database { type_id } => {
+            // The class wants one.
+            if !b.has("actor") {
+                b.set("actor.user.name", "unknown");
+            }
             b.set("database.type_id", type_id);
             b.set("database.name", super::split(&target).0.unwrap_or(&target));
             b.set_some("database.uid", fields.text("asset_id").as_deref());

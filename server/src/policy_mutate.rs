@@ -2,7 +2,8 @@
 //!
 //! A condition is: an item of a detection (a field and what it must be), one of several alternatives of a detection, a join that decides
 //! (it then decides nothing), an item of a join's or a raise's `where`, `calendar`, `first_seen` and `rare`, `wait` for an
-//! absence to be satisfied. What is left must still load; a policy that does not is no mutant.
+//! absence to be satisfied. What is left must still load; a policy that does not is no mutant. Nor is one that cannot find anything
+//! else: a join is not made to decide nothing where a later one that decides has none without its row.
 
 use std::collections::BTreeSet;
 
@@ -154,13 +155,14 @@ fn changes(document: &Value) -> Vec<Change> {
             out.push(Change::Remove(vec![key("docket"), key(name)]));
         }
     }
-    for (path, lookup) in one_or_many(of("lookup"), &vec![key("docket"), key("lookup")]) {
-        let decides = lookup.get("expect").and_then(Value::as_str) != Some("any");
-        if decides {
-            out.push(Change::Set(with(&path, key("expect")), Value::String("any".to_owned())));
+    let lookups = one_or_many(of("lookup"), &vec![key("docket"), key("lookup")]);
+    for (n, (path, lookup)) in lookups.iter().enumerate() {
+        let decided_later = lookups[n + 1..].iter().any(|(_, later)| needs(later, lookup));
+        if expects(lookup) != "any" && !decided_later {
+            out.push(Change::Set(with(path, key("expect")), Value::String("any".to_owned())));
         }
         if let Some(conditions) = lookup.get("where") {
-            items(&with(&path, key("where")), conditions, false, &mut out);
+            items(&with(path, key("where")), conditions, false, &mut out);
         }
     }
     let absence = vec![key("docket"), key("absence"), key("each")];
@@ -176,6 +178,31 @@ fn changes(document: &Value) -> Vec<Change> {
         }
     }
     out
+}
+
+fn expects(lookup: &Value) -> &str {
+    lookup.get("expect").and_then(Value::as_str).unwrap_or("some")
+}
+
+/// Whether a later join decides, and cannot find a row without the row that an earlier one has to find: its key is a column of that
+/// row (without a key it is not judged, and the rule does not fire), or it asks for a row that compares with one (with no value nothing
+/// does). What the rule finds is the same whether the earlier one decides or not. (What it counts as a gap is not: the earlier one says
+/// that such an event is none of the rule's business.)
+fn needs(later: &Value, earlier: &Value) -> bool {
+    let Some(alias) = earlier.get("as").and_then(Value::as_str) else {
+        return false;
+    };
+    let column = format!("${alias}.");
+    let compares = |part: &str| {
+        let mut items = later.get(part).and_then(Value::as_mapping).into_iter().flatten();
+        items.any(|(name, value)| {
+            // What has no value is within everything.
+            let within = name.as_str().is_none_or(|n| n.ends_with("|within"));
+            !within && value.as_str().is_some_and(|v| v.starts_with(&column))
+        })
+    };
+    let later = expects(later);
+    expects(earlier) == "some" && (later != "any" && compares("key") || later == "some" && compares("where"))
 }
 
 /// A value that is one map, or a list of them, with their places.
@@ -247,6 +274,33 @@ fn set(value: &mut Value, path: &Path, new: Value) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_join_that_keys_a_later_one_that_decides_is_decided_there() {
+        let expects = |second: &str| -> Vec<String> {
+            let text = format!(
+                "title: T\nname: t\ndocket:\n  lookup:\n    - {{table: t1, as: one}}\n    - {{table: t2, {second}}}\n"
+            );
+            mutants(&text)
+                .into_iter()
+                .map(|m| m.what)
+                .filter(|what| what.ends_with(".expect"))
+                .collect()
+        };
+        let (first, both) = ("docket.lookup[0].expect", "docket.lookup[1].expect");
+        assert_eq!(expects("key: {a: $one.k}"), [both]);
+        assert_eq!(expects("key: {a: $one.k}, expect: none"), [both]);
+        assert_eq!(expects("key: {a: $one.k}, expect: any"), [first]);
+        assert_eq!(expects("key: {a: $event.k}"), [first, both]);
+        assert_eq!(expects("key: {a: $oneness.k}"), [first, both]);
+        assert_eq!(expects("where: {a|lte: $one.k}"), [both]);
+        assert_eq!(expects("where: {a|lte: $one.k}, expect: none"), [first, both]);
+        assert_eq!(expects("where: {a|within: $one.k}"), [first, both]);
+        assert_eq!(expects("where: {any: [{a: $one.k}]}"), [first, both]);
+        assert!(mutants("title: T\ndocket:\n  lookup:\n    - {table: t1, as: one, expect: none}\n    - {table: t2, key: {a: $one.k}}\n")
+            .iter()
+            .any(|m| m.what == first));
+    }
 
     #[test]
     fn each_condition_is_taken_away_once() {

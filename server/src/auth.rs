@@ -8,7 +8,6 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, RwLock};
 
-use anyhow::Context as _;
 use axum::http::{HeaderMap, header};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -16,6 +15,8 @@ use model::Millis;
 use rand::RngCore as _;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+
+use crate::kept;
 
 /// What a token's holder is. A token has one role, so nobody is both auditor and admin by one token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
@@ -140,11 +141,8 @@ impl Tokens {
     /// The file is there and cannot be read.
     pub fn open(data_dir: &Path) -> anyhow::Result<Tokens> {
         let path = data_dir.join("tokens.json");
-        let by_hash = match std::fs::read(&path) {
-            Ok(bytes) => serde_json::from_slice(&bytes).with_context(|| format!("{} is damaged", path.display()))?,
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => BTreeMap::new(),
-            Err(e) => return Err(e).with_context(|| path.display().to_string()),
-        };
+        let advice = "restore it; if it is removed, tokens have to be made anew";
+        let by_hash: BTreeMap<_, _> = kept::read(&path, advice)?.unwrap_or_default();
         Ok(Tokens {
             path,
             by_hash: Arc::new(RwLock::new(by_hash)),
@@ -200,7 +198,7 @@ impl Tokens {
                 sources: sources.to_vec(),
             },
         );
-        write_whole(&self.path, &serde_json::to_vec_pretty(&*tokens)?)?;
+        kept::write_whole(&self.path, &serde_json::to_vec_pretty(&*tokens)?)?;
         Ok(token)
     }
 
@@ -236,22 +234,6 @@ pub fn token_of(headers: &HeaderMap) -> Option<String> {
 
 fn hash(token: &str) -> String {
     hex::encode(Sha256::digest(token.as_bytes()))
-}
-
-/// Replaces a file by a whole new one, readable by its owner alone.
-pub fn write_whole(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
-    use std::io::Write as _;
-    use std::os::unix::fs::OpenOptionsExt as _;
-    let new = path.with_extension("new");
-    let mut file = std::fs::OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&new)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    std::fs::rename(&new, path).with_context(|| format!("writing {}", path.display()))
 }
 
 #[cfg(test)]

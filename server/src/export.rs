@@ -18,7 +18,7 @@ use sha2::{Digest as _, Sha256};
 use crate::api::{ApiError, records, search as api_search};
 use crate::app::App;
 use crate::asking::{self, LedgerText, refusal};
-use crate::auth::write_whole;
+use crate::kept::write_whole;
 
 /// Rows of a part where nothing is said.
 const PART_ROWS: u64 = 100_000;

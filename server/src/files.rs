@@ -8,7 +8,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::Context as _;
 use bytes::Bytes;
 use ingest::dedup::HEADER_BATCH;
 use ingest::source::file::{Follower, HEADER_FILE_ID, HEADER_FILE_OFFSET, Line, Position, Settings, Watch, catch_up};
@@ -18,8 +17,8 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::app::App;
-use crate::auth::write_whole;
 use crate::gateway::Gate;
+use crate::kept::{self, write_whole};
 use crate::spine::Incoming;
 
 /// The positions in the data folder.
@@ -76,11 +75,8 @@ pub fn start(
 
 /// The positions as stored, and what the ledger holds beyond them.
 fn recover(path: &Path, watches: &[Watch], app: &App) -> anyhow::Result<Vec<Position>> {
-    let stored: Option<Stored> = match std::fs::read(path) {
-        Ok(bytes) => Some(serde_json::from_slice(&bytes).with_context(|| format!("{} is damaged", path.display()))?),
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => None,
-        Err(e) => return Err(e).with_context(|| path.display().to_string()),
-    };
+    let advice = "remove it, and the files are read on from what the ledger holds of them";
+    let stored: Option<Stored> = kept::read(path, advice)?;
     // Sources that have nothing in the ledger cannot have been read.
     let any = watches.iter().any(|w| app.embedded.contains_key(&*w.source));
     let Stored {

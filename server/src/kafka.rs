@@ -4,10 +4,9 @@
 //! the records that follow it; the epochs are kept in `kafka-epochs.json` too, for the next start.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use anyhow::Context as _;
 use ingest::source::kafka::{
     Delivery, KafkaHandle, KafkaProducer, KafkaSettings, KafkaSource, ProducerSettings, Start, TopicEpoch,
     TopicSelection,
@@ -16,12 +15,12 @@ use serde_json::json;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
-use crate::auth::write_whole;
 use crate::behind::{Behind, source_of};
 use crate::clock::Clock;
 use crate::config::{Config, KafkaFile};
 use crate::exit::{CONFIGURATION, failure};
 use crate::gateway::Gate;
+use crate::kept::{self, write_whole};
 use crate::spine::{Append, Spine};
 
 /// The file of the topics' epochs in the data folder.
@@ -67,7 +66,8 @@ pub fn start(
         .collect();
     let behind = Behind::new(topics.clone(), positions.keys().map(|(topic, _)| &**topic));
     let epochs_path = config.data_dir.join(EPOCHS);
-    let epochs = read_epochs(&epochs_path)?;
+    let advice = "restore it; without it a topic that was made anew meanwhile is not told";
+    let epochs: BTreeMap<String, TopicEpoch> = kept::read(&epochs_path, advice)?.unwrap_or_default();
     let start = Start {
         position: Box::new(move |topic, partition| positions.get(&(Arc::from(topic), partition)).copied()),
         epochs: epochs.values().cloned().collect(),
@@ -175,13 +175,5 @@ impl Keeper {
             }
         }
         Ok(())
-    }
-}
-
-fn read_epochs(path: &Path) -> anyhow::Result<BTreeMap<String, TopicEpoch>> {
-    match std::fs::read(path) {
-        Ok(bytes) => serde_json::from_slice(&bytes).with_context(|| format!("{} is damaged", path.display())),
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(BTreeMap::new()),
-        Err(e) => Err(e).with_context(|| path.display().to_string()),
     }
 }

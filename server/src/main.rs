@@ -16,6 +16,7 @@ mod files;
 mod gateway;
 mod integrity;
 mod kafka;
+mod kept;
 mod listen;
 mod mapping;
 mod masking;

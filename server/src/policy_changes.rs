@@ -6,14 +6,16 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use anyhow::Context as _;
 use detect::policy::Policies;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::kept;
 use crate::spine::Spine;
 
 const FILE: &str = "policies.json";
+/// What can be done when it is damaged.
+const ADVICE: &str = "remove it, and the next change is told against what runs then";
 /// Changes that are told one by one; of more the number is told.
 const TOLD_MAX: usize = 500;
 
@@ -76,23 +78,14 @@ fn changes(before: &Set, now: &Set) -> Vec<(&'static str, Value)> {
 /// The file is damaged, or cannot be written, or the acts cannot be recorded.
 pub async fn record(policies: &Policies, data_dir: &Path, spine: &Spine) -> anyhow::Result<()> {
     let (path, now) = (data_dir.join(FILE), set(policies));
-    let before: Option<Set> = match std::fs::read(&path) {
-        Ok(bytes) => Some(serde_json::from_slice(&bytes).with_context(|| {
-            format!(
-                "{} is damaged; remove it, and the next change is told against what runs then",
-                path.display()
-            )
-        })?),
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => None,
-        Err(e) => return Err(e).with_context(|| path.display().to_string()),
-    };
+    let before: Option<Set> = kept::read(&path, ADVICE)?;
     if before.as_ref() == Some(&now) {
         return Ok(());
     }
     for (act, detail) in before.iter().flat_map(|before| changes(before, &now)) {
         spine.act(act, "docket", detail).await?;
     }
-    crate::auth::write_whole(&path, &serde_json::to_vec(&now)?)
+    kept::write_whole(&path, &serde_json::to_vec(&now)?)
 }
 
 /// The versions of the policies that were recorded last, by id; none before the first time.
@@ -100,15 +93,8 @@ pub async fn record(policies: &Policies, data_dir: &Path, spine: &Spine) -> anyh
 /// # Errors
 /// The file is damaged.
 pub fn versions(data_dir: &Path) -> anyhow::Result<BTreeMap<String, String>> {
-    let path = data_dir.join(FILE);
-    match std::fs::read(&path) {
-        Ok(bytes) => {
-            let set: Set = serde_json::from_slice(&bytes).with_context(|| path.display().to_string())?;
-            Ok(set.into_iter().map(|(id, known)| (id, known.version)).collect())
-        }
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(BTreeMap::new()),
-        Err(e) => Err(e).with_context(|| path.display().to_string()),
-    }
+    let set: Set = kept::read(&data_dir.join(FILE), ADVICE)?.unwrap_or_default();
+    Ok(set.into_iter().map(|(id, known)| (id, known.version)).collect())
 }
 
 #[cfg(test)]

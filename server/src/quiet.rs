@@ -8,14 +8,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use alert::{Filter, Store};
-use anyhow::Context as _;
 use model::Millis;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use crate::app::{App, lock};
-use crate::auth::write_whole;
+use crate::kept::{self, write_whole};
 use crate::policy_changes;
 
 const LOOK: Duration = Duration::from_secs(3600);
@@ -64,16 +63,7 @@ pub async fn run(app: App, data_dir: PathBuf, mut stop: watch::Receiver<bool>) {
 
 fn look(app: &App, dir: &std::path::Path) -> anyhow::Result<Vec<Value>> {
     let path = dir.join(FILE);
-    let before: Option<All> = match std::fs::read(&path) {
-        Ok(bytes) => Some(serde_json::from_slice(&bytes).with_context(|| {
-            format!(
-                "{} is damaged; remove it, and changes from then on are watched",
-                path.display()
-            )
-        })?),
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => None,
-        Err(e) => return Err(e).with_context(|| path.display().to_string()),
-    };
+    let before: Option<All> = kept::read(&path, "remove it, and changes from then on are watched")?;
     let now = app.clock.now();
     let mut all = merged(before.as_ref(), &policy_changes::versions(dir)?, now);
     let found = over(&mut all, now, |id, since| raised(&lock(&app.alerts), id, since))?;

@@ -8,7 +8,8 @@ use detect::reference::{Difference, PROBLEMS_MAX, Problem, Tables, difference, n
 use serde_json::{Value, json};
 
 use crate::app::App;
-use crate::auth::{Caller, write_whole};
+use crate::auth::Caller;
+use crate::kept::write_whole;
 use crate::reference::{self, TABLE_BYTES_MAX};
 use crate::serve::Reloader;
 

@@ -6,7 +6,7 @@ mod harness;
 use std::fs;
 use std::path::Path;
 
-use harness::{Server, request, run};
+use harness::{Server, request, run, succeed};
 use serde_json::Value;
 
 const POLICIES: &str = r#"
@@ -85,9 +85,7 @@ fn explain(dir: &Path, rule: &str, lines: &str, more: &[&str]) -> String {
     ];
     args.extend(["--received", "2026-05-04T23:59:00+08:00"]);
     args.extend(more);
-    let output = run(&args);
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap()
+    succeed(&args)
 }
 
 /// The line that begins so, whatever its depth; its mark and what it says.

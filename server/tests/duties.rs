@@ -5,7 +5,7 @@ mod harness;
 
 use std::fs;
 
-use harness::{Server, get, request, rows, run};
+use harness::{Server, get, request, rows, run, succeed};
 use serde_json::{Value, json};
 
 /// A policy that fires on each record of a source.
@@ -40,16 +40,6 @@ fn acts(server: &Server, act: &str) -> Vec<Value> {
     all.map(|r| serde_json::from_slice::<Value>(&r.payload).unwrap())
         .filter(|v| v["act"] == act)
         .collect()
-}
-
-fn succeed(args: &[&str]) -> String {
-    let output = run(args);
-    assert!(
-        output.status.success(),
-        "{args:?}: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    String::from_utf8(output.stdout).unwrap()
 }
 
 #[test]

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use std::path::{Path as File, PathBuf};
 use std::sync::Mutex;
 
-use anyhow::Context as _;
 use axum::Json;
 use axum::extract::{Path, State};
 use model::Millis;
@@ -15,7 +14,8 @@ use serde_json::{Value, json};
 use super::{ApiError, Authenticated};
 use crate::app::{App, lock};
 use crate::asking;
-use crate::auth::{Right, write_whole};
+use crate::auth::Right;
+use crate::kept::{self, write_whole};
 
 /// Searches that are kept.
 const SAVED_MAX: usize = 1000;
@@ -56,11 +56,7 @@ impl Searches {
     /// The file is there and cannot be read.
     pub fn open(data: &File) -> anyhow::Result<Searches> {
         let path = data.join("saved.json");
-        let by_name = match std::fs::read(&path) {
-            Ok(bytes) => serde_json::from_slice(&bytes).with_context(|| format!("{} is damaged", path.display()))?,
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => BTreeMap::new(),
-            Err(e) => return Err(e).with_context(|| path.display().to_string()),
-        };
+        let by_name: BTreeMap<_, _> = kept::read(&path, "restore or remove it")?.unwrap_or_default();
         Ok(Searches {
             path,
             by_name: Mutex::new(by_name),

@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use alert::{Filter, Page};
-use anyhow::Context as _;
 use bytes::Bytes;
 use model::Millis;
 use serde::{Deserialize, Serialize};
@@ -17,11 +16,12 @@ use super::output::inert;
 use super::serve::{log, metrics, stop_signal};
 use super::{block_on, demo_texts as texts};
 use crate::app::{App, lock};
-use crate::auth::{Role, write_whole};
+use crate::auth::Role;
 use crate::clock::{Clock, wall};
 use crate::config::{Config, File, SourceFile};
 use crate::demo::{TIME_ZONE, Traffic, reference};
 use crate::exit::{USAGE, failure};
+use crate::kept::{self, write_whole};
 use crate::serve::Server;
 use crate::spine::{Append, Incoming};
 
@@ -162,9 +162,8 @@ fn traffic(
 /// The story of the folder, or a new one that starts three days ago.
 fn story(args: &Args) -> anyhow::Result<Story> {
     let path = args.data.join("demo.json");
-    if let Ok(bytes) = std::fs::read(&path) {
-        return serde_json::from_slice(&bytes)
-            .with_context(|| format!("{} is damaged; remove the folder", path.display()));
+    if let Some(story) = kept::read(&path, "remove the folder")? {
+        return Ok(story);
     }
     let story = Story {
         seed: args.seed,

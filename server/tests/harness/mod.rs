@@ -71,15 +71,17 @@ pub fn run(args: &[&str]) -> Output {
     docket(args).output().unwrap()
 }
 
+/// What `docket` prints; it must succeed.
+pub fn succeed(args: &[&str]) -> String {
+    let output = run(args);
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{args:?}: {told}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
 /// Runs `docket`, which must succeed, and parses its standard output as NDJSON.
 pub fn rows(args: &[&str]) -> Vec<Value> {
-    let output = run(args);
-    assert!(
-        output.status.success(),
-        "{args:?}: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    ndjson(&output.stdout)
+    ndjson(succeed(args).as_bytes())
 }
 
 /// Parses NDJSON.

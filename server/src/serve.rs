@@ -1,54 +1,43 @@
 //! Starts the server's parts in order, and stops them in reverse.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
 
 use alert::channels::webhook::{Settings as WebhookSettings, Webhook};
-use alert::{Channel, Courier, Retry, Store};
+use alert::{Courier, Retry, Store};
 use anyhow::Context as _;
-use detect::engine::Detector;
-use detect::reference::Tables;
-use ingest::dedup::{Dedup, RunError};
-use ingest::join::Assembler;
-use model::{LedgerIndex, Millis, StateStore as _};
-use search::{Budgets, IndexWriter};
+use model::Millis;
 use serde_json::json;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinHandle;
 
-use crate::accounts::Accounts;
-use crate::app::{App, Shared, lock};
+use crate::app::{App, Shared};
 use crate::auth::Tokens;
 use crate::clock::Clock;
-use crate::config::{Config, PolicySource, Protocol};
-use crate::exit::{INTEGRITY, failure};
+use crate::config::{Config, Protocol};
 use crate::gateway::Gate;
 use crate::gateway::held::Budget;
 use crate::gateway::syslog::Listener;
-use crate::gateway::tls::Tls;
 use crate::gateway::udp;
 use crate::integrity::Integrity;
-use crate::pipeline::{Gaps, Index, Judge, Line, Normalize, Progress, Running, joins};
+use crate::pipeline::{Progress, Running};
 use crate::policies::Site;
 use crate::registers::Registers;
 use crate::retention::Retention;
 use crate::spine::{Append, Opened, Spine};
 use crate::staleness::Staleness;
-use crate::{files, kafka, listen, masking, policies, policy_changes, quiet, reference};
+use crate::{files, kafka, listen, policy_changes, quiet};
 
-/// What indexing may use: commits come each half second, so that little gathers between them.
-const INDEX: Budgets = Budgets {
-    heap_bytes: 32 << 20,
-    merge_threads: 1,
-    split_docs: 1_000_000,
-    split_bytes: 2 << 30,
-    split_ms: 86_400_000,
-    waiting_bytes_max: 64 << 20,
-};
+mod reloader;
+mod stored;
+
+pub use reloader::Reloader;
+use stored::{Stored, Told};
+
 /// How often somebody looks whether a deadline has passed without a record.
 const TICK: Duration = Duration::from_millis(500);
 
@@ -238,231 +227,6 @@ impl Server {
     }
 }
 
-/// Reads reference tables, policies and certificates anew while the server runs.
-pub struct Reloader {
-    tls: Vec<Tls>,
-    dir: Option<PathBuf>,
-    configured: Vec<reference::Configured>,
-    lives: bool,
-    policies: Vec<PolicySource>,
-    data_dir: PathBuf,
-    spine: Spine,
-    sites: Sender<Site>,
-    tables: Arc<RwLock<Arc<Tables>>>,
-    /// Of the policies that run.
-    version: Arc<Mutex<String>>,
-    /// Held while the tables are being changed.
-    turn: Arc<tokio::sync::Mutex<()>>,
-}
-
-impl Reloader {
-    /// Records what is loaded, and hands it to the line, which uses it from its next group on, tables and policies
-    /// together. Policies of which one is broken are not taken: those that run stay, with the new tables.
-    ///
-    /// # Errors
-    /// A table is wrong, or the act cannot be recorded: the old ones stay.
-    pub async fn reload(&self) -> anyhow::Result<()> {
-        let _turn = self.turn.lock().await;
-        self.reload_in_turn().await
-    }
-
-    /// As [`Reloader::reload`], for whoever holds the turn.
-    pub(crate) async fn reload_in_turn(&self) -> anyhow::Result<()> {
-        let (dir, sources) = (self.dir.clone(), self.policies.clone());
-        let (configured, lives) = (self.configured.clone(), self.lives);
-        let read = tokio::task::spawn_blocking(move || -> anyhow::Result<_> {
-            let mut tables = reference::load(dir.as_deref())?;
-            reference::add_configured(&mut tables, &configured, lives)?;
-            let loaded = policies::load(&sources, &tables);
-            Ok((tables, loaded))
-        });
-        let (tables, loaded) = read.await??;
-        let compiled = match loaded {
-            Ok(loaded) if loaded.errors.iter().all(detect::PolicyError::is_lint) => {
-                let compiled = policies::compile(&loaded);
-                let running = lock(&self.version).clone();
-                Some(compiled).filter(|c| c.version != running)
-            }
-            Ok(loaded) => {
-                let broken = loaded.errors.iter().filter(|e| !e.is_lint()).count();
-                tracing::error!(broken, "Policies not loaded; those that run stay.");
-                None
-            }
-            Err(error) => {
-                tracing::error!(error = format!("{error:#}"), "Policies not read; those that run stay.");
-                None
-            }
-        };
-        self.spine
-            .act("reference.load", "docket", json!(reference::versions(&tables)))
-            .await?;
-        if let Some(compiled) = &compiled {
-            let policies = compiled.policies.all().len();
-            self.spine
-                .act(
-                    "policy.load",
-                    "docket",
-                    json!({"version": compiled.version, "policies": policies}),
-                )
-                .await?;
-            policy_changes::record(&compiled.policies, &self.data_dir, &self.spine).await?;
-            lock(&self.version).clone_from(&compiled.version);
-        }
-        *self.tables.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Arc::new(tables.clone());
-        let site = Site {
-            tables,
-            policies: compiled,
-        };
-        self.sites.send(site).context("the line has ended")
-    }
-
-    /// Reads the listeners' certificates and keys, records which, and uses them for connections from then on.
-    ///
-    /// # Errors
-    /// A file is wrong, or the act cannot be recorded: all of the old ones stay.
-    pub async fn renew_certificates(&self) -> anyhow::Result<()> {
-        let tls = self.tls.clone();
-        let read = move || tls.iter().map(Tls::read_again).collect::<anyhow::Result<Vec<_>>>();
-        let fresh = tokio::task::spawn_blocking(read).await??;
-        let loaded = fresh.iter().map(|f| json!({"file": f.cert, "sha256": f.sha256}));
-        let loaded: Vec<_> = loaded.collect();
-        if loaded.is_empty() {
-            return Ok(());
-        }
-        self.spine.act("certificate.load", "docket", json!(loaded)).await?;
-        for (tls, fresh) in self.tls.iter().zip(fresh) {
-            tls.renew(fresh);
-        }
-        Ok(())
-    }
-}
-
-/// What is stored, opened: all that the stages go on from.
-struct Stored {
-    judged: LedgerIndex,
-    detector: Detector,
-    store: Store,
-    dedup: Dedup,
-    assembler: Assembler,
-    accounts: Arc<Mutex<Accounts>>,
-    writer: IndexWriter,
-    policies: String,
-    running: Arc<detect::policy::Policies>,
-    reference: BTreeMap<String, String>,
-    tables: Tables,
-}
-
-/// What the stages share with the rest of the server.
-struct Told {
-    reader: Arc<ledger::Reader>,
-    normalizer: Arc<ingest::Normalizer>,
-    progress: Arc<Progress>,
-    searchable: Arc<AtomicU64>,
-    deliver: Arc<Notify>,
-    sites: Receiver<Site>,
-    clock: Clock,
-    expired: Arc<AtomicI64>,
-}
-
-impl Stored {
-    fn open(config: &Config, clock: &Clock, opened: &Opened, hooks: &[Webhook]) -> anyhow::Result<Stored> {
-        let mut tables = reference::load(config.reference.as_deref())?;
-        reference::add_configured(&mut tables, &config.named_sources(), !clock.is_simulated())?;
-        let loaded = policies::load(&config.policies, &tables)?;
-        let (policies, reference) = (policies::version(&loaded), reference::versions(&tables));
-        let alerts = config.data_dir.join(alert::FILE_NAME);
-        let store = Store::open(alerts)?.with_channels(hooks.iter().map(|h| h.name().to_owned()));
-        let (judged, state) = store.load()?;
-        let writer = IndexWriter::open(&config.data_dir.join("index"), INDEX, masking::INDEX)?;
-        not_ahead("the alerts", judged, opened.size)?;
-        not_ahead("the index", writer.position(), opened.size)?;
-        let waiting = joins::of_state(&state);
-        let assembler = joins::at_least((judged, &waiting), (writer.position(), writer.note()), &opened.reader)?;
-        let mut dedup = Dedup::open(
-            &config.data_dir.join("duplicates"),
-            ingest::dedup::YOUNG,
-            config.duplicates_max,
-        )
-        .map_err(|e| match e {
-            e @ RunError::Damaged { .. } => failure(INTEGRITY, e.to_string()),
-            e @ RunError::Io { .. } => e.into(),
-        })?;
-        not_ahead(
-            "the folder `duplicates`",
-            dedup.greatest_on_disk().map_or(LedgerIndex(0), LedgerIndex::next),
-            opened.size,
-        )?;
-        dedup.load(&state);
-        let mut accounts = Accounts::load(&state);
-        accounts.declare(&tables);
-        accounts.tell();
-        let accounts = Arc::new(Mutex::new(accounts));
-        let compiled = policies::compile(&loaded);
-        let running = compiled.policies.clone();
-        let detector = policies::detector(compiled, tables.clone(), state, judged, Some(&config.data_dir))?;
-        Ok(Stored {
-            judged,
-            detector,
-            store,
-            dedup,
-            assembler,
-            accounts,
-            writer,
-            policies,
-            running,
-            reference,
-            tables,
-        })
-    }
-
-    /// What the ledger is told of at each start.
-    fn versions(&self, config: &Config) -> serde_json::Value {
-        json!({
-            "version": env!("CARGO_PKG_VERSION"),
-            "configuration": config.hash,
-            "mappings": config.mappings.iter().map(|(id, m)| (id.as_str(), m.hash.as_str())).collect::<BTreeMap<_, _>>(),
-            "policies": self.policies,
-            "reference": self.reference,
-        })
-    }
-
-    fn line(self, config: &Config, spine: &Spine, told: Told) -> Line {
-        let wanted = Line::wanted(&self.detector);
-        let held = self.assembler.held();
-        Line {
-            normalize: Normalize {
-                reader: told.reader,
-                durable: spine.durable(),
-                normalizer: told.normalizer,
-                assembler: self.assembler,
-                dedup: self.dedup,
-                plan: model::Plan::new(&wanted),
-                arena: model::Arena::new(),
-                forgotten: 0,
-                sites: told.sites,
-            },
-            judge: Judge {
-                detector: self.detector,
-                store: self.store,
-                accounts: self.accounts,
-                progress: told.progress,
-                deliver: told.deliver,
-                folder: config.data_dir.clone(),
-                clock: told.clock.clone(),
-                gaps: Gaps::default(),
-            },
-            index: Index {
-                held,
-                writer: self.writer,
-                expired: told.expired,
-                commit_every: Duration::from_millis(config.index_commit_ms),
-                searchable: told.searchable,
-                clock: told.clock,
-            },
-        }
-    }
-}
-
 /// How many records of each embedded source the ledger holds.
 fn embedded(positions: &BTreeMap<(Arc<str>, i32), i64>) -> BTreeMap<String, i64> {
     let local = positions
@@ -518,19 +282,6 @@ async fn listeners(config: &Config, app: &App, stop: &watch::Receiver<bool>) -> 
         listeners.push(tokio::spawn(staleness.run(app.spine.clone(), stop.clone())));
     }
     Ok(listeners)
-}
-
-/// Nothing may have seen more of the ledger than there is.
-fn not_ahead(stage: &str, position: LedgerIndex, size: LedgerIndex) -> anyhow::Result<()> {
-    if position <= size {
-        return Ok(());
-    }
-    Err(failure(
-        INTEGRITY,
-        format!(
-            "{stage} has seen {position} leaves, the ledger holds {size}: leaves were taken away; restore the ledger's folder"
-        ),
-    ))
 }
 
 fn create_private(dir: &Path) -> anyhow::Result<()> {

@@ -84,12 +84,14 @@ mod tests {
     fn event<'a>(arena: &'a Arena, service: &'a str, class_uid: u32) -> Event<'a> {
         let mut cells = Cells::new(arena, 1);
         cells.put(known::CLASS_UID, Value::from(class_uid));
+        let (cells, outline) = cells.finish();
         Event {
             arena,
             uid: "t/0/0",
             class_uid,
             time: Millis(0),
-            cells: cells.finish(),
+            cells,
+            outline,
             unmapped: Object::default(),
             native: Object::default(),
             system: None,

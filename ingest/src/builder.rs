@@ -4,15 +4,17 @@
 //! times, flags) the builder fills in itself.
 
 use bumpalo::collections::Vec as ArenaVec;
-use model::value::{Member, int_text, tag};
-use model::{Arena, Cells, Event, Labels, Millis, OCSF_VERSION, Object, PathId, RawRecord, Value, known};
+use model::value::{Member, int_text, is_same, tag};
+use model::{Arena, Cell, Cells, Event, Labels, Millis, OCSF_VERSION, Object, PathId, RawRecord, Value, known};
+
+use smallvec::SmallVec;
 
 pub use crate::address::{address, is_ipv4};
 use crate::class::Class;
 use crate::fields::scalar;
 use crate::format::Input;
 use crate::keep::{Keep, ToObject, ToValue};
-use crate::time_text;
+use crate::{seek, time_text};
 
 mod bounds;
 
@@ -82,7 +84,7 @@ impl<'a> EventBuilder<'a> {
             class,
             activity,
             time: None,
-            cells: head(input.arena, class, activity),
+            cells: head(input, class, activity, vendor, product),
             unmapped: ArenaVec::new_in(bump),
             unmapped_tags: [0; 4],
             unmapped_keys: 0,
@@ -97,14 +99,6 @@ impl<'a> EventBuilder<'a> {
             logsource: Labels::default(),
         });
         let mut builder = EventBuilder { parts };
-        builder.put(known::METADATA_VERSION, Value::String(OCSF_VERSION));
-        if !vendor.is_empty() {
-            builder.put(known::METADATA_PRODUCT_VENDOR, vendor.to_value(keep));
-        }
-        if !product.is_empty() {
-            builder.put(known::METADATA_PRODUCT_NAME, product.to_value(keep));
-        }
-        builder.put(known::METADATA_LOG_FORMAT, Value::String(input.format));
         if !input.duplicates.is_empty() {
             let lost = input.duplicates.iter().map(|(key, value)| {
                 Value::Object(input.arena.object(&[("key", Value::String(key)), ("value", *value)]))
@@ -139,6 +133,12 @@ impl<'a> EventBuilder<'a> {
     pub fn set_in(&mut self, object: &'static str, field: &'static str, value: impl ToValue<'a>) -> &mut Self {
         let value = value.to_value(self.parts.keep);
         self.put_literal(object, field, value)
+    }
+
+    /// [`EventBuilder::set`] of a text that the code writes, which need not be copied to live as long as the event.
+    #[inline(always)]
+    pub fn word(&mut self, path: &'static str, word: &'static str) -> &mut Self {
+        self.put_literal(path, "", Value::String(word))
     }
 
     /// [`EventBuilder::set`] at a path that the code does not write: one of a mapping.
@@ -188,9 +188,15 @@ impl<'a> EventBuilder<'a> {
 
     #[inline(never)]
     fn put_literal(&mut self, object: &'static str, field: &'static str, value: Value<'a>) -> &mut Self {
-        if value.is_empty() {
+        if value.is_empty() || self.parts.cells.put_again(object, field, value) {
             return self;
         }
+        self.put_first(object, field, value)
+    }
+
+    /// Puts a value at a path where none was put before in an event that was filled so far like this one.
+    #[inline(never)]
+    fn put_first(&mut self, object: &'static str, field: &'static str, value: Value<'a>) -> &mut Self {
         if object.starts_with("unmapped") {
             if let Some(rest) = object.strip_prefix("unmapped.") {
                 debug_assert!(field.is_empty(), "names in `unmapped` are one part");
@@ -210,6 +216,11 @@ impl<'a> EventBuilder<'a> {
     /// Puts a value at a path below `metadata`.
     pub fn metadata(&mut self, path: &'static str, value: impl ToValue<'a>) -> &mut Self {
         self.set_in("metadata", path, value)
+    }
+
+    /// [`EventBuilder::metadata`] of a text that the code writes.
+    pub fn metadata_word(&mut self, path: &'static str, word: &'static str) -> &mut Self {
+        self.put_literal("metadata", path, Value::String(word))
     }
 
     /// Keeps what has no OCSF home, under the source's own name (dots in it stay dots). Bounded; what goes over is
@@ -279,7 +290,7 @@ impl<'a> EventBuilder<'a> {
     }
 
     fn address(&mut self, object: &'static str, field: &'static str, text: &str) -> bool {
-        let text = text.trim();
+        let text = seek::trim(text);
         if text.is_empty() || text == "-" {
             return false;
         }
@@ -313,14 +324,14 @@ impl<'a> EventBuilder<'a> {
 
     /// Puts an address or else a host name into the endpoint at `object` (`src_endpoint`, `device`).
     pub fn host(&mut self, object: &'static str, text: &str) -> &mut Self {
-        let text = text.trim();
+        let text = seek::trim(text);
         if text.is_empty() || text == "-" {
             return self;
         }
         if is_ipv4(text) {
             return self.set_in(object, "ip", text);
         }
-        if !text.bytes().any(|b| b == b':' || b == b'[') {
+        if memchr::memchr2(b':', b'[', text.as_bytes()).is_none() {
             return self.set_in(object, "hostname", text);
         }
         match address(text) {
@@ -438,8 +449,15 @@ impl<'a> EventBuilder<'a> {
     }
 
     /// A parse flag, once.
-    pub fn label(&mut self, label: impl AsRef<str>) -> &mut Self {
-        let label = label.as_ref();
+    pub fn label(&mut self, label: &'static str) -> &mut Self {
+        if !self.parts.labels.iter().any(|there| is_same(there, label)) {
+            self.parts.labels.push(label);
+        }
+        self
+    }
+
+    /// [`EventBuilder::label`] of a label that the code does not write.
+    pub fn label_of(&mut self, label: &str) -> &mut Self {
         if !self.parts.labels.contains(&label) {
             self.parts.labels.push(self.parts.keep.text(label));
         }
@@ -592,12 +610,14 @@ impl<'a> EventBuilder<'a> {
         if !self.parts.keep.text.is_empty() {
             self.put(known::RAW_DATA, Value::String(self.parts.keep.text));
         }
+        let (cells, outline) = self.parts.cells.finish();
         Event {
             arena,
             uid,
             class_uid: class.uid,
             time,
-            cells: self.parts.cells.finish(),
+            cells,
+            outline,
             unmapped: Object::of(
                 arena,
                 std::mem::replace(&mut self.parts.unmapped, ArenaVec::new_in(arena.bump())).into_bump_slice(),
@@ -639,23 +659,39 @@ fn uid<'a>(arena: &'a Arena, record: &RawRecord) -> &'a str {
 }
 
 /// The first fields of every event; those that are known later hold their place.
-fn head<'a>(arena: &'a Arena, class: &'static Class, activity: u8) -> Cells<'a> {
+fn head<'a>(input: &Input<'a>, class: &'static Class, activity: u8, vendor: &str, product: &str) -> Cells<'a> {
+    let keep = input.keep();
     let type_uid = i64::from(class.uid) * 100 + i64::from(activity);
-    let mut cells = Cells::new(arena, CELLS);
-    cells.push(known::CLASS_UID, class.uid.into());
-    cells.push(known::CLASS_NAME, Value::String(class.name));
-    cells.push(known::CATEGORY_UID, class.category_uid.into());
-    cells.push(known::ACTIVITY_ID, activity.into());
-    cells.push(known::ACTIVITY_NAME, Value::String(class.activity_name(activity)));
-    cells.push(known::TYPE_UID, Value::Int(type_uid));
-    if type_uid == 99 {
-        // The one type whose number says nothing.
-        cells.push(known::TYPE_NAME, Value::String("Base Event: Other"));
+    let cell = |path, value| Cell { path, value };
+    // The one type whose number says nothing.
+    let type_name = if type_uid == 99 { "Base Event: Other" } else { "" };
+    let all = [
+        cell(known::CLASS_UID, class.uid.into()),
+        cell(known::CLASS_NAME, Value::String(class.name)),
+        cell(known::CATEGORY_UID, class.category_uid.into()),
+        cell(known::ACTIVITY_ID, activity.into()),
+        cell(known::ACTIVITY_NAME, Value::String(class.activity_name(activity))),
+        cell(known::TYPE_UID, Value::Int(type_uid)),
+        cell(known::TYPE_NAME, Value::String(type_name)),
+        cell(known::TIME, Value::Int(0)),
+        cell(known::SEVERITY_ID, Value::Int(1)),
+        cell(known::SEVERITY, Value::String(SEVERITIES[1])),
+        cell(known::METADATA_VERSION, Value::String(OCSF_VERSION)),
+        cell(known::METADATA_PRODUCT_VENDOR, Value::String(keep.text(vendor))),
+        cell(known::METADATA_PRODUCT_NAME, Value::String(keep.text(product))),
+        cell(known::METADATA_LOG_FORMAT, Value::String(input.format)),
+    ];
+    // Which of them are left out tells one kind of event from another.
+    let mut kind = 0;
+    let mut cells: SmallVec<[Cell<'a>; 16]> = SmallVec::new();
+    for (n, cell) in all.iter().enumerate() {
+        if cell.value.is_empty() {
+            kind |= 1 << n;
+        } else {
+            cells.push(*cell);
+        }
     }
-    cells.push(known::TIME, Value::Int(0));
-    cells.push(known::SEVERITY_ID, Value::Int(1));
-    cells.push(known::SEVERITY, Value::String(SEVERITIES[1]));
-    cells
+    Cells::start(input.arena, CELLS, kind, &cells)
 }
 
 const SEVERITIES: [&str; 7] = ["Unknown", "Informational", "Low", "Medium", "High", "Critical", "Fatal"];

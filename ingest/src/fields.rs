@@ -12,10 +12,16 @@ pub struct Fields<'a>(pub Object<'a>);
 impl<'a> Fields<'a> {
     /// The value of a field, by its name or by a dotted path through objects; nothing where it is null.
     #[must_use]
+    #[inline]
     pub fn value(self, path: &str) -> Option<&'a Value<'a>> {
         if let Some(value) = self.0.get(path) {
             return (!value.is_null()).then_some(value);
         }
+        self.below(path)
+    }
+
+    #[inline(never)]
+    fn below(self, path: &str) -> Option<&'a Value<'a>> {
         // Nearly every path is one name.
         let dot = dot(path)?;
         Fields(self.0.get(&path[..dot])?.as_object()?).value(&path[dot + 1..])
@@ -24,6 +30,7 @@ impl<'a> Fields<'a> {
     /// A field as text: text as it is, numbers and booleans as JSON writes them; nothing where it is empty, an object
     /// or a list.
     #[must_use]
+    #[inline]
     pub fn text(self, path: &str) -> Option<Cow<'a, str>> {
         scalar(self.value(path)?)
     }

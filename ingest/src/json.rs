@@ -140,7 +140,7 @@ struct Seen<'a> {
     /// A bit for a byte of each name: mostly enough to tell that a name is new.
     tags: [u64; 4],
     /// Places by name, where there are too many names to look through.
-    places: HashMap<&'a str, usize>,
+    places: Option<HashMap<&'a str, usize>>,
 }
 
 /// Members that are looked through one by one.
@@ -149,10 +149,10 @@ const LOOKED_THROUGH_MAX: usize = 64;
 const OPEN: usize = 48;
 
 impl<'a> Seen<'a> {
-    /// Notes a name; `false`: it is new.
+    /// Notes the tag of a name; `false`: the name is new.
     #[inline]
-    fn may_have(&mut self, name: &str) -> bool {
-        let tag = usize::from(tag(name));
+    fn may_have(&mut self, tag: u8) -> bool {
+        let tag = usize::from(tag);
         let (word, bit) = (&mut self.tags[tag / 64], 1 << (tag % 64));
         let there = *word & bit != 0;
         *word |= bit;
@@ -164,10 +164,11 @@ impl<'a> Seen<'a> {
             return members.iter().position(|(n, _)| *n == name);
         }
         // Somebody may send names that all have one tag.
-        for (at, (name, _)) in members.iter().enumerate().skip(self.places.len()) {
-            self.places.insert(name, at);
+        let places = self.places.get_or_insert_default();
+        for (at, (name, _)) in members.iter().enumerate().skip(places.len()) {
+            places.insert(name, at);
         }
-        self.places.get(name).copied()
+        places.get(name).copied()
     }
 }
 
@@ -178,6 +179,8 @@ struct Parser<'a> {
     keys: usize,
     /// Members and items of the objects and arrays that are open, the innermost last; an item has no name.
     open: bumpalo::collections::Vec<'a, Member<'a>>,
+    /// The tags of their names.
+    tags: bumpalo::collections::Vec<'a, u8>,
     flags: Vec<&'static str>,
     duplicates: Vec<Member<'a>>,
 }
@@ -190,6 +193,7 @@ impl<'a> Parser<'a> {
             at: 0,
             keys: 0,
             open: bumpalo::collections::Vec::with_capacity_in(OPEN, arena.bump()),
+            tags: bumpalo::collections::Vec::with_capacity_in(OPEN, arena.bump()),
             flags: Vec::new(),
             duplicates: Vec::new(),
         }
@@ -231,8 +235,15 @@ impl<'a> Parser<'a> {
     }
 
     /// The next byte that is not white space; it is not taken.
-    #[inline]
+    #[inline(always)]
     fn peek(&mut self) -> Option<u8> {
+        match self.byte() {
+            Some(byte) if byte > b' ' => Some(byte),
+            _ => self.peek_behind_blanks(),
+        }
+    }
+
+    fn peek_behind_blanks(&mut self) -> Option<u8> {
         loop {
             match self.byte() {
                 Some(b' ' | b'\t' | b'\n' | b'\r') => self.at += 1,
@@ -288,11 +299,17 @@ impl<'a> Parser<'a> {
                 b':' => self.at += 1,
                 _ => return Err(INVALID),
             }
-            let value = self.value(depth + 1)?;
-            if seen.may_have(key) && self.replace(start, &mut seen, key, value) {
+            // Most values are texts.
+            let value = match self.peek() {
+                Some(b'"') => Value::String(self.string()?),
+                _ => self.value(depth + 1)?,
+            };
+            let tag = tag(key);
+            if seen.may_have(tag) && self.replace(start, &mut seen, key, value) {
                 self.flag("duplicate_key");
             } else {
                 self.open.push((key, value));
+                self.tags.push(tag);
             }
             match self.peek().ok_or(TRUNCATED)? {
                 b',' => self.at += 1,
@@ -301,8 +318,9 @@ impl<'a> Parser<'a> {
             }
         }
         self.at += 1;
-        let object = Object::new(self.arena, &self.open[start..]);
+        let object = Object::tagged(self.arena, &self.open[start..], &self.tags[start..]);
         self.open.truncate(start);
+        self.tags.truncate(start);
         Ok(Value::Object(object))
     }
 
@@ -330,6 +348,7 @@ impl<'a> Parser<'a> {
             self.count()?;
             let item = self.value(depth + 1)?;
             self.open.push(("", item));
+            self.tags.push(0);
             match self.peek().ok_or(TRUNCATED)? {
                 b',' => self.at += 1,
                 b']' => break,
@@ -340,6 +359,7 @@ impl<'a> Parser<'a> {
         let items = self.open[start..].iter().map(|(_, item)| *item);
         let items = self.arena.bump().alloc_slice_fill_iter(items);
         self.open.truncate(start);
+        self.tags.truncate(start);
         Ok(Value::Array(items))
     }
 

@@ -1,6 +1,6 @@
 //! Looks for words in short texts. To prepare a search, as the library does for each call, costs more than to look.
 
-use memchr::memchr_iter;
+use memchr::{memchr_iter, memrchr_iter};
 
 /// Whether a word stands in a text.
 #[must_use]
@@ -18,6 +18,33 @@ pub(crate) fn find(text: &str, word: &str) -> Option<usize> {
     memchr_iter(*first, text).find(|at| text[at + 1..].starts_with(rest))
 }
 
+/// Where a word stands last in a text.
+#[must_use]
+pub(crate) fn find_last(text: &str, word: &str) -> Option<usize> {
+    let (text, word) = (text.as_bytes(), word.as_bytes());
+    let Some((first, rest)) = word.split_first() else {
+        return Some(text.len());
+    };
+    memrchr_iter(*first, text).find(|at| text[at + 1..].starts_with(rest))
+}
+
+/// What stands before and after a word, where it stands first.
+#[must_use]
+pub(crate) fn split_once<'a>(text: &'a str, word: &str) -> Option<(&'a str, &'a str)> {
+    let at = find(text, word)?;
+    Some((&text[..at], &text[at + word.len()..]))
+}
+
+/// As [`str::trim`]. Most texts have nothing around them.
+#[must_use]
+#[inline]
+pub(crate) fn trim(text: &str) -> &str {
+    match text.as_bytes() {
+        [b'!'..=b'~'] | [b'!'..=b'~', .., b'!'..=b'~'] => text,
+        _ => text.trim(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -25,9 +52,16 @@ mod tests {
 
     proptest! {
         #[test]
+        fn trims_what_the_library_trims(text in "[ \\t\\na!~\x7f中\u{3000}]{0,4}") {
+            prop_assert_eq!(trim(&text), text.trim());
+        }
+
+        #[test]
         fn finds_what_the_library_finds(text in "[ab中]{0,12}", word in "[ab中]{0,3}") {
             prop_assert_eq!(find(&text, &word), text.find(&word));
             prop_assert_eq!(contains(&text, &word), text.contains(&word));
+            prop_assert_eq!(find_last(&text, &word), text.rfind(&word));
+            prop_assert_eq!(split_once(&text, &word), text.split_once(&*word));
         }
     }
 }

@@ -4,8 +4,10 @@
 use std::borrow::Cow;
 
 use jiff::tz::TimeZone;
+use memchr::memchr;
 use model::{Millis, Object};
 
+use crate::seek;
 use crate::time_text::{self, Civil, Leading, ParsedTime};
 
 /// Which form a line had.
@@ -315,9 +317,13 @@ fn rfc5424<'a>(line: &'a str, e: &mut Envelope<'a>) -> bool {
 
 /// Up to a space, which is taken too.
 fn field<'a>(rest: &mut &'a str) -> &'a str {
-    let (field, after) = rest.split_once(' ').unwrap_or((rest, ""));
-    *rest = after;
-    field
+    let all = *rest;
+    let Some(end) = memchr(b' ', all.as_bytes()) else {
+        *rest = "";
+        return all;
+    };
+    *rest = &all[end + 1..];
+    &all[..end]
 }
 
 fn structured_data<'a>(text: &'a str, e: &mut Envelope<'_>) -> &'a str {
@@ -408,17 +414,17 @@ fn host_tag<'a>(rest: &'a str, e: &mut Envelope<'a>) {
         return;
     }
     let rest = rest.trim_start_matches(' ');
-    let first = rest.split(' ').next().unwrap_or("");
+    let first = &rest[..memchr(b' ', rest.as_bytes()).unwrap_or(rest.len())];
     if first.ends_with(':') && first.len() > 1 && !first.ends_with("::") {
         e.flags.push("syslog.host_missing");
-        e.message = parse_tag(rest, e).trim().into();
+        e.message = seek::trim(parse_tag(rest, e)).into();
         return;
     }
     if !first.is_empty() {
         e.host = Some(first.into());
     }
     let rest = rest[first.len()..].trim_start_matches(' ');
-    e.message = parse_tag(rest, e).trim().into();
+    e.message = seek::trim(parse_tag(rest, e)).into();
 }
 
 /// Takes `tag[pid]:` off; without a colon or a process id there is no tag.

@@ -10,6 +10,7 @@ use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use model::Millis;
 
+use crate::seek;
 use scan::{Scan, millis_of};
 
 /// A time that was read from text.
@@ -52,7 +53,7 @@ impl ParsedTime {
 /// moment that exists (`Feb 30`); the caller then takes the time of receipt and says so.
 #[must_use]
 pub fn parse_any(text: &str, received_at: Millis, zone: &TimeZone) -> Option<ParsedTime> {
-    let text = text.trim();
+    let text = seek::trim(text);
     let first = *text.as_bytes().first()?;
     if text.len() > TEXT_BYTES_MAX {
         return None;
@@ -122,6 +123,62 @@ pub(crate) struct Leading<'a> {
 /// `Mmm dd HH:MM:SS[.fff]` with the liberties that senders take: `*` before it, one space and one digit,
 /// a year before or after the clock.
 pub(crate) fn leading_bsd(line: &str) -> Option<Leading<'_>> {
+    match plain_bsd(line) {
+        Some(civil) => Some(Leading {
+            text: line.get(..PLAIN_BSD)?,
+            civil,
+            rest: line.get(PLAIN_BSD..)?,
+        }),
+        None => any_bsd(line),
+    }
+}
+
+/// Bytes of `Mmm dd HH:MM:SS`.
+const PLAIN_BSD: usize = 15;
+
+/// The form that nearly every sender takes, told by its fixed places: `Mmm dd HH:MM:SS` and a space, behind which no year stands.
+fn plain_bsd(line: &str) -> Option<Civil> {
+    let line = line.as_bytes();
+    let text: &[u8; PLAIN_BSD] = line.first_chunk()?;
+    let [m1, m2, m3, b' ', d1, d2, b' ', h1, h2, b':', n1, n2, b':', s1, s2] = *text else {
+        return None;
+    };
+    if line.get(PLAIN_BSD) != Some(&b' ') || line.get(PLAIN_BSD + 1..PLAIN_BSD + 3)?.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    let month = match &[m1, m2, m3] {
+        b"Jan" => 1,
+        b"Feb" => 2,
+        b"Mar" => 3,
+        b"Apr" => 4,
+        b"May" => 5,
+        b"Jun" => 6,
+        b"Jul" => 7,
+        b"Aug" => 8,
+        b"Sep" => 9,
+        b"Oct" => 10,
+        b"Nov" => 11,
+        b"Dec" => 12,
+        _ => return None,
+    };
+    let digit = |b: u8| b.is_ascii_digit().then(|| u32::from(b - b'0'));
+    let two = |tens: u8, ones: u8| Some(digit(tens)? * 10 + digit(ones)?);
+    Some(Civil {
+        year: None,
+        month,
+        day: if d1 == b' ' { digit(d2)? } else { two(d1, d2)? },
+        clock: Clock {
+            hour: two(h1, h2)?,
+            minute: two(n1, n2)?,
+            second: two(s1, s2)?,
+            millis: 0,
+        },
+        zone: Zone::Open,
+    })
+}
+
+/// The form with all liberties.
+fn any_bsd(line: &str) -> Option<Leading<'_>> {
     let mut scan = Scan::new(line);
     let _ = scan.eat(b'*') || scan.eat(b'.');
     let start = scan.at;
@@ -281,12 +338,7 @@ impl Civil {
             millis,
         } = self.clock;
         let mut flags = TimeFlags::default();
-        let date = jiff::civil::Date::new(
-            i16::try_from(year).ok()?,
-            i8::try_from(self.month).ok()?,
-            i8::try_from(self.day).ok()?,
-        )
-        .ok()?;
+        let days = days_of(year, self.month, self.day)?;
         // A leap second and the end of the day count as the next second.
         let end_of_day = hour == 24 && minute == 0 && second == 0;
         if minute > 59 || second > 60 || hour > 23 && !end_of_day {
@@ -294,7 +346,7 @@ impl Civil {
         }
         flags.adjusted = second == 60 || end_of_day;
         let day_ms = i64::from(hour * 3600 + minute * 60 + second) * 1000 + i64::from(millis);
-        let local_ms = days_from_civil(date) * 86_400_000 + day_ms;
+        let local_ms = days * 86_400_000 + day_ms;
         let time = match self.zone {
             Zone::Offset(minutes) => {
                 let time = Millis(local_ms - i64::from(minutes) * 60_000);
@@ -323,12 +375,12 @@ impl Civil {
 
 /// The moment of a local time. In a gap it moves on by the gap, in a fold the first of the two is taken.
 fn local(local_ms: i64, zone: &TimeZone, flags: &mut TimeFlags) -> Option<Millis> {
-    if *zone == TimeZone::UTC {
-        return Some(Millis(local_ms));
-    }
     if let Ok(offset) = zone.to_fixed_offset() {
         let ms = local_ms - i64::from(offset.seconds()) * 1000;
-        return jiff::Timestamp::from_millisecond(ms).is_ok().then_some(Millis(ms));
+        // Nearly every time is of these years; those at the ends of time are left to the library.
+        let plain = (-2_000_000_000_000..8_000_000_000_000).contains(&ms);
+        let is_moment = plain || *zone == TimeZone::UTC || jiff::Timestamp::from_millisecond(ms).is_ok();
+        return is_moment.then_some(Millis(ms));
     }
     let civil: DateTime = jiff::Timestamp::from_millisecond(local_ms)
         .ok()?
@@ -349,15 +401,25 @@ fn year_of(at: Millis) -> i32 {
     i32::try_from(year).unwrap_or(1970)
 }
 
-fn days_from_civil(date: jiff::civil::Date) -> i64 {
-    // Source: Howard Hinnant, chrono-compatible low-level date algorithms.
-    let (y, m, d) = (i64::from(date.year()), i64::from(date.month()), i64::from(date.day()));
-    let y = if m <= 2 { y - 1 } else { y };
-    let era = y.div_euclid(400);
-    let yoe = y - era * 400;
-    let doy = (153 * (if m > 2 { m - 3 } else { m + 9 }) + 2) / 5 + d - 1;
-    let doe = yoe * 365 + yoe / 4 - yoe / 100 + doy;
-    era * 146_097 + doe - 719_468
+/// Days since 1970 of a date; `None` where there is no such day, or no such year for the library either.
+fn days_of(year: i32, month: u32, day: u32) -> Option<i64> {
+    /// Days of a common year before each month, and all of them.
+    const BEFORE: [u16; 13] = [0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334, 365];
+    if !(-9999..=9999).contains(&year) {
+        return None;
+    }
+    let at = month.checked_sub(1)? as usize;
+    let (before, after) = (*BEFORE.get(at)?, *BEFORE.get(at + 1)?);
+    let leaps = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let length = u32::from(after - before) + u32::from(leaps && month == 2);
+    if day == 0 || day > length {
+        return None;
+    }
+    // Years are counted from one far enough before, so that none is negative: 28 of the calendar's periods of 400 years.
+    const PERIODS: i64 = 28;
+    let years = i64::from(year) - 1 + PERIODS * 400;
+    let days = years * 365 + years / 4 - years / 100 + years / 400 - PERIODS * 146_097 - 719_162;
+    Some(days + i64::from(before) + i64::from(leaps && month > 2) + i64::from(day) - 1)
 }
 
 enum Number {
@@ -685,6 +747,17 @@ mod tests {
 
     proptest! {
         #[test]
+        fn the_plain_form_is_read_like_any(
+            line in "(Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec|mar|Foo)[ .][ 0-9]{2} [ 0-9]{2}:[0-9]{2}:[0-9]{2}( |[.] | 20)[0-9a ]{0,6}"
+        ) {
+            if let Some(civil) = plain_bsd(&line) {
+                let any = any_bsd(&line).expect("it is read in full, too");
+                prop_assert_eq!(any.civil, civil, "{}", line);
+                prop_assert_eq!(any.text.len(), PLAIN_BSD, "{}", line);
+            }
+        }
+
+        #[test]
         fn no_text_panics(text in "\\PC{0,60}") {
             let _ = parse_any(&text, Millis(0), &TimeZone::UTC);
             let _ = leading_bsd(&text);
@@ -697,6 +770,13 @@ mod tests {
             let _ = epoch_float(f);
             let _ = parse_any(&n.to_string(), Millis(n), &TimeZone::UTC);
             let _ = parse_any("Feb 29 00:00:00", Millis(n), &TimeZone::UTC);
+        }
+
+        #[test]
+        fn days_are_those_of_the_library(year in -10_001..=10_001_i32, month in 0..=14_u32, day in 0..=33_u32) {
+            let date = i16::try_from(year).ok().and_then(|y| jiff::civil::Date::new(y, month as i8, day as i8).ok());
+            let days = date.map(|d| i64::from((d - jiff::civil::date(1970, 1, 1)).get_days()));
+            prop_assert_eq!(days_of(year, month, day), days);
         }
 
         #[test]

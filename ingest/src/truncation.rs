@@ -6,7 +6,8 @@
 
 use std::sync::LazyLock;
 
-use memchr::memmem::{self, Finder};
+use aho_corasick::packed::Searcher;
+use memchr::memmem;
 
 /// A line is just as long as senders and relays let syslog messages be: it may have been cut there.
 pub const LINE: &str = "line.maybe_truncated";
@@ -28,15 +29,15 @@ const MARKS: &[&[u8]] = &[
     b"\"omitted\":true,\"originalSize\"",
 ];
 
-/// Parts of all marks.
-static HINTS: LazyLock<[Finder<'static>; 3]> =
-    LazyLock::new(|| ["runcated", "RUNCATED", "\"originalSize\""].map(Finder::new));
+/// Parts of all marks, looked for in one pass.
+static HINTS: LazyLock<Option<Searcher>> =
+    LazyLock::new(|| Searcher::new(["runcated", "RUNCATED", "\"originalSize\""]));
 
 /// The labels of a record's bytes.
 pub(crate) fn labels(payload: &[u8]) -> impl Iterator<Item = &'static str> {
     let line = payload.first() == Some(&b'<') && LENGTHS.iter().any(|n| reaches(payload, *n));
-    // Most records have no such word at all; one look for its middle part tells.
-    let text = HINTS.iter().any(|hint| hint.find(payload).is_some())
+    // Most records have no such word at all. Where there is no such search, all marks are looked for.
+    let text = HINTS.as_ref().is_none_or(|hints| hints.find(payload).is_some())
         && MARKS.iter().any(|mark| memmem::find(payload, mark).is_some());
     [line.then_some(LINE), text.then_some(TEXT)].into_iter().flatten()
 }

@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 
 use bumpalo::Bump;
 
+use crate::outline::Outlines;
 use crate::path::{PathId, Paths};
 use crate::value::{Object, Value};
 
@@ -16,6 +17,7 @@ use crate::value::{Object, Value};
 pub struct Arena {
     bump: Bump,
     pub(crate) paths: RefCell<Paths>,
+    pub(crate) outlines: RefCell<Outlines>,
     native: bool,
 }
 
@@ -43,6 +45,7 @@ impl Arena {
         Arena {
             bump: Bump::new(),
             paths: RefCell::new(Paths::new()),
+            outlines: RefCell::new(Outlines::new()),
             native: true,
         }
     }
@@ -54,6 +57,7 @@ impl Arena {
         } else {
             self.bump.reset();
         }
+        self.outlines.get_mut().tidy();
     }
 
     /// Says whether anybody asks for [`Event::native`](crate::Event::native), as nobody does where only columns are made and the plan

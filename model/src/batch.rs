@@ -152,10 +152,7 @@ impl Values {
                 ends.push(*end as i32);
             }
             lists.resize(rows + 1, places.len() as i32);
-            let texts = strings(ends, text, None)?;
-            let field = Arc::new(ArrowField::new_list_field(DataType::Utf8, true));
-            let lists = OffsetBuffer::new(lists.into());
-            return Some(Column::Many(ListArray::new(field, lists, Arc::new(texts), None)));
+            return list(lists, ends, text).map(Column::Many);
         }
         let mut there = BooleanBufferBuilder::new(rows);
         let mut before = 0;
@@ -175,9 +172,17 @@ impl Values {
 }
 
 /// Texts that end at `ends`, which begins with 0. `None` where the ends are not of the text, which who made them sees to.
-fn strings(ends: Vec<i32>, text: String, there: Option<NullBuffer>) -> Option<StringArray> {
+pub(crate) fn strings(ends: Vec<i32>, text: String, there: Option<NullBuffer>) -> Option<StringArray> {
     let ends = OffsetBuffer::new(ends.into());
     StringArray::try_new(ends, Buffer::from_vec(text.into_bytes()), there).ok()
+}
+
+/// Lists of texts: how many texts there are before each row and at last, and where each of them ends, which begins with 0.
+pub(crate) fn list(begins: Vec<i32>, ends: Vec<i32>, text: String) -> Option<ListArray> {
+    let texts = strings(ends, text, None)?;
+    let field = Arc::new(ArrowField::new_list_field(DataType::Utf8, true));
+    let begins = OffsetBuffer::new(begins.into());
+    ListArray::try_new(field, begins, Arc::new(texts), None).ok()
 }
 
 /// A column of text.

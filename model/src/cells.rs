@@ -3,7 +3,8 @@
 use std::fmt;
 
 use crate::Arena;
-use crate::path::{NONE, PathId, Place, SMALL, known};
+use crate::outline::{Act, Key, Op, Outline};
+use crate::path::{NONE, PathId, SMALL, known};
 use crate::value::{Object, Value};
 
 /// A value and where it stands in the event.
@@ -33,7 +34,11 @@ fn state(id: PathId) -> usize {
 pub struct Cells<'a> {
     arena: &'a Arena,
     cells: bumpalo::collections::Vec<'a, Cell<'a>>,
-    states: &'a mut States,
+    /// The steps so far, as long as all of them could be remembered.
+    outline: std::cell::Cell<Outline>,
+    /// What the cells up to `noted` say of their paths; looked at only where a step is new.
+    states: Option<&'a mut States>,
+    noted: usize,
 }
 
 impl fmt::Debug for Cells<'_> {
@@ -49,79 +54,142 @@ impl<'a> Cells<'a> {
         Cells {
             arena,
             cells: bumpalo::collections::Vec::with_capacity_in(capacity, arena.bump()),
-            states: arena.bump().alloc([0; SMALL as usize + 1]),
+            outline: std::cell::Cell::new(Outline::START),
+            states: None,
+            noted: 0,
         }
     }
 
-    /// These again, to change them.
+    /// The first cells of an event, at paths that are none of each other's; all events of a `kind` have theirs at the same.
     #[must_use]
-    pub fn of(arena: &'a Arena, cells: &[Cell<'a>]) -> Cells<'a> {
-        let mut all = Cells::new(arena, cells.len() + 8);
-        for cell in cells {
-            all.put(cell.path, cell.value);
+    pub fn start(arena: &'a Arena, capacity: usize, kind: u16, first: &[Cell<'a>]) -> Cells<'a> {
+        let mut all = Cells::new(arena, capacity.max(first.len()));
+        all.cells.extend_from_slice_copy(first);
+        let key = Key::start(kind);
+        let step = arena.outlines.borrow().step(Outline::START, key);
+        match step {
+            Some((_, to)) => all.outline.set(to),
+            None => all.learn(key, Some(Op::Start)),
         }
         all
     }
 
-    /// Puts a value at a path that is new, and neither above nor below another: nothing is looked up.
-    #[inline]
-    pub fn push(&mut self, path: PathId, value: Value<'a>) {
-        if path < NONE {
-            self.states[state(path)] |= THERE;
-        }
-        self.cells.push(Cell { path, value });
+    /// Those of an event again, to change them.
+    #[must_use]
+    pub fn of(arena: &'a Arena, cells: &[Cell<'a>], outline: Outline) -> Cells<'a> {
+        let mut all = Cells::new(arena, cells.len() + 8);
+        all.cells.extend_from_slice_copy(cells);
+        all.outline.set(outline);
+        all
     }
 
     /// Puts a value at a path, in the place of what was there; a scalar on the way is replaced.
     #[inline]
     pub fn put(&mut self, path: PathId, value: Value<'a>) {
-        let place = self.arena.paths.borrow().place(path);
-        self.put_at(place, value);
+        let key = Key::number(Act::Put, path);
+        if !self.put_known(key, value) {
+            self.put_new(key, path, value);
+        }
     }
 
     /// [`Cells::put`] at a path that the code writes: `object`, or `object`, a dot, `field`, where that is not empty. Says
     /// whether there is such a path: there may be too many.
     #[inline]
     pub fn put_literal(&mut self, object: &'static str, field: &'static str, value: Value<'a>) -> bool {
-        let place = self.arena.paths.borrow_mut().literal(object, field);
-        let Some(place) = place else {
-            return false;
-        };
-        self.put_at(place, value);
+        let key = Key::literal(Act::Put, object, field);
+        if self.put_known(key, value) {
+            return true;
+        }
+        let path = self.arena.path_below(object, field);
+        if let Some(path) = path {
+            self.put_new(key, path, value);
+        }
+        path.is_some()
+    }
+
+    /// [`Cells::put_literal`] where this was done before after the same steps; `false`: it was not, and nothing is put.
+    #[inline]
+    pub fn put_again(&mut self, object: &'static str, field: &'static str, value: Value<'a>) -> bool {
+        self.put_known(Key::literal(Act::Put, object, field), value)
+    }
+
+    /// Puts a value by a step that was taken before; `false`: there is none.
+    #[inline(always)]
+    fn put_known(&mut self, key: Key, value: Value<'a>) -> bool {
+        let step = self.arena.outlines.borrow().step(self.outline.get(), key);
+        let Some((op, to)) = step else { return false };
+        self.outline.set(to);
+        if op.is_append() {
+            let path = PathId(op.number());
+            self.cells.push(Cell { path, value });
+        } else if let Some(cell) = self.cells.get_mut(usize::from(op.number())) {
+            cell.value = value;
+        }
         true
     }
 
-    #[inline]
-    fn put_at(&mut self, place: Place, value: Value<'a>) {
-        let [a, b, c, d] = place.around.map(state);
-        let around = self.states[a] | self.states[b] | self.states[c] | self.states[d];
-        let at = state(place.id);
-        if place.small && around & THERE == 0 && self.states[at] == 0 {
-            // One after the other: to leave off early costs more than it spares.
-            self.states[a] |= BELOW;
-            self.states[b] |= BELOW;
-            self.states[c] |= BELOW;
-            self.states[d] |= BELOW;
-            self.states[at] = THERE;
-            self.cells.push(Cell { path: place.id, value });
+    #[inline(never)]
+    fn put_new(&mut self, key: Key, path: PathId, value: Value<'a>) {
+        let op = if let Some(at) = self.at(path) {
+            self.cells[at].value = value;
+            u16::try_from(at).ok().map(Op::Replace)
+        } else if self.is_free(path) {
+            self.cells.push(Cell { path, value });
+            Some(Op::Append(path))
         } else {
-            self.replace(place.id, value);
+            // What it stands above or below may be an object: a question of values, not of steps.
+            self.replace(path, value);
+            None
+        };
+        self.learn(key, op);
+    }
+
+    /// Remembers the step that was taken; one that cannot be remembered ends the outline.
+    fn learn(&self, key: Key, op: Option<Op>) {
+        let mut outlines = self.arena.outlines.borrow_mut();
+        let to = op.map_or(Outline::NONE, |op| outlines.learn(self.outline.get(), key, op));
+        self.outline.set(to);
+    }
+
+    /// Notes the paths of the cells that are not noted yet.
+    fn note(&mut self) -> &mut States {
+        let paths = self.arena.paths.borrow();
+        let states = match self.states.take() {
+            Some(states) => states,
+            None => self.arena.bump().alloc([0; SMALL as usize + 1]),
+        };
+        for cell in &self.cells[self.noted..] {
+            let around = paths.ancestors(cell.path).iter().map(|a| (*a, BELOW));
+            for (path, what) in around.chain([(cell.path, THERE)]) {
+                if path < NONE {
+                    states[state(path)] |= what;
+                }
+            }
         }
+        self.noted = self.cells.len();
+        self.states.insert(states)
+    }
+
+    /// Whether nothing stands at, above or below a path.
+    fn is_free(&mut self, path: PathId) -> bool {
+        let place = self.arena.paths.borrow().place(path);
+        if place.small {
+            let states = self.note();
+            let around = place.around.map(|a| states[state(a)]);
+            let there = (around[0] | around[1] | around[2] | around[3]) & THERE;
+            return there == 0 && states[state(path)] == 0;
+        }
+        let paths = self.arena.paths.borrow();
+        let above = paths.ancestors(path);
+        !(self.cells.iter())
+            .any(|c| c.path == path || above.contains(&c.path) || paths.ancestors(c.path).contains(&path))
     }
 
     fn at(&self, path: PathId) -> Option<usize> {
-        if path < NONE && self.states[state(path)] & THERE == 0 {
-            return None;
-        }
         self.cells.iter().position(|c| c.path == path)
     }
 
-    #[inline(never)]
     fn replace(&mut self, path: PathId, value: Value<'a>) {
-        if let Some(at) = self.at(path) {
-            self.cells[at].value = value;
-            return;
-        }
         let paths = self.arena.paths.borrow();
         let above = paths.ancestors(path).iter().find_map(|a| self.at(*a));
         if let Some(at) = above {
@@ -138,48 +206,74 @@ impl<'a> Cells<'a> {
             self.cells[at] = Cell { path, value };
             self.cells
                 .retain(|c| c.path == path || !paths.ancestors(c.path).contains(&path));
-        } else {
-            self.cells.push(Cell { path, value });
         }
-        *self.states = [0; SMALL as usize + 1];
-        for cell in &self.cells {
-            let around = paths.ancestors(cell.path).iter().map(|a| (*a, BELOW));
-            for (path, what) in around.chain([(cell.path, THERE)]) {
-                if path < NONE {
-                    self.states[state(path)] |= what;
-                }
-            }
+        self.forget();
+    }
+
+    /// Another cell than the last one was taken away or moved.
+    fn forget(&mut self) {
+        if let Some(states) = &mut self.states {
+            **states = [0; SMALL as usize + 1];
         }
+        self.noted = 0;
     }
 
     /// Whether there is a value at a path or below it.
     #[must_use]
     #[inline]
     pub fn has(&self, path: PathId) -> bool {
-        let place = self.arena.paths.borrow().place(path);
-        self.has_at(place)
+        let key = Key::number(Act::Has, path);
+        match self.has_known(key) {
+            Some(has) => has,
+            None => self.has_new(key, path),
+        }
     }
 
     /// [`Cells::has`] of a path that the code writes, as of [`Cells::put_literal`].
     #[must_use]
     #[inline]
     pub fn has_literal(&self, object: &'static str, field: &'static str) -> bool {
-        let place = self.arena.paths.borrow_mut().literal(object, field);
-        place.is_some_and(|place| self.has_at(place))
+        let key = Key::literal(Act::Has, object, field);
+        match self.has_known(key) {
+            Some(has) => has,
+            None => self
+                .arena
+                .path_below(object, field)
+                .is_some_and(|path| self.has_new(key, path)),
+        }
     }
 
     #[inline]
-    fn has_at(&self, place: Place) -> bool {
-        if place.small {
-            let around = place.around.map(|a| self.states[state(a)]);
-            if self.states[state(place.id)] != 0 {
-                return true;
+    fn has_known(&self, key: Key) -> Option<bool> {
+        let step = self.arena.outlines.borrow().step(self.outline.get(), key);
+        let (op, to) = step?;
+        self.outline.set(to);
+        Some(op.number() != 0)
+    }
+
+    #[inline(never)]
+    fn has_new(&self, key: Key, path: PathId) -> bool {
+        let has = {
+            let paths = self.arena.paths.borrow();
+            let above = paths.ancestors(path);
+            if self.cells.iter().any(|c| above.contains(&c.path)) {
+                // It may be a part of an object: a question of values, asked each time.
+                None
+            } else {
+                let is_it = |c: &Cell<'_>| c.path == path || paths.ancestors(c.path).contains(&path);
+                Some(self.cells.iter().any(is_it))
             }
-            if (around[0] | around[1] | around[2] | around[3]) & THERE == 0 {
-                return false;
+        };
+        match has {
+            Some(has) => {
+                // An outline that has ended stays so; what is asked ends none.
+                if self.outline.get() != Outline::NONE {
+                    self.learn(key, Some(Op::Has(has)));
+                }
+                has
             }
+            None => self.has_elsewhere(path),
         }
-        self.has_elsewhere(place.id)
     }
 
     fn has_elsewhere(&self, path: PathId) -> bool {
@@ -212,18 +306,30 @@ impl<'a> Cells<'a> {
 
     /// Takes away the value at a path.
     pub fn remove(&mut self, path: PathId) {
-        if let Some(at) = self.at(path) {
-            self.cells.remove(at);
-            let kept: Vec<_> = self.cells.to_vec();
-            *self = Cells::of(self.arena, &kept);
+        let key = Key::number(Act::Remove, path);
+        let step = self.arena.outlines.borrow().step(self.outline.get(), key);
+        match step {
+            Some((op, to)) if usize::from(op.number()) < self.cells.len() => {
+                self.cells.remove(op.number().into());
+                self.outline.set(to);
+                self.forget();
+            }
+            _ => {
+                if let Some(at) = self.at(path) {
+                    self.cells.remove(at);
+                    self.learn(key, u16::try_from(at).ok().map(Op::Remove));
+                    self.forget();
+                }
+            }
         }
     }
 
-    /// The cells, whole; none is left here.
+    /// The cells, whole, and in which order they were put; none is left here.
     #[must_use]
-    pub fn finish(&mut self) -> &'a [Cell<'a>] {
+    pub fn finish(&mut self) -> (&'a [Cell<'a>], Outline) {
         let none = bumpalo::collections::Vec::new_in(self.arena.bump());
-        std::mem::replace(&mut self.cells, none).into_bump_slice()
+        let cells = std::mem::replace(&mut self.cells, none).into_bump_slice();
+        (cells, self.outline.replace(Outline::START))
     }
 }
 

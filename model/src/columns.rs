@@ -8,13 +8,16 @@ use smallvec::SmallVec;
 use crate::batch::{Batch, Columns, EXISTS, Field, Namespace, Row, Uids, Wanted};
 use crate::path::{PathId, Paths, known};
 use crate::value::{Value, is_same};
-use crate::{Event, LedgerIndex, LogSource, Millis, plain};
+use crate::{Cell, Event, LedgerIndex, LogSource, Millis, plain};
 
 mod filler;
 mod names;
+mod program;
+mod texts;
 
 use filler::Filler;
 use names::Names;
+use program::{IS_THERE, Programs, WALK};
 
 /// The wanted columns, compiled: what each path of an event fills. Made once, kept over all batches.
 #[derive(Debug)]
@@ -30,6 +33,10 @@ pub struct Plan {
     /// What the paths of this arena fill; grows as formats name new ones.
     instance: Option<u64>,
     reads: Vec<Reads>,
+    /// What the cells of an outline fill.
+    programs: Programs,
+    /// Of each column, whether it only tells that there is a value.
+    exists: Vec<bool>,
     unmapped: Names,
     native: Names,
     unmapped_whole: Places,
@@ -107,6 +114,8 @@ impl Plan {
             ocsf: Vec::new(),
             instance: None,
             reads: Vec::new(),
+            programs: Programs::default(),
+            exists: wanted.iter().map(|f| f.path.ends_with(EXISTS)).collect(),
             unmapped: Names::default(),
             native: Names::default(),
             unmapped_whole: Places::new(),
@@ -163,6 +172,7 @@ impl Plan {
         if self.instance != Some(paths.instance) {
             self.instance = Some(paths.instance);
             self.reads.clear();
+            self.programs = Programs::default();
         }
         for n in self.reads.len()..paths.len() {
             let path = paths.text(PathId(n as u16));
@@ -205,10 +215,7 @@ impl Plan {
     /// Begins a batch of events that share `logsource`, `class_uid` and `source` with `first`, which is still to be added.
     #[must_use]
     pub fn open(&self, source: &Arc<str>, first: &Event<'_>) -> OpenBatch {
-        let fillers = self
-            .fields
-            .iter()
-            .map(|f| Filler::new(self.rows, f.path.ends_with(EXISTS)));
+        let fillers = self.exists.iter().map(|exists| Filler::new(self.rows, *exists));
         OpenBatch {
             logsource: first.logsource.to_logsource(),
             class_uid: first.class_uid,
@@ -222,6 +229,7 @@ impl Plan {
     /// Adds an event; nothing of it is borrowed after that.
     pub fn add(&mut self, batch: &mut OpenBatch, index: LedgerIndex, received_at: Millis, event: &Event<'_>) {
         self.learn(&event.arena.paths.borrow());
+        self.programs.learn(event, &self.reads, &self.exists);
         let row = batch.rows.len();
         batch.rows.push(Row {
             index,
@@ -271,21 +279,49 @@ impl Plan {
         texts.iter().for_each(|t| filler.append(row, t));
     }
 
+    fn fill_cell(&self, event: &Event<'_>, cell: &Cell<'_>, row: usize, columns: &mut [Filler]) {
+        match &self.reads[cell.path.index()] {
+            Reads::Nothing => {}
+            Reads::Itself(column) => text(&cell.value, row, &mut columns[*column]),
+            Reads::Several(reads) => {
+                for column in &reads.itself {
+                    text(&cell.value, row, &mut columns[*column]);
+                }
+                if !reads.inside.is_empty() {
+                    reads.inside.fill_below(&cell.value, row, columns);
+                }
+                for column in &reads.around {
+                    self.fill_around(event, *column, row, columns);
+                }
+            }
+        }
+    }
+
     fn fill(&self, event: &Event<'_>, row: usize, columns: &mut [Filler], json: &mut String) {
-        for cell in event.cells {
-            match &self.reads[cell.path.index()] {
-                Reads::Nothing => {}
-                Reads::Itself(column) => text(&cell.value, row, &mut columns[*column]),
-                Reads::Several(reads) => {
-                    for column in &reads.itself {
-                        text(&cell.value, row, &mut columns[*column]);
+        match self.programs.of(event) {
+            Some(program) => {
+                for step in program {
+                    let Some(cell) = event.cells.get(usize::from(step.cell)) else {
+                        continue;
+                    };
+                    if step.column == WALK {
+                        self.fill_cell(event, cell, row, columns);
+                        continue;
                     }
-                    if !reads.inside.is_empty() {
-                        reads.inside.fill_below(&cell.value, row, columns);
+                    let Some(column) = columns.get_mut(usize::from(step.column & !IS_THERE)) else {
+                        continue;
+                    };
+                    match cell.value {
+                        _ if step.column & IS_THERE != 0 => column.there(row),
+                        Value::String(s) | Value::Number(s) => column.value(row, s),
+                        Value::Int(n) => column.append_int(row, n),
+                        ref other => text(other, row, column),
                     }
-                    for column in &reads.around {
-                        self.fill_around(event, *column, row, columns);
-                    }
+                }
+            }
+            None => {
+                for cell in event.cells {
+                    self.fill_cell(event, cell, row, columns);
                 }
             }
         }
@@ -421,12 +457,14 @@ mod tests {
             cells.put(arena.path(path).unwrap(), arena.value(value));
         }
         let commands: Vec<&str> = puts.commands.iter().map(String::as_str).collect();
+        let (cells, outline) = cells.finish();
         Event {
             arena,
             uid: "t/0/0",
             class_uid: 1,
             time: Millis(0),
-            cells: cells.finish(),
+            cells,
+            outline,
             unmapped: arena.object_of(puts.unmapped.as_object().unwrap()),
             native: arena.object_of(puts.native.as_object().unwrap()),
             system: puts.system.as_deref(),
@@ -536,25 +574,66 @@ mod tests {
             }
         }
 
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(300))]
+
         #[test]
-        fn what_was_put_last_is_there(puts in puts(), before in prop::sample::select(&[0, 470, 505, 600][..])) {
+        fn what_was_put_last_is_there(
+            puts in puts(),
+            others in prop::collection::vec(prop_oneof![json(), plain_object()], 6),
+            before in prop::sample::select(&[0, 470, 505, 600][..]),
+        ) {
             let arena = Arena::new();
             // Numbers of any size.
             (0..before).for_each(|n| assert!(arena.path(&format!("before{n}")).is_some()));
-            let mut tree = serde_json::Map::new();
-            for (path, value) in &puts.cells {
-                crate::event::put(&mut tree, path, value.clone());
+            let paths = puts.cells.iter().map(|(path, _)| *path);
+            let again = Puts {
+                cells: paths.zip(others).collect(),
+                ..puts.clone()
+            };
+            // The second and the third take the steps that the first left behind, with other values.
+            for puts in [&puts, &again, &puts] {
+                let mut tree = serde_json::Map::new();
+                let mut cells = Cells::new(&arena, 4);
+                for (path, value) in &puts.cells {
+                    crate::event::put(&mut tree, path, value.clone());
+                    cells.put(arena.path(path).unwrap(), arena.value(value));
+                    for path in PATHS.iter().chain(WANTED).copied() {
+                        let pointer = format!("/{}", path.replace('.', "/"));
+                        let there = serde_json::Value::Object(tree.clone()).pointer(&pointer).is_some();
+                        prop_assert_eq!(cells.has(arena.path(path).unwrap()), there, "{}", path);
+                        prop_assert_eq!(cells.has_literal(path, ""), there, "{}", path);
+                    }
+                }
+                let mut event = event(&arena, puts);
+                event.unmapped = Object::default();
+                prop_assert_eq!(event.ocsf(), tree.clone());
+                (event.cells, event.outline) = cells.finish();
+                prop_assert_eq!(event.ocsf(), tree);
             }
-            let mut event = event(&arena, &puts);
-            event.unmapped = Object::default();
-            prop_assert_eq!(event.ocsf(), tree.clone());
-            let cells = Cells::of(&arena, event.cells);
-            for path in PATHS.iter().chain(WANTED).copied() {
-                let pointer = format!("/{}", path.replace('.', "/"));
-                let there = serde_json::Value::Object(tree.clone()).pointer(&pointer).is_some();
-                prop_assert_eq!(cells.has(arena.path(path).unwrap()), there, "{}", path);
-                prop_assert_eq!(cells.has_literal(path, ""), there, "{}", path);
+        }
+    }
+
+    #[test]
+    fn what_is_taken_away_is_gone_each_time() {
+        let arena = Arena::new();
+        let [a, b, c] = ["a", "b", "c"].map(|path| arena.path(path).unwrap());
+        for n in 0..3 {
+            let mut cells = Cells::new(&arena, 4);
+            for path in [a, b, c] {
+                cells.put(path, Value::Int(n));
             }
+            cells.remove(b);
+            assert!(cells.has(a) && !cells.has(b) && cells.has(c));
+            cells.remove(b);
+            cells.put(b, Value::Int(7));
+            cells.put(a, Value::Int(8));
+            let (cells, outline) = cells.finish();
+            let cells: Vec<_> = cells.iter().map(|c| (c.path, c.value)).collect();
+            assert_eq!(cells, [(a, Value::Int(8)), (c, Value::Int(n)), (b, Value::Int(7))]);
+            assert_ne!(outline, crate::Outline::NONE);
         }
     }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde_json::Map;
 
 use crate::cells::{Cell, Cells, is_metadata};
+use crate::outline::Outline;
 use crate::path::{PathId, known};
 use crate::plain::PlainEvent;
 use crate::value::{Object, Value};
@@ -81,6 +82,8 @@ pub struct Event<'a> {
     pub time: Millis,
     /// The OCSF 1.8.0 event but for `unmapped`, in the order in which it was put. See [`Event::ocsf`].
     pub cells: &'a [Cell<'a>],
+    /// Where the cells were made: events of one outline have theirs at the same paths.
+    pub outline: Outline,
     /// OCSF `unmapped`: what has no home there, under the source's names (dots in them are no path).
     pub unmapped: Object<'a>,
     /// The source's own fields under their own names, for rules written for that source; perhaps less than all of them
@@ -151,9 +154,9 @@ impl<'a> Event<'a> {
 
     /// Changes the OCSF event, but for `unmapped`.
     pub fn change(&mut self, change: impl FnOnce(&mut Cells<'a>)) {
-        let mut cells = Cells::of(self.arena, self.cells);
+        let mut cells = Cells::of(self.arena, self.cells, self.outline);
         change(&mut cells);
-        self.cells = cells.finish();
+        (self.cells, self.outline) = cells.finish();
     }
 
     /// The event as a value of its own.

@@ -388,11 +388,24 @@ struct Members<'a> {
     members: &'a [Member<'a>],
     /// A byte of each name, eight in a word: a name is looked for here first.
     tags: &'a [u64],
+    /// A bit for each byte that a name has there: most names that are looked for and not there are told so by it.
+    bits: [u64; 4],
+}
+
+impl<'a> Members<'a> {
+    fn new(members: &'a [Member<'a>], tags: &'a [u64]) -> Members<'a> {
+        let mut bits = [0; 4];
+        for tag in tags.iter().flat_map(|word| word.to_le_bytes()).take(members.len()) {
+            bits[usize::from(tag >> 6)] |= 1 << (tag & 63);
+        }
+        Members { members, tags, bits }
+    }
 }
 
 static EMPTY: Members<'static> = Members {
     members: &[],
     tags: &[],
+    bits: [0; 4],
 };
 
 /// A byte that mostly tells a name from others.
@@ -441,7 +454,26 @@ impl<'a> Object<'a> {
                 .enumerate()
                 .fold(0, |tags, (n, (name, _))| tags | u64::from(tag(name)) << (n * 8))
         });
-        Object(bump.alloc(Members { members, tags }))
+        Object(bump.alloc(Members::new(members, tags)))
+    }
+
+    /// [`Object::new`] of members whose names' tags are known.
+    #[must_use]
+    pub fn tagged(arena: &'a Arena, members: &[Member<'a>], tags: &[u8]) -> Object<'a> {
+        if members.is_empty() || members.len() != tags.len() {
+            return Object::new(arena, members);
+        }
+        let bump = arena.bump();
+        let members = bump.alloc_slice_copy(members);
+        let mut eights = tags.chunks(8);
+        let tags = bump.alloc_slice_fill_with(tags.len().div_ceil(8), |_| {
+            let eight = eights.next().unwrap_or_default();
+            match eight.first_chunk::<8>() {
+                Some(eight) => u64::from_le_bytes(*eight),
+                None => eight.iter().rev().fold(0, |word, tag| word << 8 | u64::from(*tag)),
+            }
+        });
+        Object(bump.alloc(Members::new(members, tags)))
     }
 
     /// Members.
@@ -468,10 +500,19 @@ impl<'a> Object<'a> {
     #[must_use]
     #[inline]
     pub fn place(self, name: &str) -> Option<usize> {
-        self.place_tagged(name, tag(name))
+        let tag = tag(name);
+        if !self.may_have(tag) {
+            return None;
+        }
+        self.place_tagged(name, tag)
     }
 
+    /// Whether it may have a member whose name has that tag.
     #[inline]
+    fn may_have(self, tag: u8) -> bool {
+        self.0.bits[usize::from(tag >> 6)] & 1 << (tag & 63) != 0
+    }
+
     fn place_tagged(self, name: &str, tag: u8) -> Option<usize> {
         let wanted = u64::from(tag) * ONES;
         for (word, tags) in self.0.tags.iter().enumerate() {
@@ -501,7 +542,7 @@ impl<'a> Object<'a> {
     }
 
     /// As [`Object::iter`], with the tag of each name.
-    pub(crate) fn tagged(self) -> impl Iterator<Item = (u8, &'a str, &'a Value<'a>)> {
+    pub(crate) fn iter_tagged(self) -> impl Iterator<Item = (u8, &'a str, &'a Value<'a>)> {
         let tags = self.0.tags.iter().flat_map(|word| word.to_le_bytes());
         tags.zip(self.0.members).map(|(tag, (name, value))| (tag, *name, value))
     }
@@ -666,6 +707,10 @@ mod tests {
             for (name, value) in &members {
                 prop_assert_eq!(object.get(name), Some(value));
             }
+            let tags: Vec<u8> = names.iter().map(|n| tag(n)).collect();
+            let same = Object::tagged(&arena, &members, &tags);
+            prop_assert_eq!(same.0.tags, object.0.tags);
+            prop_assert_eq!(same.members(), object.members());
             prop_assert_eq!(object.get("abc"), None);
         }
     }

@@ -78,7 +78,7 @@ fn normalize<'a>(input: &mut Input<'a>) -> Result<Vec<Event<'a>>, Quarantine> {
     if let Some(time) = fields.value("eventTime").or_else(|| envelope.get("__time__")) {
         b.time_of(input, time);
     }
-    b.set("cloud.provider", "Alibaba Cloud");
+    b.word("cloud.provider", "Alibaba Cloud");
     b.set_some("cloud.region", fields.text("acsRegion").as_deref());
     b.set_some(
         "cloud.account.uid",

@@ -18,6 +18,7 @@ pub fn quarantined<'a>(input: &Input<'a>, reason: Quarantine) -> Event<'a> {
         "",
         if source.is_empty() { "unknown" } else { source },
     );
-    b.time(input.record.received_at).label(format!("quarantined:{reason}"));
+    b.time(input.record.received_at)
+        .label_of(&format!("quarantined:{reason}"));
     b.finish()
 }

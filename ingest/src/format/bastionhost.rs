@@ -130,7 +130,7 @@ fn normalize<'a>(input: &mut Input<'a>) -> Result<Vec<Event<'a>>, Quarantine> {
         Kind::Logon => {
             person(&mut b, fields, "user");
             source(&mut b, fields);
-            b.set("service.name", "Bastionhost").set("is_remote", true);
+            b.word("service.name", "Bastionhost").set("is_remote", true);
             b.set("message", &*mask::mask(&content));
         }
         Kind::Session | Kind::Other => {
@@ -159,9 +159,10 @@ fn start<'a>(
     let first = event_type.split('.').next().unwrap_or_default().to_ascii_lowercase();
     b.logsource("bastionhost", "", &first).system("bastionhost");
     b.set_some("metadata.product.uid", fields.text("instance_id").as_deref());
-    b.metadata("log_name", "bastionhost").metadata("event_code", event_type);
+    b.metadata_word("log_name", "bastionhost")
+        .metadata("event_code", event_type);
     b.set_some("metadata.log_level", fields.text("log_level").as_deref());
-    b.set("cloud.provider", "Alibaba Cloud");
+    b.word("cloud.provider", "Alibaba Cloud");
     b.set_some("cloud.region", fields.text("region").as_deref());
     b.set_some("cloud.account.uid", fields.text("owner_id").as_deref());
     for name in ["__time__", "time", "timestamp"] {
@@ -228,7 +229,7 @@ fn source<'a>(b: &mut EventBuilder<'a>, fields: Fields<'a>) {
         b.ip("src_endpoint.ip", &ip);
     }
     if !b.has("src_endpoint") {
-        b.set("src_endpoint.name", "unknown");
+        b.word("src_endpoint.name", "unknown");
     }
 }
 
@@ -430,7 +431,7 @@ fn session<'a>(input: &Input<'a>, object: Object<'a>, event_type: &str) -> Vec<E
             let name = fields.first(&["resource_name", "resource_address"]);
             b.set("database.name", name.as_deref().unwrap_or("unknown"));
             if !opens {
-                b.set("activity_name", "Disconnect");
+                b.word("activity_name", "Disconnect");
             }
         }
         b.set_some("start_time", start.as_ref().map(|(_, t)| t.time.0));

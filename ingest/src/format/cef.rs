@@ -13,7 +13,9 @@
 
 use std::borrow::Cow;
 
+use memchr::{memchr, memchr_iter, memchr2};
 use model::{Event, Map};
+use smallvec::SmallVec;
 
 use crate::builder::EventBuilder;
 use crate::fields::Fields;
@@ -62,66 +64,91 @@ pub(super) fn split_header<'a>(text: &'a str, mark: &str) -> Option<(&'a str, &'
         .then_some((header.trim(), body))
 }
 
+/// Fields of the header.
+const HEAD: usize = 7;
+
 /// The fields of the header, unescaped, and what follows them.
-fn head(body: &str) -> Option<(Vec<String>, &str)> {
-    let mut parts = Vec::with_capacity(7);
-    let mut part = String::new();
-    let mut chars = body.char_indices();
-    while let Some((at, c)) = chars.next() {
+fn head(body: &str) -> Option<([Cow<'_, str>; HEAD], &str)> {
+    let mut parts = [const { Cow::Borrowed("") }; HEAD];
+    let mut rest = body;
+    for (n, part) in parts.iter_mut().enumerate() {
+        let mut end = 0;
+        let mut escaped = false;
+        let bytes = rest.as_bytes();
+        while let Some(at) = memchr2(b'|', b'\\', &bytes[end..]) {
+            end += at;
+            if bytes[end] == b'|' {
+                break;
+            }
+            escaped = true;
+            end = (end + 2).min(bytes.len());
+        }
+        // The last bar may be missing where no extension follows.
+        let (text, after) = match memchr2(b'|', b'\\', &bytes[end..]) {
+            Some(_) => (&rest[..end], &rest[end + 1..]),
+            None if n + 1 == HEAD => (rest, ""),
+            None => return None,
+        };
+        *part = if escaped {
+            Cow::Owned(unescape_bars(text).trim().to_owned())
+        } else {
+            Cow::Borrowed(text.trim())
+        };
+        rest = after;
+    }
+    Some((parts, rest))
+}
+
+fn unescape_bars(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut chars = text.chars();
+    while let Some(c) = chars.next() {
         match c {
             '\\' => match chars.next() {
-                Some((_, c @ ('|' | '\\'))) => part.push(c),
-                Some((_, other)) => part.extend(['\\', other]),
-                None => part.push('\\'),
+                Some(c @ ('|' | '\\')) => out.push(c),
+                Some(other) => out.extend(['\\', other]),
+                None => out.push('\\'),
             },
-            '|' => {
-                parts.push(std::mem::take(&mut part).trim().to_owned());
-                if parts.len() == 7 {
-                    return Some((parts, &body[at + 1..]));
-                }
-            }
-            c => part.push(c),
+            c => out.push(c),
         }
     }
-    // The last bar may be missing where no extension follows.
-    parts.push(part.trim().to_owned());
-    (parts.len() == 7).then_some((parts, ""))
+    out
 }
 
 /// The extension's keys and values. A value ends where ` key=` follows.
-fn extension(text: &str) -> Vec<(&str, String)> {
+fn extension(text: &str) -> SmallVec<[(&str, Cow<'_, str>); 24]> {
     let bytes = text.as_bytes();
-    let mut keys = Vec::new();
-    let mut escaped = false;
-    for (at, byte) in bytes.iter().enumerate() {
-        match byte {
-            b'\\' => {
-                escaped = !escaped;
-                continue;
-            }
-            b'=' if !escaped => {
-                let start = bytes[..at]
-                    .iter()
-                    .rposition(|c| !(c.is_ascii_alphanumeric() || matches!(c, b'_' | b'.' | b'-' | b'[' | b']')))
-                    .map_or(0, |p| p + 1);
-                if start < at && (start == 0 || bytes[start - 1] == b' ') && keys.len() < KEYS_MAX {
-                    keys.push((start, at));
-                }
-            }
-            _ => {}
+    let mut found: SmallVec<[(&str, Cow<'_, str>); 24]> = SmallVec::new();
+    let mut last: Option<(usize, usize)> = None;
+    let mut take = |(start, equals): (usize, usize), end: usize| {
+        found.push((&text[start..equals], unescape(text[equals + 1..end].trim())));
+    };
+    let mut keys = 0;
+    for at in memchr_iter(b'=', bytes) {
+        let backslashes = bytes[..at].iter().rev().take_while(|b| **b == b'\\').count();
+        if backslashes % 2 == 1 {
+            continue;
         }
-        escaped = false;
+        let start = bytes[..at]
+            .iter()
+            .rposition(|c| !(c.is_ascii_alphanumeric() || matches!(c, b'_' | b'.' | b'-' | b'[' | b']')))
+            .map_or(0, |p| p + 1);
+        if start < at && (start == 0 || bytes[start - 1] == b' ') && keys < KEYS_MAX {
+            keys += 1;
+            if let Some(last) = last.replace((start, at)) {
+                take(last, start);
+            }
+        }
     }
-    let ends = keys.iter().skip(1).map(|(start, _)| *start).chain([text.len()]);
-    keys.iter()
-        .zip(ends)
-        .map(|((start, equals), end)| (&text[*start..*equals], unescape(text[equals + 1..end].trim())))
-        .collect()
+    if let Some(last) = last {
+        take(last, text.len());
+    }
+    found
 }
 
-fn unescape(text: &str) -> String {
-    if !text.contains('\\') {
-        return text.to_owned();
+fn unescape(text: &str) -> Cow<'_, str> {
+    if memchr(b'\\', text.as_bytes()).is_none() {
+        return Cow::Borrowed(text);
     }
     let mut out = String::with_capacity(text.len());
     let mut chars = text.chars();
@@ -138,7 +165,7 @@ fn unescape(text: &str) -> String {
             None => out.push('\\'),
         }
     }
-    out
+    Cow::Owned(out)
 }
 
 fn normalize<'a>(input: &mut Input<'a>) -> Result<Vec<Event<'a>>, Quarantine> {
@@ -148,18 +175,16 @@ fn normalize<'a>(input: &mut Input<'a>) -> Result<Vec<Event<'a>>, Quarantine> {
     let keep = input.keep();
     let mut native = Map::new();
     for (key, value) in extension(rest) {
-        native.insert(keep.text(key), keep.arena.text(&value));
+        native.insert(keep.text(key), keep.text(&value));
     }
-    let [_, vendor, product, version, signature, name, severity] = head.as_slice() else {
-        return Err(Quarantine("cef_header_incomplete"));
-    };
+    let [_, vendor, product, version, signature, name, severity] = &head;
     let own = native.build(keep.arena);
     let fields = Fields(own);
     let envelope = syslog::parse(header);
     let host = envelope.host.clone().unwrap_or_default();
     let facts = facts(fields, name, &host);
     let (class, activity) = facts.class();
-    let product_name = if product.is_empty() { "unknown" } else { product };
+    let product_name = if product.is_empty() { "unknown" } else { &**product };
     let mut b = EventBuilder::new(input, class, activity, vendor, product_name);
     let lower = product_name.to_lowercase();
     b.logsource(&vendor.to_lowercase(), "", &lower).system(&lower);
@@ -182,17 +207,20 @@ fn normalize<'a>(input: &mut Input<'a>) -> Result<Vec<Event<'a>>, Quarantine> {
         let label = labelled.then(|| fields.text(&format!("{key}Label"))).flatten();
         b.unmapped(label.as_deref().unwrap_or(key), value.clone());
     }
-    for (key, value) in [
+    let told = [
         ("deviceVendor", vendor),
         ("deviceProduct", product),
         ("deviceVersion", version),
         ("signatureId", signature),
         ("name", name),
         ("severity", severity),
-    ] {
-        native.or_insert(key, keep.text(value));
+    ];
+    if keep.arena.wants_native() {
+        for (key, value) in told {
+            native.or_insert(key, keep.text(value));
+        }
+        b.native(native);
     }
-    b.native(native);
     Ok(vec![b.finish()])
 }
 
@@ -339,7 +367,7 @@ mod tests {
             ("cs1Label", "my group"),
             ("cs1", "ops team"),
         ];
-        assert_eq!(found, want.map(|(k, v)| (k, v.to_owned())));
+        assert_eq!(found.to_vec(), want.map(|(k, v)| (k, Cow::Borrowed(v))));
         assert!(extension("nothing").is_empty());
     }
 

@@ -260,7 +260,7 @@ fn event<'a>(input: &mut Input<'a>, object: Object<'a>, envelope: Object<'a>) ->
     if activity == 99 {
         b.set("activity_name", &*name);
     }
-    b.set("cloud.provider", "AWS");
+    b.word("cloud.provider", "AWS");
     b.set_some("cloud.region", fields.text("awsRegion").as_deref());
     let account = fields.first(&["recipientAccountId", "userIdentity.accountId"]);
     b.set_some("cloud.account.uid", account.as_deref());
@@ -345,7 +345,7 @@ fn authentication<'a>(b: &mut EventBuilder<'a>, fields: Fields<'a>, activity: u8
         return;
     }
     b.set("account_switch_type_id", 2)
-        .set("account_switch_type", "Impersonate");
+        .word("account_switch_type", "Impersonate");
     identity(b, fields, "actor.user");
     let request = |name: &str| fields.text_in("requestParameters", name);
     let role = request("roleArn").or_else(|| fields.text("additionalEventData.SwitchTo"));

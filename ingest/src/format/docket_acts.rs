@@ -80,7 +80,7 @@ fn normalize<'a>(input: &mut Input<'a>) -> Result<Vec<Event<'a>>, Quarantine> {
     b.set_some("message", fields.text("message").as_deref());
 
     match class.uid {
-        3002 => drop(b.set("service.name", "Docket")),
+        3002 => drop(b.word("service.name", "Docket")),
         3004 => {
             b.set("entity.type", if subject.is_empty() { "unknown" } else { subject });
             let name = fields.first(&[
@@ -98,13 +98,13 @@ fn normalize<'a>(input: &mut Input<'a>) -> Result<Vec<Event<'a>>, Quarantine> {
             b.set_some("entity.version", fields.text("detail.version").as_deref());
         }
         6002 => {
-            b.set("app.name", "Docket").set("app.vendor_name", "Docket");
+            b.word("app.name", "Docket").word("app.vendor_name", "Docket");
             b.set_some("app.version", fields.text("detail.version").as_deref());
         }
         6003 => {
             b.set("api.operation", &*act);
             if !b.has("src_endpoint") {
-                b.set("src_endpoint.name", "local");
+                b.word("src_endpoint.name", "local");
             }
         }
         1008 => {

@@ -192,7 +192,7 @@ pub(crate) fn complete(b: &mut EventBuilder<'_>) {
     }
     let actors = ["user", "session", "invoked_by", "process"];
     if b.has("actor") && !actors.iter().any(|n| b.has_in("actor", n)) {
-        b.set("actor.user.name", "unknown");
+        b.word("actor.user.name", "unknown");
     }
     for object in ["entity", "group", "database", "service"] {
         if b.has(object) && !b.has_in(object, "name") && !b.has_in(object, "uid") {
@@ -200,7 +200,7 @@ pub(crate) fn complete(b: &mut EventBuilder<'_>) {
         }
     }
     if b.has("api.request") && !b.has("api.request.uid") {
-        b.set("api.request.uid", "unknown");
+        b.word("api.request.uid", "unknown");
     }
 }
 

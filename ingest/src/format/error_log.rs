@@ -49,9 +49,9 @@ pub(crate) fn event<'a>(input: &Input<'a>, line: &str, device: Option<&str>) -> 
     let e = nginx(line).or_else(|| apache(line))?;
     let vendor = if e.product == "Apache" { "Apache" } else { "F5" };
     let mut b = EventBuilder::new(input, &class::BASE_EVENT, 99, vendor, e.product);
-    b.set("activity_name", "Log")
+    b.word("activity_name", "Log")
         .set("message", e.message)
-        .metadata("log_name", "error");
+        .metadata_word("log_name", "error");
     b.metadata("log_level", e.level).metadata("event_code", e.code);
     when(
         &mut b,

@@ -231,9 +231,9 @@ fn normalize<'a>(input: &mut Input<'a>) -> Result<Vec<Event<'a>>, Quarantine> {
     match class.uid {
         3002 => {
             actor(&mut b, fields, "user");
-            b.set("service.name", "GitHub").set("is_remote", true);
+            b.word("service.name", "GitHub").set("is_remote", true);
             if action.contains("sso") {
-                b.set("auth_protocol_id", 5).set("auth_protocol", "SAML");
+                b.set("auth_protocol_id", 5).word("auth_protocol", "SAML");
             }
         }
         3001 => {
@@ -265,7 +265,7 @@ fn normalize<'a>(input: &mut Input<'a>) -> Result<Vec<Event<'a>>, Quarantine> {
             let name = repo.as_deref().unwrap_or("unknown");
             b.set("file.name", name)
                 .set("file.type_id", 2)
-                .set("dst_endpoint.svc_name", "GitHub");
+                .word("dst_endpoint.svc_name", "GitHub");
         }
         _ => {
             actor(&mut b, fields, "actor.user");

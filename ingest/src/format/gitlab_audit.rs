@@ -201,7 +201,7 @@ fn normalize<'a>(input: &mut Input<'a>) -> Result<Vec<Event<'a>>, Quarantine> {
             } else {
                 author(&mut b, fields, &act, "user");
             }
-            b.set("service.name", "GitLab").set("is_remote", true);
+            b.word("service.name", "GitLab").set("is_remote", true);
             b.set_some("unmapped.auth_method", act.text("with").as_deref());
         }
         3001 => {

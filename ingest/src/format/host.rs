@@ -11,10 +11,10 @@ pub(crate) fn device(b: &mut EventBuilder<'_>, host: Option<&str>) {
             b.system_of("host:", host);
         }
         None => {
-            b.set("device.name", "-");
+            b.word("device.name", "-");
         }
     }
-    b.set("device.type_id", 0).set("device.type", "Unknown");
+    b.set("device.type_id", 0).word("device.type", "Unknown");
 }
 
 /// Puts a host at `device` where the record names one: `-` names none.

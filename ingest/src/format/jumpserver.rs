@@ -331,7 +331,7 @@ fn source_address(b: &mut EventBuilder<'_>, text: Option<&str>) {
         b.ip("src_endpoint.ip", text);
     }
     if !b.has("src_endpoint") {
-        b.set("src_endpoint.name", "unknown");
+        b.word("src_endpoint.name", "unknown");
     }
 }
 

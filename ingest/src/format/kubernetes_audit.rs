@@ -180,7 +180,7 @@ fn start<'a>(input: &Input<'a>, verb: &str, subresource: &str, cluster: Option<&
     let activity = activity(verb, subresource);
     let mut b = EventBuilder::new(input, &class::API_ACTIVITY, activity, "Kubernetes", "Kubernetes");
     if CONNECTIONS.contains(&subresource) {
-        b.set("activity_name", "connect");
+        b.word("activity_name", "connect");
     } else if activity == 99 {
         b.set("activity_name", if verb.is_empty() { "Other" } else { verb });
     }
@@ -259,7 +259,7 @@ fn event<'a>(input: &Input<'a>, mut object: Object<'a>, cluster: Option<String>)
     b.set("api.operation", if verb.is_empty() { "unknown" } else { &*verb });
     b.set_some("api.version", of("apiVersion").as_deref());
     b.set_some("api.group.name", of("apiGroup").as_deref());
-    b.set("api.service.name", "kube-apiserver");
+    b.word("api.service.name", "kube-apiserver");
     if let Some(target) = target {
         resource(&mut b, target, &subresource);
     }
@@ -466,7 +466,7 @@ fn google<'a>(input: &Input<'a>, mut object: Object<'a>) -> Event<'a> {
     b.original_uid(&fields.text("insertId").unwrap_or_default());
     let times = ["timestamp", "receiveTimestamp"];
     draft::utc(&mut b, input, times.iter().find_map(|n| fields.value(n)));
-    b.set("cloud.provider", "GCP");
+    b.word("cloud.provider", "GCP");
     b.set_some(
         "cloud.project_uid",
         fields.text("resource.labels.project_id").as_deref(),
@@ -483,7 +483,7 @@ fn google<'a>(input: &Input<'a>, mut object: Object<'a>) -> Event<'a> {
         of("requestMetadata.callerSuppliedUserAgent").as_deref(),
     );
     b.set("api.operation", if verb.is_empty() { "unknown" } else { verb });
-    b.set("api.service.name", "k8s.io").metadata("event_code", &*method);
+    b.word("api.service.name", "k8s.io").metadata("event_code", &*method);
     b.set_some("api.request.uid", fields.text("operation.id").as_deref());
     b.set_some(
         "api.request.data",

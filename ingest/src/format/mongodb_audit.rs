@@ -183,7 +183,7 @@ impl<'a> Act<'a, '_> {
         let is_logon = class.uid == class::AUTHENTICATION.uid;
         let category = if is_logon { "authentication" } else { "database" };
         b.logsource("mongodb", category, "audit");
-        b.metadata("event_code", self.kind).metadata("log_name", "audit");
+        b.metadata("event_code", self.kind).metadata_word("log_name", "audit");
         draft::utc(&mut b, self.input, time(f));
         let local = f.first(&["local.ip", "local.unix"]);
         host::device(&mut b, local.as_deref().filter(|l| !l.starts_with('/')));
@@ -258,12 +258,12 @@ impl<'a> Act<'a, '_> {
                 b.set_some("actor.user.uid", database.map(|db| format!("{db}.{user}")));
             }
             None if self.is_system() => {
-                b.set("actor.user.name", "system")
+                b.word("actor.user.name", "system")
                     .set("actor.user.type_id", 3)
-                    .set("actor.user.type", "System");
+                    .word("actor.user.type", "System");
             }
             None => {
-                b.set("actor.user.name", "-");
+                b.word("actor.user.name", "-");
             }
         }
     }
@@ -278,7 +278,7 @@ impl<'a> Act<'a, '_> {
             }
             // All of a database.
             (None, Some(database)) => drop(b.set("user.name", format!("{database}.*"))),
-            (None, None) => drop(b.set("user.name", "-")),
+            (None, None) => drop(b.word("user.name", "-")),
         }
     }
 
@@ -300,7 +300,7 @@ impl<'a> Act<'a, '_> {
 
     fn logon(&self, activity: u8) -> EventBuilder<'a> {
         let mut b = self.event(&class::AUTHENTICATION, activity);
-        b.set("service.name", "MongoDB");
+        b.word("service.name", "MongoDB");
         b.set("is_remote", self.fields.text("remote.ip").is_some());
         if self.param("user").is_some() {
             self.whom(&mut b);
@@ -426,13 +426,13 @@ impl<'a> Act<'a, '_> {
         if activity == 99 {
             b.set("activity_name", self.kind);
         }
-        b.set("log_name", "audit").set("log_provider", "MongoDB");
+        b.word("log_name", "audit").word("log_provider", "MongoDB");
         b
     }
 
     fn lifecycle(&self, activity: u8) -> EventBuilder<'a> {
         let mut b = self.event(&class::APPLICATION_LIFECYCLE, activity);
-        b.set("app.name", "MongoDB").set("app.vendor_name", "MongoDB");
+        b.word("app.name", "MongoDB").word("app.vendor_name", "MongoDB");
         b
     }
 

@@ -13,8 +13,11 @@
 
 use std::borrow::Cow;
 
+use model::value::Member;
 use model::{Event, Map, Object, Value};
-use serde_json::json;
+use smallvec::SmallVec;
+
+use memchr::memchr;
 
 use crate::builder::EventBuilder;
 use crate::class::{self, Class};
@@ -113,7 +116,8 @@ fn normalize<'a>(input: &mut Input<'a>) -> Result<Vec<Event<'a>>, Quarantine> {
     }
     let keep = input.keep();
     let act = line(input.text).ok_or(Quarantine("server_audit_columns"))?;
-    let mut native = Map::new();
+    let mut native: SmallVec<[Member<'a>; 9]> = SmallVec::new();
+    let wants_native = keep.arena.wants_native();
     for (name, value) in [
         ("serverhost", &act.server),
         ("username", &act.user),
@@ -132,14 +136,14 @@ fn normalize<'a>(input: &mut Input<'a>) -> Result<Vec<Event<'a>>, Quarantine> {
         ),
         ("retcode", &act.status),
     ] {
-        if !value.is_empty() && keep.arena.wants_native() {
-            native.insert(name, keep.text(value));
+        if !value.is_empty() && wants_native {
+            native.push((name, Value::String(keep.text(value))));
         }
     }
     Ok(Maker {
         input,
         act,
-        native: native.build(keep.arena),
+        native: keep.arena.object(&native),
         rest: Map::new(),
         product: ("MariaDB", "MariaDB Server"),
     }
@@ -170,8 +174,20 @@ fn line(text: &str) -> Option<Act<'_>> {
             (time, rest, envelope.host.map(Cow::into_owned))
         }
     };
-    let mut columns = rest.splitn(8, ',');
-    let mut next = || columns.next();
+    let mut rest = Some(rest);
+    let mut columns = 8;
+    let mut next = || {
+        columns -= 1;
+        let all = rest?;
+        let comma = if columns > 0 {
+            memchr(b',', all.as_bytes())
+        } else {
+            None
+        };
+        let (column, after) = comma.map_or((all, None), |at| (&all[..at], Some(&all[at + 1..])));
+        rest = after;
+        Some(column)
+    };
     let (written, user, client, connection, query, operation, database) =
         (next()?, next()?, next()?, next()?, next()?, next()?, next()?);
     if !OPERATIONS.contains(&operation) || !connection.bytes().all(|b| b.is_ascii_digit()) {
@@ -377,17 +393,18 @@ impl<'a> Maker<'a, '_> {
             host::device(b, Some(&act.server));
         }
         if !act.id.is_empty() {
-            b.original_uid(&format!("{}/{}", act.connection, act.id));
+            b.original_uid(b.arena().concat(&[&act.connection, "/", &act.id]));
         }
         if !act.connection.is_empty() {
             let server = if act.server.is_empty() { "-" } else { &*act.server };
             let uid = match &*act.query {
-                "" | "0" => format!("{server}/{}", act.connection),
-                query => format!("{server}/{}/{query}", act.connection),
+                "" | "0" => b.arena().concat(&[server, "/", &act.connection]),
+                query => b.arena().concat(&[server, "/", &act.connection, "/", query]),
             };
-            b.metadata("correlation_uid", uid);
+            b.metadata("correlation_uid", Value::String(uid));
         }
-        b.metadata("log_name", "audit").metadata("event_code", &*act.operation);
+        b.metadata_word("log_name", "audit")
+            .metadata("event_code", &*act.operation);
         if act.is_cut {
             b.label("statement_truncated");
         }
@@ -402,7 +419,7 @@ impl<'a> Maker<'a, '_> {
             }
         }
         if !b.has("src_endpoint") {
-            b.set("src_endpoint.name", "-");
+            b.word("src_endpoint.name", "-");
         }
         let user = if act.user.is_empty() { "-" } else { &*act.user };
         if b.class_uid() != class::AUTHENTICATION.uid {
@@ -441,7 +458,7 @@ impl<'a> Maker<'a, '_> {
                 let (account, _) = act.table.split_once('@').unwrap_or((&act.table, ""));
                 let account = account.trim_matches(['`', '\'']);
                 b.set("account_switch_type_id", 2)
-                    .set("account_switch_type", "Impersonate");
+                    .word("account_switch_type", "Impersonate");
                 b.set("actor.user.name", if act.user.is_empty() { "-" } else { &*act.user });
                 b.set("user.name", if account.is_empty() { "-" } else { account });
                 b.label(DETAIL);
@@ -458,7 +475,7 @@ impl<'a> Maker<'a, '_> {
             "CHANGEUSER" => {
                 let mut b = self.logon(7);
                 b.set("account_switch_type_id", 1)
-                    .set("account_switch_type", "Substitute User");
+                    .word("account_switch_type", "Substitute User");
                 vec![b, self.store(3)]
             }
             "AUDIT" => {
@@ -470,7 +487,7 @@ impl<'a> Maker<'a, '_> {
                     }
                     None => self.event(&class::EVENT_LOG_ACTIVITY, 99),
                 };
-                b.set("log_name", "audit").set("log_provider", self.product.1);
+                b.word("log_name", "audit").set("log_provider", self.product.1);
                 vec![b]
             }
             "READ" | "WRITE" | "CREATE" | "ALTER" | "RENAME" | "DROP" | "DELETE" => {
@@ -509,17 +526,19 @@ impl<'a> Maker<'a, '_> {
         let act = &self.act;
         let mut b = self.event(&class::DATASTORE_ACTIVITY, activity);
         let database = if act.database.is_empty() { "-" } else { &*act.database };
-        b.set(
-            "database",
-            json!({"name": database, "type_id": 1, "type": "Relational"}),
-        );
+        let database = b.arena().object(&[
+            ("name", Value::String(b.keep().text(database))),
+            ("type_id", Value::Int(1)),
+            ("type", Value::String("Relational")),
+        ]);
+        b.set("database", database);
         // Of a renaming `old|db.new`.
         let (table, renamed) = match act.table.split_once('|') {
             Some((old, new)) if act.operation == "RENAME" => (old, new),
             _ => (&*act.table, ""),
         };
         b.set("table.name", table).unmapped("renamed_to", renamed);
-        b.set("type_id", 1).set("type", "Database");
+        b.set("type_id", 1).word("type", "Database");
         b
     }
 
@@ -527,12 +546,12 @@ impl<'a> Maker<'a, '_> {
         let act = &self.act;
         let mut b = self.store(sql_statement::activity(&act.statement));
         if !act.statement.is_empty() {
-            let uid = format!(
-                "{}/{}",
-                act.connection,
-                if act.query.is_empty() { &act.id } else { &act.query }
-            );
-            b.set("query_info", json!({"query_string": act.statement, "uid": uid}));
+            let id = if act.query.is_empty() { &act.id } else { &act.query };
+            let info = b.arena().object(&[
+                ("query_string", Value::String(b.keep().text(&act.statement))),
+                ("uid", Value::String(b.arena().concat(&[&act.connection, "/", id]))),
+            ]);
+            b.set("query_info", info);
             b.commands(simple_commands(&act.statement));
         }
         let mut all = vec![b];

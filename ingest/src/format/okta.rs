@@ -216,7 +216,7 @@ fn event<'a>(input: &Input<'a>, object: Object<'a>) -> Result<Event<'a>, Quarant
         3002 => {
             if activity == 7 {
                 b.set("account_switch_type_id", 2)
-                    .set("account_switch_type", "Impersonate");
+                    .word("account_switch_type", "Impersonate");
                 person(&mut b, "actor.user", actor);
                 person(&mut b, "user", target(&["User", "AppUser"]).or(actor));
             } else {
@@ -269,7 +269,7 @@ fn event<'a>(input: &Input<'a>, object: Object<'a>) -> Result<Event<'a>, Quarant
         }
         _ => {
             person(&mut b, "actor.user", actor);
-            b.set("api.operation", &*name).set("api.service.name", "Okta");
+            b.set("api.operation", &*name).word("api.service.name", "Okta");
         }
     }
     b.set_some("unmapped.client", rest_of_client(b.arena(), fields));

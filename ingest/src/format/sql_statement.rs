@@ -2,6 +2,8 @@
 //!
 //! Read by words, not parsed: what is not understood is [`Effect::None`] and the statement is still there whole.
 
+use std::borrow::Cow;
+
 use serde_json::json;
 
 use crate::builder::EventBuilder;
@@ -15,20 +17,26 @@ const WORDS_MAX: usize = 2_048;
 
 /// Datastore Activity's `activity_id` of a statement.
 pub(crate) fn activity(sql: &str) -> u8 {
-    let words = words(sql);
-    let has = |w: &str| words.iter().any(|t| t.is(w));
-    match first(&words).as_str() {
-        "SELECT" if has("INTO") && has("OUTFILE") => 1,
+    let Some(first) = Words::of(sql).find(|w| w.text != "(") else {
+        return 4;
+    };
+    let all;
+    let has = |words: &[Word<'_>], w: &str| words.iter().any(|t| t.is(w));
+    match first.upper().as_ref() {
         "SELECT" | "SHOW" | "DESCRIBE" | "DESC" | "TABLE" | "VALUES" | "FETCH" => 1,
-        "WITH" if has("INSERT") => 5,
-        "WITH" if has("UPDATE") => 2,
-        "WITH" if has("DELETE") => 7,
-        "WITH" => 1,
+        "WITH" => {
+            all = words(sql);
+            let verbs = [("INSERT", 5), ("UPDATE", 2), ("DELETE", 7)];
+            verbs.iter().find(|(verb, _)| has(&all, verb)).map_or(1, |(_, id)| *id)
+        }
         "UPDATE" | "MERGE" | "ALTER" | "RENAME" => 2,
         "INSERT" | "REPLACE" | "LOAD" => 5,
-        "COPY" if has("TO") && !has("FROM") => 1,
-        "COPY" if words.iter().position(|t| t.is("TO")) < words.iter().position(|t| t.is("FROM")) && has("TO") => 1,
-        "COPY" => 5,
+        "COPY" => {
+            all = words(sql);
+            let place = |w: &str| all.iter().position(|t| t.is(w));
+            let out = has(&all, "TO") && (!has(&all, "FROM") || place("TO") < place("FROM"));
+            if out { 1 } else { 5 }
+        }
         "CREATE" | "GRANT" => 6,
         "DELETE" | "DROP" | "TRUNCATE" => 7,
         _ => 4,
@@ -55,8 +63,13 @@ pub(crate) enum Effect {
 
 /// What a statement does to accounts or to auditing.
 pub(crate) fn effect(sql: &str) -> Effect {
+    // Most statements are let go of by their first word.
+    let verb = Words::of(sql).next();
+    if verb.is_none_or(|verb| !VERBS.iter().any(|v| verb.is(v))) {
+        return Effect::None;
+    }
     let words = words(sql);
-    let at = |n: usize| words.get(n).map_or(String::new(), Word::upper);
+    let at = |n: usize| words.get(n).map_or_else(String::new, |w| w.upper().into_owned());
     let position = |w: &str| words.iter().position(|t| t.is(w));
     let is_account = matches!(at(1).as_str(), "ROLE" | "USER") || at(1) == "GROUP";
     match at(0).as_str() {
@@ -92,8 +105,21 @@ pub(crate) fn effect(sql: &str) -> Effect {
     }
 }
 
+/// The first words of statements that have an effect.
+const VERBS: &[&str] = &[
+    "CREATE",
+    "DROP",
+    "RENAME",
+    "ALTER",
+    "SET",
+    "GRANT",
+    "REVOKE",
+    "UNINSTALL",
+    "INSTALL",
+];
+
 /// Whether it changes auditing itself.
-fn audit(words: &[Word]) -> Effect {
+fn audit(words: &[Word<'_>]) -> Effect {
     const AUDIT: &[&str] = &[
         "PGAUDIT",
         "SERVER_AUDIT",
@@ -107,7 +133,7 @@ fn audit(words: &[Word]) -> Effect {
         return Effect::None;
     };
     let value = all[name..].rsplit(['=', ' ']).next().unwrap_or("").trim_matches('\'');
-    match (words[0].upper().as_str(), value) {
+    match (words[0].upper().as_ref(), value) {
         ("UNINSTALL" | "DROP", _) => Effect::Audit(10),
         (_, "NONE" | "OFF" | "0" | "FALSE" | "") => Effect::Audit(10),
         (_, "ON" | "1" | "TRUE" | "ALL") => Effect::Audit(9),
@@ -115,10 +141,11 @@ fn audit(words: &[Word]) -> Effect {
     }
 }
 
-fn altered(words: &[Word]) -> Effect {
+fn altered(words: &[Word<'_>]) -> Effect {
     const PRIVILEGES: &[&str] = &["SUPERUSER", "CREATEDB", "CREATEROLE", "REPLICATION", "BYPASSRLS"];
     let users: Vec<String> = names(words, 2).into_iter().take(1).collect();
-    let options: Vec<String> = words.iter().skip(3).filter(|w| !w.quoted).map(Word::upper).collect();
+    let options = words.iter().skip(3).filter(|w| !w.quoted);
+    let options: Vec<String> = options.map(|w| w.upper().into_owned()).collect();
     let has = |o: &str| options.iter().any(|x| x == o);
     let given: Vec<String> = options
         .iter()
@@ -191,7 +218,7 @@ pub(crate) fn events<'a>(
         }
         Effect::Audit(activity) => {
             let mut b = new(&class::EVENT_LOG_ACTIVITY, activity);
-            b.set("log_name", "audit").set("log_provider", name);
+            b.word("log_name", "audit").set("log_provider", name);
             if activity == 10 {
                 b.severity(3);
             }
@@ -207,31 +234,30 @@ fn some(list: Vec<String>) -> Vec<String> {
 }
 
 #[derive(Clone, Debug, PartialEq)]
-struct Word {
-    text: String,
+struct Word<'a> {
+    text: Cow<'a, str>,
     quoted: bool,
 }
 
-impl Word {
+impl<'a> Word<'a> {
     fn is(&self, word: &str) -> bool {
         !self.quoted && self.text.eq_ignore_ascii_case(word)
     }
 
-    fn upper(&self) -> String {
+    /// In capitals; empty where it is quoted.
+    fn upper(&self) -> Cow<'_, str> {
         if self.quoted {
-            String::new()
+            Cow::Borrowed("")
+        } else if self.text.bytes().any(|b| b.is_ascii_lowercase()) {
+            Cow::Owned(self.text.to_ascii_uppercase())
         } else {
-            self.text.to_ascii_uppercase()
+            Cow::Borrowed(&self.text)
         }
     }
 }
 
-fn first(words: &[Word]) -> String {
-    words.iter().find(|w| w.text != "(").map_or(String::new(), Word::upper)
-}
-
 /// The accounts listed from a word on: `a, "b c", 'd'@'%'`; `IF EXISTS` is passed over.
-fn names(words: &[Word], from: usize) -> Vec<String> {
+fn names(words: &[Word<'_>], from: usize) -> Vec<String> {
     let mut all = Vec::new();
     let mut rest = words.get(from..).unwrap_or_default().iter().peekable();
     while rest
@@ -239,10 +265,10 @@ fn names(words: &[Word], from: usize) -> Vec<String> {
         .is_some()
     {}
     while let Some(word) = rest.next() {
-        if matches!(word.text.as_str(), "," | "(" | ")" | ";" | "=") && !word.quoted {
+        if matches!(&*word.text, "," | "(" | ")" | ";" | "=") && !word.quoted {
             break;
         }
-        let name = word.text.clone();
+        let name = word.text.clone().into_owned();
         if rest.next_if(|w| w.text == "@" && !w.quoted).is_some() {
             // The account register knows accounts; from where they may come is the server's matter.
             rest.next();
@@ -258,7 +284,7 @@ fn names(words: &[Word], from: usize) -> Vec<String> {
 }
 
 /// What stands between commas: `SELECT, ALL PRIVILEGES`.
-fn listed(words: &[Word]) -> Vec<String> {
+fn listed(words: &[Word<'_>]) -> Vec<String> {
     words
         .split(|w| w.text == "," && !w.quoted)
         .map(plain)
@@ -266,10 +292,10 @@ fn listed(words: &[Word]) -> Vec<String> {
         .collect()
 }
 
-fn plain(words: &[Word]) -> String {
+fn plain(words: &[Word<'_>]) -> String {
     let mut out = String::new();
     for (n, word) in words.iter().enumerate() {
-        let tight = |w: &Word| !w.quoted && matches!(w.text.as_str(), "." | "," | "(" | ")" | "=" | "@" | "*");
+        let tight = |w: &Word<'_>| !w.quoted && matches!(&*w.text, "." | "," | "(" | ")" | "=" | "@" | "*");
         if n > 0 && !tight(word) && !tight(&words[n - 1]) {
             out.push(' ');
         }
@@ -279,53 +305,85 @@ fn plain(words: &[Word]) -> String {
 }
 
 /// The words of a statement, without comments.
-fn words(sql: &str) -> Vec<Word> {
-    let mut end = sql.len().min(BYTES_MAX);
-    while !sql.is_char_boundary(end) {
-        end -= 1;
-    }
-    let mut rest = &sql[..end];
-    let mut all = Vec::new();
-    while let Some(c) = rest.chars().next() {
-        if all.len() >= WORDS_MAX {
-            break;
+fn words(sql: &str) -> Vec<Word<'_>> {
+    Words::of(sql).collect()
+}
+
+/// The words of a statement, one by one.
+struct Words<'a> {
+    rest: &'a str,
+    left: usize,
+}
+
+impl<'a> Words<'a> {
+    fn of(sql: &'a str) -> Words<'a> {
+        let mut end = sql.len().min(BYTES_MAX);
+        while !sql.is_char_boundary(end) {
+            end -= 1;
         }
-        if c.is_whitespace() {
-            rest = rest.trim_start();
-        } else if rest.starts_with("--") || c == '#' {
-            rest = rest.split_once('\n').map_or("", |(_, rest)| rest);
-        } else if let Some(inner) = rest.strip_prefix("/*!") {
-            // MySQL runs what stands in it.
-            rest = inner.trim_start_matches(|c: char| c.is_ascii_digit());
-        } else if let Some(inner) = rest.strip_prefix("/*") {
-            rest = inner.split_once("*/").map_or("", |(_, rest)| rest);
-        } else if let Some(after) = rest.strip_prefix("*/") {
-            rest = after;
-        } else if matches!(c, '"' | '\'' | '`') {
-            let (text, after) = quoted(&rest[1..], c);
-            all.push(Word { text, quoted: true });
-            rest = after;
-        } else {
-            let is_word = |c: char| c.is_alphanumeric() || matches!(c, '_' | '$') || !c.is_ascii();
-            let end = rest.find(|c| !is_word(c)).unwrap_or(rest.len()).max(c.len_utf8());
-            // An end mark closes the first statement.
-            if c == ';' && !rest[1..].trim().is_empty() {
-                break;
-            }
-            if c != ';' {
-                all.push(Word {
-                    text: rest[..end].to_owned(),
+        Words {
+            rest: &sql[..end],
+            left: WORDS_MAX,
+        }
+    }
+}
+
+impl<'a> Iterator for Words<'a> {
+    type Item = Word<'a>;
+
+    fn next(&mut self) -> Option<Word<'a>> {
+        self.left = self.left.checked_sub(1)?;
+        loop {
+            let rest = self.rest;
+            let first = *rest.as_bytes().first()?;
+            if first.is_ascii_whitespace() || first == 0xb {
+                self.rest = &rest[1..];
+            } else if !first.is_ascii() && rest.starts_with(char::is_whitespace) {
+                self.rest = rest.trim_start();
+            } else if rest.starts_with("--") || first == b'#' {
+                self.rest = rest.split_once('\n').map_or("", |(_, rest)| rest);
+            } else if let Some(inner) = rest.strip_prefix("/*!") {
+                // MySQL runs what stands in it.
+                self.rest = inner.trim_start_matches(|c: char| c.is_ascii_digit());
+            } else if let Some(inner) = rest.strip_prefix("/*") {
+                self.rest = inner.split_once("*/").map_or("", |(_, rest)| rest);
+            } else if let Some(after) = rest.strip_prefix("*/") {
+                self.rest = after;
+            } else if matches!(first, b'"' | b'\'' | b'`') {
+                let (text, after) = quoted(&rest[1..], first.into());
+                self.rest = after;
+                return Some(Word { text, quoted: true });
+            } else if first == b';' {
+                // An end mark closes the first statement.
+                if !rest[1..].trim().is_empty() {
+                    self.rest = "";
+                    return None;
+                }
+                self.rest = &rest[1..];
+            } else {
+                // Of what is not ASCII, all is of words.
+                let is_word = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'$' | 0x80..);
+                let end = rest.bytes().position(|b| !is_word(&b)).unwrap_or(rest.len()).max(1);
+                let (word, after) = rest.split_at(end);
+                self.rest = after;
+                return Some(Word {
+                    text: Cow::Borrowed(word),
                     quoted: false,
                 });
             }
-            rest = &rest[end..];
         }
     }
-    all
 }
 
 /// The text up to the closing mark, doubled or escaped marks within it, and what follows.
-fn quoted(text: &str, mark: char) -> (String, &str) {
+fn quoted(text: &str, mark: char) -> (Cow<'_, str>, &str) {
+    // Nearly every one is plain: no other mark, no backslash.
+    if let Some(end) = text.bytes().position(|b| b == mark as u8 || b == b'\\')
+        && text.as_bytes()[end] == mark as u8
+        && text.as_bytes().get(end + 1) != Some(&(mark as u8))
+    {
+        return (Cow::Borrowed(&text[..end]), &text[end + 1..]);
+    }
     let mut out = String::new();
     let mut chars = text.char_indices().peekable();
     while let Some((at, c)) = chars.next() {
@@ -336,10 +394,10 @@ fn quoted(text: &str, mark: char) -> (String, &str) {
         } else if chars.next_if(|(_, next)| *next == mark).is_some() {
             out.push(mark);
         } else {
-            return (out, &text[at + c.len_utf8()..]);
+            return (Cow::Owned(out), &text[at + c.len_utf8()..]);
         }
     }
-    (out, "")
+    (Cow::Owned(out), "")
 }
 
 #[cfg(test)]

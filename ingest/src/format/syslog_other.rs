@@ -89,7 +89,7 @@ fn web<'a>(line: &Line<'_, 'a>) -> Option<Vec<Event<'a>>> {
 
 fn other<'a>(line: &Line<'_, 'a>, envelope: &Envelope<'_>) -> Event<'a> {
     let mut b = line.event(&class::BASE_EVENT, 99);
-    b.set("activity_name", "Log");
+    b.word("activity_name", "Log");
     if !envelope.is_syslog() {
         b.label("syslog.header_missing");
     }

@@ -321,7 +321,7 @@ fn normalize<'a>(input: &mut Input<'a>) -> Result<Vec<Event<'a>>, Quarantine> {
             b.set_some("comment", fields.text("reason").as_deref());
         }
         Kind::Other => {
-            b.set("api.operation", &*name).set("api.service.name", "Teleport");
+            b.set("api.operation", &*name).word("api.service.name", "Teleport");
         }
     }
     draft::keep_rest(&mut b, object, &READ);
@@ -384,7 +384,7 @@ fn host<'a>(b: &mut EventBuilder<'a>, fields: Fields<'a>, path: &'static str) {
 fn logon<'a>(b: &mut EventBuilder<'a>, fields: Fields<'a>) {
     let user = fields.first(&["user", "bot_name", "node_name", "identity.user", "host_id", "login"]);
     b.set_some("user.name", user.as_deref());
-    b.set("service.name", "Teleport").set("is_remote", true);
+    b.word("service.name", "Teleport").set("is_remote", true);
     if fields.object("mfa_device").is_some() {
         b.set("is_mfa", true);
     }
@@ -485,7 +485,7 @@ fn database<'a>(b: &mut EventBuilder<'a>, input: &Input<'_>, fields: Fields<'a>)
 fn kube<'a>(b: &mut EventBuilder<'a>, fields: Fields<'a>) {
     let verb = fields.text("verb");
     b.set("api.operation", verb.as_deref().unwrap_or("unknown"));
-    b.set("api.service.name", "kube-apiserver");
+    b.word("api.service.name", "kube-apiserver");
     b.set_some("api.response.code", draft::int32(fields, "response_code"));
     if let Some(path) = fields.text("request_path") {
         b.set("http_request.url.path", &*path);

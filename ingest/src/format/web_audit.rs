@@ -171,7 +171,7 @@ pub(crate) fn build<'a>(
 
 fn missing(b: &mut EventBuilder<'_>, name: &str, there: bool) {
     if !there {
-        b.label(format!("missing:{name}"));
+        b.label_of(&format!("missing:{name}"));
     }
 }
 
@@ -261,7 +261,7 @@ fn actor<'a>(b: &mut EventBuilder<'a>, fields: Fields<'a>, path: &'static str) {
     b.set_in(path, "groups", roles);
     // The schema demands somebody here, and a user has a name or a uid.
     if path == "user" && !b.has("user.name") && !b.has("user.uid") {
-        b.set("user.name", "unknown");
+        b.word("user.name", "unknown");
     } else if b.has(path) && !b.has_in(path, "name") && !b.has_in(path, "uid") {
         b.set_in(path, "name", "unknown");
     }
@@ -307,7 +307,7 @@ fn source<'a>(b: &mut EventBuilder<'a>, input: &Input<'_>, fields: Fields<'a>) {
     );
     // An endpoint with a port alone is none.
     if b.has("src_endpoint") && !b.has("src_endpoint.ip") && !b.has("src_endpoint.uid") {
-        b.set("src_endpoint.name", "unknown");
+        b.word("src_endpoint.name", "unknown");
     }
 }
 
@@ -341,7 +341,7 @@ fn status(b: &mut EventBuilder<'_>, action: &str, outcome: Outcome) {
         Outcome::Success => drop(b.success(true)),
         Outcome::Failure => drop(b.success(false)),
         Outcome::Denied => drop(b.success(false).control(2, 2)),
-        Outcome::Partial => drop(b.set("status_id", 99).set("status", "partial")),
+        Outcome::Partial => drop(b.set("status_id", 99).word("status", "partial")),
         Outcome::Unknown => drop(b.set("status_id", 0).label("result.unknown")),
         Outcome::Missing => {}
     }

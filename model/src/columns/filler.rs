@@ -1,8 +1,8 @@
 //! A column in the making.
 
-use arrow_array::builder::{ListBuilder, StringBuilder};
-use arrow_array::{Array as _, StringArray};
+use arrow_array::StringArray;
 
+use super::texts::{Many, Texts};
 use crate::batch::Column;
 use crate::value::{self, is_same};
 
@@ -12,54 +12,71 @@ use crate::value::{self, is_same};
 /// rows are counted and nothing is copied.
 #[derive(Debug)]
 pub(super) struct Filler {
-    texts: Texts,
+    kind: Kind,
     /// Rows up to and with the last one that brought a value.
-    rows: usize,
-    capacity: u32,
+    rows: u32,
     /// Whether it only tells that there is a value.
     pub exists: bool,
+    /// Rows that are expected.
+    capacity: u16,
 }
 
 #[derive(Debug)]
-enum Texts {
+enum Kind {
     None,
     /// The same in every row from the first that brought a value.
     Same(Box<str>, u32),
     /// The same whole number.
     SameInt(i64, u32),
     // A batch has hundreds of columns, most of them empty: what is large stands elsewhere.
-    One(Box<StringBuilder>),
-    Many(Box<ListBuilder<StringBuilder>>),
+    One(Box<Texts>),
+    Many(Box<Many>),
 }
 
 impl Filler {
     pub fn new(capacity: usize, exists: bool) -> Filler {
         Filler {
-            texts: Texts::None,
+            kind: Kind::None,
             rows: 0,
-            capacity: u32::try_from(capacity).unwrap_or(0),
             exists,
+            capacity: u16::try_from(capacity).unwrap_or(u16::MAX),
         }
     }
 
     #[inline]
     pub fn has(&self, row: usize) -> bool {
-        self.rows > row
+        self.rows as usize > row
     }
 
     /// A value of a row.
     #[inline]
     pub fn append(&mut self, row: usize, text: &str) {
-        let text = if self.exists { "true" } else { text };
-        match &mut self.texts {
-            Texts::One(one) if row >= self.rows => {
-                if row > self.rows {
-                    one.append_nulls(row - self.rows);
-                }
-                one.append_value(text);
+        if self.exists {
+            self.there(row);
+        } else {
+            self.value(row, text);
+        }
+    }
+
+    /// That a row has a value; of a column that only tells that.
+    #[inline]
+    pub fn there(&mut self, row: usize) {
+        match &self.kind {
+            Kind::Same(..) if row as u32 == self.rows => self.rows += 1,
+            _ => self.append_other(row as u32, "true"),
+        }
+    }
+
+    /// A value of a row; not of a column that only tells that there is one.
+    #[inline(always)]
+    pub fn value(&mut self, row: usize, text: &str) {
+        let row = row as u32;
+        match &mut self.kind {
+            Kind::One(one) if row == self.rows => {
+                one.push(text);
                 self.rows = row + 1;
             }
-            Texts::Same(there, _) if row == self.rows && is_same(there, text) => self.rows += 1,
+            Kind::Same(there, _) if row == self.rows && is_same(there, text) => self.rows = row + 1,
             _ => self.append_other(row, text),
         }
     }
@@ -67,52 +84,45 @@ impl Filler {
     /// A value that is a whole number.
     #[inline]
     pub fn append_int(&mut self, row: usize, n: i64) {
-        match &mut self.texts {
-            Texts::SameInt(there, _) if row == self.rows && *there == n && !self.exists => self.rows += 1,
-            Texts::None if !self.exists => {
-                self.texts = Texts::SameInt(n, row as u32);
-                self.rows = row + 1;
-            }
-            _ => self.append(row, value::int_text(n, &mut [0; 20])),
+        match &mut self.kind {
+            Kind::SameInt(there, _) if row as u32 == self.rows && *there == n => self.rows += 1,
+            _ => self.append_new_int(row, n),
         }
     }
 
     #[inline(never)]
-    fn append_other(&mut self, row: usize, text: &str) {
-        if self.exists && self.has(row) {
+    fn append_new_int(&mut self, row: usize, n: i64) {
+        if matches!(self.kind, Kind::None) && !self.exists {
+            self.kind = Kind::SameInt(n, row as u32);
+            self.rows = row as u32 + 1;
+        } else {
+            self.append(row, value::int_text(n, &mut [0; 20]));
+        }
+    }
+
+    #[inline(never)]
+    fn append_other(&mut self, row: u32, text: &str) {
+        if self.exists && self.rows > row {
             return;
         }
-        let text = if self.exists { "true" } else { text };
-        if let Texts::Same(..) | Texts::SameInt(..) = self.texts {
-            self.texts = Texts::One(Box::new(self.one(text.len())));
+        if let Kind::Same(..) | Kind::SameInt(..) = self.kind {
+            self.kind = Kind::One(Box::new(self.one(text.len())));
         }
-        match &mut self.texts {
-            Texts::None => self.texts = Texts::Same(text.into(), row as u32),
-            Texts::Same(..) | Texts::SameInt(..) => {}
-            Texts::One(one) if row >= self.rows => {
-                one.append_nulls(row - self.rows);
-                one.append_value(text);
-            }
-            Texts::One(one) => {
+        match &mut self.kind {
+            Kind::None => self.kind = Kind::Same(text.into(), row),
+            Kind::Same(..) | Kind::SameInt(..) => {}
+            Kind::One(one) if row >= self.rows => one.push_row(row - self.rows, text),
+            Kind::One(one) => {
                 // The second value of a row.
-                let one = one.finish();
-                let capacity = self.capacity as usize * 2;
-                let mut many = ListBuilder::new(StringBuilder::with_capacity(capacity, one.values().len() * 2));
-                for earlier in 0..self.rows {
-                    if earlier > 0 {
-                        many.append(true);
-                    }
-                    if one.is_valid(earlier) {
-                        many.values().append_value(one.value(earlier));
-                    }
-                }
-                many.values().append_value(text);
-                self.texts = Texts::Many(Box::new(many));
+                let mut many = Many::of(std::mem::take(one));
+                many.push(text);
+                self.kind = Kind::Many(Box::new(many));
             }
-            Texts::Many(many) => {
-                // The list of the last row that brought something is still open.
-                (self.rows..=row).for_each(|_| many.append(true));
-                many.values().append_value(text);
+            Kind::Many(many) => {
+                if row >= self.rows {
+                    many.open(row + 1 - self.rows);
+                }
+                many.push(text);
             }
         }
         self.rows = self.rows.max(row + 1);
@@ -120,17 +130,17 @@ impl Filler {
 
     /// What there is so far, text by text; there will be texts of that length.
     #[cold]
-    fn one(&self, length: usize) -> StringBuilder {
+    fn one(&self, length: usize) -> Texts {
         let mut digits = [0; 20];
-        let (same, from) = match &self.texts {
-            Texts::Same(text, from) => (&**text, *from),
-            Texts::SameInt(n, from) => (value::int_text(*n, &mut digits), *from),
-            _ => ("", self.rows as u32),
+        let (same, from) = match &self.kind {
+            Kind::Same(text, from) => (&**text, *from),
+            Kind::SameInt(n, from) => (value::int_text(*n, &mut digits), *from),
+            _ => ("", self.rows),
         };
-        let (from, capacity) = (from as usize, self.rows.max(self.capacity as usize));
-        let mut one = StringBuilder::with_capacity(capacity, capacity * length.max(same.len()).clamp(8, 4096));
-        one.append_nulls(from);
-        one.append_value_n(same, self.rows - from);
+        let capacity = usize::from(self.capacity).max(self.rows as usize);
+        let mut one = Texts::with_capacity(capacity, capacity * length.max(same.len()).clamp(8, 4096));
+        one.skip(from);
+        (from..self.rows).for_each(|_| one.push_row(0, same));
         one
     }
 
@@ -138,19 +148,20 @@ impl Filler {
     pub fn finish(self, rows: usize) -> Option<Column> {
         let same = |text: &str, from: u32| {
             let one = StringArray::from_iter_values([text]);
-            Some(Column::Same(one, from as usize..self.rows))
+            Some(Column::Same(one, from as usize..self.rows as usize))
         };
-        match self.texts {
-            Texts::None => None,
-            Texts::Same(text, from) => same(&text, from),
-            Texts::SameInt(n, from) => same(value::int_text(n, &mut [0; 20]), from),
-            Texts::One(mut one) => {
-                one.append_nulls(rows - self.rows);
-                Some(Column::One(one.finish()))
+        let left = (rows as u32).saturating_sub(self.rows);
+        match self.kind {
+            Kind::None => None,
+            Kind::Same(text, from) => same(&text, from),
+            Kind::SameInt(n, from) => same(value::int_text(n, &mut [0; 20]), from),
+            Kind::One(mut one) => {
+                one.skip(left);
+                one.column()
             }
-            Texts::Many(mut many) => {
-                (self.rows..=rows).for_each(|_| many.append(true));
-                Some(Column::Many(many.finish()))
+            Kind::Many(mut many) => {
+                many.open(left);
+                many.column()
             }
         }
     }

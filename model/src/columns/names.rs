@@ -43,7 +43,7 @@ impl Names {
         if self.all.is_empty() {
             return;
         }
-        for (tag, name, value) in object.tagged() {
+        for (tag, name, value) in object.iter_tagged() {
             for known in &self.by_tag[usize::from(tag)] {
                 if *known.name == *name {
                     known.fill(object, value, row, columns);

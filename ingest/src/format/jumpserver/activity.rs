@@ -61,7 +61,7 @@ pub(super) fn build_event<'a>(b: &mut EventBuilder<'a>, input: &Input<'_>, field
     b.set_some("status_detail", fields.text("reason").as_deref());
     match fields.text("user") {
         Some(user) => person(b, "actor.user", &user),
-        None => drop(b.set("actor.user.name", "unknown")),
+        None => drop(b.word("actor.user.name", "unknown")),
     }
     if let Some(session) = fields.first(&["session", "session_id", "resource_id"]) {
         set_session(b, &session);

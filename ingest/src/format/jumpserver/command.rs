@@ -64,7 +64,7 @@ pub(super) fn build<'a>(b: &mut EventBuilder<'a>, input: &Input<'_>, fields: Fie
         b.set("query_info.uid", &*id)
             .set("query_info.query_string", if line.is_empty() { "-" } else { &*line });
         if !b.has("actor") {
-            b.set("actor.user.name", "unknown");
+            b.word("actor.user.name", "unknown");
         }
     } else {
         b.set("process.uid", &*id).set("process.cmd_line", &*line);
@@ -72,10 +72,10 @@ pub(super) fn build<'a>(b: &mut EventBuilder<'a>, input: &Input<'_>, fields: Fie
         b.set("device.type_id", 0);
         asset(b, "device", &target);
         if !b.has("device.hostname") && !b.has("device.ip") {
-            b.set("device.name", "unknown");
+            b.word("device.name", "unknown");
         }
         if !b.has("actor") {
-            b.set("actor.user.name", "unknown");
+            b.word("actor.user.name", "unknown");
         }
         keep(b, fields, &["remote_addr"]);
     }
@@ -115,7 +115,7 @@ fn risk(b: &mut EventBuilder<'_>, level: Option<i64>) {
         b.success(false);
     }
     if disposition == 99 {
-        b.set("disposition", "Review cancelled");
+        b.word("disposition", "Review cancelled");
     }
 }
 

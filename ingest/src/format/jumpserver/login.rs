@@ -19,7 +19,7 @@ pub(super) fn build<'a>(b: &mut EventBuilder<'a>, input: &Input<'_>, fields: Fie
         Some(username) if success => person(b, "user", &username),
         // What somebody typed is not taken apart: `admin(li.na)` names nobody else.
         Some(typed) => drop(b.set("user.name", &*typed)),
-        None => drop(b.set("user.name", "unknown")),
+        None => drop(b.word("user.name", "unknown")),
     }
     // 2, which every failure carries, is unknown.
     match choice_text(fields, "mfa").as_deref() {
@@ -29,11 +29,11 @@ pub(super) fn build<'a>(b: &mut EventBuilder<'a>, input: &Input<'_>, fields: Fie
     }
     if let Some(kind) = choice_text(fields, "type") {
         if kind == "T" {
-            b.set("logon_type_id", 10).set("logon_type", "Remote Interactive");
+            b.set("logon_type_id", 10).word("logon_type", "Remote Interactive");
         }
         b.unmapped("login_type", &*kind);
     }
-    b.set("is_remote", true).set("service.name", "JumpServer");
+    b.set("is_remote", true).word("service.name", "JumpServer");
     source_address(b, fields.text("ip").as_deref());
     b.set_some("src_endpoint.location.city", fields.text("city").as_deref());
     b.set_some("http_request.user_agent", fields.text("user_agent").as_deref());

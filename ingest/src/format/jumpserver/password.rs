@@ -16,7 +16,7 @@ pub(super) fn build<'a>(b: &mut EventBuilder<'a>, input: &Input<'_>, fields: Fie
     time(b, input, fields, &["datetime"]);
     match fields.text("user") {
         Some(user) => person(b, "user", &user),
-        None => drop(b.set("user.name", "unknown")),
+        None => drop(b.word("user.name", "unknown")),
     }
     if let Some(by) = fields.text("change_by") {
         person(b, "actor.user", &by);

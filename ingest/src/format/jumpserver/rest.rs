@@ -61,7 +61,7 @@ pub(super) fn job<'a>(b: &mut EventBuilder<'a>, input: &Input<'a>, fields: Field
     }
     match fields.text("creator_name") {
         Some(creator) => person(b, "actor.user", &creator),
-        None => drop(b.set("actor.user.name", "unknown")),
+        None => drop(b.word("actor.user.name", "unknown")),
     }
     let material = fields.text("material");
     let material = material.as_deref().filter(|m| !m.is_empty()).unwrap_or("unknown");
@@ -72,7 +72,7 @@ pub(super) fn job<'a>(b: &mut EventBuilder<'a>, input: &Input<'a>, fields: Field
         choice_text(fields, "job_type").as_deref().unwrap_or("job"),
     );
     // On which hosts it ran is in the job's own result, and not told here.
-    b.set("device.name", "unknown").set("device.type_id", 0);
+    b.word("device.name", "unknown").set("device.type_id", 0);
     b.set_some(
         "metadata.correlation_uid",
         fields.first(&["task_id", "task"]).as_deref(),
@@ -99,9 +99,9 @@ pub(super) fn session<'a>(b: &mut EventBuilder<'a>, input: &Input<'a>, fields: F
     b.success(true);
     match fields.text("user") {
         Some(user) => person(b, "user", &user),
-        None => drop(b.set("user.name", "unknown")),
+        None => drop(b.word("user.name", "unknown")),
     }
-    b.set("is_remote", true).set("service.name", "JumpServer");
+    b.set("is_remote", true).word("service.name", "JumpServer");
     source_address(b, fields.text("ip").as_deref());
     b.set_some("src_endpoint.location.city", fields.text("city").as_deref());
     b.set_some("http_request.user_agent", fields.text("user_agent").as_deref());

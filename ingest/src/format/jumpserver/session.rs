@@ -111,10 +111,10 @@ pub(super) fn build<'a>(b: &mut EventBuilder<'a>, input: &Input<'_>, fields: Fie
             b.set("database.name", super::split(&target).0.unwrap_or(&target));
             b.set_some("database.uid", fields.text("asset_id").as_deref());
             if !b.has("database.name") && !b.has("database.uid") {
-                b.set("database.name", "unknown");
+                b.word("database.name", "unknown");
             }
             if finished {
-                b.set("activity_name", "Disconnect");
+                b.word("activity_name", "Disconnect");
             }
         }
     }

@@ -45,7 +45,7 @@ pub(super) fn build<'a>(b: &mut EventBuilder<'a>, input: &Input<'_>, fields: Fie
     };
     match decider.as_ref().or(applicant.as_ref()) {
         Some(who) => person(b, "actor.user", who),
-        None => drop(b.set("actor.user.name", "unknown")),
+        None => drop(b.word("actor.user.name", "unknown")),
     }
     if let Some(applicant) = &applicant {
         b.unmapped("applicant", split(applicant).1);
@@ -53,7 +53,7 @@ pub(super) fn build<'a>(b: &mut EventBuilder<'a>, input: &Input<'_>, fields: Fie
     let number = fields.first(&["serial_num", "id"]);
     b.set_some("entity.uid", number.as_deref());
     b.set("entity.name", fields.text("title").as_deref().unwrap_or("unknown"));
-    b.set("entity.type", "ticket");
+    b.word("entity.type", "ticket");
     b.ticket(number.as_deref().unwrap_or_default());
     source_address(b, fields.text("apply_login_ip").as_deref());
     b.set("comment", format!("{kind}: {state}"));

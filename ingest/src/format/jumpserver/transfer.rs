@@ -41,7 +41,7 @@ pub(super) fn build<'a>(b: &mut EventBuilder<'a>, input: &Input<'_>, fields: Fie
     }
     match fields.text("user") {
         Some(user) => person(b, "actor.user", &user),
-        None => drop(b.set("actor.user.name", "unknown")),
+        None => drop(b.word("actor.user.name", "unknown")),
     }
     if let Some(session) = fields.text("session") {
         set_session(b, &session);

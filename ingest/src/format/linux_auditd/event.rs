@@ -57,7 +57,7 @@ impl<'a> Maker<'a, '_> {
             .original_time(text.split(':').next().unwrap_or(""), None)
             .original_uid(&uid)
             .metadata("correlation_uid", uid.as_str())
-            .metadata("log_name", "audit");
+            .metadata_word("log_name", "audit");
         host::device(&mut b, Some(id.node.as_str()));
         if self.lines.is_partial() {
             b.label("auditd.partial");
@@ -174,7 +174,7 @@ impl<'a> Maker<'a, '_> {
         b.set_some("user.name", name);
         b.set_some("user.uid", uid);
         if name.is_none() && uid.is_none() {
-            b.set("user.name", "-");
+            b.word("user.name", "-");
         }
     }
 
@@ -246,7 +246,7 @@ impl<'a> Maker<'a, '_> {
             self.actor(&mut b);
         }
         if SCHEDULERS.contains(&program) {
-            b.set("logon_type_id", 4).set("logon_type", "Batch");
+            b.set("logon_type_id", 4).word("logon_type", "Batch");
         }
         let stands_for_it = is_switch
             && program != "sudo"
@@ -278,10 +278,10 @@ impl<'a> Maker<'a, '_> {
         let mut switch = self.event(&class::AUTHENTICATION, 7);
         switch
             .set("account_switch_type_id", 2)
-            .set("account_switch_type", "Impersonate");
+            .word("account_switch_type", "Impersonate");
         // The record does not say as whom; sudo's own line does.
         switch.set("user.name", lines.get("acct").unwrap_or("-"));
-        switch.set("service.name", "sudo").set("is_remote", false);
+        switch.word("service.name", "sudo").set("is_remote", false);
         switch.unmapped("command", command);
         let mut events = Vec::new();
         for mut b in [Some(switch), self.sudo_command(command)].into_iter().flatten() {
@@ -291,7 +291,7 @@ impl<'a> Maker<'a, '_> {
                 b.control(2, 2);
             }
             if !b.has("actor.user") {
-                b.set("actor.user.name", "-");
+                b.word("actor.user.name", "-");
             }
             events.push(b.finish());
         }
@@ -387,7 +387,7 @@ impl<'a> Maker<'a, '_> {
         b.set_some("group.name", name);
         b.set_some("group.uid", self.lines.get("id").or_else(|| self.lines.get("gid")));
         if !b.has("group") {
-            b.set("group.name", "-");
+            b.word("group.name", "-");
         }
         self.done_by(&mut b);
         b
@@ -420,8 +420,8 @@ impl<'a> Maker<'a, '_> {
         };
         let mut b = self.event(&class::EVENT_LOG_ACTIVITY, activity);
         b.set("activity_name", name)
-            .set("log_name", "audit")
-            .set("log_provider", "auditd");
+            .word("log_name", "audit")
+            .word("log_provider", "auditd");
         self.done_by(&mut b);
         if kind == "DAEMON_ABORT" {
             b.success(false);
@@ -471,7 +471,7 @@ impl<'a> Maker<'a, '_> {
         }
         if matches!(kind, "TTY" | "USER_TTY") {
             // The keystrokes, which may be a password; the text of the line has them as hex.
-            b.set("message", "").label("auditd.keystrokes");
+            b.word("message", "").label("auditd.keystrokes");
         }
         b
     }
@@ -551,7 +551,7 @@ impl<'a> Maker<'a, '_> {
         self.actor(&mut b);
         match number(lines.get("ppid")) {
             Some(parent) => drop(b.set("actor.process.pid", parent)),
-            None if !b.has("actor.user") => drop(b.set("actor.user.name", "-")),
+            None if !b.has("actor.user") => drop(b.word("actor.user.name", "-")),
             None => {}
         }
         if !command.is_empty() {
@@ -610,7 +610,7 @@ impl<'a> Maker<'a, '_> {
         self.actor(&mut b);
         self.acting_process(&mut b);
         if !b.has("actor") {
-            b.set("actor.user.name", "-");
+            b.word("actor.user.name", "-");
         }
         let keep = self.input.keep();
         let mut native = lines.native(keep);

@@ -42,8 +42,8 @@ pub(crate) fn event<'a>(line: &Line<'_, 'a>) -> Option<Event<'a>> {
     matches!(line.program, "kernel" | "auditd" | "audispd" | "audisp-remote").then_some(())?;
     let text = sentence(line.message)?;
     let mut b = line.event(&class::EVENT_LOG_ACTIVITY, 99);
-    b.set("activity_name", "Records Lost").success(false);
-    b.set("log_name", "audit").set("log_provider", "auditd");
+    b.word("activity_name", "Records Lost").success(false);
+    b.word("log_name", "audit").word("log_provider", "auditd");
     b.set("status_detail", text);
     for (key, value) in text.split_ascii_whitespace().filter_map(|w| w.split_once('=')) {
         b.unmapped(key, value);

@@ -31,7 +31,7 @@ pub(super) fn event<'a>(line: &Line<'_, 'a>) -> Option<Event<'a>> {
             let rest = text.strip_prefix("group changed in ")?;
             let name = rest.split_once("(group ")?.1.split(['/', ',', ')']).next()?;
             let mut b = group(line, OTHER, name);
-            b.set("activity_name", "Change")
+            b.word("activity_name", "Change")
                 .label_if(!rest.starts_with("/etc/group "), DETAIL);
             Some(b)
         }
@@ -141,7 +141,7 @@ fn modified<'a>(line: &Line<'_, 'a>, text: &str) -> Option<EventBuilder<'a>> {
         let (from, rest) = quoted(rest)?;
         let (to, _) = quoted(rest.strip_prefix(" to ")?)?;
         let mut b = user(line, OTHER, from);
-        b.set("activity_name", "Rename").set("user_result.name", to);
+        b.word("activity_name", "Rename").set("user_result.name", to);
         return Some(b);
     }
     let (name, rest) = quoted(text.strip_prefix("change user ")?)?;
@@ -194,7 +194,7 @@ fn gpasswd<'a>(line: &Line<'_, 'a>, text: &str) -> Option<EventBuilder<'a>> {
         let (of, rest) = rest.split_once(" set by ")?;
         let (actor, members) = rest.split_once(" to ")?;
         let mut b = group(line, OTHER, of);
-        b.set("activity_name", "Set members")
+        b.word("activity_name", "Set members")
             .set("actor.user.name", actor)
             .unmapped("members", members);
         return Some(b);

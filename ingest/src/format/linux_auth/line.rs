@@ -1,9 +1,10 @@
 //! A syslog line of a host, and what every event of it has.
 
+use memchr::memchr2;
 use model::{Object, Value};
 use smallvec::SmallVec;
 
-use crate::builder::{EventBuilder, address};
+use crate::builder::{EventBuilder, address, is_ipv4};
 use crate::class::{self, Class};
 use crate::format::Input;
 use crate::format::linux_auth::DETAIL;
@@ -87,7 +88,7 @@ impl<'l, 'a> Line<'l, 'a> {
         if let Some(host) = self.host().filter(|h| !matches!(h.trim(), "" | "-")) {
             b.host("device", host)
                 .set("device.type_id", 0)
-                .set("device.type", "Unknown");
+                .word("device.type", "Unknown");
             b.system_of("host:", host);
         }
         if let Some((_, name)) = e.facility() {
@@ -163,7 +164,7 @@ impl<'l, 'a> Line<'l, 'a> {
         let mut b = self.event(&class::AUTHENTICATION, activity);
         b.success(success);
         // The schema wants a user; `-` is what logs write for none.
-        let user = user.trim();
+        let user = seek::trim(user);
         b.set("user.name", if user.is_empty() { "-" } else { user });
         b.set(
             "service.name",
@@ -201,19 +202,27 @@ impl<'a> Peer<'a> {
     /// `10.0.0.1 port 22 rest`, `10.0.0.1 rest`; what follows is returned too. The host must be an address, or a name
     /// where `names` says so.
     pub(crate) fn read(text: &'a str, names: bool) -> Option<(Peer<'a>, &'a str)> {
-        let end = text.find([' ', ',']).unwrap_or(text.len());
+        let end = memchr2(b' ', b',', text.as_bytes()).unwrap_or(text.len());
         let (word, mut rest) = text.split_at(end);
+        let is_address = |word: &str| is_ipv4(word) || address(word).0.is_some();
         // `Received disconnect from 10.0.0.1: 11: …`; `::` is an address itself.
-        let word = if address(word).0.is_some() {
+        let mut is_it = is_address(word);
+        let word = if is_it {
             word
         } else {
-            word.trim_end_matches([':', '.', ','])
+            let bare = word.trim_end_matches([':', '.', ',']);
+            is_it = bare.len() < word.len() && is_address(bare);
+            bare
         };
-        let is_name = names
-            && word.len() <= 253
-            && word.contains(|c: char| c.is_ascii_alphanumeric())
-            && word.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._:%".contains(&b));
-        if word == "UNKNOWN" || !is_name && address(word).0.is_none() && !looks_like_address(word) {
+        let is_name = || {
+            names
+                && word.len() <= 253
+                && word.bytes().any(|b| b.is_ascii_alphanumeric())
+                && word
+                    .bytes()
+                    .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b':' | b'%'))
+        };
+        if !is_it && (word == "UNKNOWN" || !is_name() && !looks_like_address(word)) {
             return None;
         }
         let mut port = None;
@@ -249,7 +258,7 @@ pub(crate) fn last_from<'a>(text: &'a str, names: bool) -> Option<(&'a str, Peer
     // With a port first: a name may imitate the form without one.
     for with_port in [true, false] {
         let mut before = text;
-        while let Some(at) = last_place(before.as_bytes(), FROM.as_bytes()) {
+        while let Some(at) = seek::find_last(before, FROM) {
             before = &before[..at];
             if let Some((peer, rest)) = Peer::read(&text[at + FROM.len()..], names)
                 && peer.port.is_some() == with_port
@@ -261,12 +270,6 @@ pub(crate) fn last_from<'a>(text: &'a str, names: bool) -> Option<(&'a str, Peer
     // An empty name: `Invalid user  from 10.0.0.1`, trimmed to `from 10.0.0.1`.
     let (peer, rest) = Peer::read(text.strip_prefix("from ")?, names)?;
     Some(("", peer, rest))
-}
-
-/// Where `word` stands last in a text: lines are short, and to prepare a search costs more than to look.
-fn last_place(text: &[u8], word: &[u8]) -> Option<usize> {
-    let ends = text.len().checked_sub(word.len())?;
-    (0..=ends).rev().find(|at| text[*at..].starts_with(word))
 }
 
 /// The text between two quotes at its start, and the rest: `'a' to 'b'`.

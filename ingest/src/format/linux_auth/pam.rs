@@ -4,6 +4,7 @@ use super::DETAIL;
 use super::line::{Line, Peer};
 use crate::builder::EventBuilder;
 use crate::class;
+use crate::seek;
 use model::Event;
 
 pub(super) fn event<'a>(line: &Line<'_, 'a>) -> Option<Event<'a>> {
@@ -15,7 +16,7 @@ pub(super) fn event<'a>(line: &Line<'_, 'a>) -> Option<Event<'a>> {
     } else {
         let rest = text.strip_prefix("pam_").map(|_| text)?;
         let (module, rest) = rest.split_once('(')?;
-        let (inner, rest) = rest.split_once("): ")?;
+        let (inner, rest) = seek::split_once(rest, "): ")?;
         let (service, kind) = inner.split_once(':')?;
         if module.contains(' ') {
             return None;
@@ -25,7 +26,7 @@ pub(super) fn event<'a>(line: &Line<'_, 'a>) -> Option<Event<'a>> {
     let pam = Pam { line, service, old };
     let mut b = match module {
         "pam_unix" | "pam_sss" | "pam_ldap" | "pam_krb5" | "pam_winbind" | "pam_systemd" => pam.text(kind, text)?,
-        "pam_faillock" | "pam_tally2" | "pam_tally" if text.contains("locked") => {
+        "pam_faillock" | "pam_tally2" | "pam_tally" if seek::contains(text, "locked") => {
             let user = text
                 .split_once(" user ")
                 .map_or("", |(_, u)| u.split([' ', '(']).next().unwrap_or(""));
@@ -59,7 +60,7 @@ impl<'a> Pam<'_, 'a> {
             }
             b.set("actor.user.name", f.ruser)
                 .set("actor.session.terminal", f.tty)
-                .set("status_detail", "authentication failure");
+                .word("status_detail", "authentication failure");
             if let Some((peer, _)) = Peer::read(f.rhost, true) {
                 peer.put(&mut b);
             }
@@ -72,11 +73,12 @@ impl<'a> Pam<'_, 'a> {
         }
         if let Some(rest) = text.strip_prefix("auth could not identify password for [") {
             let mut b = self.attempt(false, rest.trim_end_matches(']'));
-            b.label(DETAIL).set("status_detail", "auth could not identify password");
+            b.label(DETAIL)
+                .word("status_detail", "auth could not identify password");
             return Some(b);
         }
         if let Some(rest) = text.strip_prefix("session opened for user ") {
-            let (user, by) = rest.split_once(" by ").unwrap_or((rest, ""));
+            let (user, by) = seek::split_once(rest, " by ").unwrap_or((rest, ""));
             let (user, uid) = account(user);
             let mut b = self.attempt(true, user);
             b.set_some("user.uid", uid);
@@ -120,7 +122,7 @@ impl<'a> Pam<'_, 'a> {
             .authentication(if self.switches() { 7 } else { 1 }, success, user);
         if self.switches() {
             b.set("account_switch_type_id", 1)
-                .set("account_switch_type", "Substitute User");
+                .word("account_switch_type", "Substitute User");
         }
         self.kind(&mut b);
         b
@@ -166,7 +168,7 @@ impl<'a> Pam<'_, 'a> {
 /// `U(uid=0)` as the name and the id.
 fn account(text: &str) -> (&str, Option<&str>) {
     let text = text.trim();
-    match text.split_once("(uid=") {
+    match seek::split_once(text, "(uid=") {
         Some((name, id)) => (name, Some(id.trim_end_matches(')')).filter(|id| !id.is_empty())),
         None => (text, None),
     }
@@ -185,7 +187,7 @@ pub(super) struct Fields<'a> {
 pub(super) fn fields(text: &str) -> Fields<'_> {
     let mut fields = Fields::default();
     // The user stands last and is the client's choice: what follows `user=` is all his.
-    let (text, user) = text.split_once(" user=").unwrap_or((text, ""));
+    let (text, user) = seek::split_once(text, " user=").unwrap_or((text, ""));
     fields.user = user.trim();
     for word in text.split_ascii_whitespace() {
         match word.split_once('=') {

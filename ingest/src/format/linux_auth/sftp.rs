@@ -62,7 +62,7 @@ pub(super) fn event<'a>(line: &Line<'_, 'a>) -> Option<Event<'a>> {
             let mut b = file(line, OTHER, path)?;
             b.set("activity_name", verb);
             if matches!(verb, "mkdir" | "rmdir") {
-                b.set("file.type_id", 2).set("file.type", "Folder");
+                b.set("file.type_id", 2).word("file.type", "Folder");
             }
             if let Some((new, _)) = after.strip_prefix(" new ").and_then(quoted) {
                 b.unmapped("new", new);
@@ -87,7 +87,7 @@ fn close<'a>(line: &Line<'_, 'a>, path: &str, after: &str) -> Option<EventBuilde
     let mut b = file(line, activity, path)?;
     b.set("file.size", size);
     if activity == OTHER {
-        b.set("activity_name", "close").label(DETAIL);
+        b.word("activity_name", "close").label(DETAIL);
     }
     Some(b)
 }
@@ -114,7 +114,7 @@ fn file<'a>(line: &Line<'_, 'a>, activity: u8, path: &str) -> Option<EventBuilde
     b.set("file.name", name_of(path))
         .set("file.path", path)
         .set("file.type_id", 1)
-        .set("file.type", "Regular File");
+        .word("file.type", "Regular File");
     b.set("src_endpoint.uid", uid.as_str()).set("actor.session.uid", uid);
     line.acting_process(&mut b);
     if let Some(host) = line.host() {

@@ -6,6 +6,7 @@ use super::DETAIL;
 use super::line::{Line, Peer, last_from, quoted};
 use crate::builder::EventBuilder;
 use crate::class;
+use crate::seek;
 use model::Event;
 
 const OPEN: u8 = 1;
@@ -69,7 +70,7 @@ fn attempt<'a>(line: &Line<'_, 'a>, text: &str) -> Option<EventBuilder<'a>> {
         "input_userauth_request:" => Some(failure(line, rest.strip_prefix("invalid user ")?, None, "invalid user")),
         "error:" => {
             if let Some(rest) = rest.strip_prefix("PAM: ") {
-                let (reason, rest) = rest.split_once(" for ")?;
+                let (reason, rest) = seek::split_once(rest, " for ")?;
                 let (user, peer, _) = last_from(rest, true)?;
                 return Some(failure(line, known(user).0, Some(peer), reason));
             }
@@ -93,7 +94,7 @@ fn attempt<'a>(line: &Line<'_, 'a>, text: &str) -> Option<EventBuilder<'a>> {
             Some(b)
         }
         "User" => {
-            let (who, reason) = rest.split_once(" not allowed because ")?;
+            let (who, reason) = seek::split_once(rest, " not allowed because ")?;
             let (user, peer) = last_from(who, true).map_or((who, None), |(user, peer, _)| (user, Some(peer)));
             Some(failure(line, user, peer, &format!("not allowed because {reason}")))
         }
@@ -102,7 +103,7 @@ fn attempt<'a>(line: &Line<'_, 'a>, text: &str) -> Option<EventBuilder<'a>> {
 }
 
 fn accepted<'a>(line: &Line<'_, 'a>, rest: &str) -> Option<EventBuilder<'a>> {
-    let (method, rest) = rest.split_once(" for ")?;
+    let (method, rest) = seek::split_once(rest, " for ")?;
     // What follows the protocol is the key's affair, and may hold a certificate's own words.
     let (who, key) = rest
         .split_once(" ssh2: ")
@@ -115,7 +116,7 @@ fn accepted<'a>(line: &Line<'_, 'a>, rest: &str) -> Option<EventBuilder<'a>> {
         let mut words = key.split(' ');
         b.set_some("unmapped.key_type", words.next());
         b.set_some("user.credential_uid", words.next().filter(|w| w.contains(':')));
-        if let Some((_, id)) = key.split_once(" ID ") {
+        if let Some((_, id)) = seek::split_once(key, " ID ") {
             b.unmapped("certificate", id);
         }
     }
@@ -123,7 +124,7 @@ fn accepted<'a>(line: &Line<'_, 'a>, rest: &str) -> Option<EventBuilder<'a>> {
 }
 
 fn failed<'a>(line: &Line<'_, 'a>, rest: &str) -> Option<EventBuilder<'a>> {
-    let (method, rest) = rest.split_once(" for ")?;
+    let (method, rest) = seek::split_once(rest, " for ")?;
     if method.contains(' ') {
         return None;
     }
@@ -158,7 +159,7 @@ fn failure<'a>(line: &Line<'_, 'a>, user: &str, peer: Option<Peer<'_>>, reason: 
 fn session<'a>(line: &Line<'_, 'a>, b: &mut EventBuilder<'a>, method: &str) {
     b.set("is_remote", true)
         .set("logon_type_id", 3)
-        .set("logon_type", "Network");
+        .word("logon_type", "Network");
     b.set("auth_protocol_id", 99).set("auth_protocol", method);
     if let Some(uid) = line.process_uid() {
         b.set("session.uid", uid);
@@ -188,10 +189,10 @@ fn connection<'a>(line: &Line<'_, 'a>, text: &str) -> Option<EventBuilder<'a>> {
         .unwrap_or(text);
     let after = |prefix: &str| text.strip_prefix(prefix);
     if let Some(rest) = after("Starting session: ") {
-        let (what, rest) = rest.split_once(" for ")?;
+        let (what, rest) = seek::split_once(rest, " for ")?;
         let (user, peer, rest) = last_from(rest, false)?;
         let mut b = ssh(line, OPEN, Some(peer))?;
-        let (what, terminal) = what.split_once(" on ").unwrap_or((what, ""));
+        let (what, terminal) = seek::split_once(what, " on ").unwrap_or((what, ""));
         b.set("actor.user.name", user)
             .set("actor.session.terminal", terminal)
             .set("actor.session.is_remote", true);
@@ -211,7 +212,7 @@ fn connection<'a>(line: &Line<'_, 'a>, text: &str) -> Option<EventBuilder<'a>> {
         b.success(false).set("status_detail", reason);
         b.set_some(
             "actor.user.name",
-            reason.split_once(" failures for ").map(|(_, user)| user),
+            seek::split_once(reason, " failures for ").map(|(_, user)| user),
         );
         return Some(b);
     }
@@ -246,7 +247,7 @@ fn connection<'a>(line: &Line<'_, 'a>, text: &str) -> Option<EventBuilder<'a>> {
     if let Some(rest) = after("Connection from ") {
         let (peer, rest) = Peer::read(rest, true)?;
         let mut b = ssh(line, OTHER, Some(peer))?;
-        b.set("activity_name", "Connection from").label(DETAIL);
+        b.word("activity_name", "Connection from").label(DETAIL);
         if let Some((here, _)) = rest.strip_prefix(" on ").and_then(|r| Peer::read(r, false)) {
             b.ip("dst_endpoint.ip", here.host);
             b.set_some("dst_endpoint.port", here.port.and_then(|p| p.parse::<u16>().ok()));
@@ -254,10 +255,10 @@ fn connection<'a>(line: &Line<'_, 'a>, text: &str) -> Option<EventBuilder<'a>> {
         return Some(b);
     }
     if let Some(rest) = after("Postponed ") {
-        let (method, rest) = rest.split_once(" for ")?;
+        let (method, rest) = seek::split_once(rest, " for ")?;
         let (user, peer, _) = last_from(rest, true)?;
         let mut b = ssh(line, OTHER, Some(peer))?;
-        b.set("activity_name", "Postponed")
+        b.word("activity_name", "Postponed")
             .set("actor.user.name", known(user).0)
             .set("unmapped.method", method);
         b.label(DETAIL);
@@ -268,7 +269,7 @@ fn connection<'a>(line: &Line<'_, 'a>, text: &str) -> Option<EventBuilder<'a>> {
         || after("User child is on ").is_some()
     {
         let mut b = ssh(line, OTHER, None)?;
-        b.set("activity_name", "Detail").label(DETAIL);
+        b.word("activity_name", "Detail").label(DETAIL);
         return Some(b);
     }
     if let Some(rest) = after("Server listening on ") {
@@ -312,7 +313,8 @@ fn broken<'a>(line: &Line<'_, 'a>, text: &str) -> Option<EventBuilder<'a>> {
             .map(|(_, peer, _)| peer)
     } else if text.starts_with("Did not receive identification string") || text.starts_with("banner exchange: ") {
         last_from(text, false).map(|(_, peer, _)| peer)
-    } else if text.contains("kex_exchange_identification: ") || text.contains("ssh_dispatch_run_fatal: ") {
+    } else if seek::contains(text, "kex_exchange_identification: ") || seek::contains(text, "ssh_dispatch_run_fatal: ")
+    {
         last_from(text, false).map(|(_, peer, _)| peer)
     } else {
         return None;

@@ -5,6 +5,7 @@ use super::line::{Line, quoted};
 use crate::builder::EventBuilder;
 use crate::class;
 use crate::command_line::simple_commands;
+use crate::seek;
 use model::Event;
 
 pub(super) fn event<'a>(line: &Line<'_, 'a>) -> Option<Event<'a>> {
@@ -24,13 +25,13 @@ fn su<'a>(line: &Line<'_, 'a>) -> Option<EventBuilder<'a>> {
         .strip_prefix("FAILED SU ")
         .map_or((true, text), |rest| (false, rest));
     if let Some(rest) = rest.strip_prefix("(to ") {
-        let (user, rest) = rest.split_once(") ")?;
+        let (user, rest) = seek::split_once(rest, ") ")?;
         let (actor, terminal) = rest.rsplit_once(" on ").unwrap_or((rest, ""));
         return Some(switch(line, success, user, actor, terminal));
     }
     for (prefix, success) in [("Successful su for ", true), ("FAILED su for ", false)] {
         if let Some(rest) = text.strip_prefix(prefix) {
-            let (user, actor) = rest.split_once(" by ")?;
+            let (user, actor) = seek::split_once(rest, " by ")?;
             return Some(switch(line, success, user, actor, ""));
         }
     }
@@ -47,7 +48,7 @@ fn su<'a>(line: &Line<'_, 'a>) -> Option<EventBuilder<'a>> {
 fn switch<'a>(line: &Line<'_, 'a>, success: bool, user: &str, actor: &str, terminal: &str) -> EventBuilder<'a> {
     let mut b = line.authentication(7, success, user);
     b.set("account_switch_type_id", 1)
-        .set("account_switch_type", "Substitute User")
+        .word("account_switch_type", "Substitute User")
         .set("is_remote", false);
     b.set("actor.user.name", actor.trim());
     if terminal != "none" {
@@ -59,7 +60,7 @@ fn switch<'a>(line: &Line<'_, 'a>, success: bool, user: &str, actor: &str, termi
 fn login<'a>(line: &Line<'_, 'a>) -> Option<EventBuilder<'a>> {
     let text = line.message;
     let (success, user, terminal) = if let Some(rest) = text.strip_prefix("FAILED LOGIN ") {
-        let (place, rest) = rest.split_once(" FOR ")?;
+        let (place, rest) = seek::split_once(rest, " FOR ")?;
         let user = quoted(rest).map_or_else(|| rest.split(',').next().unwrap_or(""), |(user, _)| user);
         (
             false,
@@ -67,7 +68,7 @@ fn login<'a>(line: &Line<'_, 'a>) -> Option<EventBuilder<'a>> {
             place.rsplit([' ', '\'']).find(|w| !w.is_empty()).unwrap_or(""),
         )
     } else if let Some(rest) = text.strip_prefix("LOGIN ON ") {
-        let (terminal, user) = rest.split_once(" BY ")?;
+        let (terminal, user) = seek::split_once(rest, " BY ")?;
         (true, user, terminal)
     } else if let Some(rest) = text.strip_prefix("ROOT LOGIN") {
         (
@@ -80,7 +81,7 @@ fn login<'a>(line: &Line<'_, 'a>) -> Option<EventBuilder<'a>> {
     };
     let mut b = line.authentication(1, success, user);
     b.set("logon_type_id", 2)
-        .set("logon_type", "Interactive")
+        .word("logon_type", "Interactive")
         .set("is_remote", false);
     b.set("actor.session.terminal", terminal);
     if !success && let Some((_, reason)) = text.rsplit_once(", ") {
@@ -95,7 +96,7 @@ fn login<'a>(line: &Line<'_, 'a>) -> Option<EventBuilder<'a>> {
 
 fn logind<'a>(line: &Line<'_, 'a>) -> Option<EventBuilder<'a>> {
     let rest = line.message.strip_prefix("New session ")?;
-    let (session, user) = rest.split_once(" of user ")?;
+    let (session, user) = seek::split_once(rest, " of user ")?;
     // `c1` of `'zhang'` in newer versions.
     let user = user.trim_end_matches('.').trim_matches('\'');
     let mut b = line.detail(1, true, user);
@@ -106,7 +107,7 @@ fn logind<'a>(line: &Line<'_, 'a>) -> Option<EventBuilder<'a>> {
 /// `(root) CMD (command)`, `(root) REPLACE (root)`
 fn cron<'a>(line: &Line<'_, 'a>) -> Option<EventBuilder<'a>> {
     let (user, rest) = line.message.strip_prefix('(')?.split_once(") ")?;
-    let (what, inner) = rest.split_once(" (")?;
+    let (what, inner) = seek::split_once(rest, " (")?;
     let inner = inner.strip_suffix(')').unwrap_or(inner).trim();
     // The class wants the device.
     line.host()?;

@@ -7,6 +7,7 @@ use crate::builder::EventBuilder;
 use crate::class;
 use crate::command_line::simple_commands;
 use crate::format::Input;
+use crate::seek;
 use crate::syslog;
 
 /// What sudo tells of one run or refusal.
@@ -31,7 +32,7 @@ pub(super) fn events<'a>(line: &Line<'_, 'a>) -> Option<Vec<Event<'a>>> {
     {
         return run_of(parsed.object, |run| events_of(line, run));
     }
-    let (invoker, rest) = text.split_once(" : ")?;
+    let (invoker, rest) = seek::split_once(text, " : ")?;
     if let Some(rest) = rest.strip_prefix("(command continued) ") {
         let mut b = process(line, invoker, rest, line.input.record.coordinate.to_string());
         b.label("sudo.command_continued");
@@ -75,7 +76,7 @@ fn told<'a>(line: &Line<'_, 'a>, object: Object<'_>) -> Option<Event<'a>> {
             let invoker = text("submituser");
             b.set("actor.user.name", if invoker.is_empty() { "-" } else { invoker });
             if line.host().is_none() {
-                b.set("device.name", "-").set("device.type_id", 0);
+                b.word("device.name", "-").set("device.type_id", 0);
             }
             b
         }
@@ -148,7 +149,7 @@ fn parse<'a>(invoker: &'a str, text: &'a str) -> Run<'a> {
             run.command = Some(command);
             return run;
         }
-        let (part, after) = rest.split_once(" ; ").unwrap_or((rest, ""));
+        let (part, after) = seek::split_once(rest, " ; ").unwrap_or((rest, ""));
         match part.split_once('=') {
             Some(("TTY", v)) => run.terminal = v,
             Some(("PWD" | "CWD", v)) => run.folder = v,
@@ -188,7 +189,7 @@ fn events_of<'a>(line: &Line<'_, 'a>, run: &Run<'_>) -> Vec<Event<'a>> {
     let mut switch = line.authentication(7, run.reason.is_none(), user);
     switch
         .set("account_switch_type_id", 1)
-        .set("account_switch_type", "Substitute User")
+        .word("account_switch_type", "Substitute User")
         .set("is_remote", false);
     switch
         .unmapped("command", run.command.unwrap_or(""))
@@ -232,7 +233,7 @@ fn process<'a>(line: &Line<'_, 'a>, invoker: &str, command: &str, uid: String) -
         b.set("process.file.path", program)
             .set("process.file.name", if name.is_empty() { program } else { name });
         b.set("process.file.type_id", 1)
-            .set("process.file.type", "Regular File");
+            .word("process.file.type", "Regular File");
     }
     b.set(
         "actor.user.name",
@@ -240,7 +241,7 @@ fn process<'a>(line: &Line<'_, 'a>, invoker: &str, command: &str, uid: String) -
     );
     line.acting_process(&mut b);
     if line.host().is_none() {
-        b.set("device.name", "-").set("device.type_id", 0);
+        b.word("device.name", "-").set("device.type_id", 0);
     }
     b
 }

@@ -93,7 +93,7 @@ impl<'a> Maker<'a, '_> {
         }
         let session = e.session.as_deref().or(e.pid.as_deref());
         b.set_some("metadata.correlation_uid", session);
-        b.metadata("log_name", "postgresql");
+        b.metadata_word("log_name", "postgresql");
         if e.is_continuation {
             b.label("postgresql.continuation");
         }
@@ -172,7 +172,7 @@ impl<'a> Maker<'a, '_> {
             None => (remote, None),
         };
         if place == "[local]" {
-            b.set("src_endpoint.name", "[local]");
+            b.word("src_endpoint.name", "[local]");
         } else {
             b.host("src_endpoint", place);
         }
@@ -238,7 +238,7 @@ impl<'a> Maker<'a, '_> {
 
     fn other(&self) -> EventBuilder<'a> {
         let mut b = self.event(&class::BASE_EVENT, 99);
-        b.set("activity_name", "Log").set("message", &*self.entry.message);
+        b.word("activity_name", "Log").set("message", &*self.entry.message);
         b.set_some("unmapped.database", self.entry.database.as_deref());
         b
     }
@@ -252,7 +252,7 @@ impl<'a> Maker<'a, '_> {
             b.set("src_endpoint.port", port);
         }
         if !["ip", "hostname", "name"].iter().any(|n| b.has_in("src_endpoint", n)) {
-            b.set("src_endpoint.name", "[local]");
+            b.word("src_endpoint.name", "[local]");
         }
         b
     }
@@ -288,12 +288,12 @@ impl<'a> Maker<'a, '_> {
             "database",
             json!({"name": database, "type_id": 1, "type": "Relational"}),
         );
-        b.set("type_id", 1).set("type", "Database");
+        b.set("type_id", 1).word("type", "Database");
         if !b.has("src_endpoint") {
-            b.set("src_endpoint.name", "-");
+            b.word("src_endpoint.name", "-");
         }
         if !b.has("actor.user.name") {
-            b.set("actor.user.name", "-");
+            b.word("actor.user.name", "-");
         }
         b
     }

@@ -298,14 +298,14 @@ impl<'a> Maker<'a, '_> {
     fn some_actor(&self, b: &mut EventBuilder<'a>) {
         self.actor(b);
         if !b.has("actor") {
-            b.set("actor.user.name", "-");
+            b.word("actor.user.name", "-");
         }
     }
 
     fn target(&self, b: &mut EventBuilder<'a>) {
         self.user(b, "user", "Target");
         if !b.has("user") {
-            b.set("user.name", "-");
+            b.word("user.name", "-");
         }
     }
 

@@ -57,7 +57,7 @@ impl<'a> Maker<'a, '_> {
         }
         if id == 4648 {
             b.set("account_switch_type_id", 2)
-                .set("account_switch_type", "Impersonate");
+                .word("account_switch_type", "Impersonate");
         }
         let code = self
             .get("SubStatus")
@@ -76,7 +76,7 @@ impl<'a> Maker<'a, '_> {
         let mut b = self.event(&class::AUTHORIZE_SESSION, 1);
         self.user(&mut b, "user", "Subject");
         if !b.has("user") {
-            b.set("user.name", "-");
+            b.word("user.name", "-");
         }
         b.set_some("session.uid", self.get("SubjectLogonId").as_deref());
         b.set("privileges", words(self.get("PrivilegeList").as_deref()));
@@ -174,7 +174,7 @@ impl<'a> Maker<'a, '_> {
         }
         b.set_some("src_endpoint.name", self.get("ClientName").as_deref());
         if !b.has("src_endpoint") {
-            b.set("src_endpoint.name", "-");
+            b.word("src_endpoint.name", "-");
         }
         if !self.entry.computer.is_empty() {
             b.host("dst_endpoint", &self.entry.computer);

@@ -36,7 +36,7 @@ impl<'a> Maker<'a, '_> {
             b.set_some("exit_code", self.get("Status").and_then(|s| number(&s)));
         }
         if !b.has("actor") {
-            b.set("actor.user.name", "-");
+            b.word("actor.user.name", "-");
         }
         b.success(true);
         b
@@ -62,7 +62,7 @@ impl<'a> Maker<'a, '_> {
         };
         let mut b = self.event(&class::FILE_ACTIVITY, activity);
         if id == 4658 {
-            b.set("activity_name", "Close");
+            b.word("activity_name", "Close");
         }
         host::file(&mut b, "file", &self.get("ObjectName").unwrap_or_default(), false);
         self.some_actor(&mut b);
@@ -75,7 +75,7 @@ impl<'a> Maker<'a, '_> {
         self.actor(&mut b);
         self.source(&mut b, "IpAddress", "IpPort", "");
         if !b.has("src_endpoint") {
-            b.set("src_endpoint.name", "-");
+            b.word("src_endpoint.name", "-");
         }
         b.set_some("share", self.get("ShareName").as_deref());
         self.outcome(&mut b);
@@ -87,7 +87,7 @@ impl<'a> Maker<'a, '_> {
         self.some_actor(&mut b);
         self.source(&mut b, "IpAddress", "IpPort", "");
         if !b.has("src_endpoint") {
-            b.set("src_endpoint.name", "-");
+            b.word("src_endpoint.name", "-");
         }
         let share = self.get("ShareName").unwrap_or_default();
         let name = self.get("RelativeTargetName").unwrap_or_default();
@@ -125,7 +125,7 @@ impl<'a> Maker<'a, '_> {
             b.set_some("actor.user.uid", self.entry.user_sid.as_deref());
         }
         if !b.has("actor") {
-            b.set("actor.user.name", "-");
+            b.word("actor.user.name", "-");
         }
     }
 
@@ -159,7 +159,7 @@ impl<'a> Maker<'a, '_> {
         let log = self.get("Channel");
         b.set("log_name", log.as_deref().unwrap_or("Security"));
         if self.entry.provider.is_empty() {
-            b.set("log_provider", "Windows");
+            b.word("log_provider", "Windows");
         } else {
             b.set("log_provider", self.entry.provider.as_str());
         }
@@ -176,10 +176,10 @@ impl<'a> Maker<'a, '_> {
         if removed {
             b.severity(3);
         } else {
-            b.set("activity_name", "Change audit policy");
+            b.word("activity_name", "Change audit policy");
         }
-        b.set("log_name", "Security")
-            .set("log_provider", "Microsoft-Windows-Security-Auditing");
+        b.word("log_name", "Security")
+            .word("log_provider", "Microsoft-Windows-Security-Auditing");
         self.actor(&mut b);
         self.outcome(&mut b);
         b
@@ -227,7 +227,7 @@ impl<'a> Maker<'a, '_> {
             "script.script_content.value",
             if text.is_empty() { "-" } else { &*text },
         );
-        b.set("script.type_id", 2).set("script.type", "PowerShell");
+        b.set("script.type_id", 2).word("script.type", "PowerShell");
         b.set_some("script.uid", self.get("ScriptBlockId").as_deref());
         if let Some(path) = self.get("Path") {
             host::file(&mut b, "script.file", &path, false);
@@ -247,7 +247,7 @@ impl<'a> Maker<'a, '_> {
             b.set("actor.user.name", name).set("actor.user.domain", domain);
         }
         if !b.has("actor") {
-            b.set("actor.user.name", "-");
+            b.word("actor.user.name", "-");
         }
         b.commands(simple_commands(&text.replace('\\', "\\\\")));
         b.success(true);

@@ -8,7 +8,8 @@
 //! | anything else, and what gives no person | 3004 by action, `entity.{type,name}` |
 //!
 //! A grant: `user.name` who gets it, `privileges` the accounts (or role), `resources` the assets, `unmapped.permission`
-//! its name, `unmapped.{valid_from,valid_to}` its term in epoch milliseconds. Always: `unmapped.{action,resource_type,resource,diff}`;
+//! its name, `unmapped.{valid_from,valid_to}` its term in epoch milliseconds; a change of the term alone is 3004.3 of a permission and 3001.99 of a
+//! user, with the new term. Always: `unmapped.{action,resource_type,resource,diff}`;
 //! changes that were too long to be sent have the label `diff.lost`.
 
 use model::{Event, Object, Value};
@@ -54,7 +55,11 @@ pub(super) fn events<'a>(input: &Input<'a>, object: Object<'a>) -> Vec<Event<'a>
         _ => Vec::new(),
     };
     if made.is_empty() {
-        made.push(entity(input, fields, &action));
+        let mut b = entity(input, fields, &action);
+        if kind == "permission" {
+            set_term(&mut b, input, fields);
+        }
+        made.push(b);
     }
     made.into_iter()
         .map(|mut b| {
@@ -103,6 +108,10 @@ fn user<'a>(input: &Input<'a>, fields: Fields<'a>, action: &str) -> Vec<EventBui
     };
     let mut b = begin(input, &class::ACCOUNT_CHANGE, activity, fields);
     person(&mut b, "user", &resource);
+    // Of a new account it is the server's default, seventy years.
+    if action == "update" {
+        set_term(&mut b, input, fields);
+    }
     vec![b]
 }
 
@@ -166,21 +175,7 @@ fn permission<'a>(input: &Input<'a>, fields: Fields<'a>, action: &str) -> Vec<Ev
         _ => return Vec::new(),
     }
     let name = fields.text("resource").unwrap_or_default();
-    let listed = |names: &[&str]| {
-        let change = changes(fields)
-            .into_iter()
-            .find(|c| names.contains(&c.field.to_lowercase().as_str()));
-        change
-            .map(|c| {
-                list(if c.after.is_empty() || is_empty_word(&c.after) {
-                    &c.before
-                } else {
-                    &c.after
-                })
-            })
-            .unwrap_or_default()
-    };
-    let mut privileges = listed(&["accounts", "account", "账号"]);
+    let mut privileges = listed(fields, &["accounts", "account", "账号"]);
     if privileges.is_empty() {
         privileges.push(if name.is_empty() {
             "unknown".to_owned()
@@ -188,19 +183,10 @@ fn permission<'a>(input: &Input<'a>, fields: Fields<'a>, action: &str) -> Vec<Ev
             name.clone().into_owned()
         });
     }
-    let assets: Vec<serde_json::Value> = listed(&["assets", "asset", "资产", "nodes", "节点"])
+    let assets: Vec<serde_json::Value> = listed(fields, &["assets", "asset", "资产", "nodes", "节点"])
         .iter()
         .map(|a| resource(a))
         .collect();
-    let term = |names: &[&str]| {
-        let text = listed(names).into_iter().next()?;
-        time_text::parse_any(&text, input.record.received_at, &input.settings.time_zone).map(|t| t.time.0)
-    };
-    let (from, to) = (
-        term(&["date start", "开始日期"]),
-        term(&["date expired", "失效日期", "过期日期"]),
-    );
-
     let mut made = Vec::new();
     for (activity, name_of_person) in given
         .iter()
@@ -212,15 +198,35 @@ fn permission<'a>(input: &Input<'a>, fields: Fields<'a>, action: &str) -> Vec<Ev
         person(&mut b, "user", name_of_person);
         b.set("privileges", privileges.clone()).set("resources", assets.clone());
         b.unmapped("permission", &*name);
-        if let Some(from) = from {
-            b.unmapped("valid_from", from);
-        }
-        if let Some(to) = to {
-            b.unmapped("valid_to", to);
-        }
+        set_term(&mut b, input, fields);
         made.push(b);
     }
     made
+}
+
+/// What the change of one of these fields says now, or of what is empty now said before.
+fn listed(fields: Fields<'_>, names: &[&str]) -> Vec<String> {
+    let mut all = changes(fields).into_iter();
+    let change = all.find(|c| names.contains(&c.field.to_lowercase().as_str()));
+    change.map_or_else(Vec::new, |c| {
+        let is_empty = c.after.is_empty() || is_empty_word(&c.after);
+        list(if is_empty { &c.before } else { &c.after })
+    })
+}
+
+/// From when and until when something is valid, as far as that changed.
+fn set_term(b: &mut EventBuilder<'_>, input: &Input<'_>, fields: Fields<'_>) {
+    for (name, words) in [
+        ("valid_from", &["date start", "开始日期"][..]),
+        ("valid_to", &["date expired", "失效日期", "过期日期"]),
+    ] {
+        let text = listed(fields, words).into_iter().next();
+        let parsed =
+            text.and_then(|t| time_text::parse_any(&t, input.record.received_at, &input.settings.time_zone));
+        if let Some(at) = parsed {
+            b.unmapped(name, at.time.0);
+        }
+    }
 }
 
 /// A role binding's resource reads `Name(username) & Role`.

@@ -1,5 +1,5 @@
-//! The test run: a broker, real shippers, the formatter's check, all tests, the broker stopped whatever happened, and
-//! some fuzzing.
+//! The test run: a broker, real shippers, the formatter's check, all tests, the broker stopped whatever happened, the policies' tests held against
+//! policies with one condition less, and some fuzzing.
 
 use std::path::Path;
 use std::process::{Command, ExitCode};
@@ -66,12 +66,17 @@ pub fn test(root: &Path, args: &[&str]) -> Result<ExitCode> {
     }
     let tested = tested.context("cargo test")?.success();
     let survived = died.context("cargo test -p crash")?.is_none_or(|s| s.success());
+    // Each condition of each policy, taken away, must be missed by one of its tests.
+    let mut mutants = cargo(root, &["run", "-p", "docket", "--", "policy", "test", "--mutate", "policies"]);
+    let missed = args.is_empty().then(|| mutants.status()).transpose();
+    let missed = missed.context("docket policy test --mutate")?.is_none_or(|s| s.success());
+    eprintln!("xtask: policies tested after {} s", started.elapsed().as_secs());
     // Who gives arguments looks for something else.
     let seconds = fuzz::SECONDS_IN_TEST.to_string();
     let fuzzed =
         !args.is_empty() || fuzz::run(root, &["--seconds", &seconds, "--seed", FUZZ_SEED])? == ExitCode::SUCCESS;
     eprintln!("xtask: done after {} s", started.elapsed().as_secs());
-    Ok(if formatted && tested && survived && fuzzed {
+    Ok(if formatted && tested && survived && missed && fuzzed {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE

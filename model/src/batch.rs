@@ -11,8 +11,7 @@ use arrow_array::{Array, ListArray, StringArray};
 use arrow_buffer::{BooleanBufferBuilder, Buffer, NullBuffer, OffsetBuffer};
 use arrow_schema::{DataType, Field as ArrowField};
 
-use crate::value::int_text;
-use crate::{Coordinate, Event, LedgerIndex, LogSource, Millis, Plan};
+use crate::{Event, LedgerIndex, LogSource, Millis, Plan};
 
 /// Which of an event's two sets of fields a name belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -78,6 +77,15 @@ pub struct Uids {
 }
 
 impl Uids {
+    /// None yet, with room for about as many.
+    #[must_use]
+    pub fn as_many(&self) -> Uids {
+        Uids {
+            texts: String::with_capacity(self.texts.len() + self.texts.len() / 8),
+            ends: Vec::with_capacity(self.ends.len() + self.ends.len() / 8),
+        }
+    }
+
     /// Adds the uid of the next row.
     pub fn push(&mut self, uid: &str) {
         self.texts.push_str(uid);
@@ -85,12 +93,8 @@ impl Uids {
     }
 
     /// Adds the uid of the next row: the id of its record, as it shows itself.
-    pub fn push_record(&mut self, id: &Coordinate) {
-        self.texts.push_str(&id.topic);
-        for number in [i64::from(id.partition), id.offset] {
-            self.texts.push('/');
-            self.texts.push_str(int_text(number, &mut [0; 20]));
-        }
+    pub fn push_record(&mut self, topic: &str, partition: i32, offset: i64) {
+        crate::record::push_id(&mut self.texts, topic, partition, offset);
         self.ends.push(self.texts.len());
     }
 }

@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::{Coordinate, Millis, OCSF_VERSION};
+
+mod ocsf;
 
 /// OCSF `severity_id`, 1 to 5.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -141,57 +143,6 @@ pub struct Finding {
 }
 
 impl Finding {
-    /// The finding as OCSF 1.8.0: Detection Finding 2004 or Compliance Finding 2003.
-    #[must_use]
-    pub fn to_ocsf(&self) -> Value {
-        let class_uid: u64 = match self.kind {
-            // What opens an incident is a detection; see `to_incident`.
-            FindingKind::Detection | FindingKind::Incident => 2004,
-            FindingKind::Compliance => 2003,
-        };
-        // 1 Create, 3 Close (a finding that was refuted).
-        let activity: u64 = if self.status == FindingStatus::Resolved { 3 } else { 1 };
-        let mut event = Map::new();
-        let mut put = |k: &str, v: Value| event.insert(k.to_owned(), v);
-        put("activity_id", json!(activity));
-        put("category_uid", json!(2));
-        put("class_uid", json!(class_uid));
-        put("type_uid", json!(class_uid * 100 + activity));
-        put("time", json!(self.time.0));
-        put("severity_id", json!(self.severity.id()));
-        put("severity", json!(self.severity.name()));
-        put("status_id", json!(self.status.id()));
-        put("message", json!(self.message));
-        let mut metadata = json!({
-            "version": OCSF_VERSION,
-            "uid": self.uid,
-            "product": {"name": "Docket", "vendor_name": "Docket"},
-        });
-        if !self.labels.is_empty() {
-            metadata["labels"] = json!(self.labels);
-        }
-        if self.account.is_some() || self.person.is_some() {
-            let mut user = Map::new();
-            user.extend(self.account.iter().map(|a| ("name".to_owned(), json!(a))));
-            user.extend(self.person.iter().map(|p| ("uid".to_owned(), json!(p))));
-            put("actor", json!({"user": user}));
-            metadata["profiles"] = json!(["host"]);
-        }
-        put("metadata", metadata);
-        put("finding_info", self.info());
-        if self.kind == FindingKind::Compliance {
-            let control = self.clauses.first().map_or("", String::as_str);
-            put(
-                "compliance",
-                json!({"control": control, "standards": ["Docket specifications"], "status_id": 3}),
-            );
-        }
-        if !self.rows.is_empty() {
-            put("enrichments", self.rows.iter().map(enrichment).collect());
-        }
-        Value::Object(event)
-    }
-
     /// The incident that the finding opens, as OCSF Incident Finding 2005; `None` of other findings. Nobody has taken it on yet: it is the
     /// security team's.
     #[must_use]
@@ -212,41 +163,13 @@ impl Finding {
             "message": self.message,
             "desc": format!("{}: {}", self.policy.title, who.map_or("nobody is named", String::as_str)),
             "assignee_group": {"name": "security"},
-            "finding_info_list": [self.info()],
+            "finding_info_list": [self.info_value()],
             "metadata": {
                 "version": OCSF_VERSION, "uid": format!("{}.incident", self.uid),
                 "product": {"name": "Docket", "vendor_name": "Docket"},
             },
         }))
     }
-
-    fn info(&self) -> Value {
-        let tag = |name: &str, value: &str| json!({"name": name, "value": value});
-        let mut tags: Vec<Value> = self.clauses.iter().map(|c| tag("clause", c)).collect();
-        for (framework, controls) in &self.controls {
-            tags.extend(controls.iter().map(|c| tag(framework, c)));
-        }
-        tags.extend(self.tags.iter().map(|t| tag("sigma", t)));
-        tags.extend(self.group.iter().map(|(k, v)| tag(k, v)));
-        let mut info = json!({
-            "uid": self.uid,
-            "title": self.policy.title,
-            "desc": self.message,
-            "first_seen_time": self.first_seen.0,
-            "last_seen_time": self.last_seen.0,
-            "analytic": {"uid": self.policy.id, "name": self.policy.title, "version": self.policy.version, "type_id": 1},
-            "tags": tags,
-        });
-        if !self.evidence.is_empty() {
-            info["related_events"] = self.evidence.iter().map(|e| json!({"uid": e.to_string()})).collect();
-            info["related_events_count"] = json!(self.evidence.len());
-        }
-        info
-    }
-}
-
-fn enrichment(row: &ReferenceRow) -> Value {
-    json!({"name": row.table, "value": row.version, "type": "reference", "data": row.row})
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use crate::value::int_text;
 use crate::{LedgerIndex, Millis};
 
 /// A record's identity: its Kafka coordinate, written `<topic>/<partition>/<offset>`.
@@ -53,16 +54,47 @@ impl FromStr for Coordinate {
 
     /// Reads `<topic>/<partition>/<offset>`; the `#n` of an event's uid is not part of it and is cut off.
     fn from_str(text: &str) -> Result<Coordinate, CoordinateError> {
+        Coordinate::parse_like(text, None)
+    }
+}
+
+impl Coordinate {
+    /// Writes it behind `text`, as it shows itself.
+    pub fn push_to(&self, text: &mut String) {
+        push_id(text, &self.topic, self.partition, self.offset);
+    }
+
+    /// As [`str::parse`]; one of the topic of `like` shares its name.
+    ///
+    /// # Errors
+    /// The text is not a record id.
+    pub fn parse_like(text: &str, like: Option<&Coordinate>) -> Result<Coordinate, CoordinateError> {
         let wrong = || CoordinateError { given: text.to_owned() };
-        let id = text.split('#').next().unwrap_or(text);
-        let mut parts = id.rsplitn(3, '/');
-        let offset = parts.next().and_then(|p| p.parse().ok()).ok_or_else(wrong)?;
-        let partition = parts.next().and_then(|p| p.parse().ok()).ok_or_else(wrong)?;
-        let topic = parts
-            .next()
-            .filter(|t| !t.is_empty() && !t.contains('/'))
-            .ok_or_else(wrong)?;
-        Ok(Coordinate::new(topic, partition, offset))
+        // Findings may name millions: searchers of characters take longer to be made than they look.
+        let find = |text: &str, byte: u8| text.bytes().rposition(|b| b == byte);
+        let id = &text[..text.bytes().position(|b| b == b'#').unwrap_or(text.len())];
+        let at = find(id, b'/').ok_or_else(wrong)?;
+        let (rest, offset) = (&id[..at], id[at + 1..].parse().map_err(|_| wrong())?);
+        let at = find(rest, b'/').ok_or_else(wrong)?;
+        let (topic, partition) = (&rest[..at], rest[at + 1..].parse().map_err(|_| wrong())?);
+        if topic.is_empty() || find(topic, b'/').is_some() {
+            return Err(wrong());
+        }
+        let shared = like.filter(|like| *like.topic == *topic).map(|like| like.topic.clone());
+        Ok(Coordinate {
+            topic: shared.unwrap_or_else(|| topic.into()),
+            partition,
+            offset,
+        })
+    }
+}
+
+/// Writes the id of a record behind `text`.
+pub(crate) fn push_id(text: &mut String, topic: &str, partition: i32, offset: i64) {
+    text.push_str(topic);
+    for number in [i64::from(partition), offset] {
+        text.push('/');
+        text.push_str(int_text(number, &mut [0; 20]));
     }
 }
 

@@ -1,0 +1,241 @@
+//! Findings as OCSF 1.8.0, written straight from what they are.
+
+use serde::Serialize;
+use serde::ser::{SerializeSeq as _, Serializer};
+use serde_json::Value;
+
+use super::{Finding, FindingKind, FindingStatus, ReferenceRow};
+use crate::{Coordinate, OCSF_VERSION};
+
+#[derive(Serialize)]
+struct Ocsf<'f> {
+    activity_id: u64,
+    category_uid: u64,
+    class_uid: u64,
+    type_uid: u64,
+    time: i64,
+    severity_id: u8,
+    severity: &'static str,
+    status_id: u8,
+    message: &'f str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    actor: Option<Actor<'f>>,
+    metadata: Metadata<'f>,
+    finding_info: Info<'f>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    compliance: Option<Compliance<'f>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    enrichments: Vec<Enrichment<'f>>,
+}
+
+#[derive(Serialize)]
+struct Actor<'f> {
+    user: User<'f>,
+}
+
+#[derive(Serialize)]
+struct User<'f> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<&'f str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    uid: Option<&'f str>,
+}
+
+#[derive(Serialize)]
+struct Metadata<'f> {
+    version: &'static str,
+    uid: &'f str,
+    product: Product,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    labels: &'f [String],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    profiles: Option<[&'static str; 1]>,
+}
+
+#[derive(Serialize)]
+struct Product {
+    name: &'static str,
+    vendor_name: &'static str,
+}
+
+#[derive(Serialize)]
+struct Compliance<'f> {
+    control: &'f str,
+    standards: [&'static str; 1],
+    status_id: u8,
+}
+
+#[derive(Serialize)]
+struct Enrichment<'f> {
+    name: &'f str,
+    value: &'f str,
+    #[serde(rename = "type")]
+    kind: &'static str,
+    data: &'f Value,
+}
+
+#[derive(Serialize)]
+struct Info<'f> {
+    uid: &'f str,
+    title: &'f str,
+    desc: &'f str,
+    first_seen_time: i64,
+    last_seen_time: i64,
+    analytic: Analytic<'f>,
+    tags: Tags<'f>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    related_events: Option<Related<'f>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    related_events_count: Option<usize>,
+}
+
+#[derive(Serialize)]
+struct Analytic<'f> {
+    uid: &'f str,
+    name: &'f str,
+    version: &'f str,
+    type_id: u8,
+}
+
+/// Clauses, controls, Sigma's tags and the group, each by its kind.
+struct Tags<'f>(&'f Finding);
+
+#[derive(Serialize)]
+struct Tag<'f> {
+    name: &'f str,
+    value: &'f str,
+}
+
+impl Serialize for Tags<'_> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let Finding {
+            clauses,
+            controls,
+            tags,
+            group,
+            ..
+        } = self.0;
+        let clauses = clauses.iter().map(|value| ("clause", value));
+        let controls = controls
+            .iter()
+            .flat_map(|(framework, of)| of.iter().map(move |value| (framework.as_str(), value)));
+        let tags = tags.iter().map(|value| ("sigma", value));
+        let group = group.iter().map(|(name, value)| (name.as_str(), value));
+        let all = clauses.chain(controls).chain(tags).chain(group);
+        to.collect_seq(all.map(|(name, value)| Tag { name, value }))
+    }
+}
+
+/// The evidence.
+struct Related<'f>(&'f [Coordinate]);
+
+#[derive(Serialize)]
+struct Event<'e> {
+    uid: &'e str,
+}
+
+impl Serialize for Related<'_> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let mut events = to.serialize_seq(Some(self.0.len()))?;
+        let mut uid = String::new();
+        for id in self.0 {
+            uid.clear();
+            id.push_to(&mut uid);
+            events.serialize_element(&Event { uid: &uid })?;
+        }
+        events.end()
+    }
+}
+
+impl Finding {
+    /// The finding as OCSF 1.8.0, to be written: Detection Finding 2004 or Compliance Finding 2003.
+    #[must_use]
+    pub fn as_ocsf(&self) -> impl Serialize {
+        let class_uid: u64 = match self.kind {
+            // What opens an incident is a detection; see `to_incident`.
+            FindingKind::Detection | FindingKind::Incident => 2004,
+            FindingKind::Compliance => 2003,
+        };
+        // 1 Create, 3 Close (a finding that was refuted).
+        let activity: u64 = if self.status == FindingStatus::Resolved { 3 } else { 1 };
+        let user = User {
+            name: self.account.as_deref(),
+            uid: self.person.as_deref(),
+        };
+        let actor = (user.name.is_some() || user.uid.is_some()).then_some(Actor { user });
+        Ocsf {
+            activity_id: activity,
+            category_uid: 2,
+            class_uid,
+            type_uid: class_uid * 100 + activity,
+            time: self.time.0,
+            severity_id: self.severity.id(),
+            severity: self.severity.name(),
+            status_id: self.status.id(),
+            message: &self.message,
+            metadata: Metadata {
+                version: OCSF_VERSION,
+                uid: &self.uid,
+                product: Product {
+                    name: "Docket",
+                    vendor_name: "Docket",
+                },
+                labels: &self.labels,
+                profiles: actor.is_some().then_some(["host"]),
+            },
+            actor,
+            finding_info: self.info(),
+            compliance: (self.kind == FindingKind::Compliance).then(|| Compliance {
+                control: self.clauses.first().map_or("", String::as_str),
+                standards: ["Docket specifications"],
+                status_id: 3,
+            }),
+            enrichments: self.rows.iter().map(enrichment).collect(),
+        }
+    }
+
+    /// As [`Finding::as_ocsf`], as a value.
+    #[must_use]
+    pub fn to_ocsf(&self) -> Value {
+        value(&self.as_ocsf())
+    }
+
+    /// What OCSF calls `finding_info`.
+    pub(super) fn info_value(&self) -> Value {
+        value(&self.info())
+    }
+
+    fn info(&self) -> Info<'_> {
+        let some = !self.evidence.is_empty();
+        Info {
+            uid: &self.uid,
+            title: &self.policy.title,
+            desc: &self.message,
+            first_seen_time: self.first_seen.0,
+            last_seen_time: self.last_seen.0,
+            analytic: Analytic {
+                uid: &self.policy.id,
+                name: &self.policy.title,
+                version: &self.policy.version,
+                type_id: 1,
+            },
+            tags: Tags(self),
+            related_events: some.then_some(Related(&self.evidence)),
+            related_events_count: some.then_some(self.evidence.len()),
+        }
+    }
+}
+
+fn enrichment(row: &ReferenceRow) -> Enrichment<'_> {
+    Enrichment {
+        name: &row.table,
+        value: &row.version,
+        kind: "reference",
+        data: &row.row,
+    }
+}
+
+/// Nothing here refuses to be written: the keys of all maps are texts.
+fn value(what: &impl Serialize) -> Value {
+    serde_json::to_value(what).unwrap_or_default()
+}

@@ -325,6 +325,8 @@ impl JsonBatches {
         for place in self.filled.drain(..) {
             let group = &mut self.groups[place];
             let rows = std::mem::take(&mut group.rows);
+            let uids = group.uids.as_many();
+            let uids = std::mem::replace(&mut group.uids, uids);
             let mut made = Vec::with_capacity(group.values.len());
             for values in &mut group.values {
                 let next = values.as_many();
@@ -337,7 +339,7 @@ impl JsonBatches {
                 group.logsource.clone(),
                 0,
                 rows,
-                std::mem::take(&mut group.uids),
+                uids,
                 &group.needs.places,
                 made,
             ));

@@ -4,9 +4,10 @@
 //! of one what the format fills in.
 
 use jiff::tz::TimeZone;
-use model::{Batch, LedgerIndex, LogSource, Namespace, RawRecord, Row, Wanted};
+use model::{Batch, LedgerIndex, LogSource, Millis, Namespace, Row, Wanted};
 
 use crate::json_columns::{JsonBatches, JsonColumns};
+use crate::replay::Lent;
 use crate::{Settings, time_text};
 
 /// What is read of each line besides the columns: labels, then times in the order in which they count, then what
@@ -49,6 +50,51 @@ const NEVER: &[&str] = &[
 pub struct JsonReader {
     zone: TimeZone,
     batches: JsonBatches,
+    minute: Minute,
+}
+
+/// The minute of the last time in UTC that was read: the next is of the same, most likely.
+#[derive(Debug, Default)]
+struct Minute {
+    /// `2026-05-04T10:00:`
+    text: [u8; MINUTE_BYTES],
+    starts: Option<Millis>,
+}
+
+const MINUTE_BYTES: usize = 17;
+
+impl Minute {
+    /// The milliseconds since the minute's start, of `2026-05-04T10:00:59Z` or `2026-05-04T10:00:59.250Z`.
+    fn within(text: &[u8]) -> Option<i64> {
+        let rest = text.get(MINUTE_BYTES..)?;
+        let digit = |n: usize| rest.get(n).filter(|b| b.is_ascii_digit()).map(|b| i64::from(b - b'0'));
+        let seconds = digit(0).filter(|tens| *tens < 6)? * 10 + digit(1)?;
+        match rest {
+            [_, _, b'Z'] => Some(seconds * 1_000),
+            [_, _, b'.', _, _, _, b'Z'] => Some(seconds * 1_000 + digit(3)? * 100 + digit(4)? * 10 + digit(5)?),
+            _ => None,
+        }
+    }
+
+    /// As [`time_text::parse_any`].
+    fn parse(&mut self, text: &str, received_at: Millis, zone: &TimeZone) -> Option<Millis> {
+        let within = Minute::within(text.as_bytes());
+        if let (Some(within), Some(starts)) = (within, self.starts)
+            && text.as_bytes().starts_with(&self.text)
+        {
+            return Some(starts.plus_ms(within));
+        }
+        let time = time_text::parse_any(text, received_at, zone)?.time;
+        if let (Some(within), Some(minute)) = (within, text.as_bytes().first_chunk())
+            && matches!(
+                minute,
+                [_, _, _, _, b'-', _, _, b'-', _, _, b'T', _, _, b':', _, _, b':']
+            )
+        {
+            (self.text, self.starts) = (*minute, Some(time.plus_ms(-within)));
+        }
+        Some(time)
+    }
 }
 
 impl JsonReader {
@@ -71,18 +117,16 @@ impl JsonReader {
         Some(JsonReader {
             zone: default.time_zone.clone(),
             batches: JsonBatches::new(JsonColumns::new(wanted, BESIDES)?),
+            minute: Minute::default(),
         })
     }
 
     /// Takes a record; says whether it could. Where it could not, the record is for the normalizer. `wanted` says which columns
     /// the events of a log source need; it is asked once for each.
-    pub fn read(&mut self, index: LedgerIndex, record: &RawRecord, wanted: &dyn Fn(&LogSource) -> Wanted) -> bool {
-        let Ok(text) = str::from_utf8(&record.payload) else {
+    pub fn read(&mut self, index: LedgerIndex, record: &Lent<'_>, wanted: &dyn Fn(&LogSource) -> Wanted) -> bool {
+        let Ok(text) = str::from_utf8(record.payload) else {
             return false;
         };
-        if record.truncated.is_some() {
-            return false;
-        }
         let Ok(line) = self.batches.read(text) else {
             return false;
         };
@@ -102,19 +146,19 @@ impl JsonReader {
         let time = times
             .into_iter()
             .flatten()
-            .find_map(|text| time_text::parse_any(text, record.received_at, &self.zone));
+            .find_map(|text| self.minute.parse(text, record.received_at, &self.zone));
         let row = Row {
             index,
-            time: time.map_or(record.received_at, |t| t.time),
+            time: time.unwrap_or(record.received_at),
             received_at: record.received_at,
         };
         let needs = |columns: &JsonColumns, source: &LogSource| columns.needs(&wanted(source));
         let added = self.batches.add(
             line,
-            &record.source,
+            record.source,
             labels,
             row,
-            |uids| uids.push_record(&record.coordinate),
+            |uids| uids.push_record(record.topic, record.partition, record.offset),
             needs,
         );
         added.is_ok()
@@ -130,7 +174,7 @@ impl JsonReader {
 mod tests {
     use super::*;
     use crate::{Normalizer, SourceSettings, batcher};
-    use model::{Arena, Coordinate, Field, Millis, Plan};
+    use model::{Arena, Coordinate, Field, Plan, RawRecord};
 
     const FIELDS: &[&str] = &[
         "*",
@@ -242,7 +286,7 @@ mod tests {
                 truncated: None,
             };
             assert_eq!(
-                reader.read(LedgerIndex(3), &record, &|_| wanted.clone()),
+                reader.read(LedgerIndex(3), &Lent::of(&record).unwrap(), &|_| wanted.clone()),
                 plain,
                 "{line}"
             );
@@ -272,6 +316,36 @@ mod tests {
                 let all = |b: &Batch| b.column(field).map(|c| c.all(0).join("|"));
                 assert_eq!(all(short), all(long), "{line}: {field:?}");
             }
+        }
+    }
+
+    #[test]
+    fn a_time_of_the_same_minute_is_the_same_time() {
+        let (mut minute, zone) = (Minute::default(), TimeZone::get("Asia/Shanghai").unwrap());
+        let texts = [
+            "2026-05-04T10:00:00Z",
+            "2026-05-04T10:00:59.250Z",
+            "2026-05-04T10:00:60Z",
+            "2026-05-04T10:00:5Z",
+            "2026-05-04T10:00:07.5Z",
+            "2026-05-04T10:00:07.500+08:00",
+            "2026-05-04T10:00:07.500",
+            "2026-05-04T10:00:08.001Z",
+            "2026-05-04T10:01:08.001Z",
+            "2026-05-04 10:01:09.001Z",
+            "2026-05-04 10:01:10.001Z",
+            "2026-13-04T10:01:10.001Z",
+            "2026-13-04T10:01:11.001Z",
+            "+2026-05-4T10:01:11.001Z",
+            "00000000000000000011.001Z",
+            "0000000000000000012Z",
+            "1777860000250",
+            "é026-05-04T10:00:08Z",
+        ];
+        for text in texts.iter().chain(&texts) {
+            let plain = time_text::parse_any(text, Millis(1_777_870_000_000), &zone);
+            let read = minute.parse(text, Millis(1_777_870_000_000), &zone);
+            assert_eq!(read, plain.map(|t| t.time), "{text}");
         }
     }
 

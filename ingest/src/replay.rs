@@ -209,6 +209,53 @@ fn frame_head(bytes: &[u8]) -> Option<(usize, usize)> {
     Some((count, digits + 1))
 }
 
+/// A record that lies elsewhere: a line of a file, while the next is not asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct Lent<'r> {
+    /// Its coordinate.
+    pub topic: &'r Arc<str>,
+    /// As of [`Coordinate`].
+    pub partition: i32,
+    /// As of [`Coordinate`].
+    pub offset: i64,
+    /// When it was received.
+    pub received_at: Millis,
+    /// As of [`RawRecord`].
+    pub source: &'r Arc<str>,
+    /// The bytes, all of them.
+    pub payload: &'r [u8],
+}
+
+impl<'r> Lent<'r> {
+    /// A whole record that nothing but its bytes is told of.
+    #[must_use]
+    pub fn of(record: &'r RawRecord) -> Option<Lent<'r>> {
+        record.truncated.is_none().then(|| Lent {
+            topic: &record.coordinate.topic,
+            partition: record.coordinate.partition,
+            offset: record.coordinate.offset,
+            received_at: record.received_at,
+            source: &record.source,
+            payload: &record.payload,
+        })
+    }
+
+    /// A record of its own.
+    #[must_use]
+    pub fn to_record(&self) -> RawRecord {
+        RawRecord {
+            coordinate: Coordinate::new(self.topic.clone(), self.partition, self.offset),
+            received_at: self.received_at,
+            source: self.source.clone(),
+            peer: None,
+            key: None,
+            headers: Vec::new(),
+            payload: Bytes::copy_from_slice(self.payload),
+            truncated: None,
+        }
+    }
+}
+
 /// The records of a file, in order.
 #[derive(Debug)]
 pub struct Records {
@@ -252,6 +299,31 @@ impl Iterator for Records {
 }
 
 impl Records {
+    /// The next record, lent, where it is a plain line that is at hand. `None` says nothing: the next is asked for as ever
+    /// then.
+    pub fn lend(&mut self) -> Option<Lent<'_>> {
+        if self.over || self.framing != Framing::Lines || self.options.reading != Reading::Lines {
+            return None;
+        }
+        loop {
+            let line = self.buffer.whole_line(self.options.record_bytes_max)?;
+            let offset = self.next;
+            self.next += 1;
+            if self.buffer.taken(line.clone()).trim_ascii().is_empty() {
+                continue;
+            }
+            self.given += 1;
+            return Some(Lent {
+                topic: &self.topic,
+                partition: 0,
+                offset,
+                received_at: self.options.received_at,
+                source: &self.source,
+                payload: self.buffer.taken(line),
+            });
+        }
+    }
+
     fn record(&mut self) -> io::Result<Option<RawRecord>> {
         loop {
             let mut flag = None;
@@ -444,6 +516,27 @@ mod tests {
         assert_eq!(lines(""), []);
         assert_eq!(lines("a\rb\0c\n"), want(&[(0, "a\rb\0c")]));
         assert_eq!(lines("<14>app: a\0<14>b\n"), want(&[(0, "<14>app: a\0<14>b")]));
+    }
+
+    proptest! {
+        /// Lent or given, whole or in pieces: the records are the same.
+        #[test]
+        fn what_is_lent_is_what_is_given(text in "[a \\r\\n]{0,60}", long in 0..3_usize, max in 1..20_usize) {
+            let text = format!("{text}{}\n{text}", "x".repeat(long * 50_000));
+            let options = Options { record_bytes_max: max, ..Options::new(Millis(5)) };
+            let mut reading = records("f", io::Cursor::new(text.clone().into_bytes()), options.clone()).unwrap();
+            let mut lent = Vec::new();
+            loop {
+                if let Some(line) = reading.lend() {
+                    lent.push(line.to_record());
+                } else if let Some(record) = reading.next() {
+                    lent.push(record.unwrap());
+                } else {
+                    break;
+                }
+            }
+            prop_assert_eq!(lent, read(text, options));
+        }
     }
 
     #[test]

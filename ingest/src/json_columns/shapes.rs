@@ -37,10 +37,54 @@ struct State {
 #[derive(Clone, Debug)]
 pub(super) struct Next {
     /// The key and its closing quote.
-    quoted: Box<str>,
+    quoted: Quoted,
     /// What it leads to among the entries.
     pub entry: Option<u32>,
     pub state: StateId,
+}
+
+/// A key and its closing quote, with its first eight bytes and its last eight as numbers: most keys are compared by these alone.
+#[derive(Clone, Debug)]
+struct Quoted {
+    text: Box<str>,
+    first: u64,
+    /// Of a shorter one, the bytes that count.
+    mask: u64,
+    last: u64,
+}
+
+impl Quoted {
+    fn new(key: &str) -> Quoted {
+        let text = format!("{key}\"");
+        let bytes = text.as_bytes();
+        let mut first = [0; 8];
+        let n = bytes.len().min(8);
+        first[..n].copy_from_slice(&bytes[..n]);
+        Quoted {
+            first: u64::from_le_bytes(first),
+            mask: u64::MAX >> (64 - 8 * n),
+            last: bytes.last_chunk().map_or(0, |last| u64::from_le_bytes(*last)),
+            text: text.into(),
+        }
+    }
+
+    /// Whether a line starts with it.
+    #[inline]
+    fn starts(&self, line: &[u8]) -> bool {
+        let n = self.text.len();
+        let Some(first) = line.first_chunk() else {
+            return line.starts_with(self.text.as_bytes());
+        };
+        if (u64::from_le_bytes(*first) ^ self.first) & self.mask != 0 {
+            return false;
+        }
+        match line.get(..n).and_then(<[u8]>::last_chunk) {
+            Some(last) if n <= 16 => u64::from_le_bytes(*last) == self.last,
+            Some(_) => line.starts_with(self.text.as_bytes()),
+            // Eight bytes are not there, but all that count.
+            None => n < 8,
+        }
+    }
 }
 
 /// Why a key is not learned.
@@ -77,8 +121,8 @@ impl Shapes {
     #[inline]
     pub fn next(&self, state: StateId, line: &[u8]) -> Option<(&Next, usize)> {
         let next = &self.states[state as usize].next;
-        let next = next.iter().find(|n| line.starts_with(n.quoted.as_bytes()))?;
-        Some((next, next.quoted.len()))
+        let next = next.iter().find(|n| n.quoted.starts(line))?;
+        Some((next, next.quoted.text.len()))
     }
 
     /// Whether what is wanted of an object with these keys is a question of their order.
@@ -110,7 +154,7 @@ impl Shapes {
         let is_odd = dotted && before.iter().any(clash);
         let id = self.states.len() as StateId;
         let next = Next {
-            quoted: format!("{key}\"").into(),
+            quoted: Quoted::new(key),
             entry,
             state: id,
         };
@@ -123,5 +167,22 @@ impl Shapes {
         });
         self.states[state as usize].next.push(next.clone());
         Ok(next)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_key_stands_at_the_start_or_does_not(key in "[ab]{0,20}", line in "[ab\"]{0,24}", cut in 0..30_usize) {
+            let quoted = Quoted::new(&key);
+            for line in [line.clone(), format!("{key}\"{line}"), format!("{key}\"").chars().take(cut).collect()] {
+                prop_assert_eq!(quoted.starts(line.as_bytes()), line.starts_with(&*quoted.text), "{}", line);
+            }
+        }
     }
 }

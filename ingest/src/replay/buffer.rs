@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io::{self, Read};
+use std::ops::Range;
 
 use model::Truncation;
 use sha2::{Digest, Sha256};
@@ -30,8 +31,10 @@ impl Piece {
 /// A stream, and what was read of it and not taken yet.
 pub(crate) struct Buffer {
     reader: Box<dyn Read>,
+    /// Room, of which what lies between `at` and `end` was read and not taken yet.
     held: Vec<u8>,
     at: usize,
+    end: usize,
     ended: bool,
     /// What ended it, where that was no end: told once everything before it was taken.
     error: Option<io::Error>,
@@ -40,7 +43,7 @@ pub(crate) struct Buffer {
 impl fmt::Debug for Buffer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Buffer")
-            .field("held", &(self.held.len() - self.at))
+            .field("held", &(self.end - self.at))
             .field("ended", &self.ended)
             .finish()
     }
@@ -52,6 +55,7 @@ impl Buffer {
             reader,
             held: Vec::new(),
             at: 0,
+            end: 0,
             ended: false,
             error: None,
         }
@@ -73,20 +77,46 @@ impl Buffer {
 
     /// The next `count` bytes, or what is left of the stream where it is less; they are not taken. More may be given.
     pub fn look(&mut self, count: usize) -> io::Result<&[u8]> {
-        while self.held.len() - self.at < count && !self.ended {
+        while self.end - self.at < count && !self.ended {
             self.fill();
         }
-        if self.at == self.held.len()
+        if self.at == self.end
             && let Some(error) = self.error.take()
         {
             return Err(error);
         }
-        Ok(&self.held[self.at..])
+        Ok(self.left())
     }
 
     /// Takes bytes that were looked at.
     pub fn skip(&mut self, count: usize) {
-        self.at = (self.at + count).min(self.held.len());
+        self.at = (self.at + count).min(self.end);
+    }
+
+    fn left(&self) -> &[u8] {
+        &self.held[self.at..self.end]
+    }
+
+    /// Takes a line of `max` bytes at most that ends with LF alone, where all of it is at hand: where it lies
+    /// ([`Buffer::taken`]), until more is asked for. `None` says nothing of what comes.
+    pub fn whole_line(&mut self, max: usize) -> Option<Range<usize>> {
+        let mut end = memchr::memchr(b'\n', self.left());
+        if end.is_none() && !self.ended && self.end - self.at <= READ_BYTES {
+            self.fill();
+            end = memchr::memchr(b'\n', self.left());
+        }
+        let end = end.filter(|end| *end <= max)?;
+        let line = self.at..self.at + end;
+        if self.held[line.clone()].last() == Some(&b'\r') {
+            return None;
+        }
+        self.at = line.end + 1;
+        Some(line)
+    }
+
+    /// What was taken.
+    pub fn taken(&self, line: Range<usize>) -> &[u8] {
+        &self.held[line]
     }
 
     /// Takes `count` bytes, or what is left; keeps the first `max`.
@@ -104,7 +134,7 @@ impl Buffer {
         }
         let mut kept = Kept::new(max);
         loop {
-            let held = &self.held[self.at..];
+            let held = self.left();
             let end = if nul {
                 memchr::memchr2(b'\n', 0, held)
             } else {
@@ -143,7 +173,7 @@ impl Buffer {
             match value {
                 Some(end) => self.push(&mut kept, end.saturating_add(1))?,
                 None => loop {
-                    let held = &self.held[self.at..];
+                    let held = self.left();
                     let end = memchr::memchr(b'\n', held).map(|n| n + 1);
                     let part = end.unwrap_or(held.len());
                     self.push(&mut kept, part)?;
@@ -159,7 +189,7 @@ impl Buffer {
     fn push(&mut self, kept: &mut Kept, count: usize) -> io::Result<()> {
         let mut left = count;
         while left > 0 && !self.look(1)?.is_empty() {
-            let part = left.min(self.held.len() - self.at);
+            let part = left.min(self.end - self.at);
             kept.push(&self.held[self.at..self.at + part]);
             self.skip(part);
             left -= part;
@@ -169,18 +199,25 @@ impl Buffer {
 
     fn fill(&mut self) {
         if self.at > 0 {
-            self.held.drain(..self.at);
-            self.at = 0;
+            self.held.copy_within(self.at..self.end, 0);
+            (self.at, self.end) = (0, self.end - self.at);
         }
-        let old = self.held.len();
-        self.held.resize(old + READ_BYTES, 0);
+        // What is there already is not cleared once more.
+        let room = self.end + READ_BYTES;
+        if self.held.len() < room {
+            self.held.resize(room, 0);
+        } else if self.held.len() > 4 * room {
+            // It held something long.
+            self.held.truncate(room);
+            self.held.shrink_to_fit();
+        }
         let got = loop {
-            match self.reader.read(&mut self.held[old..]) {
+            match self.reader.read(&mut self.held[self.end..room]) {
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
                 other => break other,
             }
         };
-        self.held.truncate(old + got.as_ref().copied().unwrap_or(0));
+        self.end += got.as_ref().copied().unwrap_or(0);
         match got {
             Ok(count) => self.ended = count == 0,
             Err(error) => {

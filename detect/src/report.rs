@@ -120,7 +120,7 @@ pub(crate) fn unknown(what: &str, given: &str, allowed: &[&str]) -> Problem {
     }
 }
 
-/// The word that `given` most likely stands for: at most a third of its letters (and at least one) wrong.
+/// The word that `given` most likely stands for: about a third of its letters wrong at most, and one at least.
 pub(crate) fn nearest<'a>(given: &str, words: impl Iterator<Item = &'a str>) -> Option<String> {
     // A longer text is no typing error, and would cost its square.
     const LETTERS_MAX: usize = 60;
@@ -132,7 +132,7 @@ pub(crate) fn nearest<'a>(given: &str, words: impl Iterator<Item = &'a str>) -> 
     if given.len() > LETTERS_MAX {
         return None;
     }
-    let allowed = (given.len() / 3).max(1);
+    let allowed = ((given.len() + 1) / 3).max(1);
     words
         .filter(|w| w.len() <= 2 * LETTERS_MAX)
         .map(|w| {
@@ -181,6 +181,7 @@ mod tests {
             "message",
             "account_change",
             "any",
+            "clauses",
         ];
         for (given, word) in [
             ("lookups", Some("lookup")),
@@ -189,6 +190,7 @@ mod tests {
             ("Severity", Some("severity")),
             ("acount_chnage", Some("account_change")),
             ("eny", Some("any")),
+            ("clase", Some("clauses")),
             ("zzz", None),
             ("", None),
         ] {

@@ -439,6 +439,36 @@ proptest! {
         prop_assert_eq!(cut_state, restarted_state);
     }
 
+    /// A rule that reports nothing of its own hands its events over without making more of them.
+    #[test]
+    fn the_short_way_into_a_group_is_the_long_way(steps in steps(), cuts in prop::collection::vec(0usize..60, 0..4)) {
+        let counted = |generate: bool| {
+            let correlation = |title: &str, rest: &str| format!(
+                "---\ntitle: {title}\nid: {title}\nlevel: low\n\
+                 docket: {{message: 'of {{event.src_endpoint.ip}}', dedup: {{by: [$event.user.name], window: 10m}}}}\n\
+                 correlation: {{rules: [f], timespan: 5m, generate: {generate}, {rest}}}\n"
+            );
+            let policies = [
+                "title: f\nname: f\nlogsource: {product: ocsf, category: authentication}\n\
+                 detection: {s: {status_id: 2}, condition: s}\n".to_owned(),
+                correlation("many", "type: event_count, group-by: [user.name], condition: {gte: 2}"),
+                correlation("few", "type: event_count, group-by: [user.name, device.hostname], condition: {lt: 3}"),
+                correlation("from", "type: value_count, group-by: [user.name], condition: {field: src_endpoint.ip, gte: 2}"),
+                correlation("absent", "type: event_count, group-by: [actor.user.name], condition: {gte: 1}"),
+            ];
+            let site = site(&policies.concat(), json!({}));
+            let (findings, state) = run(&site, &arrive(random_day(&steps)), &cuts, true);
+            let mut findings = last(findings);
+            findings.retain(|_, f| f.policy.title != "f");
+            // The version is that of the text.
+            findings.values_mut().for_each(|f| f.policy.version.clear());
+            let windows = state.keys().filter(|key| key.first() == Some(&b'W')).count();
+            (findings, windows)
+        };
+        let (short, long) = (counted(false), counted(true));
+        prop_assert_eq!(short, long);
+    }
+
     #[test]
     fn the_order_of_arrival_changes_nothing(
         steps in steps(),

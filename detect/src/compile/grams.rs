@@ -164,14 +164,40 @@ pub(super) fn find(
     }
 }
 
+/// Places that are looked at in one go, whether or not anything stands there: one branch for all of them.
+const STEP: usize = 8;
+/// The bytes of their windows.
+const STEP_BYTES: usize = STEP + LONG - 1;
+
+/// Calls `each` with every place where `has` holds for the window of `N` bytes, which has no more than `LONG`.
 #[inline]
-fn scan<const N: usize, const W: usize>(words: &[u64; W], text: &[u8], each: &mut impl FnMut(usize)) {
-    for (at, bytes) in text.windows(N).enumerate() {
-        let (word, bit) = bit::<W>(window(bytes));
-        if words[word] >> bit & 1 != 0 {
-            each(at);
+fn each_place<const N: usize>(text: &[u8], has: impl Fn(&[u8]) -> u64, each: &mut impl FnMut(usize)) {
+    let mut at = 0;
+    while let Some(bytes) = text[at..].first_chunk::<STEP_BYTES>() {
+        let mut found = 0;
+        for n in 0..STEP {
+            found |= (has(&bytes[n..n + N]) & 1) << n;
+        }
+        while found != 0 {
+            each(at + found.trailing_zeros() as usize);
+            found &= found - 1;
+        }
+        at += STEP;
+    }
+    for (n, bytes) in text[at..].windows(N).enumerate() {
+        if has(bytes) & 1 != 0 {
+            each(at + n);
         }
     }
+}
+
+#[inline]
+fn scan<const N: usize, const W: usize>(words: &[u64; W], text: &[u8], each: &mut impl FnMut(usize)) {
+    let has = |bytes: &[u8]| {
+        let (word, bit) = bit::<W>(window(bytes));
+        words[word] >> bit
+    };
+    each_place::<N>(text, has, each);
 }
 
 #[inline]
@@ -181,14 +207,13 @@ fn scan_both<const L: usize, const S: usize>(
     text: &[u8],
     each: &mut impl FnMut(usize),
 ) {
-    for (at, bytes) in text.windows(LONG).enumerate() {
+    let has = |bytes: &[u8]| {
         let window = window(bytes);
         let (long_word, long_bit) = bit::<L>(window);
         let (short_word, short_bit) = bit::<S>(window & 0xffff);
-        if (long[long_word] >> long_bit | short[short_word] >> short_bit) & 1 != 0 {
-            each(at);
-        }
-    }
+        long[long_word] >> long_bit | short[short_word] >> short_bit
+    };
+    each_place::<LONG>(text, has, each);
 }
 
 fn set<const W: usize>(words: &mut [u64; W], window: u32) {

@@ -30,9 +30,16 @@ impl Detector {
 
     /// When an entry is forgotten: when nothing can change any more that is told of it, by its own correlation or by those
     /// that take its windows.
-    pub(super) fn entry_expires(&self, index: PolicyIndex, policy: &Policy, c: &Correlation, fact: &Fact) -> Millis {
+    pub(super) fn entry_expires(
+        &self,
+        index: PolicyIndex,
+        policy: &Policy,
+        c: &Correlation,
+        (time, received_at): (Millis, Millis),
+    ) -> Millis {
         let windows = looks_back_ms(policy, c).saturating_add(self.plan.node(index).reach_ms);
-        self.kept_until(fact, policy.lateness_ms, windows.saturating_add(policy.wait_ms))
+        let more_ms = windows.saturating_add(policy.wait_ms);
+        self.kept_from(time, received_at, policy.lateness_ms, more_ms)
     }
 
     /// An event of a feeder comes to a correlation.
@@ -46,27 +53,52 @@ impl Detector {
     ) {
         let policy = policies.get(index);
         let Body::Correlation(c) = &policy.body else { return };
+        let mut name = std::mem::take(&mut self.group_name);
         // An event that lacks a value to group by belongs to no group.
-        let Some(group) = group_of(c, feeder, fact) else { return };
-        let mut entry = entry(c, feeder, fact);
-        entry.more = more.boxed();
-        let expires = self.entry_expires(index, policy, c, fact);
+        if name_group(c, feeder, fact, &mut name) {
+            let mut entry = entry(c, feeder, fact);
+            entry.more = more.boxed();
+            self.feed_group(policies, (index, policy, c), entry, &name, &fact.uid);
+        }
+        self.group_name = name;
+    }
+
+    /// An event, whose uid is `uid`, comes to the group of a name.
+    pub(super) fn feed_group(
+        &mut self,
+        policies: &Policies,
+        (index, policy, c): (PolicyIndex, &Policy, &Correlation),
+        entry: Entry,
+        name: &str,
+        uid: &str,
+    ) {
+        let time = entry.time();
+        let expires = self.entry_expires(index, policy, c, (time, entry.kept().received_at()));
         let judging = self.judging(index);
-        let id = (index, group.clone());
-        self.warm(&id);
-        let entries = self.windows.entry(&id);
+        if self.windows.has_cold() {
+            self.warm(&(index, name.into()));
+        }
+        let entries = self.windows.entry_named(index, name);
         let (next, fresh) = (entries.next_due(), entries.forgotten_at.is_none_or(|at| expires < at));
         let changes = entries.insert(c, entry, &judging);
+        let due = entries.next_due().filter(|due| Some(*due) != next);
         if fresh {
             entries.forgotten_at = Some(expires);
+        } else if due.is_none() && changes.is_empty() && self.changes.off {
+            // Most events complete nothing.
+            return;
+        }
+        let group: Arc<str> = name.into();
+        if fresh {
             self.timers.set(expires, Due::ForgetEntries(index, group.clone()));
         }
-        if let Some(due) = entries.next_due().filter(|due| Some(*due) != next) {
+        if let Some(due) = due {
             self.timers.set(due, Due::Window(index, group.clone()));
         }
-        let rewritten = changes.iter().any(|(o, c)| *c == Change::Became && *o == fact.order());
-        if !rewritten {
-            self.write_entry(index, &group, &fact.order());
+        let is_own = |order: &Order| order.0 == time && *order.1 == *uid;
+        let rewritten = changes.iter().any(|(o, c)| *c == Change::Became && is_own(o));
+        if !rewritten && !self.changes.off {
+            self.write_entry(index, &group, &(time, uid.into()));
         }
         self.windows_changed(policies, index, c, &group, changes);
     }
@@ -81,7 +113,8 @@ impl Detector {
         let Some(entry) = self.windows.get(&(index, group.clone())).and_then(|g| g.get(order)) else {
             return;
         };
-        let (bucket, complete) = (entry.bucket.clone(), entry.complete);
+        let bucket = entry.bucket().cloned().map(|uid| (index, uid));
+        let complete = entry.complete;
         let judging = self.judging(index);
         // The finding as it was is told from the windows as they were.
         if let Some(id) = &bucket {
@@ -145,19 +178,23 @@ impl Detector {
             let Some(entry) = self.windows.get(&(index, group.clone())).and_then(|g| g.get(&order)) else {
                 continue;
             };
-            let (fact, bucket) = (entry.fact.clone(), entry.bucket.clone());
+            let bucket = entry.bucket().cloned().map(|uid| (index, uid));
             match change {
                 Change::Shifted => self.write_entry(index, group, &order),
                 Change::Touched => {
+                    let fact = self.passes_on(index).then(|| entry.fact());
                     bucket.iter().for_each(|id| self.mark(id));
-                    self.touch(policies, index, &fact);
+                    fact.iter().for_each(|fact| self.touch(policies, index, fact));
                 }
                 Change::Became => {
-                    self.complete(index, policy, c, group, &fact);
+                    let fact = self.passes_on(index).then(|| entry.fact());
+                    self.complete(index, policy, c, group, &order);
                     self.write_entry(index, group, &order);
-                    self.pass_on(policies, index, group, &fact, true);
+                    fact.iter()
+                        .for_each(|fact| self.pass_on(policies, index, group, fact, true));
                 }
                 Change::Ceased => {
+                    let fact = self.passes_on(index).then(|| entry.fact());
                     if let Some(id) = bucket {
                         self.leave(&id, &completion(c, &order), moved);
                     }
@@ -166,13 +203,19 @@ impl Detector {
                         .get_mut(&(index, group.clone()))
                         .and_then(|g| g.get_mut(&order))
                     {
-                        entry.bucket = None;
+                        entry.set_bucket(None);
                     }
                     self.write_entry(index, group, &order);
-                    self.pass_on(policies, index, group, &fact, false);
+                    fact.iter()
+                        .for_each(|fact| self.pass_on(policies, index, group, fact, false));
                 }
             }
         }
+    }
+
+    /// Whether somebody takes the windows of a correlation.
+    fn passes_on(&self, index: PolicyIndex) -> bool {
+        !self.plan.node(index).consumers.is_empty()
     }
 
     /// The window that an event completes has other events now: so has the evidence of the correlations that take
@@ -195,9 +238,9 @@ impl Detector {
                 continue;
             };
             let complete = entries.holders(c, fact.time).filter(|e| e.complete);
-            let touched: Vec<_> = complete.map(|e| (e.fact.clone(), e.bucket.clone())).collect();
+            let touched: Vec<_> = complete.map(|e| (e.fact(), e.bucket().cloned())).collect();
             for (fact, bucket) in touched {
-                bucket.iter().for_each(|id| self.mark(id));
+                bucket.into_iter().for_each(|uid| self.mark(&(next, uid)));
                 self.touch(policies, next, &fact);
             }
         }
@@ -210,39 +253,35 @@ impl Detector {
         policy: &Policy,
         c: &Correlation,
         group: &Arc<str>,
-        fact: &Arc<Fact>,
+        order: &Order,
     ) {
         if !policy.reports {
             return;
         }
-        let order = fact.order();
-        let Some(entry) = self.windows.get(&(index, group.clone())).and_then(|g| g.get(&order)) else {
+        let of = (index, group.clone());
+        let Some(entry) = self.windows.get(&of).and_then(|g| g.get(order)) else {
             return;
         };
-        let feeder = entry.feeder();
-        let view = super::view::View {
-            fact,
+        let view = policy.dedup.as_ref().map(|_| super::view::View {
+            fact: entry.fact(),
             correlation: c,
-            feeder,
-        };
+            feeder: entry.feeder(),
+        });
         let scope = Scope {
-            event: Some(&view),
+            event: view.as_ref().map(|v| v as &dyn EventValues),
             aliases: &self.no_aliases,
             row: None,
             count: None,
             zone: self.tables.zone(),
             calendar: self.tables.calendar(),
         };
-        let (id, key) = self.bucket_of(index, policy, &scope, completion(c, &order).0, &fact.uid);
-        let expires = self.entry_expires(index, policy, c, fact);
-        if let Some(entry) = self
-            .windows
-            .get_mut(&(index, group.clone()))
-            .and_then(|g| g.get_mut(&order))
-        {
-            entry.bucket = Some(id.clone());
+        let (id, key) = self.bucket_of(index, policy, &scope, completion(c, order).0, &order.1);
+        let event = entry.kept();
+        let expires = self.entry_expires(index, policy, c, (event.time(), event.received_at()));
+        if let Some(entry) = self.windows.get_mut(&of).and_then(|g| g.get_mut(order)) {
+            entry.set_bucket(Some(id.1.clone()));
         }
-        self.join(&id, key, completion(c, &order), Member::Window(group.clone()), expires);
+        self.join(&id, key, completion(c, order), Member::Window(of.1), expires);
     }
 
     /// A completed window is an event of the correlations that take this one's, and of absences.
@@ -301,7 +340,8 @@ impl Detector {
         let now = self.clock.now;
         let (mut gone, mut next): (Vec<Order>, Option<Millis>) = (Vec::new(), None);
         for entry in entries.entries() {
-            let expires = self.entry_expires(index, policy, c, &entry.fact);
+            let event = entry.kept();
+            let expires = self.entry_expires(index, policy, c, (event.time(), event.received_at()));
             if now.is_some_and(|now| expires <= now) {
                 gone.push(entry.order());
             } else {
@@ -310,7 +350,10 @@ impl Detector {
         }
         if !gone.is_empty() {
             // What still has to be told of windows that these events are in is told before they go.
-            let mut told: BTreeSet<BucketId> = entries.entries().filter_map(|e| e.bucket.clone()).collect();
+            let mut told: BTreeSet<BucketId> = entries
+                .entries()
+                .filter_map(|e| Some((index, e.bucket().cloned()?)))
+                .collect();
             let downstream = &self.plan.node(index).downstream;
             if !downstream.is_empty() {
                 told.extend(self.is_dirty.iter().filter(|id| downstream.contains(&id.0)).cloned());
@@ -321,9 +364,9 @@ impl Detector {
             let Some(entries) = self.windows.get_mut(&(index, group.clone())) else {
                 break;
             };
-            let own = entries.get(&order).and_then(|e| e.bucket.clone());
+            let own = entries.get(&order).and_then(|e| e.bucket().cloned());
             entries.expire(c, &order);
-            if let Some(bucket) = own.and_then(|id| self.buckets.get_mut(&id)) {
+            if let Some(bucket) = own.and_then(|uid| self.buckets.get_mut(&(index, uid))) {
                 bucket.members.remove(&completion(c, &order));
             }
             self.changes.delete(self.entry_key(index, group, &order));
@@ -354,14 +397,14 @@ fn completing(policies: &Policies, index: PolicyIndex, fact: &Arc<Fact>) -> Arc<
 }
 
 /// An event as a feeder brings it.
-pub(super) fn entry(c: &Correlation, feeder: usize, fact: &Arc<Fact>) -> Entry {
+pub(super) fn entry(c: &Correlation, feeder: usize, fact: &Fact) -> Entry {
     match c.feeders[feeder].fields.as_slice() {
-        [] => Entry::new(c, fact.clone(), feeder, []),
-        [field] => Entry::new(c, fact.clone(), feeder, fact.values(field).iter().cloned()),
+        [] => Entry::new(c, fact, feeder, []),
+        [field] => Entry::new(c, fact, feeder, fact.values(field).iter().cloned()),
         fields => {
             let firsts: Option<Vec<&str>> = fields.iter().map(|f| fact.values(f).first().map(|v| &**v)).collect();
             let together = firsts.map(|f| Arc::from(crate::reference::key(f.into_iter())));
-            Entry::new(c, fact.clone(), feeder, together)
+            Entry::new(c, fact, feeder, together)
         }
     }
 }
@@ -369,11 +412,24 @@ pub(super) fn entry(c: &Correlation, feeder: usize, fact: &Arc<Fact>) -> Entry {
 /// The group of an event: the first value of each `group-by`, told apart by length.
 pub(super) fn group_of(c: &Correlation, feeder: usize, fact: &Fact) -> Option<Arc<str>> {
     let mut group = String::new();
+    name_group(c, feeder, fact, &mut group).then(|| group.into())
+}
+
+/// As [`group_of`], into `name`; `false` where the event has none.
+fn name_group(c: &Correlation, feeder: usize, fact: &Fact, name: &mut String) -> bool {
+    name.clear();
     for field in &c.feeders[feeder].group_by {
-        let value = fact.values(field).first().filter(|v| !v.is_empty())?;
-        group.push_str(model::value::int_text(value.len() as i64, &mut [0; 20]));
-        group.push(':');
-        group.push_str(value);
+        let Some(value) = fact.values(field).first().filter(|v| !v.is_empty()) else {
+            return false;
+        };
+        push_name(name, value);
     }
-    Some(group.into())
+    true
+}
+
+/// Puts a value into the name of a group, told apart by its length.
+pub(super) fn push_name(name: &mut String, value: &str) {
+    name.push_str(model::value::int_text(value.len() as i64, &mut [0; 20]));
+    name.push(':');
+    name.push_str(value);
 }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
 use super::bytes::{Bytes, Reader, Writer};
-use super::plan::StateId;
+use super::plan::{StateId, default_fields};
 use crate::policy::EventField;
 use crate::reference::EventValues;
 
@@ -25,6 +25,8 @@ pub(super) struct Captured {
     namespace: Namespace,
     fields: Vec<EventField>,
     columns: Vec<SmallVec<[Field; 2]>>,
+    /// Where among the fields those are that tell whose event it is, the first of which counts.
+    accounts: [Option<usize>; 2],
 }
 
 impl Captured {
@@ -33,12 +35,23 @@ impl Captured {
         fields.sort();
         fields.dedup();
         let columns = fields.iter().map(EventField::columns).collect();
+        let [actor, user, ..] = default_fields();
         Captured {
             rule,
             namespace,
+            accounts: [actor, user].map(|f| fields.binary_search(f).ok()),
             fields,
             columns,
         }
+    }
+
+    /// Where among the fields one is.
+    pub fn place(&self, field: &EventField) -> Option<usize> {
+        self.fields.binary_search(field).ok()
+    }
+
+    pub fn account_fields(&self) -> [Option<usize>; 2] {
+        self.accounts
     }
 
     pub fn columns(&self) -> impl Iterator<Item = &Field> {
@@ -56,16 +69,7 @@ impl Captured {
         let place = &batch.rows[row];
         let read = |columns: &SmallVec<[&Column; 2]>| {
             let mut values: Values = Values::new();
-            for column in columns {
-                column.for_each(row, |v| {
-                    if values.len() < VALUES_MAX {
-                        values.push(mask(v).as_ref().into());
-                    }
-                });
-                if !values.is_empty() {
-                    break;
-                }
-            }
+            each_value(columns, row, mask, &mut |v| values.push(v.as_ref().into()));
             values
         };
         Fact {
@@ -79,6 +83,22 @@ impl Captured {
     }
 }
 
+/// Calls `each` with what is kept of the values of a field that is in `columns`.
+fn each_value<'b>(columns: &[&'b Column], row: usize, mask: Mask, each: &mut dyn FnMut(Cow<'b, str>)) {
+    let mut n = 0;
+    for column in columns {
+        column.for_each(row, |v| {
+            if n < VALUES_MAX {
+                each(mask(v));
+            }
+            n += 1;
+        });
+        if n > 0 {
+            break;
+        }
+    }
+}
+
 /// Hides secrets in a text that is kept.
 pub type Mask = fn(&str) -> Cow<'_, str>;
 
@@ -86,7 +106,23 @@ pub type Mask = fn(&str) -> Cow<'_, str>;
 #[derive(Debug)]
 pub(super) struct Bound<'b>(Vec<SmallVec<[&'b Column; 2]>>);
 
-type Values = SmallVec<[Arc<str>; 1]>;
+/// What is kept of the values of one field, in the columns of a batch.
+pub(super) type Read<'b> = SmallVec<[Cow<'b, str>; 1]>;
+
+impl<'b> Bound<'b> {
+    /// What is kept of the values of each field in a row, in their order.
+    pub fn read(&self, row: usize, mask: Mask, into: &mut Vec<Read<'b>>) {
+        into.clear();
+        into.extend(self.0.iter().map(|columns| {
+            let mut values = Read::new();
+            each_value(columns, row, mask, &mut |v| values.push(v));
+            values
+        }));
+    }
+}
+
+/// The values of one field.
+pub(super) type Values = SmallVec<[Arc<str>; 1]>;
 
 /// An event, as far as it is needed.
 #[derive(Debug)]
@@ -109,6 +145,34 @@ impl PartialEq for Fact {
 pub(super) type Order = (Millis, Arc<str>);
 
 impl Fact {
+    /// A fact of its parts: where it stands in the ledger, when it happened, when it was received; and the values of its
+    /// fields, in their order.
+    pub fn unpacked(
+        captured: Arc<Captured>,
+        uid: Arc<str>,
+        (index, time, received_at): (LedgerIndex, Millis, Millis),
+        mut values: Vec<Values>,
+    ) -> Fact {
+        values.resize_with(captured.fields.len(), Values::new);
+        Fact {
+            captured,
+            uid,
+            index,
+            time,
+            received_at,
+            values,
+        }
+    }
+
+    pub fn captured(&self) -> &Arc<Captured> {
+        &self.captured
+    }
+
+    /// The values of all fields that are kept, in their order.
+    pub fn all_values(&self) -> &[Values] {
+        &self.values
+    }
+
     pub fn order(&self) -> Order {
         (self.time, self.uid.clone())
     }
@@ -118,15 +182,11 @@ impl Fact {
         self.uid.parse().ok()
     }
 
-    /// Bytes of memory, about.
-    pub fn bytes(&self) -> usize {
-        let texts: usize = self
-            .values
-            .iter()
-            .flatten()
-            .map(|v| 16 + v.len().next_multiple_of(16))
-            .sum();
-        96 + self.uid.len() + self.values.len() * std::mem::size_of::<Values>() + texts
+    /// Whose event it is, where the policy does not say: who did it, else to whom or as whom it was done.
+    pub fn account(&self) -> Option<&Arc<str>> {
+        let fields = self.captured.accounts.into_iter().flatten();
+        let mut values = fields.filter_map(|f| self.values.get(f)).flatten();
+        values.find(|v| !v.is_empty())
     }
 
     /// Which names its rule uses.
@@ -137,15 +197,7 @@ impl Fact {
     /// When it counts as having been: its time, or when it was received where that is later; an event from
     /// further in the future than the lateness counts as of its receipt plus that, lest it is kept for ever.
     pub fn settled(&self, lateness_ms: i64) -> Millis {
-        self.settled_after(lateness_ms, 0)
-    }
-
-    /// As [`Fact::settled`], of what is complete `more_ms` after it.
-    pub fn settled_after(&self, lateness_ms: i64, more_ms: i64) -> Millis {
-        self.time
-            .plus_ms(more_ms)
-            .max(self.received_at)
-            .min(self.received_at.plus_ms(lateness_ms).plus_ms(more_ms))
+        settled(self.time, self.received_at, lateness_ms, 0)
     }
 
     /// The same event, as of another moment.
@@ -172,6 +224,13 @@ impl Fact {
     }
 }
 
+/// As [`Fact::settled`], of an event of these times, and of what is complete `more_ms` after it.
+pub(super) fn settled(time: Millis, received_at: Millis, lateness_ms: i64, more_ms: i64) -> Millis {
+    time.plus_ms(more_ms)
+        .max(received_at)
+        .min(received_at.plus_ms(lateness_ms).plus_ms(more_ms))
+}
+
 impl EventValues for Fact {
     fn time(&self) -> Millis {
         self.time
@@ -180,10 +239,8 @@ impl EventValues for Fact {
         self.received_at
     }
     fn values(&self, field: &EventField) -> &[Arc<str>] {
-        match self.captured.fields.binary_search(field) {
-            Ok(i) => self.values.get(i).map_or(&[], |v| v.as_slice()),
-            Err(_) => &[],
-        }
+        let values = self.captured.place(field).and_then(|i| self.values.get(i));
+        values.map_or(&[], |v| v.as_slice())
     }
 }
 

@@ -60,6 +60,11 @@ impl Readers {
         }
     }
 
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.rules.is_empty()
+    }
+
     pub fn contains(&self, rule: PolicyIndex) -> bool {
         self.rules.contains(&rule)
     }

@@ -20,6 +20,8 @@ use crate::sigma::{Number, lower};
 const MESSAGE_VALUES_MAX: usize = 20;
 const MESSAGE_CHARS_MAX: usize = 2_000;
 const ROWS_MAX: usize = 1_000;
+/// So much evidence may have repeats in it that are taken out before it grows.
+const EVIDENCE_MANY: usize = 1_024;
 /// Correlations of correlations that evidence is gathered through.
 const CHAIN_MAX: usize = 16;
 
@@ -29,13 +31,16 @@ const LATE: &str = "late";
 /// What a finding is made of, gathered.
 #[derive(Default)]
 struct Gathered {
-    evidence: BTreeSet<Coordinate>,
+    /// In no order.
+    evidence: Vec<Coordinate>,
     rows: Vec<ReferenceRow>,
     seen_rows: BTreeSet<String>,
     first: Option<Millis>,
     last: Option<Millis>,
     /// The events' accounts, in lower case; no more than two of them.
     accounts: BTreeSet<String>,
+    /// The last of them, as it is written.
+    account: Option<String>,
 }
 
 impl Gathered {
@@ -44,12 +49,26 @@ impl Gathered {
         self.last = Some(self.last.map_or(time, |t| t.max(time)));
     }
 
-    fn fact(&mut self, fact: &Fact) {
-        self.time(fact.time);
-        if self.accounts.len() < 2 {
-            self.accounts.extend(account_of(fact).map(|a| lower(a)));
+    fn event(&mut self, time: Millis, account: Option<&str>, uid: &str) {
+        self.time(time);
+        if let Some(account) = account
+            && self.accounts.len() < 2
+            && self.account.as_deref() != Some(account)
+        {
+            self.account = Some(account.to_owned());
+            self.accounts.insert(lower(account));
         }
-        self.evidence.extend(fact.record());
+        if self.evidence.len() == self.evidence.capacity() && self.evidence.len() >= EVIDENCE_MANY {
+            // Windows of chained correlations may tell the same events many times over.
+            self.evidence.sort_unstable();
+            self.evidence.dedup();
+        }
+        // Every uid is a record id, but for a hostile or broken batch, which yields none.
+        self.evidence.extend(Coordinate::parse_like(uid, self.evidence.last()));
+    }
+
+    fn fact(&mut self, fact: &Fact) {
+        self.event(fact.time, fact.account().map(|a| &**a), &fact.uid);
     }
 
     fn rows(&mut self, rows: &[ReferenceRow]) {
@@ -69,7 +88,8 @@ impl Gathered {
 struct Telling<'a> {
     event: Option<Box<dyn EventValues + 'a>>,
     aliases: &'a Aliases,
-    fact: Option<&'a Fact>,
+    /// When the event happened, and when it was received.
+    moment: Option<(Millis, Millis)>,
 }
 
 impl Detector {
@@ -124,7 +144,11 @@ impl Detector {
         };
         let (person, row) = self.person(policy, &scope, account.as_deref(), first.0);
         gathered.rows(row.as_slice());
-        let late = telling.fact.is_some_and(|f| f.received_at - f.time > policy.wait_ms);
+        let late = telling
+            .moment
+            .is_some_and(|(time, received_at)| received_at - time > policy.wait_ms);
+        gathered.evidence.sort_unstable();
+        gathered.evidence.dedup();
         let mut finding = Finding {
             uid: id.1.to_string(),
             policy: policy.reference.clone(),
@@ -140,7 +164,7 @@ impl Detector {
             account,
             person,
             group: bucket.group.clone(),
-            evidence: gathered.evidence.into_iter().collect(),
+            evidence: gathered.evidence,
             message: self.message(policy, &scope),
             rows: gathered.rows,
             labels: if late && policy.kind != FindingKind::Compliance {
@@ -179,7 +203,7 @@ impl Detector {
             Member::Event(fact, found) => Telling {
                 event: Some(Box::new(Named(fact))),
                 aliases: &found.aliases,
-                fact: Some(fact),
+                moment: Some((fact.time, fact.received_at)),
             },
             Member::Window(group) => {
                 let Body::Correlation(correlation) = &self.policies.get(policy).body else {
@@ -188,21 +212,23 @@ impl Detector {
                 let group = self.windows.get(&(policy, group.clone()))?;
                 let entry = group.get(&opened(correlation, order))?;
                 let feeder = entry.feeder();
+                let event = entry.kept();
+                let moment = (event.time(), event.received_at());
                 let view = View {
-                    fact: &entry.fact,
+                    fact: entry.fact(),
                     correlation,
                     feeder,
                 };
                 Telling {
                     event: Some(Box::new(view)),
                     aliases: &self.no_aliases,
-                    fact: Some(&entry.fact),
+                    moment: Some(moment),
                 }
             }
             Member::Silent(found, _) => Telling {
                 event: None,
                 aliases: &found.aliases,
-                fact: None,
+                moment: None,
             },
             Member::Missing(expectation) => {
                 let e = self.absences.get(&policy)?.get(expectation)?;
@@ -210,7 +236,7 @@ impl Detector {
                 Telling {
                     event,
                     aliases: &e.found.aliases,
-                    fact: None,
+                    moment: None,
                 }
             }
         })
@@ -218,7 +244,7 @@ impl Detector {
 
     /// When the record was received that made a member of a finding.
     pub(super) fn completed_by(&self, policy: PolicyIndex, order: &Order, member: &Member) -> Option<Millis> {
-        Some(self.telling(policy, order, member)?.fact?.received_at)
+        Some(self.telling(policy, order, member)?.moment?.1)
     }
 
     fn severity(&self, policy: &Policy, index: PolicyIndex, order: &Order, member: &Member) -> Option<Severity> {
@@ -266,7 +292,8 @@ impl Detector {
         for end in ends {
             let (from, until) = Group::window(c, end.plus_ms(-c.completes_after_ms()));
             for entry in entries.between_times(after.max(from), until) {
-                gathered.fact(&entry.fact);
+                let event = entry.kept();
+                gathered.event(event.time(), event.account(), event.uid());
                 gathered.evidence.extend(entry.records().iter().cloned());
                 gathered.rows(entry.rows());
                 for origin in entry.origins() {

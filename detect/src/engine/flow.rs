@@ -158,8 +158,8 @@ impl Detector {
         if let Some(table) = policy.rule().and_then(|r| r.table.as_ref()) {
             self.add_row(rule, policy, table, fact, found);
         }
-        for consumer in self.plan.node(rule).consumers.clone() {
-            match consumer {
+        for n in 0..self.plan.node(rule).consumers.len() {
+            match self.plan.node(rule).consumers[n] {
                 Consumer::Correlation(c, feeder) => {
                     let more = More {
                         records: found.records.clone(),

@@ -8,12 +8,16 @@ use std::fmt;
 use std::sync::Arc;
 
 use foldhash::HashMap;
+use smallvec::SmallVec;
 
 use super::window::Group;
 use crate::policy::PolicyIndex;
 
 /// A correlation and one of its groups.
 pub(super) type GroupId = (PolicyIndex, Arc<str>);
+
+/// The name of a group, where it is looked up: most are short enough to lie beside their group.
+type Name = SmallVec<[u8; 24]>;
 
 /// Where bytes lie.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,7 +51,8 @@ pub trait Spill: Send {
 /// The groups of all correlations.
 #[derive(Default)]
 pub(super) struct Groups {
-    warm: HashMap<GroupId, Group>,
+    /// Of each correlation, by its number.
+    warm: Vec<HashMap<Name, Group>>,
     cold: HashMap<GroupId, Place>,
     spill: Option<Box<dyn Spill>>,
     /// Bytes that the groups in memory may take, about.
@@ -62,7 +67,7 @@ pub(super) struct Groups {
 
 impl fmt::Debug for Groups {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (warm, cold) = (self.warm.len(), self.cold.len());
+        let (warm, cold) = self.counts();
         f.debug_struct("Groups")
             .field("warm", &warm)
             .field("cold", &cold)
@@ -80,17 +85,22 @@ impl Groups {
 
     /// Groups in memory, and those that are not.
     pub fn counts(&self) -> (usize, usize) {
-        (self.warm.len(), self.cold.len())
+        (self.warm.iter().map(HashMap::len).sum(), self.cold.len())
+    }
+
+    /// Whether some are not in memory.
+    pub fn has_cold(&self) -> bool {
+        !self.cold.is_empty()
     }
 
     /// A group that is in memory.
     pub fn get(&self, id: &GroupId) -> Option<&Group> {
-        self.warm.get(id)
+        self.warm.get(place(id.0))?.get(id.1.as_bytes())
     }
 
     /// A group that is in memory, to be changed.
     pub fn get_mut(&mut self, id: &GroupId) -> Option<&mut Group> {
-        let group = self.warm.get_mut(id)?;
+        let group = self.warm.get_mut(place(id.0))?.get_mut(id.1.as_bytes())?;
         if group.epoch != self.epoch && self.spill.is_some() {
             group.epoch = self.epoch;
             self.touched.push(id.clone());
@@ -100,16 +110,31 @@ impl Groups {
 
     /// The group, made where there is none. It has to be in memory where there is one.
     pub fn entry(&mut self, id: &GroupId) -> &mut Group {
-        let group = self.warm.entry(id.clone()).or_default();
+        self.entry_named(id.0, &id.1)
+    }
+
+    /// As [`Groups::entry`], of a group that nobody has named yet, perhaps.
+    pub fn entry_named(&mut self, of: PolicyIndex, name: &str) -> &mut Group {
+        let at = place(of);
+        if self.warm.len() <= at {
+            self.warm.resize_with(at + 1, HashMap::default);
+        }
+        let groups = &mut self.warm[at];
+        // Two look-ups of a new group for one of those that are there, as most are.
+        if !groups.contains_key(name.as_bytes()) {
+            groups.insert(name.as_bytes().into(), Group::default());
+        }
+        let group = groups.get_mut(name.as_bytes()).expect("the group was put there");
         if group.epoch != self.epoch && self.spill.is_some() {
             group.epoch = self.epoch;
-            self.touched.push(id.clone());
+            self.touched.push((of, name.into()));
         }
         group
     }
 
     pub fn remove(&mut self, id: &GroupId) {
-        if let Some(group) = self.warm.remove(id) {
+        let groups = self.warm.get_mut(place(id.0));
+        if let Some(group) = groups.and_then(|groups| groups.remove(id.1.as_bytes())) {
             self.held = self.held.saturating_sub(group.accounted);
         }
     }
@@ -130,14 +155,24 @@ impl Groups {
     pub fn warm(&mut self, id: GroupId, mut group: Group) {
         group.epoch = self.epoch;
         self.touched.push(id.clone());
-        self.warm.insert(id, group);
+        let at = place(id.0);
+        if self.warm.len() <= at {
+            self.warm.resize_with(at + 1, HashMap::default);
+        }
+        self.warm[at].insert(id.1.as_bytes().into(), group);
     }
 
     /// Nothing is being judged: lets go the groups for which there is no room, the longest untouched first.
     pub fn let_go(&mut self, write: &dyn Fn(&GroupId, &Group) -> Vec<u8>) {
         let Some(spill) = &mut self.spill else { return };
         for id in self.touched.drain(..) {
-            let Some(group) = self.warm.get_mut(&id) else { continue };
+            let Some(group) = self
+                .warm
+                .get_mut(place(id.0))
+                .and_then(|of| of.get_mut(id.1.as_bytes()))
+            else {
+                continue;
+            };
             let bytes = group.bytes() + id.1.len();
             self.held = (self.held + bytes).saturating_sub(group.accounted);
             group.accounted = bytes;
@@ -148,13 +183,16 @@ impl Groups {
             let Some((id, epoch)) = self.recent.pop_front() else {
                 break;
             };
-            let Some(group) = self.warm.get(&id).filter(|g| g.epoch == epoch) else {
+            let Some(of) = self.warm.get_mut(place(id.0)) else {
+                continue;
+            };
+            let Some(group) = of.get(id.1.as_bytes()).filter(|g| g.epoch == epoch) else {
                 continue;
             };
             match spill.write(&write(&id, group)) {
                 Ok(place) => {
                     self.held = self.held.saturating_sub(group.accounted);
-                    self.warm.remove(&id);
+                    of.remove(id.1.as_bytes());
                     self.cold.insert(id, place);
                     fail::fail_point!("detect::spilled");
                 }
@@ -165,13 +203,20 @@ impl Groups {
                 }
             }
         }
-        if self.recent.len() > 1_024 + 4 * self.warm.len() {
-            let warm = &self.warm;
+        let warm = &mut self.warm;
+        if self.recent.len() > 1_024 + 4 * warm.iter().map(HashMap::len).sum::<usize>() {
+            let find = |id: &GroupId| warm.get(place(id.0))?.get(id.1.as_bytes());
             self.recent
-                .retain(|(id, epoch)| warm.get(id).is_some_and(|g| g.epoch == *epoch));
+                .retain(|(id, epoch)| find(id).is_some_and(|g| g.epoch == *epoch));
         }
-        if self.warm.capacity() > 1_024 + 4 * self.warm.len() {
-            self.warm.shrink_to(2 * self.warm.len());
+        for groups in warm {
+            if groups.capacity() > 1_024 + 4 * groups.len() {
+                groups.shrink_to(2 * groups.len());
+            }
         }
     }
+}
+
+fn place(of: PolicyIndex) -> usize {
+    of.0 as usize
 }

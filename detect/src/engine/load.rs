@@ -65,8 +65,8 @@ impl EntryRow {
     pub fn of(group: &Arc<str>, entry: &Entry, state: impl Fn(PolicyIndex) -> StateId) -> EntryRow {
         EntryRow {
             group: group.clone(),
-            fact: entry.fact.write(),
-            feeders: entry.feeders.iter().copied().map(usize::from).collect(),
+            fact: entry.fact().write(),
+            feeders: entry.feeders.iter().collect(),
             records: entry.records().to_vec(),
             rows: entry.rows().to_vec(),
             origins: entry
@@ -379,8 +379,9 @@ impl Detector {
         let judging = self.judging(id.0);
         let mut complete = Vec::new();
         for (c, entry) in entries {
-            complete.extend(entry.complete.then(|| (c, entry.fact.clone())));
-            let expires = self.entry_expires(id.0, policy, c, &entry.fact);
+            complete.extend(entry.complete.then(|| (c, entry.order())));
+            let event = entry.kept();
+            let expires = self.entry_expires(id.0, policy, c, (event.time(), event.received_at()));
             let entries = self.windows.entry(&id);
             entries.restore(c, entry, &judging);
             if entries.forgotten_at.is_none_or(|at| expires < at) {
@@ -391,8 +392,8 @@ impl Detector {
         if let Some(next) = self.windows.get(&id).and_then(|g| g.next_due()) {
             self.timers.set(next, Due::Window(id.0, id.1.clone()));
         }
-        for (c, fact) in complete {
-            self.complete(id.0, policy, c, &id.1, &fact);
+        for (c, order) in complete {
+            self.complete(id.0, policy, c, &id.1, &order);
         }
         for (id, order) in std::mem::take(&mut self.rewrite) {
             self.write_entry(id.0, &id.1, &order);
@@ -421,6 +422,7 @@ impl Detector {
             origins: origins
                 .filter_map(|(s, group)| Some((self.plan.by_state.get(&s).copied()?, group)))
                 .collect(),
+            bucket: None,
         };
         entry.more = more.boxed();
         Some(entry)
@@ -433,7 +435,7 @@ impl Detector {
         writer.number(group.entries().count() as u64);
         for entry in group.entries() {
             EntryRow::of(&id.1, entry, |policy| self.state(policy)).put(&mut writer);
-            writer.text(entry.bucket.as_ref().map_or("", |(_, uid)| uid));
+            writer.text(entry.bucket().map_or("", |uid| uid));
         }
         writer.0
     }
@@ -450,7 +452,7 @@ impl Detector {
             let row = EntryRow::take(&mut reader)?;
             let uid = reader.text()?;
             let mut entry = self.entry_of(id.0, row)?;
-            entry.bucket = (!uid.is_empty()).then(|| (id.0, uid.into()));
+            entry.set_bucket((!uid.is_empty()).then(|| uid.into()));
             group.restore(c, entry, &judging);
         }
         group.forgotten_at = Some(forgotten_at);
@@ -481,6 +483,9 @@ impl Detector {
 
     /// Sees to it that the windows of a finding are in memory.
     pub(super) fn warm_bucket(&mut self, id: &BucketId) {
+        if !self.windows.has_cold() {
+            return;
+        }
         let Some(bucket) = self.buckets.get(id) else { return };
         let groups: BTreeSet<Arc<str>> = bucket
             .members

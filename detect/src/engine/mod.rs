@@ -20,11 +20,13 @@ mod expect;
 mod explain;
 mod fact;
 mod fed;
+mod feed;
 mod finding;
 mod flow;
 mod found;
 mod groups;
 mod habit;
+mod kept;
 mod load;
 mod novelty;
 mod plan;
@@ -33,6 +35,7 @@ mod report;
 mod rows;
 mod silence;
 mod state;
+mod step;
 mod subject;
 mod timer;
 mod view;
@@ -55,6 +58,7 @@ pub use self::fact::Mask;
 pub use self::groups::{Place, Spill};
 use self::plan::Plan;
 use self::state::{Changes, Kind};
+use self::step::Step;
 use self::timer::Timers;
 use crate::policy::{Policies, PolicyIndex};
 use crate::reference::{Aliases, Found, Gap, Tables};
@@ -102,6 +106,8 @@ pub struct Detector {
     subjects: BTreeMap<PolicyIndex, subject::Subjects>,
     rows: rows::EventTableRows,
     windows: groups::Groups,
+    /// Room for the name of a group.
+    group_name: String,
     /// Entries whose rows stand in an earlier format, while the state is read.
     rewrite: Vec<(groups::GroupId, fact::Order)>,
     /// State could not be read back: nothing may be judged any more.
@@ -109,9 +115,9 @@ pub struct Detector {
     /// Findings are told at the end only.
     tells_at_end: bool,
     absences: BTreeMap<PolicyIndex, absence::Expectations>,
-    buckets: HashMap<BucketId, Bucket>,
+    buckets: foldhash::HashMap<BucketId, Bucket>,
     /// Where the event of a rule, or an expectation, is a member.
-    event_bucket: HashMap<(PolicyIndex, Arc<str>), BucketId>,
+    event_bucket: foldhash::HashMap<(PolicyIndex, Arc<str>), BucketId>,
     /// At start: expectations that were settled before, and what events had opened.
     settled: HashMap<(PolicyIndex, Arc<str>), absence::Settled>,
     opened: Vec<(PolicyIndex, Arc<Fact>, Arc<Found>)>,
@@ -131,7 +137,7 @@ pub struct Detector {
     raised: HashMap<Arc<str>, Millis>,
     /// Buckets that changed since the last flush, in the order in which they first did.
     dirty: Vec<BucketId>,
-    is_dirty: BTreeSet<BucketId>,
+    is_dirty: foldhash::HashSet<BucketId>,
     /// Revisions since the last flush.
     ready: Vec<Finding>,
     changes: Changes,
@@ -184,12 +190,13 @@ impl Detector {
             subjects: BTreeMap::new(),
             rows: BTreeMap::new(),
             windows: groups::Groups::default(),
+            group_name: String::new(),
             rewrite: Vec::new(),
             fault: None,
             tells_at_end: false,
             absences: BTreeMap::new(),
-            buckets: HashMap::new(),
-            event_bucket: HashMap::new(),
+            buckets: foldhash::HashMap::default(),
+            event_bucket: foldhash::HashMap::default(),
             settled: HashMap::new(),
             opened: Vec::new(),
             heard: HashMap::new(),
@@ -201,7 +208,7 @@ impl Detector {
             unfed_alone: Vec::new(),
             raised: HashMap::new(),
             dirty: Vec::new(),
-            is_dirty: BTreeSet::new(),
+            is_dirty: foldhash::HashSet::default(),
             ready: Vec::new(),
             changes: Changes::default(),
             gaps: BTreeMap::new(),
@@ -239,6 +246,22 @@ impl Detector {
     pub fn finish(&mut self) -> Output {
         self.tells_at_end = false;
         self.flush()
+    }
+
+    /// As [`Detector::finish`], where each finding is told once: hands them over one by one, so that they need not all be in
+    /// memory. `false` where they may be told several times; nothing was told then.
+    pub fn finish_each(&mut self, each: &mut dyn FnMut(Finding)) -> bool {
+        if !self.plan.readers.is_empty() {
+            return false;
+        }
+        self.tells_at_end = false;
+        std::mem::take(&mut self.ready).into_iter().for_each(&mut *each);
+        for id in std::mem::take(&mut self.dirty) {
+            self.settle(&id);
+            self.ready.drain(..).for_each(&mut *each);
+        }
+        self.flush().findings.into_iter().for_each(each);
+        true
     }
 
     /// Hides secrets in what is kept of events, and so in the state, in findings and in what joins and groups compare. Conditions
@@ -351,36 +374,10 @@ impl Detector {
 
     /// As [`Detector::process`], with the hits of each batch given.
     fn process_hits(&mut self, span: &[(LedgerIndex, Millis)], batches: &[Batch], hits: &[Vec<Hit>]) -> Output {
-        let mut steps: Vec<(LedgerIndex, Arc<str>, PolicyIndex, usize, u32)> = Vec::new();
-        for (n, (batch, hits)) in batches.iter().zip(hits).enumerate() {
-            for hit in hits {
-                let Some(row) = batch.rows.get(hit.row as usize) else {
-                    continue;
-                };
-                // Those are for findings, whatever a record calls itself.
-                if row.index >= self.position && !self.plan.readers.contains(hit.rule) {
-                    steps.push((row.index, batch.uid(hit.row as usize).into(), hit.rule, n, hit.row));
-                }
-            }
-        }
-        steps.sort();
-        steps.dedup();
-        // Events whose record the span leaves out move engine time all the same.
-        let places = |(index, _, _, n, row): &(LedgerIndex, _, _, usize, u32)| {
-            (*index, batches[*n].rows[*row as usize].received_at)
-        };
-        let mut records: Vec<(LedgerIndex, Millis)> = steps.iter().map(places).collect();
-        records.extend(span.iter().copied().filter(|(index, _)| *index >= self.position));
-        records.sort_by_key(|(index, _)| *index);
-        // Of the same record what the span says, which is behind.
-        records.dedup_by(|later, kept| {
-            let is_same = later.0 == kept.0;
-            if is_same {
-                kept.1 = later.1;
-            }
-            is_same
-        });
-        let mut bound: HashMap<(usize, PolicyIndex), fact::Bound<'_>> = HashMap::new();
+        let steps = self.steps(batches, hits);
+        let records = self.records(span, batches, &steps);
+        let mut sources: foldhash::HashMap<(u32, PolicyIndex), feed::Source<'_>> = foldhash::HashMap::default();
+        let mut room = Vec::new();
         let (spoken, mut ears) = self.spoken(batches);
         let mut spoken = spoken.into_iter().peekable();
         let arrivals = self.arrivals(batches);
@@ -407,11 +404,12 @@ impl Detector {
             while let Some((_, n)) = spoken.next_if(|s| s.0 <= index) {
                 self.hear(&batches[n], &mut ears[n], received_at);
             }
-            while let Some((_, uid, rule, n, row)) = steps.next_if(|s| s.0 == index) {
-                if let Some(captured) = self.plan.captured.get(&rule) {
-                    let columns = bound.entry((n, rule)).or_insert_with(|| captured.bind(&batches[n]));
-                    let fact = Arc::new(captured.read(&batches[n], columns, row as usize, uid, self.mask));
-                    self.hit(rule, fact);
+            while let Some(step) = steps.next_if(|s| s.index == index) {
+                if let Some(captured) = self.plan.captured.get(&step.rule) {
+                    let (batch, row) = (&batches[step.batch as usize], step.row as usize);
+                    let source = || feed::Source::new(captured, batch, self.plan.node(step.rule), &self.policies);
+                    let source = sources.entry((step.batch, step.rule)).or_insert_with(source);
+                    self.take(step.rule, batch, row, source, &mut room);
                 }
             }
             self.position = index.next();
@@ -459,7 +457,7 @@ impl Detector {
             self.due(due);
         }
         self.clock.now = Some(to);
-        if self.clock != before {
+        if self.clock != before && !self.changes.off {
             self.changes
                 .put(state::key(Kind::Time, plan::StateId(0), &[]), &self.clock);
         }
@@ -546,6 +544,12 @@ impl Detector {
 
     /// The moment until which what a fact gave rise to is kept, `more` after its lateness.
     fn kept_until(&self, fact: &Fact, lateness_ms: i64, more_ms: i64) -> Millis {
-        Timers::forgotten(fact.settled(lateness_ms).plus_ms(lateness_ms).plus_ms(more_ms))
+        self.kept_from(fact.time, fact.received_at, lateness_ms, more_ms)
+    }
+
+    /// As `kept_until`, of an event of these times.
+    fn kept_from(&self, time: Millis, received_at: Millis, lateness_ms: i64, more_ms: i64) -> Millis {
+        let settled = fact::settled(time, received_at, lateness_ms, 0);
+        Timers::forgotten(settled.plus_ms(lateness_ms).plus_ms(more_ms))
     }
 }

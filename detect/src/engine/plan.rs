@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 
 use super::fact::Captured;
 use super::fed::Readers;
+use super::feed::only_feeds;
 use super::references::each_reference;
 use crate::policy::{
     Anew, Body, Correlation, EventField, Expect, Lookup, Op, Opens, Policies, Policy, PolicyIndex, Root, Subject, Value,
@@ -50,6 +51,8 @@ pub(super) struct Node {
     pub readers: Vec<(PolicyIndex, usize, Vec<Arc<str>>)>,
     /// It takes part in a circle, and cannot run.
     pub circular: bool,
+    /// Its events do nothing but feed correlations.
+    pub only_feeds: bool,
     /// It is a correlation of correlations.
     pub chained: bool,
     /// The correlations that take its events, and those that take theirs; what they tell, they tell of its events.
@@ -105,6 +108,7 @@ impl Plan {
                     }
                     _ => false,
                 },
+                only_feeds: false,
                 downstream: BTreeSet::new(),
                 reach_ms: 0,
             })
@@ -134,7 +138,10 @@ impl Plan {
                 }
             }
         }
-        nodes.iter_mut().for_each(|n| n.consumers.sort());
+        for ((_, policy), node) in policies.iter().zip(&mut nodes) {
+            node.consumers.sort();
+            node.only_feeds = only_feeds(policies, policy, node);
+        }
         for i in order.iter().rev() {
             let (mut downstream, mut reach_ms) = (BTreeSet::new(), 0);
             for consumer in &nodes[i.0 as usize].consumers {

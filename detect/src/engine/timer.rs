@@ -1,9 +1,10 @@
 //! What is due when: judgements, and the end of what is kept.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use model::Millis;
+use smallvec::SmallVec;
 
 use super::bucket::BucketId;
 use super::fact::Order;
@@ -48,17 +49,72 @@ const FORGET_MS: i64 = 60_000;
 /// Everything that is due, by time.
 #[derive(Debug, Default)]
 pub(super) struct Timers {
-    judge: BTreeSet<(Millis, Due)>,
-    forget: BTreeSet<(Millis, Due)>,
+    judge: Slots,
+    forget: Slots,
+}
+
+/// What is due, by time; at one moment in the order of [`Due`], each once.
+#[derive(Debug, Default)]
+struct Slots(BTreeMap<Millis, Slot>);
+
+/// What is due at one moment, the last first once it is `sorted`: thousands are forgotten at the same, and need no order before.
+#[derive(Debug, Default)]
+struct Slot {
+    dues: SmallVec<[Due; 1]>,
+    sorted: bool,
+    /// How many there were when they were sorted last.
+    distinct: usize,
+}
+
+/// So many more than were there before may be twice there.
+const SLOT_TWICE: usize = 64;
+
+impl Slot {
+    fn sort(&mut self) {
+        self.dues.sort_unstable_by(|a, b| b.cmp(a));
+        self.dues.dedup();
+        self.distinct = self.dues.len();
+        self.sorted = true;
+    }
+}
+
+impl Slots {
+    fn set(&mut self, at: Millis, due: Due) {
+        let slot = self.0.entry(at).or_default();
+        slot.dues.push(due);
+        slot.sorted = slot.dues.len() == 1;
+        if slot.dues.len() > 2 * slot.distinct + SLOT_TWICE {
+            slot.sort();
+        }
+    }
+
+    fn next(&self) -> Option<Millis> {
+        self.0.first_key_value().map(|(at, _)| *at)
+    }
+
+    fn pop(&mut self) -> Option<(Millis, Due)> {
+        let mut first = self.0.first_entry()?;
+        let at = *first.key();
+        let slot = first.get_mut();
+        if !slot.sorted {
+            slot.sort();
+        }
+        let due = slot.dues.pop();
+        if slot.dues.is_empty() {
+            first.remove();
+        }
+        // No slot is empty.
+        Some((at, due?))
+    }
 }
 
 impl Timers {
     pub fn set(&mut self, at: Millis, due: Due) {
         if due.is_judgement() {
-            self.judge.insert((at, due))
+            self.judge.set(at, due);
         } else {
-            self.forget.insert((at, due))
-        };
+            self.forget.set(at, due);
+        }
     }
 
     /// The moment at which what expires at `at` is forgotten.
@@ -67,26 +123,23 @@ impl Timers {
     }
 
     pub fn next_deadline(&self) -> Option<Millis> {
-        self.judge.first().map(|(at, _)| *at)
+        self.judge.next()
     }
 
     /// When the first is due, by `to`.
     pub fn next_until(&self, to: Millis) -> Option<Millis> {
-        let firsts = [self.judge.first(), self.forget.first()];
-        let next = firsts.into_iter().flatten().map(|(at, _)| *at).min();
+        let next = [self.judge.next(), self.forget.next()].into_iter().flatten().min();
         next.filter(|at| *at <= to)
     }
 
     /// Takes the first that is due by `to`; of two at the same moment, judgements first.
     pub fn pop_until(&mut self, to: Millis) -> Option<(Millis, Due)> {
-        let judge = self.judge.first().map(|(at, _)| *at);
-        let forget = self.forget.first().map(|(at, _)| *at);
-        let from = match (judge, forget) {
+        let from = match (self.judge.next(), self.forget.next()) {
             (Some(j), Some(f)) if j <= f => &mut self.judge,
             (Some(_), None) => &mut self.judge,
             _ => &mut self.forget,
         };
-        if from.first()?.0 > to { None } else { from.pop_first() }
+        if from.next()? > to { None } else { from.pop() }
     }
 }
 
@@ -96,5 +149,35 @@ impl Due {
             self,
             Due::Subject(..) | Due::Window(..) | Due::Expectation(..) | Due::Silence(..) | Due::Delay(..)
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        /// As of a set in order.
+        #[test]
+        fn what_is_due_comes_in_order_each_once(steps in prop::collection::vec((0i64..3, 0u32..60, any::<bool>()), 1..400)) {
+            let (mut slots, mut plain) = (Slots::default(), BTreeSet::new());
+            for (at, policy, pops) in steps {
+                if pops {
+                    prop_assert_eq!(slots.next(), plain.first().map(|(at, _)| *at));
+                    prop_assert_eq!(slots.pop(), plain.pop_first());
+                }
+                let due = Due::ForgetSubject(PolicyIndex(policy), "s".into());
+                slots.set(Millis(at), due.clone());
+                plain.insert((Millis(at), due));
+            }
+            while let Some(next) = plain.pop_first() {
+                prop_assert_eq!(slots.pop(), Some(next));
+            }
+            prop_assert_eq!(slots.pop(), None);
+        }
     }
 }

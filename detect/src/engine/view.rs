@@ -11,7 +11,7 @@ use crate::reference::EventValues;
 /// An event under a correlation's names: its aliases, its `group-by`, then the field of that name, in the names of
 /// the correlation's first rule or of the event's own.
 pub(super) struct View<'a> {
-    pub fact: &'a Fact,
+    pub fact: Arc<Fact>,
     pub correlation: &'a Correlation,
     pub feeder: usize,
 }

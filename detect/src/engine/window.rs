@@ -13,15 +13,17 @@ mod tests;
 
 use std::collections::{BTreeSet, HashSet, VecDeque};
 use std::ops::Range;
+use std::sync::Arc;
 
 use model::Millis;
+use smallvec::SmallVec;
 
 use self::aggregate::aggregate;
 use self::distinct::Distinct;
 pub(super) use self::entry::{Entry, More};
 use self::fired::Fired;
-use super::bucket::BucketId;
-use super::fact::{Fact, Order};
+use super::fact::{Order, settled};
+use super::kept::Kept;
 use crate::policy::{Correlation, CorrelationCondition, CorrelationKind, Reach};
 use crate::sigma::Number;
 
@@ -51,24 +53,29 @@ pub(super) struct Judging {
 
 impl Judging {
     /// When a negative is judged with an event.
-    pub fn due(&self, c: &Correlation, fact: &Fact) -> Millis {
-        fact.settled_after(self.lateness_ms, c.completes_after_ms())
-            .plus_ms(self.wait_ms)
+    pub fn due(&self, c: &Correlation, event: &Kept) -> Millis {
+        let after = c.completes_after_ms();
+        settled(event.time(), event.received_at(), self.lateness_ms, after).plus_ms(self.wait_ms)
     }
 
-    fn may(&self, c: &Correlation, fact: &Fact) -> bool {
-        self.now.is_some_and(|now| now >= self.due(c, fact))
+    fn may(&self, c: &Correlation, event: &Kept) -> bool {
+        self.now.is_some_and(|now| now >= self.due(c, event))
     }
 }
 
-/// What a group and its places in maps take, and an entry beside its fact.
+/// What a group and its places in maps take, and an entry beside what is kept of its event.
 const GROUP_BYTES: usize = 320;
-const ENTRY_BYTES: usize = 160;
+const ENTRY_BYTES: usize = 120;
+
+/// Places among the entries.
+type Places = SmallVec<[usize; 4]>;
 
 /// The events of a group.
 #[derive(Debug, Default)]
 pub(super) struct Group {
     entries: VecDeque<Entry>,
+    /// The time of the last of them: most events come behind it, and nothing else is looked at then.
+    last: Option<Millis>,
     /// `value_count` whose windows end with events only.
     distinct: Option<Box<Distinct>>,
     /// `temporal*` only.
@@ -87,7 +94,7 @@ pub(super) struct Group {
 impl Group {
     /// Bytes of memory, about: what every entry takes, and the values of one as those of all.
     pub fn bytes(&self) -> usize {
-        let one = self.entries.front().map_or(0, |e| e.fact.bytes() + ENTRY_BYTES);
+        let one = self.entries.front().map_or(0, |e| e.kept().bytes() + ENTRY_BYTES);
         let more = 64 * (usize::from(self.distinct.is_some()) + usize::from(self.fired.is_some()))
             + 48 * usize::from(self.waiting.is_some());
         GROUP_BYTES + self.entries.len() * (one + more)
@@ -107,11 +114,14 @@ impl Group {
     }
 
     fn position(&self, order: &Order) -> Result<usize, usize> {
-        let compare = |e: &Entry| e.time().cmp(&order.0).then_with(|| e.fact.uid.cmp(&order.1));
-        // Most events come in order of time.
-        match self.entries.back().map(compare) {
-            Some(std::cmp::Ordering::Less) | None => Err(self.entries.len()),
-            Some(_) => self.entries.binary_search_by(compare),
+        self.place_of(order.0, &order.1)
+    }
+
+    fn place_of(&self, time: Millis, uid: &str) -> Result<usize, usize> {
+        let compare = |e: &Entry| e.time().cmp(&time).then_with(|| e.kept().uid().cmp(uid));
+        match self.last {
+            Some(last) if last >= time => self.entries.binary_search_by(compare),
+            Some(_) | None => Err(self.entries.len()),
         }
     }
 
@@ -137,8 +147,9 @@ impl Group {
 
     /// Adds an event. One that is there already gains the feeder.
     pub fn insert(&mut self, c: &Correlation, entry: Entry, judging: &Judging) -> Vec<(Order, Change)> {
-        let order = entry.order();
-        let at = match self.position(&order) {
+        let time = entry.time();
+        let is_last = self.last.is_none_or(|last| last < time);
+        let at = match self.place_of(time, entry.kept().uid()) {
             Ok(at) => {
                 if let Some(mut there) = self.displace(c, at) {
                     there.merge(entry);
@@ -152,19 +163,27 @@ impl Group {
             }
         };
         if c.is_negative() {
-            let due = judging.due(c, &self.entries[at].fact);
-            self.waiting.get_or_insert_default().insert((due, order.clone()));
+            let entry = &self.entries[at];
+            let due = (judging.due(c, entry.kept()), entry.order());
+            self.waiting.get_or_insert_default().insert(due);
         }
         let mut changes = Vec::new();
-        let affected = self.affected(c, order.0, at, judging, &mut changes);
+        let affected = if is_last && c.reach() == Reach::Behind && !c.is_negative() {
+            // Nobody else's window holds it.
+            Places::from_slice(&[at])
+        } else {
+            self.affected(c, time, at, judging, &mut changes)
+        };
         self.judge(c, affected, judging, c.is_monotone(), &mut changes);
         changes
     }
 
     /// As [`Group::insert`] of state that was judged before; the fastest in order of time.
     pub fn restore(&mut self, c: &Correlation, entry: Entry, judging: &Judging) {
-        let Err(at) = self.position(&entry.order()) else { return };
-        let due = judging.due(c, &entry.fact);
+        let Err(at) = self.place_of(entry.time(), entry.kept().uid()) else {
+            return;
+        };
+        let due = judging.due(c, entry.kept());
         if c.is_negative() && judging.now.is_none_or(|now| due >= now) {
             self.waiting.get_or_insert_default().insert((due, entry.order()));
         }
@@ -176,6 +195,7 @@ impl Group {
             // Most groups hold one event.
             self.entries = VecDeque::with_capacity(1);
         }
+        self.last = self.last.max(Some(entry.time()));
         if counts_values(c) {
             let distinct = self.distinct.get_or_insert_default();
             distinct.enter(c.timespan_ms, &mut self.entries, at, &mut entry);
@@ -186,7 +206,11 @@ impl Group {
         if entry.opens {
             self.openers.get_or_insert_default().insert(entry.order());
         }
-        self.entries.insert(at, entry);
+        if at == self.entries.len() {
+            self.entries.push_back(entry);
+        } else {
+            self.entries.insert(at, entry);
+        }
     }
 
     /// Takes a feeder's event out; the entry goes with its last feeder.
@@ -219,12 +243,12 @@ impl Group {
 
     fn displace(&mut self, c: &Correlation, at: usize) -> Option<Entry> {
         let entry = self.entries.remove(at)?;
-        let order = entry.order();
+        self.last = self.entries.back().map(Entry::time);
         if let Some(fired) = &mut self.fired {
-            fired.leave(&order, &entry.feeders);
+            fired.leave(&entry.order(), entry.feeders);
         }
         if let Some(openers) = &mut self.openers {
-            openers.remove(&order);
+            openers.remove(&entry.order());
         }
         if let Some(distinct) = &mut self.distinct {
             distinct.leave(c.timespan_ms, &mut self.entries, &entry);
@@ -241,7 +265,7 @@ impl Group {
         at: usize,
         judging: &Judging,
         changes: &mut Vec<(Order, Change)>,
-    ) -> Vec<usize> {
+    ) -> Places {
         match c.reach() {
             Reach::Behind => {
                 let mut until = t.plus_ms(c.timespan_ms - 1);
@@ -261,10 +285,10 @@ impl Group {
     }
 
     /// Lets windows follow each other anew from place `at` on, until they are as they were.
-    fn reopen(&mut self, c: &Correlation, t: Millis, at: usize, changes: &mut Vec<(Order, Change)>) -> Vec<usize> {
+    fn reopen(&mut self, c: &Correlation, t: Millis, at: usize, changes: &mut Vec<(Order, Change)>) -> Places {
         let mut openers = self.openers.take().unwrap_or_default();
         let here = self.entries.get(at).map_or((t.plus_ms(1), "".into()), Entry::order);
-        let mut affected = Vec::new();
+        let mut affected = Places::new();
         let mut closes = Millis(i64::MIN);
         if let Some(before) = openers.range(..here).next_back() {
             closes = before.0.plus_ms(c.timespan_ms);
@@ -301,7 +325,7 @@ impl Group {
     fn judge(
         &mut self,
         c: &Correlation,
-        which: Vec<usize>,
+        which: Places,
         judging: &Judging,
         keep: bool,
         changes: &mut Vec<(Order, Change)>,
@@ -309,12 +333,12 @@ impl Group {
         let negative = c.is_negative();
         let by_time = c.reach() == Reach::Behind && c.kind != CorrelationKind::TemporalOrdered;
         let mut known: Option<(Millis, bool)> = None;
-        let mut touched: Option<BucketId> = None;
+        let mut touched: Option<Arc<str>> = None;
         for i in which {
             let entry = &self.entries[i];
             let complete = if keep && entry.complete {
                 true
-            } else if negative && !judging.may(c, &entry.fact) {
+            } else if negative && !judging.may(c, entry.kept()) {
                 false
             } else {
                 match known.filter(|(t, _)| by_time && *t == entry.time()) {
@@ -330,11 +354,13 @@ impl Group {
                 (false, false) => continue,
                 (false, true) => Change::Became,
                 (true, false) => Change::Ceased,
-                (true, true) if judging.alone && entry.bucket.is_some() && entry.bucket == touched => continue,
+                (true, true) if judging.alone && entry.bucket().is_some() && entry.bucket() == touched.as_ref() => {
+                    continue;
+                }
                 (true, true) => Change::Touched,
             };
             if change == Change::Touched {
-                touched.clone_from(&entry.bucket);
+                touched = entry.bucket().cloned();
             }
             changes.push((entry.order(), change));
             self.entries[i].complete = complete;
@@ -364,6 +390,15 @@ impl Group {
     }
 
     fn satisfied(&self, c: &Correlation, i: usize) -> bool {
+        if let (CorrelationKind::EventCount, CorrelationCondition::Compare { compare, .. }) = (c.kind, &c.condition)
+            && c.is_monotone()
+        {
+            // No window holds more than all: most groups need no look at where it begins.
+            let all = Number::Int(self.entries.len() as i128);
+            if !compare.iter().all(|(compare, given)| compare.holds(all, *given)) {
+                return false;
+            }
+        }
         let entry = &self.entries[i];
         if c.reach() == Reach::Opening && !entry.opens {
             return false;

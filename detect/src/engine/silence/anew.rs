@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use model::{Batch, LedgerIndex, Millis};
 
+use super::super::step::Step;
 use super::super::{Detector, plan};
 use crate::policy::PolicyIndex;
 use crate::reference::EventValues as _;
@@ -20,29 +21,25 @@ pub(crate) struct Restart {
 
 impl Detector {
     /// The events of the batches after which clocks begin anew.
-    pub(in crate::engine) fn restarts(
-        &self,
-        batches: &[Batch],
-        steps: &[(LedgerIndex, Arc<str>, PolicyIndex, usize, u32)],
-    ) -> Vec<Restart> {
+    pub(in crate::engine) fn restarts(&self, batches: &[Batch], steps: &[Step]) -> Vec<Restart> {
         let policies = &self.policies;
         let anew: Vec<_> = plan::anew(policies).collect();
         let mut out = Vec::new();
         if anew.is_empty() {
             return out;
         }
-        for (index, uid, rule, n, row) in steps {
-            for (policy, anew) in anew.iter().filter(|(_, a)| a.rule == *rule) {
+        for step in steps {
+            for (policy, anew) in anew.iter().filter(|(_, a)| a.rule == step.rule) {
                 let sources = anew.source.as_ref().and_then(|field| {
-                    let captured = self.plan.captured.get(rule)?;
-                    let (batch, row) = (&batches[*n], *row as usize);
-                    let fact = captured.read(batch, &captured.bind(batch), row, uid.clone(), self.mask);
+                    let captured = self.plan.captured.get(&step.rule)?;
+                    let (batch, row) = (&batches[step.batch as usize], step.row as usize);
+                    let fact = captured.read(batch, &captured.bind(batch), row, batch.uid(row).into(), self.mask);
                     let sources = fact.values(field).iter();
                     Some(sources.map(|s| lower(s).into()).collect())
                 });
                 if sources.is_some() || anew.source.is_none() {
                     out.push(Restart {
-                        index: *index,
+                        index: step.index,
                         policy: *policy,
                         sources,
                     });

@@ -7,6 +7,7 @@ use model::Namespace;
 use proptest::prelude::*;
 
 use super::*;
+use crate::engine::fact::Fact;
 use crate::policy::{Compare, EventField, Expression, Feeder, PolicyIndex};
 
 const SPAN: i64 = 10;
@@ -140,7 +141,7 @@ proptest! {
                 let fact = Fact::of(&n.to_string(), time, &texts);
                 events.push((n as u8, time, feeder, values));
                 let values: Vec<Arc<str>> = texts.iter().map(|t| Arc::from(*t)).collect();
-                group.insert(&c, Entry::new(&c, fact, feeder, values), &judging)
+                group.insert(&c, Entry::new(&c, &fact, feeder, values), &judging)
             };
             for ((time, id), change) in changes {
                 let member = (time.0, id.parse::<u8>().unwrap());

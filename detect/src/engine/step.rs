@@ -1,0 +1,85 @@
+//! What a span of the ledger brings, in the order in which it is taken.
+
+use model::{Batch, LedgerIndex, Millis};
+
+use super::Detector;
+use crate::Hit;
+use crate::policy::PolicyIndex;
+
+/// An event for which a rule's condition holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Step {
+    pub index: LedgerIndex,
+    pub rule: PolicyIndex,
+    /// Where it is.
+    pub batch: u32,
+    pub row: u32,
+}
+
+impl Detector {
+    /// What state is touched by, in the order in which it is.
+    pub(super) fn steps(&self, batches: &[Batch], hits: &[Vec<Hit>]) -> Vec<Step> {
+        let mut steps: Vec<Step> = Vec::with_capacity(hits.iter().map(Vec::len).sum());
+        for (n, (batch, hits)) in (0..).zip(batches.iter().zip(hits)) {
+            for hit in hits {
+                let Some(row) = batch.rows.get(hit.row as usize) else {
+                    continue;
+                };
+                // Those are for findings, whatever a record calls itself.
+                if row.index >= self.position && !self.plan.readers.contains(hit.rule) {
+                    steps.push(Step {
+                        index: row.index,
+                        rule: hit.rule,
+                        batch: n,
+                        row: hit.row,
+                    });
+                }
+            }
+        }
+        let uid = |step: &Step| batches[step.batch as usize].uid(step.row as usize);
+        // They are in order, nearly.
+        steps.sort_by(|a, b| {
+            let records = a.index.cmp(&b.index);
+            let events = records.then_with(|| uid(a).cmp(uid(b)));
+            events.then((a.rule, a.batch, a.row).cmp(&(b.rule, b.batch, b.row)))
+        });
+        steps.dedup();
+        steps
+    }
+
+    /// The records of a span, in order, and when each was received; of the steps, too, whose record the span leaves out.
+    pub(super) fn records(
+        &self,
+        span: &[(LedgerIndex, Millis)],
+        batches: &[Batch],
+        steps: &[Step],
+    ) -> Vec<(LedgerIndex, Millis)> {
+        let mut records: Vec<_> = span.iter().copied().filter(|(i, _)| *i >= self.position).collect();
+        let in_order = records.is_sorted_by(|a, b| a.0 < b.0);
+        let mut left = records.as_slice();
+        let is_there = |step: &Step| {
+            while left.first().is_some_and(|(index, _)| *index < step.index) {
+                left = &left[1..];
+            }
+            left.first().is_some_and(|(index, _)| *index == step.index)
+        };
+        if in_order && steps.iter().all(is_there) {
+            return records;
+        }
+        let place = |step: &Step| {
+            let row = &batches[step.batch as usize].rows[step.row as usize];
+            (row.index, row.received_at)
+        };
+        let mut all: Vec<_> = steps.iter().map(place).chain(records.drain(..)).collect();
+        all.sort_by_key(|(index, _)| *index);
+        // Of the same record what the span says, which is behind.
+        all.dedup_by(|later, kept| {
+            let is_same = later.0 == kept.0;
+            if is_same {
+                kept.1 = later.1;
+            }
+            is_same
+        });
+        all
+    }
+}

@@ -2,7 +2,7 @@
 //!
 //! `docket detect` and `docket policy test` judge with it, by the same code as the server.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeSet, HashMap};
 
 use detect::engine::Detector;
 use detect::explain::Explained;
@@ -12,6 +12,7 @@ use ingest::batcher::Batcher;
 use ingest::dedup::Dedup;
 use ingest::join::Assembler;
 use ingest::json_reader::JsonReader;
+use ingest::replay::Lent;
 use ingest::{Normalized, Normalizer, Settings};
 use model::{Arena, Batch, Event, Field, Finding, LedgerIndex, LogSource, Millis, Plan, RawRecord};
 
@@ -94,8 +95,9 @@ pub struct Offline {
     span: Vec<(LedgerIndex, Millis)>,
     waiting: Vec<(LedgerIndex, RawRecord)>,
     next: LedgerIndex,
-    findings: BTreeMap<String, Finding>,
-    order: Vec<String>,
+    /// The last revision of each finding, in the order in which they were first made; where each stands.
+    findings: Vec<Finding>,
+    places: HashMap<String, usize>,
     /// What became of the records.
     pub counts: Counts,
 }
@@ -136,8 +138,8 @@ impl Offline {
             span: Vec::new(),
             waiting: Vec::new(),
             next: LedgerIndex(0),
-            findings: BTreeMap::new(),
-            order: Vec::new(),
+            findings: Vec::new(),
+            places: HashMap::new(),
             counts: Counts::default(),
         })
     }
@@ -158,19 +160,40 @@ impl Offline {
 
     /// Takes a record, in order of arrival.
     pub fn push(&mut self, record: RawRecord) {
+        let index = self.count(record.received_at);
+        if !Lent::of(&record).is_some_and(|lent| self.read(index, &lent)) {
+            self.waiting.push((index, record));
+        }
+        self.judge_many();
+    }
+
+    /// As [`Offline::push`], of a record that is lent.
+    pub fn push_lent(&mut self, record: &Lent<'_>) {
+        let index = self.count(record.received_at);
+        if !self.read(index, record) {
+            self.waiting.push((index, record.to_record()));
+        }
+        self.judge_many();
+    }
+
+    fn count(&mut self, received_at: Millis) -> LedgerIndex {
         let index = self.next;
         self.next = index.next();
         self.counts.records += 1;
-        self.span.push((index, record.received_at));
+        self.span.push((index, received_at));
+        index
+    }
+
+    /// Reads a record at once, while it is near, where it can be; says whether it could.
+    fn read(&mut self, index: LedgerIndex, record: &Lent<'_>) -> bool {
         let detector = &self.detector;
         let wanted = |source: &LogSource| detector.wanted_of(source, 0);
-        // Read at once, while it is near.
-        let json = self.json.as_mut();
-        if json.is_some_and(|json| json.read(index, &record, &wanted)) {
-            self.counts.events += 1;
-        } else {
-            self.waiting.push((index, record));
-        }
+        let read = self.json.as_mut().is_some_and(|json| json.read(index, record, &wanted));
+        self.counts.events += u64::from(read);
+        read
+    }
+
+    fn judge_many(&mut self) {
         if self.span.len() >= GROUP {
             self.judge();
         }
@@ -190,21 +213,28 @@ impl Offline {
         (self.told().0, not_judged)
     }
 
-    /// As [`Offline::finish`], where the process ends next: nothing is cleared away.
-    pub fn finish_last(mut self, until: Option<Millis>) -> (Vec<Finding>, Counts) {
-        self.settle(until);
-        let told = self.told();
+    /// As [`Offline::finish`], where the process ends next: nothing is cleared away. Each finding is handed over once nothing
+    /// changes it any more.
+    pub fn finish_last(mut self, until: Option<Millis>, each: &mut dyn FnMut(&Finding)) {
+        self.judge();
+        self.end();
+        self.advance(until);
+        let is_first = self.findings.is_empty();
+        let told = is_first
+            && self.detector.finish_each(&mut |mut finding| {
+                crate::masking::finding(&mut finding);
+                each(&finding);
+            });
+        if !told {
+            let output = self.detector.finish();
+            self.keep(output.findings);
+            self.findings.iter().for_each(each);
+        }
         std::mem::forget(self);
-        told
     }
 
     fn told(&mut self) -> (Vec<Finding>, Counts) {
-        let mut findings = std::mem::take(&mut self.findings);
-        let order = std::mem::take(&mut self.order);
-        (
-            order.into_iter().filter_map(|uid| findings.remove(&uid)).collect(),
-            self.counts,
-        )
+        (std::mem::take(&mut self.findings), self.counts)
     }
 
     /// As [`Offline::finish`], of one policy; and why it holds for each event that was watched, by uid, or does not.
@@ -213,10 +243,9 @@ impl Offline {
         let told = |(_, batch, row): &(LedgerIndex, Batch, usize)| {
             (batch.uid(*row).to_owned(), self.detector.explain(policy, batch, *row))
         };
-        (
-            self.watched.iter().map(told).collect(),
-            self.findings.into_values().collect(),
-        )
+        let mut findings = std::mem::take(&mut self.findings);
+        findings.sort_by(|a, b| a.uid.cmp(&b.uid));
+        (self.watched.iter().map(told).collect(), findings)
     }
 
     /// The events of what is left, in columns.
@@ -230,12 +259,16 @@ impl Offline {
     fn settle(&mut self, until: Option<Millis>) {
         self.judge();
         self.end();
+        self.advance(until);
+        let output = self.detector.finish();
+        self.keep(output.findings);
+    }
+
+    fn advance(&mut self, until: Option<Millis>) {
         if let Some(until) = until {
             let output = self.detector.advance(until);
             self.keep(output.findings);
         }
-        let output = self.detector.finish();
-        self.keep(output.findings);
     }
 
     fn judge(&mut self) {
@@ -276,7 +309,8 @@ impl Offline {
         batches.extend(batcher.finish(&mut self.plan));
         self.alter(&mut batches);
         self.look(&batches);
-        let output = self.detector.process(&std::mem::take(&mut self.span), &batches);
+        let output = self.detector.process(&self.span, &batches);
+        self.span.clear();
         self.keep(output.findings);
     }
 
@@ -334,10 +368,13 @@ impl Offline {
     fn keep(&mut self, findings: Vec<Finding>) {
         for mut finding in findings {
             crate::masking::finding(&mut finding);
-            if !self.findings.contains_key(&finding.uid) {
-                self.order.push(finding.uid.clone());
+            match self.places.get(&finding.uid) {
+                Some(place) => self.findings[*place] = finding,
+                None => {
+                    self.places.insert(finding.uid.clone(), self.findings.len());
+                    self.findings.push(finding);
+                }
             }
-            self.findings.insert(finding.uid.clone(), finding);
         }
     }
 }

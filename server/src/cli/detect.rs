@@ -4,9 +4,9 @@ use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use model::{FindingStatus, Millis};
+use model::{Finding, FindingStatus, Millis};
 
-use super::normalize::{Input, settings};
+use super::normalize::{Given, Input, settings};
 use crate::config::PolicySource;
 use crate::exit::{FOUND, USAGE, failure};
 use crate::offline::Offline;
@@ -56,27 +56,38 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         eprintln!("{error}");
     }
     let mut line = Offline::new(&loaded, tables, settings(&args.input)?, !args.input.is_json())?;
-    args.input.records(&mut |record| {
-        line.push(record);
+    args.input.given(&mut |given| {
+        match given {
+            Given::Lent(lent) => line.push_lent(&lent),
+            Given::Record(record) => line.push(record),
+        }
         Ok(())
     })?;
-    let (findings, _) = line.finish_last(until);
-    let mut out = std::io::BufWriter::new(std::io::stdout().lock());
-    let mut found = false;
-    for finding in findings.iter().filter(|f| !f.labels.iter().any(|l| l == "superseded")) {
-        found |= finding.status != FindingStatus::Resolved;
-        serde_json::to_writer(&mut out, &finding.to_ocsf()).map_err(std::io::Error::from)?;
-        out.write_all(b"\n")?;
-        if let Some(incident) = finding.to_incident().filter(|_| args.incidents) {
-            writeln!(out, "{incident}")?;
+    let mut out = std::io::BufWriter::with_capacity(1 << 16, std::io::stdout().lock());
+    let (mut found, mut written) = (false, Ok(()));
+    line.finish_last(until, &mut |finding| {
+        if written.is_ok() && !finding.labels.iter().any(|l| l == "superseded") {
+            found |= finding.status != FindingStatus::Resolved;
+            written = write(&mut out, finding, args.incidents);
         }
-    }
+    });
+    written?;
     out.flush()?;
-    // The process ends: tens of thousands of findings and rules need not be cleared away.
-    std::mem::forget((findings, loaded));
+    // The process ends: thousands of rules need not be cleared away.
+    std::mem::forget(loaded);
     Ok(if found {
         ExitCode::from(FOUND)
     } else {
         ExitCode::SUCCESS
     })
+}
+
+/// Writes a finding, and the incident that it opens where that is asked for.
+fn write(out: &mut impl std::io::Write, finding: &Finding, incidents: bool) -> std::io::Result<()> {
+    serde_json::to_writer(&mut *out, &finding.as_ocsf())?;
+    out.write_all(b"\n")?;
+    if let Some(incident) = finding.to_incident().filter(|_| incidents) {
+        writeln!(out, "{incident}")?;
+    }
+    Ok(())
 }

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use ingest::dedup::Dedup;
 use ingest::join::{Assembler, Whole};
-use ingest::replay::{self, Options, Reading};
+use ingest::replay::{self, Lent, Options, Reading};
 use ingest::{Normalized, Normalizer, Settings, SourceSettings};
 use model::{Arena, Event, LedgerIndex, Millis, RawRecord};
 
@@ -22,6 +22,14 @@ const JSON: &str = "json";
 const ZONE: &str = "Asia/Shanghai";
 /// Captures of `kcat -C -J`.
 const KCAT: &str = "kcat";
+
+/// A record of a file.
+pub enum Given<'r> {
+    /// Until the next is asked for.
+    Lent(Lent<'r>),
+    /// For good.
+    Record(RawRecord),
+}
 
 /// Files of records.
 #[derive(clap::Args, Debug)]
@@ -72,6 +80,17 @@ impl Input {
     /// # Errors
     /// A file cannot be read (4), or an argument is wrong (2).
     pub fn records(&self, each: &mut dyn FnMut(RawRecord) -> anyhow::Result<()>) -> anyhow::Result<()> {
+        self.given(&mut |given| match given {
+            Given::Lent(line) => each(line.to_record()),
+            Given::Record(record) => each(record),
+        })
+    }
+
+    /// As [`Input::records`]; lines are lent where they can be.
+    ///
+    /// # Errors
+    /// As of [`Input::records`].
+    pub fn given(&self, each: &mut dyn FnMut(Given<'_>) -> anyhow::Result<()>) -> anyhow::Result<()> {
         let received = self.received.as_deref().map(Millis::parse).transpose();
         let received = received
             .map_err(|e| failure(USAGE, format!("--received: {e}")))?
@@ -81,8 +100,13 @@ impl Input {
             if self.format.as_deref() == Some(KCAT) {
                 options.reading = Reading::Kcat;
             }
-            for record in replay::open(file, options).map_err(|e| failure(UNREACHABLE, e.to_string()))? {
-                each(record.map_err(|e| failure(UNREACHABLE, e.to_string()))?)?;
+            let mut records = replay::open(file, options).map_err(|e| failure(UNREACHABLE, e.to_string()))?;
+            loop {
+                while let Some(line) = records.lend() {
+                    each(Given::Lent(line))?;
+                }
+                let Some(record) = records.next() else { break };
+                each(Given::Record(record.map_err(|e| failure(UNREACHABLE, e.to_string()))?))?;
             }
         }
         Ok(())

@@ -89,7 +89,7 @@ fn check(paths: &[PathBuf]) -> anyhow::Result<ExitCode> {
         loaded.errors.iter().filter(|e| !e.is_lint()).count(),
     );
     println!(
-        "{policies} policies load, {errors} do not, {} hints",
+        "{policies} policies load, {errors} errors, {} hints",
         loaded.errors.len() - errors
     );
     Ok(if errors == 0 {

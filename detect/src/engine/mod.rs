@@ -58,7 +58,6 @@ pub use self::fact::Mask;
 pub use self::groups::{Place, Spill};
 use self::plan::Plan;
 use self::state::{Changes, Kind};
-use self::step::Step;
 use self::timer::Timers;
 use crate::policy::{Policies, PolicyIndex};
 use crate::reference::{Aliases, Found, Gap, Tables};

@@ -375,7 +375,10 @@ impl Detector {
                 _ => self.changes.delete(key),
             }
         }
-        entries.sort_by(|a, b| a.1.order().cmp(&b.1.order()));
+        entries.sort_by(|(_, a), (_, b)| {
+            let places = a.time().cmp(&b.time());
+            places.then_with(|| a.kept().uid().cmp(b.kept().uid()))
+        });
         let judging = self.judging(id.0);
         let mut complete = Vec::new();
         for (c, entry) in entries {

@@ -5,6 +5,7 @@
 
 pub mod corpus;
 pub mod http;
+pub mod input;
 pub mod peer;
 pub mod percentile;
 pub mod stages;

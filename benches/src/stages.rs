@@ -1,26 +1,24 @@
 //! The line as the server wires it, without the server: one thread appends, one normalizes, one judges, one indexes,
 //! and each says how much processor time its parts took.
 
-use std::io::{BufRead as _, BufReader, BufWriter, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, channel, sync_channel};
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use bytes::Bytes;
 use detect::RuleSet;
 use detect::engine::Detector;
 use detect::policy::SourceFile;
 use detect::reference::Tables;
 use detect::sigma::Placeholders;
 use ingest::Normalizer;
-use ingest::batcher::batches;
+use ingest::batcher::Batcher;
 use ingest::dedup::Dedup;
 use ledger::{Ledger, Reader};
-use model::{Arena, Batch, Coordinate, Delta, Entry, LedgerIndex, Millis, Plan, RawRecord, Wanted};
+use model::{Arena, Batch, Delta, Entry, LedgerIndex, Millis, Plan, Wanted};
 
-use crate::traffic::{Line, Traffic};
+use crate::input::Input;
 use crate::usage::{self, timed};
 use crate::world;
 
@@ -44,13 +42,11 @@ pub const INDEX: search::Budgets = search::Budgets {
     waiting_bytes_max: 64 << 20,
 };
 
-/// As in the server: bytes of payload that end a group of the ledger.
-const APPEND_BYTES: usize = 1 << 20;
 /// As in the server: records and bytes of a group of the stages.
 const GROUP_RECORDS: usize = 2048;
-const GROUP_BYTES: usize = 4 << 20;
+const GROUP_BYTES: usize = 2 << 20;
 /// As in the server: groups that wait before a stage.
-const QUEUE_GROUPS: usize = 4;
+const QUEUE_GROUPS: usize = 2;
 /// As in the server: how often the index is committed.
 pub const COMMIT_EVERY: Duration = Duration::from_millis(500);
 /// As in the server: how often a checkpoint is signed.
@@ -73,14 +69,8 @@ pub struct Costs {
     pub checkpoint: Duration,
     /// Leaves to records again.
     pub read: Duration,
-    /// Records to events.
+    /// Records to columns, duplicates looked for: record by record, so that its parts are not told apart.
     pub normalize: Duration,
-    /// Duplicates looked for.
-    pub dedup: Duration,
-    /// Events to columns.
-    pub batch: Duration,
-    /// Events let go of, after their columns were made.
-    pub release: Duration,
     /// Columns to findings.
     pub detect: Duration,
     /// Findings and state to SQLite.
@@ -118,7 +108,7 @@ pub struct Outcome {
 
 /// Where a run keeps what it writes.
 pub struct Folders {
-    /// The records, as [`write_input`] writes them.
+    /// The records, as [`write_input`](crate::input::write_input) writes them.
     pub input: PathBuf,
     /// The ledger.
     pub ledger: PathBuf,
@@ -146,80 +136,6 @@ struct Group {
     batches: Vec<Batch>,
     dedup: Delta,
     events: u64,
-}
-
-/// A line of traffic as Kafka would deliver it.
-pub fn record(line: &Line, offset: i64) -> RawRecord {
-    raw(line.at, line.source, offset, Bytes::from(line.text.clone()))
-}
-
-fn raw(at: Millis, source: &str, offset: i64, payload: Bytes) -> RawRecord {
-    RawRecord {
-        coordinate: Coordinate::new(format!("audit.{source}"), 0, offset),
-        received_at: at,
-        source: source.into(),
-        peer: None,
-        key: None,
-        headers: Vec::new(),
-        payload,
-        truncated: None,
-    }
-}
-
-/// Writes the records to a file, so that making them is no part of what is measured. Returns bytes of payload.
-///
-/// # Errors
-/// The disk's.
-pub fn write_input(path: &Path, records: usize, per_second: u64) -> anyhow::Result<u64> {
-    let mut file = BufWriter::new(std::fs::File::create(path)?);
-    let mut bytes = 0;
-    for line in Traffic::new(1, START, per_second).take(records) {
-        write!(file, "{} {} {}\n{}", line.at.0, line.source, line.text.len(), line.text)?;
-        bytes += line.text.len() as u64;
-    }
-    file.flush()?;
-    Ok(bytes)
-}
-
-struct Input {
-    file: BufReader<std::fs::File>,
-    /// Each source's next offset.
-    offsets: Vec<(String, i64)>,
-}
-
-impl Input {
-    fn open(path: &Path) -> anyhow::Result<Input> {
-        Ok(Input {
-            file: BufReader::with_capacity(1 << 20, std::fs::File::open(path)?),
-            offsets: Vec::new(),
-        })
-    }
-
-    /// The next records, about [`APPEND_BYTES`] of them.
-    fn group(&mut self) -> anyhow::Result<Vec<RawRecord>> {
-        let (mut records, mut bytes) = (Vec::new(), 0);
-        let mut head = String::new();
-        while bytes < APPEND_BYTES {
-            head.clear();
-            if self.file.read_line(&mut head)? == 0 {
-                break;
-            }
-            let mut parts = head.trim_end().split(' ');
-            let mut part = || parts.next().context("the input file is broken");
-            let (at, source, length) = (part()?.parse()?, part()?, part()?.parse()?);
-            let mut payload = vec![0; length];
-            self.file.read_exact(&mut payload)?;
-            bytes += length;
-            let known = self.offsets.iter().position(|(s, _)| s == source);
-            let n = known.unwrap_or_else(|| {
-                self.offsets.push((source.to_owned(), 0));
-                self.offsets.len() - 1
-            });
-            records.push(raw(Millis(at), source, self.offsets[n].1, payload.into()));
-            self.offsets[n].1 += 1;
-        }
-        Ok(records)
-    }
 }
 
 /// A detector of the repository's policies and the made-up operator's tables.
@@ -324,9 +240,6 @@ pub fn run(folders: &Folders) -> anyhow::Result<Outcome> {
             checkpoint: ledger.costs.checkpoint,
             read: normalize.costs.read,
             normalize: normalize.costs.normalize,
-            dedup: normalize.costs.dedup,
-            batch: normalize.costs.batch,
-            release: normalize.costs.release,
             detect: judge.costs.detect,
             commit: judge.costs.commit,
             documents: index.costs.documents,
@@ -385,6 +298,7 @@ fn normalize(
     let mut done = Done::default();
     let normalizer = Normalizer::default();
     let (mut arena, mut plan) = (Arena::new(), Plan::new(wanted));
+    arena.set_native(plan.wants_native());
     let mut dedup = Dedup::default();
     let mut next = LedgerIndex(0);
     let mut limit = LedgerIndex(0);
@@ -405,15 +319,10 @@ fn normalize(
             .context("the ledger holds less than is durable")?
             .index
             .next();
-        let group = Arc::new(group(
-            &entries,
-            next..end,
-            &normalizer,
-            &mut dedup,
-            &mut arena,
-            &mut plan,
-            &mut done.costs,
-        ));
+        let group = timed(&mut done.costs.normalize, || {
+            group(&entries, next..end, &normalizer, &mut dedup, &mut arena, &mut plan)
+        });
+        let group = Arc::new(group);
         next = end;
         done.events += group.events;
         for stage in stages {
@@ -429,38 +338,29 @@ fn group(
     dedup: &mut Dedup,
     arena: &mut Arena,
     plan: &mut Plan,
-    costs: &mut Costs,
 ) -> Group {
-    timed(&mut costs.release, || arena.reset());
-    let arena = &*arena;
-    let normalized: Vec<_> = timed(&mut costs.normalize, || {
-        entries.iter().map(|e| normalizer.normalize(arena, &e.record)).collect()
-    });
-    let (span, events, delta) = timed(&mut costs.dedup, || {
-        let mut span = Vec::with_capacity(entries.len());
-        let mut events = Vec::with_capacity(entries.len());
-        for (Entry { index, record }, normalized) in entries.iter().zip(normalized) {
-            let (index, at) = (*index, record.received_at);
-            span.push((index, at));
-            if normalized
-                .dedup(record)
-                .is_some_and(|key| dedup.check(index, at, key).is_ok_and(|d| d.is_some()))
-            {
-                continue;
-            }
-            let source = &record.source;
-            events.extend(normalized.events.into_iter().map(|e| (index, at, source, e)));
+    let mut batcher = Batcher::new();
+    let mut span = Vec::with_capacity(entries.len());
+    let mut count = 0;
+    for Entry { index, record } in entries {
+        arena.reset();
+        let (index, at) = (*index, record.received_at);
+        span.push((index, at));
+        let normalized = normalizer.normalize(arena, record);
+        let repeats = |key| dedup.check(index, at, key).is_ok_and(|d| d.is_some());
+        if normalized.dedup(record).is_some_and(repeats) {
+            continue;
         }
-        (span, events, dedup.take_delta())
-    });
-    let count = events.len() as u64;
-    let batches = timed(&mut costs.batch, || batches(&events, plan));
-    timed(&mut costs.release, || drop(events));
+        count += normalized.events.len() as u64;
+        for event in &normalized.events {
+            batcher.push(plan, index, at, &record.source, event);
+        }
+    }
     Group {
         range,
         span,
-        batches,
-        dedup: delta,
+        batches: batcher.finish(plan),
+        dedup: dedup.take_delta(),
         events: count,
     }
 }
@@ -512,20 +412,12 @@ fn index(mut writer: search::IndexWriter, groups: &Receiver<Arc<Group>>) -> anyh
 pub fn replay(ledger: &Path, mut each: impl FnMut(&[Batch]) -> anyhow::Result<()>) -> anyhow::Result<()> {
     let reader = Reader::open(ledger)?;
     let (mut plan, mut arena, normalizer) = (Plan::new(&search::wanted()), Arena::new(), Normalizer::default());
-    let (mut dedup, mut costs, mut next) = (Dedup::default(), Costs::default(), LedgerIndex(0));
+    let (mut dedup, mut next) = (Dedup::default(), LedgerIndex(0));
     loop {
         let entries = reader.read(next, GROUP_RECORDS, GROUP_BYTES)?;
         let Some(last) = entries.last() else { return Ok(()) };
         let end = last.index.next();
-        let group = group(
-            &entries,
-            next..end,
-            &normalizer,
-            &mut dedup,
-            &mut arena,
-            &mut plan,
-            &mut costs,
-        );
+        let group = group(&entries, next..end, &normalizer, &mut dedup, &mut arena, &mut plan);
         next = end;
         each(&group.batches)?;
     }

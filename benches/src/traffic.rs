@@ -500,7 +500,7 @@ mod tests {
         let normalizer = ingest::Normalizer::default();
         let mut seen = std::collections::HashSet::new();
         for (n, line) in (0..).zip(Traffic::new(7, START, 2_000).take(20_000)) {
-            let record = crate::stages::record(&line, n);
+            let record = crate::input::record(&line, n);
             let normalized = normalizer.normalize_plain(&record);
             assert_eq!(normalized.quarantined.map(|q| q.0), None, "{}", line.text);
             assert_ne!(normalized.format, "unknown", "{}", line.text);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use benches::stages::{Folders, Outcome};
-use benches::{peer, stages, usage};
+use benches::{input, peer, stages, usage};
 use clap::Parser;
 
 /// Runs records through the whole line, then the same documents through Tantivy alone; prints Markdown
@@ -32,7 +32,7 @@ fn main() -> anyhow::Result<()> {
     let dir = args.dir.as_deref().unwrap_or(temporary.path());
     std::fs::create_dir_all(dir)?;
     let folders = Folders::below(dir);
-    stages::write_input(&folders.input, args.records, args.pace)?;
+    input::write_input(&folders.input, args.records, args.pace)?;
 
     usage::forget_peak()?;
     let run = stages::run(&folders)?;
@@ -102,10 +102,7 @@ fn parts(run: &Outcome) -> Vec<(&'static str, &'static str, Duration)> {
         ("ledger seal", "frames, tree", c.seal),
         ("ledger checkpoint", "signed each second", c.checkpoint),
         ("read back", "leaves to records", c.read),
-        ("normalize", "records to events", c.normalize),
-        ("deduplicate", "seven days", c.dedup),
-        ("batch", "events to columns", c.batch),
-        ("events dropped", "their memory", c.release),
+        ("normalize", "records to columns, duplicates left out", c.normalize),
         ("detect", "columns to findings", c.detect),
         ("alert commit", "findings and state to SQLite", c.commit),
         ("index documents", "columns to documents, commits", c.documents),

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use benches::stages::{self, Folders};
-use benches::usage;
+use benches::{input, usage};
 use clap::{Parser, Subcommand};
 use ingest::Normalizer;
 use ledger::Reader;
@@ -84,7 +84,7 @@ const COLUMNS: &[(&str, &[&str])] = &[
 fn make(dir: &std::path::Path, records: usize, pace: u64) -> anyhow::Result<Value> {
     std::fs::create_dir_all(dir)?;
     let folders = Folders::below(dir);
-    let bytes = stages::write_input(&folders.input, records, pace)?;
+    let bytes = input::write_input(&folders.input, records, pace)?;
     let cpu = usage::process();
     stages::write_ledger(&folders)?;
     let cpu = usage::process() - cpu;

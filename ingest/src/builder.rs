@@ -4,21 +4,23 @@
 //! times, flags) the builder fills in itself.
 
 use bumpalo::collections::Vec as ArenaVec;
-use model::value::{Member, int_text, is_same, tag};
-use model::{Arena, Cell, Cells, Event, Labels, Millis, OCSF_VERSION, Object, PathId, RawRecord, Value, known};
-
-use smallvec::SmallVec;
+use model::value::{Member, is_same, tag};
+use model::{Arena, Begun, Cells, Labels, Millis, Object, PathId, RawRecord, Value, known};
 
 pub use crate::address::{address, is_ipv4};
 use crate::class::Class;
 use crate::fields::scalar;
 use crate::format::Input;
 use crate::keep::{Keep, ToObject, ToValue};
-use crate::{seek, time_text};
+use crate::time_text;
 
 mod bounds;
+mod endpoint;
+mod frame;
 
 use bounds::bounded;
+use frame::head;
+pub(crate) use frame::{SKEW_LABELS, skew_labels};
 
 /// Levels that `unmapped` may hold below itself.
 pub const UNMAPPED_DEPTH_MAX: usize = 8;
@@ -274,80 +276,6 @@ impl<'a> EventBuilder<'a> {
         }
     }
 
-    /// Puts an address at `path` in canonical form (IPv4-mapped IPv6 as IPv4). What is none goes to `unmapped`
-    /// under the path, with the label `ip_invalid`; with a port (`1.2.3.4:55`, `[::1]:55`) the port goes to the
-    /// sibling `port`. Says whether an address was there.
-    pub fn ip(&mut self, path: &'static str, text: &str) -> bool {
-        match path.strip_suffix(".ip") {
-            Some(object) => self.ip_in(object, text),
-            None => self.address(path, "", text),
-        }
-    }
-
-    /// [`EventBuilder::ip`] at `ip` of the object at `object`.
-    pub fn ip_in(&mut self, object: &'static str, text: &str) -> bool {
-        self.address(object, "ip", text)
-    }
-
-    fn address(&mut self, object: &'static str, field: &'static str, text: &str) -> bool {
-        let text = seek::trim(text);
-        if text.is_empty() || text == "-" {
-            return false;
-        }
-        if is_ipv4(text) {
-            self.set_in(object, field, text);
-            return true;
-        }
-        let (address, port) = address(text);
-        match address {
-            Some(ip) => {
-                self.set_in(object, field, ip);
-                if let Some(port) = port
-                    && !field.is_empty()
-                {
-                    self.set_in(object, "port", port);
-                }
-                true
-            }
-            None if field.is_empty() => {
-                self.unmapped(object, text);
-                self.label("ip_invalid");
-                false
-            }
-            None => {
-                self.unmapped(&format!("{object}.{field}"), text);
-                self.label("ip_invalid");
-                false
-            }
-        }
-    }
-
-    /// Puts an address or else a host name into the endpoint at `object` (`src_endpoint`, `device`).
-    pub fn host(&mut self, object: &'static str, text: &str) -> &mut Self {
-        let text = seek::trim(text);
-        if text.is_empty() || text == "-" {
-            return self;
-        }
-        if is_ipv4(text) {
-            return self.set_in(object, "ip", text);
-        }
-        if memchr::memchr2(b':', b'[', text.as_bytes()).is_none() {
-            return self.set_in(object, "hostname", text);
-        }
-        match address(text) {
-            (Some(ip), port) => {
-                self.set_in(object, "ip", ip);
-                match port {
-                    // OCSF's device has no port.
-                    Some(port) if object == "device" => self.unmapped("device.port", port),
-                    Some(port) => self.set_in(object, "port", port),
-                    None => self,
-                }
-            }
-            (None, _) => self.set_in(object, "hostname", text),
-        }
-    }
-
     /// When it happened; without a call `received_at` is taken, with the label `time.missing`.
     pub fn time(&mut self, time: Millis) -> &mut Self {
         self.parts.time = Some(time);
@@ -527,6 +455,17 @@ impl<'a> EventBuilder<'a> {
         self
     }
 
+    /// [`Cells::replay`]: does again what `what` put into an event that was filled like this one.
+    #[must_use]
+    pub(crate) fn replay(&mut self, what: u32) -> Option<Begun> {
+        self.parts.cells.replay(what)
+    }
+
+    /// [`Cells::remember`].
+    pub(crate) fn remember(&mut self, begun: Begun, words: &[&'static str]) {
+        self.parts.cells.remember(begun, words);
+    }
+
     /// Whether something was put at a dotted path.
     #[must_use]
     #[inline]
@@ -550,148 +489,6 @@ impl<'a> EventBuilder<'a> {
             .path(path)
             .is_some_and(|path| self.parts.cells.has(path))
     }
-
-    /// The event, whole.
-    #[must_use]
-    pub fn finish(mut self) -> Event<'a> {
-        let record = self.parts.record;
-        let time = match self.parts.time {
-            Some(time) => time,
-            None => {
-                self.label("time.missing");
-                record.received_at
-            }
-        };
-        for label in skew_labels(time, record.received_at) {
-            if !self.parts.written_later || label == "time.future" {
-                self.label(label);
-            }
-        }
-        let arena = self.parts.keep.arena;
-        let uid = uid(arena, record);
-        let class = self.parts.class;
-        self.put(known::TIME, Value::Int(time.0));
-
-        let host = (class.actor_by_profile && self.parts.cells.has(known::ACTOR))
-            || (class.device_by_profile && self.parts.cells.has(known::DEVICE));
-        let told = [
-            (
-                self.parts.cells.has(known::ACTION_ID) || self.parts.cells.has(known::DISPOSITION_ID),
-                "security_control",
-            ),
-            (host, "host"),
-            (self.parts.cells.has(known::CLOUD), "cloud"),
-            (self.parts.cells.has(known::DATA_CLASSIFICATIONS), "data_classification"),
-        ];
-        for (_, profile) in told.iter().filter(|(is_told, _)| *is_told) {
-            self.parts.profiles.push(Value::String(profile));
-        }
-        if !self.parts.profiles.is_empty() {
-            let profiles = std::mem::replace(&mut self.parts.profiles, ArenaVec::new_in(arena.bump()));
-            self.put(known::METADATA_PROFILES, Value::Array(profiles.into_bump_slice()));
-        }
-        self.put(known::METADATA_UID, Value::String(uid));
-        self.put(known::METADATA_LOGGED_TIME, Value::Int(record.received_at.0));
-        if !self.parts.cells.has(known::METADATA_LOG_NAME) {
-            self.put(known::METADATA_LOG_NAME, Value::String(&record.coordinate.topic));
-        }
-        if let Some(cut) = &record.truncated {
-            self.put(known::METADATA_IS_TRUNCATED, Value::Bool(true));
-            if let Ok(size) = i32::try_from(cut.bytes) {
-                self.put(known::METADATA_UNTRUNCATED_SIZE, size.into());
-            }
-            self.parts.labels.push("record_truncated");
-        }
-        if !self.parts.labels.is_empty() {
-            let labels = self.parts.labels.iter().map(|l| Value::String(l));
-            let labels = arena.bump().alloc_slice_fill_iter(labels);
-            self.put(known::METADATA_LABELS, Value::Array(labels));
-        }
-        if !self.parts.keep.text.is_empty() {
-            self.put(known::RAW_DATA, Value::String(self.parts.keep.text));
-        }
-        let (cells, outline) = self.parts.cells.finish();
-        Event {
-            arena,
-            uid,
-            class_uid: class.uid,
-            time,
-            cells,
-            outline,
-            unmapped: Object::of(
-                arena,
-                std::mem::replace(&mut self.parts.unmapped, ArenaVec::new_in(arena.bump())).into_bump_slice(),
-            ),
-            native: self.parts.native,
-            system: self.parts.system,
-            commands: self.parts.commands,
-            logsource: self.parts.logsource,
-        }
-    }
-}
-
-/// The labels of [`skew_labels`].
-pub(crate) const SKEW_LABELS: &[&str] = &["clock_skew", "time.future", "time.late"];
-
-/// What an event's time says beside that of its receipt.
-pub(crate) fn skew_labels(time: Millis, received_at: Millis) -> impl Iterator<Item = &'static str> {
-    let behind = received_at - time;
-    let skewed = behind.saturating_abs() > CLOCK_SKEW_MS_MAX;
-    [
-        (skewed, "clock_skew"),
-        (behind < -CLOCK_SKEW_MS_MAX, "time.future"),
-        (behind > LATE_MS_MIN, "time.late"),
-    ]
-    .into_iter()
-    .filter_map(|(is_so, label)| is_so.then_some(label))
-}
-
-/// `<topic>/<partition>/<offset>`
-fn uid<'a>(arena: &'a Arena, record: &RawRecord) -> &'a str {
-    let coordinate = &record.coordinate;
-    let mut uid = bumpalo::collections::String::with_capacity_in(coordinate.topic.len() + 32, arena.bump());
-    uid.push_str(&coordinate.topic);
-    uid.push('/');
-    uid.push_str(int_text(coordinate.partition.into(), &mut [0; 20]));
-    uid.push('/');
-    uid.push_str(int_text(coordinate.offset, &mut [0; 20]));
-    uid.into_bump_str()
-}
-
-/// The first fields of every event; those that are known later hold their place.
-fn head<'a>(input: &Input<'a>, class: &'static Class, activity: u8, vendor: &str, product: &str) -> Cells<'a> {
-    let keep = input.keep();
-    let type_uid = i64::from(class.uid) * 100 + i64::from(activity);
-    let cell = |path, value| Cell { path, value };
-    // The one type whose number says nothing.
-    let type_name = if type_uid == 99 { "Base Event: Other" } else { "" };
-    let all = [
-        cell(known::CLASS_UID, class.uid.into()),
-        cell(known::CLASS_NAME, Value::String(class.name)),
-        cell(known::CATEGORY_UID, class.category_uid.into()),
-        cell(known::ACTIVITY_ID, activity.into()),
-        cell(known::ACTIVITY_NAME, Value::String(class.activity_name(activity))),
-        cell(known::TYPE_UID, Value::Int(type_uid)),
-        cell(known::TYPE_NAME, Value::String(type_name)),
-        cell(known::TIME, Value::Int(0)),
-        cell(known::SEVERITY_ID, Value::Int(1)),
-        cell(known::SEVERITY, Value::String(SEVERITIES[1])),
-        cell(known::METADATA_VERSION, Value::String(OCSF_VERSION)),
-        cell(known::METADATA_PRODUCT_VENDOR, Value::String(keep.text(vendor))),
-        cell(known::METADATA_PRODUCT_NAME, Value::String(keep.text(product))),
-        cell(known::METADATA_LOG_FORMAT, Value::String(input.format)),
-    ];
-    // Which of them are left out tells one kind of event from another.
-    let mut kind = 0;
-    let mut cells: SmallVec<[Cell<'a>; 16]> = SmallVec::new();
-    for (n, cell) in all.iter().enumerate() {
-        if cell.value.is_empty() {
-            kind |= 1 << n;
-        } else {
-            cells.push(*cell);
-        }
-    }
-    Cells::start(input.arena, CELLS, kind, &cells)
 }
 
 const SEVERITIES: [&str; 7] = ["Unknown", "Informational", "Low", "Medium", "High", "Critical", "Fatal"];

@@ -4,13 +4,17 @@
 //! record was received; where it leaves the zone open, the source's configured zone is taken. Both are flagged,
 //! because an auditor must be able to tell what the source said from what was concluded.
 
+mod civil;
+mod leading;
 mod scan;
 
-use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use model::Millis;
 
 use crate::seek;
+pub(crate) use civil::Civil;
+use civil::{Clock, Zone};
+pub(crate) use leading::{Leading, leading_bsd, leading_iso, leading_slashed};
 use scan::{Scan, millis_of};
 
 /// A time that was read from text.
@@ -111,316 +115,6 @@ pub fn epoch_float(number: f64) -> Option<Millis> {
 
 /// The longest text that is looked at.
 const TEXT_BYTES_MAX: usize = 96;
-
-/// A time at the start of a line, as syslog has it: its text, what it says, and the rest of the line.
-#[derive(Clone, Debug)]
-pub(crate) struct Leading<'a> {
-    pub text: &'a str,
-    pub civil: Civil,
-    pub rest: &'a str,
-}
-
-/// `Mmm dd HH:MM:SS[.fff]` with the liberties that senders take: `*` before it, one space and one digit,
-/// a year before or after the clock.
-pub(crate) fn leading_bsd(line: &str) -> Option<Leading<'_>> {
-    match plain_bsd(line) {
-        Some(civil) => Some(Leading {
-            text: line.get(..PLAIN_BSD)?,
-            civil,
-            rest: line.get(PLAIN_BSD..)?,
-        }),
-        None => any_bsd(line),
-    }
-}
-
-/// Bytes of `Mmm dd HH:MM:SS`.
-const PLAIN_BSD: usize = 15;
-
-/// The form that nearly every sender takes, told by its fixed places: `Mmm dd HH:MM:SS` and a space, behind which no year stands.
-fn plain_bsd(line: &str) -> Option<Civil> {
-    let line = line.as_bytes();
-    let text: &[u8; PLAIN_BSD] = line.first_chunk()?;
-    let [m1, m2, m3, b' ', d1, d2, b' ', h1, h2, b':', n1, n2, b':', s1, s2] = *text else {
-        return None;
-    };
-    if line.get(PLAIN_BSD) != Some(&b' ') || line.get(PLAIN_BSD + 1..PLAIN_BSD + 3)?.iter().all(u8::is_ascii_digit) {
-        return None;
-    }
-    let month = match &[m1, m2, m3] {
-        b"Jan" => 1,
-        b"Feb" => 2,
-        b"Mar" => 3,
-        b"Apr" => 4,
-        b"May" => 5,
-        b"Jun" => 6,
-        b"Jul" => 7,
-        b"Aug" => 8,
-        b"Sep" => 9,
-        b"Oct" => 10,
-        b"Nov" => 11,
-        b"Dec" => 12,
-        _ => return None,
-    };
-    let digit = |b: u8| b.is_ascii_digit().then(|| u32::from(b - b'0'));
-    let two = |tens: u8, ones: u8| Some(digit(tens)? * 10 + digit(ones)?);
-    Some(Civil {
-        year: None,
-        month,
-        day: if d1 == b' ' { digit(d2)? } else { two(d1, d2)? },
-        clock: Clock {
-            hour: two(h1, h2)?,
-            minute: two(n1, n2)?,
-            second: two(s1, s2)?,
-            millis: 0,
-        },
-        zone: Zone::Open,
-    })
-}
-
-/// The form with all liberties.
-fn any_bsd(line: &str) -> Option<Leading<'_>> {
-    let mut scan = Scan::new(line);
-    let _ = scan.eat(b'*') || scan.eat(b'.');
-    let start = scan.at;
-    let month = scan.month()?;
-    scan.some_spaces(2)?;
-    let day = scan.number(1, 2)?;
-    scan.some_spaces(2)?;
-    let mut year = None;
-    let before_year = scan.at;
-    if let Some(y) = scan.number(4, 4)
-        && scan.some_spaces(1).is_some()
-    {
-        year = Some(y as i32);
-    } else {
-        scan.at = before_year;
-    }
-    let clock = scan.clock()?;
-    let mut end = scan.at;
-    if year.is_none() {
-        // `Mar  1 10:00:00 2026 h a: …`; a host may be called `2026`, but hardly between 1970 and 2099.
-        if scan.eat(b' ')
-            && let Some(y) = scan.number(4, 4)
-            && (1970..2100).contains(&y)
-            && scan.peek() == Some(b' ')
-        {
-            year = Some(y as i32);
-            end = scan.at;
-        }
-    }
-    let civil = Civil {
-        year,
-        month,
-        day,
-        clock,
-        zone: Zone::Open,
-    };
-    Some(Leading {
-        text: line.get(start..end)?,
-        civil,
-        rest: line.get(end..)?,
-    })
-}
-
-/// RFC 3339 at the start of a line, up to a space.
-pub(crate) fn leading_iso(line: &str) -> Option<Leading<'_>> {
-    let end = line
-        .bytes()
-        .take(TEXT_BYTES_MAX)
-        .position(|b| b == b' ')
-        .unwrap_or(line.len().min(TEXT_BYTES_MAX));
-    let text = line.get(..end)?;
-    let mut scan = Scan::new(text);
-    let civil = iso(&mut scan)?;
-    if !scan.rest().is_empty() || civil.clock == Clock::default() && !text.contains(':') {
-        return None;
-    }
-    Some(Leading {
-        text,
-        civil,
-        rest: &line[end..],
-    })
-}
-
-/// `YYYY/MM/DD HH:MM:SS` (nginx' error log) at the start of a line.
-pub(crate) fn leading_slashed(line: &str) -> Option<Leading<'_>> {
-    let mut scan = Scan::new(line);
-    let year = Some(scan.number(4, 4)? as i32);
-    scan.must(b'/')?;
-    let month = scan.number(2, 2)?;
-    scan.must(b'/')?;
-    let day = scan.number(2, 2)?;
-    scan.must(b' ')?;
-    let clock = scan.clock()?;
-    let civil = Civil {
-        year,
-        month,
-        day,
-        clock,
-        zone: Zone::Open,
-    };
-    Some(Leading {
-        text: &line[..scan.at],
-        civil,
-        rest: scan.rest(),
-    })
-}
-
-/// What a text says of a time, not yet tied to a year or a zone.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Civil {
-    year: Option<i32>,
-    month: u32,
-    day: u32,
-    clock: Clock,
-    zone: Zone,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-struct Clock {
-    hour: u32,
-    minute: u32,
-    second: u32,
-    millis: u32,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Zone {
-    /// Nothing was said.
-    Open,
-    /// Minutes east of UTC.
-    Offset(i32),
-    /// An IANA zone of that length at that place was named and is looked up.
-    Named([u8; 40], u8),
-}
-
-impl Civil {
-    /// The moment; `None` where there is no such day or clock time.
-    pub(crate) fn resolve(&self, received_at: Millis, zone: &TimeZone) -> Option<ParsedTime> {
-        let Some(year) = self.year else {
-            let near = year_of(received_at);
-            let inferred = |mut t: ParsedTime| {
-                t.flags.year_inferred = true;
-                t
-            };
-            // Within half a year: every other year is further away, whatever the zone.
-            if let Some(t) = self.in_year(near, zone)
-                && (t.time - received_at).unsigned_abs() < 180 * 86_400_000
-            {
-                return Some(inferred(t));
-            }
-            // Nine years hold a leap day also around 1900 and 2100.
-            let mut best: Option<ParsedTime> = None;
-            for year in (near - 1..=near + 1)
-                .chain((near - 8..near - 1).rev())
-                .chain(near + 2..=near + 8)
-            {
-                let apart = |t: &ParsedTime| (t.time - received_at).unsigned_abs();
-                if (year < near - 1 || year > near + 1) && (self.month, self.day) != (2, 29) {
-                    break;
-                }
-                if let Some(t) = self.in_year(year, zone)
-                    && best.as_ref().is_none_or(|b| apart(&t) < apart(b))
-                {
-                    best = Some(t);
-                }
-            }
-            return best.map(inferred);
-        };
-        self.in_year(year, zone)
-    }
-
-    fn in_year(&self, year: i32, zone: &TimeZone) -> Option<ParsedTime> {
-        let Clock {
-            hour,
-            minute,
-            second,
-            millis,
-        } = self.clock;
-        let mut flags = TimeFlags::default();
-        let days = days_of(year, self.month, self.day)?;
-        // A leap second and the end of the day count as the next second.
-        let end_of_day = hour == 24 && minute == 0 && second == 0;
-        if minute > 59 || second > 60 || hour > 23 && !end_of_day {
-            return None;
-        }
-        flags.adjusted = second == 60 || end_of_day;
-        let day_ms = i64::from(hour * 3600 + minute * 60 + second) * 1000 + i64::from(millis);
-        let local_ms = days * 86_400_000 + day_ms;
-        let time = match self.zone {
-            Zone::Offset(minutes) => {
-                let time = Millis(local_ms - i64::from(minutes) * 60_000);
-                return Some(ParsedTime {
-                    time,
-                    offset_minutes: Some(minutes),
-                    flags,
-                });
-            }
-            Zone::Named(name, length) => {
-                let name = std::str::from_utf8(&name[..usize::from(length)]).ok()?;
-                local(local_ms, &TimeZone::get(name).ok()?, &mut flags)?
-            }
-            Zone::Open => {
-                flags.zone_assumed = true;
-                local(local_ms, zone, &mut flags)?
-            }
-        };
-        Some(ParsedTime {
-            time,
-            offset_minutes: None,
-            flags,
-        })
-    }
-}
-
-/// The moment of a local time. In a gap it moves on by the gap, in a fold the first of the two is taken.
-fn local(local_ms: i64, zone: &TimeZone, flags: &mut TimeFlags) -> Option<Millis> {
-    if let Ok(offset) = zone.to_fixed_offset() {
-        let ms = local_ms - i64::from(offset.seconds()) * 1000;
-        // Nearly every time is of these years; those at the ends of time are left to the library.
-        let plain = (-2_000_000_000_000..8_000_000_000_000).contains(&ms);
-        let is_moment = plain || *zone == TimeZone::UTC || jiff::Timestamp::from_millisecond(ms).is_ok();
-        return is_moment.then_some(Millis(ms));
-    }
-    let civil: DateTime = jiff::Timestamp::from_millisecond(local_ms)
-        .ok()?
-        .to_zoned(TimeZone::UTC)
-        .datetime();
-    let ambiguous = zone.to_ambiguous_timestamp(civil);
-    flags.adjusted |= ambiguous.is_ambiguous();
-    Some(Millis(ambiguous.compatible().ok()?.as_millisecond()))
-}
-
-fn year_of(at: Millis) -> i32 {
-    let days = at.0.clamp(Millis::MIN.0, Millis::MAX.0).div_euclid(86_400_000) + 719_468;
-    // Source: Howard Hinnant, chrono-compatible low-level date algorithms; its years begin in March.
-    let (era, doe) = (days.div_euclid(146_097), days.rem_euclid(146_097));
-    let yoe = (doe - doe / 1460 + doe / 36_524 - doe / 146_096) / 365;
-    let doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
-    let year = era * 400 + yoe + i64::from(doy >= 306);
-    i32::try_from(year).unwrap_or(1970)
-}
-
-/// Days since 1970 of a date; `None` where there is no such day, or no such year for the library either.
-fn days_of(year: i32, month: u32, day: u32) -> Option<i64> {
-    /// Days of a common year before each month, and all of them.
-    const BEFORE: [u16; 13] = [0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334, 365];
-    if !(-9999..=9999).contains(&year) {
-        return None;
-    }
-    let at = month.checked_sub(1)? as usize;
-    let (before, after) = (*BEFORE.get(at)?, *BEFORE.get(at + 1)?);
-    let leaps = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-    let length = u32::from(after - before) + u32::from(leaps && month == 2);
-    if day == 0 || day > length {
-        return None;
-    }
-    // Years are counted from one far enough before, so that none is negative: 28 of the calendar's periods of 400 years.
-    const PERIODS: i64 = 28;
-    let years = i64::from(year) - 1 + PERIODS * 400;
-    let days = years * 365 + years / 4 - years / 100 + years / 400 - PERIODS * 146_097 - 719_162;
-    Some(days + i64::from(before) + i64::from(leaps && month > 2) + i64::from(day) - 1)
-}
 
 enum Number {
     Epoch(Millis),
@@ -747,17 +441,6 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_plain_form_is_read_like_any(
-            line in "(Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec|mar|Foo)[ .][ 0-9]{2} [ 0-9]{2}:[0-9]{2}:[0-9]{2}( |[.] | 20)[0-9a ]{0,6}"
-        ) {
-            if let Some(civil) = plain_bsd(&line) {
-                let any = any_bsd(&line).expect("it is read in full, too");
-                prop_assert_eq!(any.civil, civil, "{}", line);
-                prop_assert_eq!(any.text.len(), PLAIN_BSD, "{}", line);
-            }
-        }
-
-        #[test]
         fn no_text_panics(text in "\\PC{0,60}") {
             let _ = parse_any(&text, Millis(0), &TimeZone::UTC);
             let _ = leading_bsd(&text);
@@ -770,13 +453,6 @@ mod tests {
             let _ = epoch_float(f);
             let _ = parse_any(&n.to_string(), Millis(n), &TimeZone::UTC);
             let _ = parse_any("Feb 29 00:00:00", Millis(n), &TimeZone::UTC);
-        }
-
-        #[test]
-        fn days_are_those_of_the_library(year in -10_001..=10_001_i32, month in 0..=14_u32, day in 0..=33_u32) {
-            let date = i16::try_from(year).ok().and_then(|y| jiff::civil::Date::new(y, month as i8, day as i8).ok());
-            let days = date.map(|d| i64::from((d - jiff::civil::date(1970, 1, 1)).get_days()));
-            prop_assert_eq!(days_of(year, month, day), days);
         }
 
         #[test]

@@ -39,6 +39,16 @@ pub struct Cells<'a> {
     /// What the cells up to `noted` say of their paths; looked at only where a step is new.
     states: Option<&'a mut States>,
     noted: usize,
+    /// It was asked what only a value tells ([`Cells::replay`]).
+    asked: std::cell::Cell<bool>,
+}
+
+/// Where several steps began ([`Cells::replay`]).
+#[derive(Clone, Copy, Debug)]
+pub struct Begun {
+    key: Key,
+    outline: Outline,
+    cells: usize,
 }
 
 impl fmt::Debug for Cells<'_> {
@@ -57,6 +67,7 @@ impl<'a> Cells<'a> {
             outline: std::cell::Cell::new(Outline::START),
             states: None,
             noted: 0,
+            asked: std::cell::Cell::new(false),
         }
     }
 
@@ -272,7 +283,79 @@ impl<'a> Cells<'a> {
                 }
                 has
             }
-            None => self.has_elsewhere(path),
+            None => {
+                self.asked.set(true);
+                self.has_elsewhere(path)
+            }
+        }
+    }
+
+    /// What `work_out` says of the paths that have values, called `what`: worked out once for all events filled alike.
+    pub fn recall(&self, what: u32, work_out: impl FnOnce(&Self) -> u16) -> u16 {
+        let key = Key::replay(what);
+        let (begun, step) = {
+            let begun = self.outline.get();
+            (begun, self.arena.outlines.borrow().step(begun, key))
+        };
+        if let Some((op, to)) = step {
+            self.outline.set(to);
+            return op.number();
+        }
+        self.asked.set(false);
+        let number = work_out(self);
+        if self.outline.get() != Outline::NONE && !self.asked.get() {
+            let to = self.arena.outlines.borrow_mut().learn(begun, key, Op::Recall(number));
+            if to != Outline::NONE {
+                self.outline.set(to);
+            }
+        }
+        number
+    }
+
+    /// Puts what was put before in the steps called `what` ([`Cells::remember`]); `Some`: they are to be taken one by one.
+    ///
+    /// They only ask which paths have values, and put `words` and whole numbers where none is.
+    #[must_use]
+    pub fn replay(&mut self, what: u32) -> Option<Begun> {
+        let key = Key::replay(what);
+        let outlines = self.arena.outlines.borrow();
+        match outlines.step(self.outline.get(), key) {
+            Some((op, to)) => {
+                self.cells.extend_from_slice_copy(outlines.list(op));
+                self.outline.set(to);
+                None
+            }
+            None => {
+                self.asked.set(false);
+                Some(Begun {
+                    key,
+                    outline: self.outline.get(),
+                    cells: self.cells.len(),
+                })
+            }
+        }
+    }
+
+    /// Remembers the steps since `begun`, where they put nothing but whole numbers and these words.
+    pub fn remember(&mut self, begun: Begun, words: &[&'static str]) {
+        let lasting = |cell: &Cell<'a>| {
+            let value = match cell.value {
+                Value::Int(n) => Value::Int(n),
+                Value::String(s) => Value::String(words.iter().find(|w| **w == s)?),
+                _ => return None,
+            };
+            Some(Cell { path: cell.path, value })
+        };
+        if self.outline.get() == Outline::NONE || self.asked.get() {
+            return;
+        }
+        let cells = self.cells.get(begun.cells..).unwrap_or_default();
+        if let Some(cells) = cells.iter().map(lasting).collect() {
+            let mut outlines = self.arena.outlines.borrow_mut();
+            let to = outlines.learn_list(begun.outline, begun.key, cells);
+            if to != Outline::NONE {
+                self.outline.set(to);
+            }
         }
     }
 

@@ -23,7 +23,7 @@ pub mod value;
 
 pub use arena::Arena;
 pub use batch::{Batch, Column, EXISTS, Field, Namespace, Row, Uids, Values, Wanted};
-pub use cells::{Cell, Cells};
+pub use cells::{Begun, Cell, Cells};
 pub use columns::{OpenBatch, Plan};
 pub use event::{Event, Labels, LogSource};
 pub use finding::{Clause, Finding, FindingKind, FindingStatus, PolicyRef, ReferenceRow, Severity};

@@ -5,6 +5,7 @@
 //! the tree has its values at the same paths in the same order, so that columns are filled by a list made once
 //! ([`Plan`](crate::Plan)).
 
+use crate::cells::Cell;
 use crate::path::PathId;
 
 /// Steps that are remembered; a source may fill events in orders of its own making.
@@ -74,6 +75,12 @@ impl Key {
         Key(u64::from(kind) | NUMBER, u64::MAX)
     }
 
+    /// Of what is put in several steps.
+    #[inline(always)]
+    pub fn replay(what: u32) -> Key {
+        Key(u64::from(what) | NUMBER, u64::MAX - 1)
+    }
+
     /// Of a path by its number.
     #[inline(always)]
     pub fn number(act: Act, path: PathId) -> Key {
@@ -92,8 +99,12 @@ pub(crate) enum Op {
     Remove(u16),
     /// Whether something is there.
     Has(bool),
+    /// What was worked out of the paths so far.
+    Recall(u16),
     /// The first values, all at once.
     Start,
+    /// Values that were put in several steps before: which of the lists.
+    Replay(u16),
 }
 
 impl Op {
@@ -104,6 +115,8 @@ impl Op {
             Op::Remove(at) => Packed(2 << 16 | u32::from(at)),
             Op::Has(has) => Packed(3 << 16 | u32::from(has)),
             Op::Start => Packed(4 << 16),
+            Op::Recall(number) => Packed(6 << 16 | u32::from(number)),
+            Op::Replay(list) => Packed(5 << 16 | u32::from(list)),
         }
     }
 }
@@ -147,6 +160,8 @@ const ROOT: Node = Node {
 #[derive(Debug)]
 pub(crate) struct Outlines {
     nodes: Vec<Node>,
+    /// Values that are put again without being asked for one by one.
+    lists: Vec<Box<[Cell<'static>]>>,
     /// Grows with each beginning anew: numbers of before mean nothing then.
     pub generation: u64,
 }
@@ -155,6 +170,7 @@ impl Outlines {
     pub fn new() -> Outlines {
         Outlines {
             nodes: vec![ROOT],
+            lists: Vec::new(),
             generation: 1,
         }
     }
@@ -163,8 +179,9 @@ impl Outlines {
     #[inline]
     pub fn tidy(&mut self) {
         if self.nodes.len() >= NODES_MAX {
-            self.nodes.truncate(0);
+            self.nodes.clear();
             self.nodes.push(ROOT);
+            self.lists.clear();
             self.generation += 1;
         }
     }
@@ -182,6 +199,24 @@ impl Outlines {
             at = node.sibling;
         }
         None
+    }
+
+    /// The values of a [`Op::Replay`].
+    #[inline]
+    pub fn list(&self, op: Packed) -> &[Cell<'static>] {
+        self.lists.get(usize::from(op.number())).map_or(&[], |list| list)
+    }
+
+    /// Remembers values that are put at once.
+    pub fn learn_list(&mut self, from: Outline, key: Key, cells: Box<[Cell<'static>]>) -> Outline {
+        let Ok(number) = u16::try_from(self.lists.len()) else {
+            return Outline::NONE;
+        };
+        let to = self.learn(from, key, Op::Replay(number));
+        if to != Outline::NONE {
+            self.lists.push(cells);
+        }
+        to
     }
 
     /// Remembers a step, and says where it leads to.

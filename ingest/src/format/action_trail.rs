@@ -25,6 +25,7 @@ use crate::fields::Fields;
 use crate::format::draft;
 use crate::format::{Format, Input, Match, Quarantine};
 use crate::json;
+use crate::seek;
 
 /// Alibaba Cloud ActionTrail.
 pub static FORMAT: Format = Format {
@@ -324,7 +325,7 @@ fn session<'a>(b: &mut EventBuilder<'a>, fields: Fields<'a>) {
 /// An address, or the service that called (`ecs.aliyuncs.com`), or a masked address (`192.168.XX.XX`).
 fn source<'a>(b: &mut EventBuilder<'a>, fields: Fields<'a>) {
     let text = fields.text("sourceIpAddress").unwrap_or_default();
-    if address(&text).0.is_some() || text.contains("XX") || text.starts_with(|c: char| c.is_ascii_digit()) {
+    if address(&text).0.is_some() || seek::contains(&text, "XX") || text.starts_with(|c: char| c.is_ascii_digit()) {
         b.ip("src_endpoint.ip", &text);
     } else {
         b.set("src_endpoint.svc_name", &*text);

@@ -121,8 +121,16 @@ impl Names {
     }
 }
 
-/// What the class demands and nobody said is `unknown`.
+/// What the class demands and nobody said is `unknown`. What that is follows from the paths that have values, so that it is worked
+/// out once for all events that were filled alike.
 pub(crate) fn complete(b: &mut EventBuilder<'_>) {
+    if let Some(begun) = b.replay(b.class_uid()) {
+        demand(b);
+        b.remember(begun, &["unknown"]);
+    }
+}
+
+fn demand(b: &mut EventBuilder<'_>) {
     let lacking: &[(&'static str, &'static str)] = match b.class_uid() {
         1001 => &[
             ("actor", "actor.user.name"),

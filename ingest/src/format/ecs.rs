@@ -32,6 +32,7 @@ use crate::class::{self, Class};
 use crate::fields::Fields;
 use crate::format::facts::{self, Facts};
 use crate::format::{Format, Input, Match, Quarantine, collector, draft};
+use crate::seek;
 
 /// Elastic Common Schema.
 pub static FORMAT: Format = Format {
@@ -169,13 +170,13 @@ fn kind(fields: Fields<'_>, facts: &Facts<'_>) -> (&'static Class, u8) {
             "authentication" | "session" => (&class::AUTHENTICATION, if is("end") { 2 } else { 1 }),
             "iam" if is("group") => {
                 let action = facts.action.to_lowercase();
-                let left = action.contains("remov") || action.contains("delet");
+                let left = seek::contains(&action, "remov") || seek::contains(&action, "delet");
                 let activity = change(6, if left { 4 } else { 3 }, 5, 99);
                 (&class::GROUP_MANAGEMENT, activity)
             }
             "iam" => {
                 let action = facts.action.to_lowercase();
-                let changed = if action.contains("password") { 3 } else { 99 };
+                let changed = if seek::contains(&action, "password") { 3 } else { 99 };
                 (&class::ACCOUNT_CHANGE, change(1, changed, 6, 99))
             }
             "process" => (&class::PROCESS_ACTIVITY, if is("end") { 2 } else { 1 }),

@@ -27,6 +27,7 @@ use crate::class::{self, Class};
 use crate::fields::Fields;
 use crate::format::draft::{self, Names};
 use crate::format::{Format, Input, Match, Quarantine};
+use crate::seek;
 
 /// GitHub audit.
 pub static FORMAT: Format = Format {
@@ -215,7 +216,8 @@ fn normalize<'a>(input: &mut Input<'a>) -> Result<Vec<Event<'a>>, Quarantine> {
     let country = fields.text("actor_location.country_code");
     b.set_some("src_endpoint.location.country", country.as_deref());
     b.set_some("http_request.user_agent", fields.text("user_agent").as_deref());
-    let failed = action.contains("failed") || fields.first(&["error", "failure_reason", "failure_type"]).is_some();
+    let failed =
+        seek::contains(&action, "failed") || fields.first(&["error", "failure_reason", "failure_type"]).is_some();
     b.success(!failed);
     b.set_some(
         "status_detail",
@@ -232,7 +234,7 @@ fn normalize<'a>(input: &mut Input<'a>) -> Result<Vec<Event<'a>>, Quarantine> {
         3002 => {
             actor(&mut b, fields, "user");
             b.word("service.name", "GitHub").set("is_remote", true);
-            if action.contains("sso") {
+            if seek::contains(&action, "sso") {
                 b.set("auth_protocol_id", 5).word("auth_protocol", "SAML");
             }
         }

@@ -24,6 +24,7 @@ use crate::class::{self, Class};
 use crate::fields::Fields;
 use crate::format::draft::{self, Names};
 use crate::format::{Format, Input, Match, Quarantine};
+use crate::seek;
 
 /// GitLab audit.
 pub static FORMAT: Format = Format {
@@ -80,7 +81,7 @@ impl<'a> Act<'a> {
     }
 
     fn kind(&self, name: &str) -> (&'static Class, u8) {
-        let has = |part: &str| name.contains(part);
+        let has = |part: &str| seek::contains(name, part);
         let account = |activity| (&class::ACCOUNT_CHANGE, activity);
         let access = has("user_access") || has("access_level") || has("member");
         if has("failed_login")
@@ -129,7 +130,7 @@ impl<'a> Act<'a> {
 }
 
 fn verb(name: &str) -> u8 {
-    let has = |parts: &[&str]| parts.iter().any(|p| name.contains(p));
+    let has = |parts: &[&str]| parts.iter().any(|p| seek::contains(name, p));
     if has(&["changed", "update", "edit"]) {
         3
     } else if name.starts_with("add_") || has(&["create", "added"]) {
@@ -181,7 +182,7 @@ fn normalize<'a>(input: &mut Input<'a>) -> Result<Vec<Event<'a>>, Quarantine> {
     let times = ["time", "created_at"];
     draft::utc(&mut b, input, times.iter().find_map(|n| fields.value(n)));
     draft::source(&mut b, act.text("ip_address"));
-    b.success(!name.contains("failed"));
+    b.success(!seek::contains(&name, "failed"));
     b.set_some("status_detail", act.text("failed_login").as_deref());
     b.set_some("message", act.text("custom_message").as_deref());
 
@@ -195,7 +196,7 @@ fn normalize<'a>(input: &mut Input<'a>) -> Result<Vec<Event<'a>>, Quarantine> {
     match class.uid {
         3002 => {
             // A failure has no author but the name that was typed.
-            if name.contains("failed") {
+            if seek::contains(&name, "failed") {
                 let typed = act.text("author_name").or(act.text("target_details"));
                 b.set_some("user.name", typed.as_deref());
             } else {

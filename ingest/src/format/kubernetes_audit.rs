@@ -26,10 +26,13 @@
 //! Log source: category application, product kubernetes, service audit. `docket.system` is `k8s:<cluster>` unless configured:
 //! the cluster that the envelope names, or else the source's id.
 
+mod google;
+mod secrets;
+
 use std::borrow::Cow;
 
 use model::value::int_text;
-use model::{Arena, Event, Map, Object, Value};
+use model::{Event, Map, Object, Value};
 use serde_json::json;
 
 use crate::builder::{EventBuilder, address};
@@ -38,7 +41,8 @@ use crate::fields::Fields;
 use crate::format::draft::{self, Names};
 use crate::format::{Format, Input, Match, Quarantine};
 use crate::json;
-use crate::mask::MASK;
+use google::google;
+use secrets::masked;
 
 /// Kubernetes audit.
 pub static FORMAT: Format = Format {
@@ -357,233 +361,4 @@ fn status<'a>(b: &mut EventBuilder<'a>, fields: Fields<'a>, stage: &str) {
         "annotations.authorization.k8s.io/reason",
     ];
     b.set_some("status_detail", fields.first(&detail).as_deref());
-}
-
-/// A body without the values of Secrets; `None`: it has none, as nearly every body.
-fn masked<'a>(arena: &'a Arena, body: &Value<'_>) -> Option<Value<'a>> {
-    if !has_secrets(body) {
-        return None;
-    }
-    let mut body = body.to_json();
-    mask_secrets(&mut body, 0);
-    Some(arena.value(&body))
-}
-
-// Recursion is bounded by `json::DEPTH_MAX`.
-fn has_secrets(body: &Value<'_>) -> bool {
-    match body {
-        Value::Array(items) => items.iter().any(has_secrets),
-        Value::Object(object) => {
-            let kind = object.get("kind").and_then(Value::as_str).unwrap_or_default();
-            matches!(kind, "Secret" | "SecretList" | "TokenRequest") || object.values().any(has_secrets)
-        }
-        _ => false,
-    }
-}
-
-/// The values of a Secret, wherever in a body it is (lists hold several; a kubectl annotation holds it whole).
-// Recursion is bounded by `json::DEPTH_MAX`.
-fn mask_secrets(body: &mut serde_json::Value, depth: usize) {
-    use serde_json::Value;
-
-    if depth > json::DEPTH_MAX {
-        return;
-    }
-    match body {
-        Value::Array(items) => items.iter_mut().for_each(|i| mask_secrets(i, depth + 1)),
-        Value::Object(object) => {
-            let kind = object
-                .get("kind")
-                .and_then(Value::as_str)
-                .unwrap_or_default()
-                .to_owned();
-            match &*kind {
-                "Secret" => mask_values(object),
-                "SecretList" => {
-                    let items = object.get_mut("items").and_then(Value::as_array_mut);
-                    let items = items.into_iter().flatten().filter_map(Value::as_object_mut);
-                    items.for_each(mask_values);
-                }
-                "TokenRequest" => {
-                    if let Some(token) = object.get_mut("status").and_then(|s| s.get_mut("token")) {
-                        *token = MASK.into();
-                    }
-                }
-                _ => {}
-            }
-            object.values_mut().for_each(|v| mask_secrets(v, depth + 1));
-        }
-        _ => {}
-    }
-}
-
-fn mask_values(secret: &mut serde_json::Map<String, serde_json::Value>) {
-    use serde_json::Value;
-
-    for name in ["data", "stringData"] {
-        match secret.get_mut(name) {
-            Some(Value::Object(values)) => values.values_mut().for_each(|v| *v = MASK.into()),
-            Some(Value::Null) | None => {}
-            Some(other) => *other = MASK.into(),
-        }
-    }
-    if let Some(last) = secret
-        .get_mut("metadata")
-        .and_then(|m| m.get_mut("annotations"))
-        .and_then(|a| a.get_mut("kubectl.kubernetes.io/last-applied-configuration"))
-    {
-        *last = MASK.into();
-    }
-}
-
-/// Google's audit log: `io.k8s.core.v1.pods.exec.create` on `core/v1/namespaces/NS/pods/NAME/exec`.
-fn google<'a>(input: &Input<'a>, mut object: Object<'a>) -> Event<'a> {
-    let arena = input.arena;
-    for body in ["request", "response"] {
-        let payload = object.get("protoPayload").and_then(Value::as_object);
-        if let Some((payload, there)) = payload.and_then(|p| Some((p, p.get(body)?)))
-            && let Some(masked) = masked(arena, there)
-        {
-            object = object.with(arena, "protoPayload", payload.with(arena, body, masked).into());
-        }
-    }
-    let fields = Fields(object);
-    let payload = fields.object("protoPayload");
-    let of = |name: &str| payload.and_then(|p| p.text(name));
-    let method = of("methodName").unwrap_or_default();
-    let verb = method.rsplit('.').next().unwrap_or_default();
-    let name = of("resourceName")
-        .or_else(|| of_first(payload, "authorizationInfo", "resource"))
-        .unwrap_or_default();
-    let subresource = method
-        .rsplit('.')
-        .nth(1)
-        .filter(|s| CONNECTIONS.contains(s))
-        .unwrap_or_default();
-    let cluster = fields.text("resource.labels.cluster_name");
-    let mut b = start(input, verb, subresource, cluster.as_deref());
-    b.logsource("gcp", "", "gcp.audit");
-    b.original_uid(&fields.text("insertId").unwrap_or_default());
-    let times = ["timestamp", "receiveTimestamp"];
-    draft::utc(&mut b, input, times.iter().find_map(|n| fields.value(n)));
-    b.word("cloud.provider", "GCP");
-    b.set_some(
-        "cloud.project_uid",
-        fields.text("resource.labels.project_id").as_deref(),
-    );
-    b.set_some("cloud.region", fields.text("resource.labels.location").as_deref());
-    let who = of("authenticationInfo.principalEmail").or_else(|| of("authenticationInfo.authoritySelector"));
-    b.set_some("actor.user.name", who.as_deref());
-    draft::source(
-        &mut b,
-        of("requestMetadata.callerIp").or_else(|| of("requestMetadata.callerIP")),
-    );
-    b.set_some(
-        "http_request.user_agent",
-        of("requestMetadata.callerSuppliedUserAgent").as_deref(),
-    );
-    b.set("api.operation", if verb.is_empty() { "unknown" } else { verb });
-    b.word("api.service.name", "k8s.io").metadata("event_code", &*method);
-    b.set_some("api.request.uid", fields.text("operation.id").as_deref());
-    b.set_some(
-        "api.request.data",
-        payload
-            .and_then(|p| p.value("request"))
-            .map(|v| draft::object(arena, *v)),
-    );
-    b.set_some(
-        "api.response.data",
-        payload
-            .and_then(|p| p.value("response"))
-            .map(|v| draft::object(arena, *v)),
-    );
-    if !name.is_empty() {
-        let parts: Vec<&str> = name.split('/').collect();
-        let namespace = parts
-            .iter()
-            .position(|p| *p == "namespaces")
-            .and_then(|at| parts.get(at + 1));
-        let (kind, own) = google_resource(&parts);
-        let mut out = json!({"name": own, "uid": &*name, "type": kind});
-        if let (Some(namespace), Some(out)) = (namespace, out.as_object_mut()) {
-            out.insert("namespace".into(), (*namespace).into());
-        }
-        b.set("resources", json!([out]));
-    }
-    let granted = payload
-        .and_then(|p| p.value("authorizationInfo"))
-        .and_then(|a| a.as_array()?.first())
-        .and_then(|a| a.get("granted"))
-        .and_then(Value::as_bool);
-    let code = payload.and_then(|p| draft::int32(p, "status.code"));
-    b.success(code.is_none_or(|c| c == 0) && granted != Some(false));
-    b.set_some("status_code", code.map(|c| c.to_string()));
-    b.set_some("status_detail", of("status.message").as_deref());
-    if let Some(granted) = granted {
-        b.set(
-            "actor.authorizations",
-            json!([{"decision": if granted { "allow" } else { "forbid" }}]),
-        );
-    }
-    draft::keep_rest(
-        &mut b,
-        object,
-        const { &Names::new(&["timestamp", "receiveTimestamp", "insertId", "protoPayload"]) },
-    );
-    draft::complete(&mut b);
-    b.native(object);
-    b.finish()
-}
-
-fn of_first<'a>(payload: Option<Fields<'a>>, list: &str, name: &str) -> Option<Cow<'a, str>> {
-    let first = payload?.value(list)?.as_array()?.first()?.as_object()?;
-    Fields(first).text(name)
-}
-
-/// Kind and name in `core/v1/namespaces/NS/pods/NAME[/SUB]`, `rbac…/v1/clusterroles/NAME`.
-fn google_resource(parts: &[&str]) -> (String, String) {
-    let rest = match parts.iter().position(|p| *p == "namespaces") {
-        Some(at) if parts.len() > at + 2 => &parts[at + 2..],
-        _ => parts.get(2..).unwrap_or(&[]),
-    };
-    match rest {
-        [] => ("unknown".into(), parts.join("/")),
-        [kind] => ((*kind).into(), "*".into()),
-        [kind, name] => ((*kind).into(), (*name).into()),
-        [kind, name, sub, ..] => (format!("{kind}/{sub}"), (*name).into()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_secret_is_masked_wherever_it_is() {
-        let mut body = json!({"kind": "List", "items": [
-            {"kind": "Secret", "data": {"a": "cGFzcw=="}, "stringData": {"b": "pass"}},
-            {"kind": "ConfigMap", "data": {"a": "open"}}]});
-        mask_secrets(&mut body, 0);
-        assert_eq!(
-            body["items"],
-            json!([{"kind": "Secret", "data": {"a": "***"}, "stringData": {"b": "***"}},
-                   {"kind": "ConfigMap", "data": {"a": "open"}}])
-        );
-        let mut list = json!({"kind": "SecretList", "items": [{"data": {"a": "x"}}]});
-        mask_secrets(&mut list, 0);
-        assert_eq!(list["items"][0]["data"]["a"], "***");
-    }
-
-    #[test]
-    fn an_object_of_google_is_named() {
-        for (name, kind, own) in [
-            ("core/v1/namespaces/default/pods/p/exec", "pods/exec", "p"),
-            ("rbac.authorization.k8s.io/v1/clusterroles/r", "clusterroles", "r"),
-            ("core/v1/namespaces/default/pods", "pods", "*"),
-            ("core/v1/namespaces/x", "namespaces", "x"),
-        ] {
-            let parts: Vec<&str> = name.split('/').collect();
-            assert_eq!(google_resource(&parts), (kind.to_owned(), own.to_owned()), "{name}");
-        }
-    }
 }

@@ -31,6 +31,7 @@ use crate::fields::{Fields, scalar};
 use crate::format::draft;
 use crate::format::draft::Names;
 use crate::format::{Format, Input, Match, Quarantine, host};
+use crate::seek;
 
 /// MongoDB's audit log.
 pub static FORMAT: Format = Format {
@@ -395,8 +396,8 @@ impl<'a> Act<'a, '_> {
         b.set("entity.name", name.as_deref().unwrap_or(self.kind));
         let kind = match self.kind {
             _ if role.is_some() => "role",
-            kind if kind.contains("Role") => "role",
-            kind if kind.contains("hard") => "shard",
+            kind if seek::contains(kind, "Role") => "role",
+            kind if seek::contains(kind, "hard") => "shard",
             "replSetReconfig" => "replica_set",
             _ => "parameter",
         };

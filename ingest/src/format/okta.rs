@@ -28,6 +28,7 @@ use crate::class::{self, Class};
 use crate::fields::Fields;
 use crate::format::draft::{self, Names};
 use crate::format::{Format, Input, Match, Quarantine};
+use crate::seek;
 
 /// Okta.
 pub static FORMAT: Format = Format {
@@ -225,7 +226,7 @@ fn event<'a>(input: &Input<'a>, object: Object<'a>) -> Result<Event<'a>, Quarant
             let app = target(&["AppInstance"]).and_then(|t| t.text("displayName"));
             b.set("service.name", app.as_deref().unwrap_or("Okta"))
                 .set("is_remote", true);
-            if name.contains("mfa") {
+            if seek::contains(&name, "mfa") {
                 b.set("is_mfa", true);
             }
         }

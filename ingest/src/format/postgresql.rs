@@ -28,6 +28,7 @@ use model::{Event, Map, Value};
 
 use crate::format::{Format, Input, Match, Quarantine};
 use crate::keep::Keep;
+use crate::seek;
 use crate::syslog;
 
 mod event;
@@ -226,7 +227,7 @@ fn normalize<'a>(input: &mut Input<'a>) -> Result<Vec<Event<'a>>, Quarantine> {
         }
     } else if let Some((envelope, message)) = over_syslog(text) {
         // rsyslog writes a tab as octal.
-        let message = match message.contains("#011") {
+        let message = match seek::contains(message, "#011") {
             true => input.arena.text(&message.replace("#011", "\t")),
             false => message,
         };

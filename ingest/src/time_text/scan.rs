@@ -1,6 +1,6 @@
 //! Reads the pieces that times are written in.
 
-use super::{Clock, Zone};
+use super::civil::{Clock, Zone};
 
 /// A text, and how far it was read.
 pub(super) struct Scan<'a> {

@@ -9,6 +9,8 @@ use crate::value::{self, Object, Value};
 pub(super) struct Names {
     /// By the tags of the names, of which there are 256: most members are let go of here.
     by_tag: Vec<Vec<Name>>,
+    /// A bit for each tag that has a name.
+    bits: [u64; 4],
     /// Every column, and the path that leads to it.
     all: Vec<(usize, Box<str>)>,
 }
@@ -27,7 +29,9 @@ impl Names {
         // The first key may itself hold dots.
         let keys = path.match_indices('.').map(|(dot, _)| &path[..dot]);
         for key in keys.chain([path]) {
-            let names = &mut self.by_tag[usize::from(value::tag(key))];
+            let tag = usize::from(value::tag(key));
+            self.bits[tag / 64] |= 1 << (tag % 64);
+            let names = &mut self.by_tag[tag];
             match names.iter_mut().find(|n| *n.name == *key) {
                 Some(name) => name.leads_to.push((column, path.into())),
                 None => names.push(Name {
@@ -40,7 +44,7 @@ impl Names {
 
     #[inline]
     pub fn fill(&self, object: Object<'_>, row: usize, columns: &mut [Filler]) {
-        if self.all.is_empty() {
+        if object.lacks(&self.bits) {
             return;
         }
         for (tag, name, value) in object.iter_tagged() {

@@ -12,6 +12,7 @@ use crate::class::{self, Class};
 use crate::command_line::simple_commands;
 use crate::format::linux_auth::DETAIL;
 use crate::format::{Input, host, sql_statement};
+use crate::seek;
 
 const PRODUCT: (&str, &str) = ("PostgreSQL", "PostgreSQL");
 
@@ -472,13 +473,13 @@ fn refused(text: &str) -> Option<(Option<&str>, Option<&str>)> {
         let rest = &text[text.find(after)? + after.len()..];
         rest.split_once('"').map(|(value, _)| value)
     };
-    let refused = text.contains("authentication failed for user")
+    let refused = seek::contains(text, "authentication failed for user")
         || text.starts_with("no pg_hba.conf entry for")
         || text.starts_with("pg_hba.conf rejects connection")
         || text.starts_with("role \"")
             && (text.ends_with("does not exist") || text.ends_with("is not permitted to log in"))
         || text.starts_with("database \"")
-            && (text.contains("does not exist") || text.contains("not currently accepting"))
+            && (seek::contains(text, "does not exist") || seek::contains(text, "not currently accepting"))
         || text.starts_with("permission denied for database")
         || text.starts_with("too many connections")
         || text.starts_with("remaining connection slots");

@@ -14,6 +14,7 @@ use crate::class::Class;
 use crate::command_line::simple_commands;
 use crate::fields::{Fields, scalar};
 use crate::format::{Input, host};
+use crate::seek;
 use crate::time_text;
 
 /// Characters of a value that was cut: ETW's bound of 31,839, or all of 32 K.
@@ -65,8 +66,8 @@ impl<'a> Maker<'a, '_> {
             // Events of the Security log are known by their numbers alone where a collector left out the channel.
             "security" | "" => Channel::Security,
             "system" => Channel::System,
-            _ if name.contains("powershell") => Channel::PowerShell,
-            _ if name.contains("terminalservices") => Channel::Terminal,
+            _ if seek::contains(&name, "powershell") => Channel::PowerShell,
+            _ if seek::contains(&name, "terminalservices") => Channel::Terminal,
             _ => Channel::Other,
         }
     }

@@ -65,14 +65,14 @@ impl Input {
         })
     }
 
-    /// The next records, about [`APPEND_BYTES`] of them.
+    /// The next records, at most so many and about [`APPEND_BYTES`] of them.
     ///
     /// # Errors
     /// The disk's; the file is not one of [`write_input`].
-    pub fn group(&mut self) -> anyhow::Result<Vec<RawRecord>> {
+    pub fn group(&mut self, most: usize) -> anyhow::Result<Vec<RawRecord>> {
         let (mut records, mut bytes) = (Vec::new(), 0);
         let mut head = String::new();
-        while bytes < APPEND_BYTES {
+        while bytes < APPEND_BYTES && records.len() < most {
             head.clear();
             if self.file.read_line(&mut head)? == 0 {
                 break;

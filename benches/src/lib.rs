@@ -4,6 +4,7 @@
 //! users do. Both make their records with [`traffic`].
 
 pub mod corpus;
+pub mod fresh;
 pub mod http;
 pub mod input;
 pub mod peer;

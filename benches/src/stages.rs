@@ -34,7 +34,7 @@ pub const MASK: search::Mask = search::Mask {
 
 /// As in the server: what indexing may use.
 pub const INDEX: search::Budgets = search::Budgets {
-    heap_bytes: 32 << 20,
+    heap_bytes: 160 << 20,
     merge_threads: 1,
     split_docs: 1_000_000,
     split_bytes: 2 << 30,
@@ -46,11 +46,13 @@ pub const INDEX: search::Budgets = search::Budgets {
 const GROUP_RECORDS: usize = 2048;
 const GROUP_BYTES: usize = 2 << 20;
 /// As in the server: groups that wait before a stage.
-const QUEUE_GROUPS: usize = 2;
+pub(crate) const QUEUE_GROUPS: usize = 2;
 /// As in the server: how often the index is committed.
 pub const COMMIT_EVERY: Duration = Duration::from_millis(500);
+/// As in the server: how often it is while the index catches up with records that were received long ago.
+pub const COMMIT_EVERY_BEHIND: Duration = Duration::from_secs(4);
 /// As in the server: how often a checkpoint is signed.
-const CHECKPOINT_EVERY: Duration = Duration::from_secs(1);
+pub(crate) const CHECKPOINT_EVERY: Duration = Duration::from_secs(1);
 /// When the records begin: any working day.
 pub const START: Millis = Millis(1_772_415_000_000);
 
@@ -130,10 +132,10 @@ impl Folders {
     }
 }
 
-struct Group {
-    range: std::ops::Range<LedgerIndex>,
+pub(crate) struct Group {
+    pub(crate) range: std::ops::Range<LedgerIndex>,
     span: Vec<(LedgerIndex, Millis)>,
-    batches: Vec<Batch>,
+    pub(crate) batches: Vec<Batch>,
     dedup: Delta,
     events: u64,
 }
@@ -251,7 +253,7 @@ pub fn run(folders: &Folders) -> anyhow::Result<Outcome> {
 }
 
 #[derive(Default)]
-struct Done {
+pub(crate) struct Done {
     costs: Costs,
     /// All of the thread's processor time.
     total: Duration,
@@ -269,7 +271,7 @@ fn append(mut input: Input, mut ledger: Ledger, durable: &mpsc::Sender<LedgerInd
     let mut signed = Instant::now();
     let mut now = START;
     loop {
-        let records = timed(&mut c.input, || input.group())?;
+        let records = timed(&mut c.input, || input.group(usize::MAX))?;
         let Some(last) = records.last() else { break };
         now = last.received_at;
         done.records += records.len() as u64;
@@ -289,7 +291,7 @@ fn append(mut input: Input, mut ledger: Ledger, durable: &mpsc::Sender<LedgerInd
     Ok(done)
 }
 
-fn normalize(
+pub(crate) fn normalize(
     reader: &Reader,
     durable: &Receiver<LedgerIndex>,
     wanted: &Wanted,
@@ -365,7 +367,11 @@ fn group(
     }
 }
 
-fn judge(mut detector: Detector, mut store: alert::Store, groups: &Receiver<Arc<Group>>) -> anyhow::Result<Done> {
+pub(crate) fn judge(
+    mut detector: Detector,
+    mut store: alert::Store,
+    groups: &Receiver<Arc<Group>>,
+) -> anyhow::Result<Done> {
     let mut done = Done::default();
     while let Ok(group) = groups.recv() {
         let output = timed(&mut done.costs.detect, || detector.process(&group.span, &group.batches));

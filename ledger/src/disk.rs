@@ -4,6 +4,7 @@
 //! the first file of the tail are in frames that will not change, the others in files that only grow; and a file
 //! that was opened in time stays readable after it was deleted. Nothing here needs a lock.
 
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -17,6 +18,8 @@ use crate::tail::{self, Begin, Scan, Step};
 
 /// Segments that are kept open.
 const SEGMENTS_OPEN_MAX: usize = 64;
+/// Bytes of decompressed frames that are kept: a page of a hundred hits that lie far apart.
+const FRAME_BYTES_HELD: usize = 6 << 20;
 /// Leaves that one read of the tail gives at most.
 const RUN_LEAVES_MAX: usize = 1024;
 /// Bytes of the tail after which one read ends.
@@ -29,8 +32,10 @@ pub(crate) struct Disk {
     dir: PathBuf,
     tails: Vec<TailView>,
     segments: Vec<SegmentView>,
-    /// The frame that was decompressed last: the index of its first leaf, and its leaves.
-    frame: (u64, Vec<Bytes>),
+    /// Frames that were decompressed last, the latest at the end: the index of the first leaf, and the leaves.
+    frames: VecDeque<(u64, Vec<Bytes>)>,
+    /// Bytes of these.
+    frame_bytes: usize,
 }
 
 /// A file of the tail, as far as it was seen.
@@ -63,7 +68,8 @@ impl Disk {
             dir: dir.to_owned(),
             tails: Vec::new(),
             segments: Vec::new(),
-            frame: (0, Vec::new()),
+            frames: VecDeque::new(),
+            frame_bytes: 0,
         }
     }
 
@@ -161,14 +167,26 @@ impl Disk {
     }
 
     fn frame_run(&mut self, index: u64, most: usize) -> Result<Vec<Bytes>, Error> {
-        let (first, leaves) = &self.frame;
-        if !(*first..*first + leaves.len() as u64).contains(&index) {
-            let segment = self.segment(index)?;
-            let header = segment.frame(index)?.clone();
-            let leaves = segment.leaves(&header)?;
-            self.frame = (header.first, leaves);
+        let holds = |(first, leaves): &(u64, Vec<Bytes>)| (*first..*first + leaves.len() as u64).contains(&index);
+        match self.frames.iter().rposition(holds) {
+            // Leaves are read in order, or those of one page again: what was asked last stays longest.
+            Some(at) => {
+                let held = self.frames.remove(at);
+                self.frames.extend(held);
+            }
+            None => {
+                let segment = self.segment(index)?;
+                let header = segment.frame(index)?.clone();
+                let leaves = segment.leaves(&header)?;
+                self.frame_bytes += leaves.iter().map(Bytes::len).sum::<usize>();
+                self.frames.push_back((header.first, leaves));
+                while self.frames.len() > 1 && self.frame_bytes > FRAME_BYTES_HELD {
+                    let gone = self.frames.pop_front();
+                    self.frame_bytes -= gone.iter().flat_map(|(_, l)| l).map(Bytes::len).sum::<usize>();
+                }
+            }
         }
-        let (first, leaves) = &self.frame;
+        let (first, leaves) = self.frames.back().expect("a frame was put there");
         Ok(leaves[(index - first) as usize..].iter().take(most).cloned().collect())
     }
 }

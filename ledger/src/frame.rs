@@ -24,7 +24,8 @@
 //!     4  CRC-32C of the compressed block
 //! ```
 //!
-//! A group of 256 leaves is one frame; where its leaves are large, several, none of which crosses a multiple of 256.
+//! A group of 256 leaves is one frame or several, none of which crosses a multiple of 256: a frame takes no further leaf
+//! once it has so many bytes ([`FRAME_BYTES`]), so that reading one leaf of many costs little.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -42,8 +43,11 @@ use crate::tile::TILE_HASHES;
 pub const GROUP: u64 = TILE_HASHES;
 /// Leaves in a segment: what one full tile of level 1 stands for.
 pub const SEGMENT: u64 = GROUP * TILE_HASHES;
-/// Uncompressed bytes after which a frame takes no further leaf; so reading one leaf never needs much more.
-pub(crate) const FRAME_BYTES: usize = 8 << 20;
+/// Uncompressed bytes after which a frame takes no further leaf: reading one leaf needs little more, and smaller frames
+/// compress worse.
+pub(crate) const FRAME_BYTES: usize = 40 << 10;
+/// As many bytes a frame may have had when it took its last leaf, whoever wrote it.
+const FRAME_BYTES_MAX: usize = 8 << 20;
 
 const SEGMENT_MAGIC: [u8; 8] = *b"DKSG\0\0\0\x01";
 const FRAME_MAGIC: [u8; 8] = *b"DKFR\0\0\0\x01";
@@ -182,7 +186,7 @@ impl Header {
         let lengths: Vec<u32> = (0..count).map(|i| u32_at(&bytes, FIXED + 4 * i)).collect();
         let sum: u64 = lengths.iter().map(|l| u64::from(*l)).sum();
         let completes = (first + count as u64).is_multiple_of(GROUP);
-        if first / GROUP != (first + count as u64 - 1) / GROUP || sum > (FRAME_BYTES + LEAF_BYTES_MAX) as u64 {
+        if first / GROUP != (first + count as u64 - 1) / GROUP || sum > (FRAME_BYTES_MAX + LEAF_BYTES_MAX) as u64 {
             return Ok(wrong);
         }
         let Some(positions) = Positions::decode(&bytes[table..end]) else {

@@ -8,7 +8,7 @@ use model::Millis;
 
 use crate::error::{Error, Result};
 use crate::matching::RawText;
-use crate::reader::{Request, Searched, Searcher};
+use crate::reader::{Matched, Request, Searched, Searcher};
 use collect::State;
 use values::Opened;
 
@@ -174,10 +174,16 @@ impl Searcher {
             .map(|agg| State::new(agg, &mut opened, 1))
             .collect::<Result<Vec<_>>>()?;
         let mut total = 0;
-        search.for_each(text, |number, segment, docs| {
+        search.for_each(text, |number, segment, matched| {
             opened.enter(number, segment)?;
-            total += docs.len() as u64;
-            states.iter_mut().try_for_each(|s| s.take(&mut opened, segment, docs))
+            total += match matched {
+                Matched::Every => u64::from(segment.reader.max_doc()),
+                Matched::These(docs) => docs.len() as u64,
+            };
+            states.iter_mut().try_for_each(|s| match matched {
+                Matched::Every => s.take_every(&mut opened, segment, text),
+                Matched::These(docs) => s.take(&mut opened, segment, docs),
+            })
         })?;
         let found = states.into_iter().map(|s| s.finish(&opened)).collect::<Result<_>>()?;
         Ok(Aggregated {

@@ -1,15 +1,18 @@
 //! A row of a batch, as a document of the index.
 
 use std::borrow::Cow;
+use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv6Addr};
 
-use model::{Batch, Coordinate, Field as Column, LedgerIndex, Millis};
+use model::{Batch, Column as Values, Coordinate, Field as Column, LedgerIndex, Millis};
 use tantivy::TantivyDocument;
+use tantivy::schema::Field;
 
 use crate::keyword::bounded;
 use crate::query::canonical;
-use crate::schema::{ADDRESSES, Fields, KEYWORDS, NUMBERS, RAW_PATH, TEXTS};
+use crate::schema::{ADDRESSES, Fields, KEYWORDS, NUMBERS, RAW_PATH, TEXTS, WordField};
 use crate::unmapped;
+use crate::words::Texts;
 
 /// Hides secrets before they are indexed.
 #[derive(Clone, Copy, Debug)]
@@ -42,11 +45,11 @@ impl Mask {
         }
     }
 
-    fn apply(&self, text: &str, secrets: &[String]) -> String {
+    fn apply<'t>(&self, text: &'t str, secrets: &[String]) -> Cow<'t, str> {
         let masked = (self.text)(text);
         match secrets.is_empty() {
-            true => masked.into_owned(),
-            false => (self.hide)(&masked, secrets).into_owned(),
+            true => masked,
+            false => Cow::Owned((self.hide)(&masked, secrets).into_owned()),
         }
     }
 }
@@ -55,43 +58,106 @@ impl Mask {
 pub(crate) struct Documents {
     fields: Fields,
     mask: Mask,
-    keywords: Vec<Vec<Column>>,
+    keywords: Vec<Keyword>,
     addresses: Vec<Vec<Column>>,
-    texts: Vec<Vec<Column>>,
-    numbers: Vec<Vec<Column>>,
+    texts: Vec<(&'static str, WordField, Vec<Column>)>,
+    numbers: Vec<(Option<WordField>, Vec<Column>)>,
     raw: Column,
     unmapped: Column,
     status_id: Column,
     status: Column,
+    words: Always,
+    /// Of the event that is being read.
+    indexed: Texts,
+    term: String,
+}
+
+/// A keyword field, where it is looked up, and where its values are.
+struct Keyword {
+    column: Option<Field>,
+    word: WordField,
+    is_address: bool,
+    columns: Vec<Column>,
+}
+
+/// The fields that have no table.
+struct Always {
+    partition: WordField,
+    status: WordField,
+    unmapped: WordField,
+    has: WordField,
+    raw: WordField,
 }
 
 impl Documents {
     pub(crate) fn new(fields: Fields, mask: Mask) -> Documents {
         let columns = |paths: &[&str]| paths.iter().map(|p| Column::ocsf(p)).collect::<Vec<_>>();
+        let word = |name: &str| fields.word(name).expect("the tables of fields name what is looked up");
+        let keyword = |((name, paths), column): (&(&str, &[&str]), &Option<Field>)| Keyword {
+            column: *column,
+            word: word(name),
+            is_address: matches!(*name, "src" | "dst"),
+            columns: columns(paths),
+        };
         Documents {
-            fields,
-            mask,
-            keywords: KEYWORDS.iter().map(|(_, p)| columns(p)).collect(),
+            keywords: KEYWORDS.iter().zip(&fields.keywords).map(keyword).collect(),
             addresses: ADDRESSES.iter().map(|(_, p)| columns(p)).collect(),
-            texts: TEXTS.iter().map(|(_, p)| columns(p)).collect(),
-            numbers: NUMBERS.iter().map(|(_, p, _)| columns(p)).collect(),
+            texts: TEXTS.iter().map(|(name, p)| (*name, word(name), columns(p))).collect(),
+            numbers: NUMBERS
+                .iter()
+                .map(|(name, p, _)| (fields.word(name), columns(p)))
+                .collect(),
             raw: Column::ocsf(RAW_PATH),
             unmapped: Column::ocsf("unmapped"),
             status_id: Column::ocsf("status_id"),
             status: Column::ocsf("status"),
+            words: Always {
+                partition: word("partition"),
+                status: word("status"),
+                unmapped: word("unmapped"),
+                has: word("has"),
+                raw: word("raw"),
+            },
+            indexed: Texts::default(),
+            term: String::new(),
+            fields,
+            mask,
         }
     }
 
-    /// The document of a row whose records are at `leaves`, and the bytes of text in it.
+    /// The columns of a batch, for the documents of its rows.
+    pub(crate) fn columns<'b>(&self, batch: &'b Batch) -> Columns<'b> {
+        let of = |columns: &[Column]| columns.iter().filter_map(|c| batch.column(c)).collect::<Vec<_>>();
+        Columns {
+            keywords: self.keywords.iter().map(|k| of(&k.columns)).collect(),
+            addresses: self.addresses.iter().map(|c| of(c)).collect(),
+            texts: self.texts.iter().map(|(_, _, c)| of(c)).collect(),
+            numbers: self.numbers.iter().map(|(_, c)| of(c)).collect(),
+            raw: batch.column(&self.raw),
+            unmapped: batch.column(&self.unmapped),
+            status_id: batch.column(&self.status_id),
+            status: batch.column(&self.status),
+        }
+    }
+
+    /// The document of a row, and the bytes of text in it.
     pub(crate) fn document(
-        &self,
+        &mut self,
         batch: &Batch,
+        columns: &Columns<'_>,
         row: usize,
-        leaves: &[LedgerIndex],
-        received_at: Millis,
-        processed: Option<Millis>,
+        of: &Origin<'_>,
     ) -> (TantivyDocument, usize) {
-        let f = &self.fields;
+        let Origin {
+            uid,
+            leaves,
+            received_at,
+            processed,
+        } = *of;
+        let status = columns.status(row);
+        let (f, w, term) = (&self.fields, &self.words, &mut self.term);
+        let indexed = &mut self.indexed;
+        indexed.clear();
         let place = &batch.rows[row];
         let mut doc = TantivyDocument::default();
         let mut bytes = 0;
@@ -102,63 +168,84 @@ impl Documents {
         }
         doc.add_u64(f.index, leaves.first().unwrap_or(&place.index).0);
         leaves.iter().skip(1).for_each(|leaf| doc.add_u64(f.parts, leaf.0));
-        let uid = Uid::parse(batch.uid(row));
         doc.add_u64(f.event, uid.event);
-        doc.add_text(f.partition, bounded(&uid.partition));
+        let partition = bounded(&uid.partition);
+        doc.add_text(f.partition, &partition);
+        indexed.push(w.partition, &partition);
         if let Some(offset) = uid.offset {
             doc.add_i64(f.offset, offset);
         }
-        // `class` is the first number and has no column of its own.
-        doc.add_u64(f.numbers[0], u64::from(batch.class_uid));
-        if let Some(status) = self.status(batch, row) {
-            doc.add_text(f.status, status);
+        if let Some(status) = status {
+            doc.add_text(f.status, &status);
+            indexed.push(w.status, &status);
         }
-        for ((field, columns), (name, _)) in f.keywords.iter().zip(&self.keywords).zip(KEYWORDS) {
-            let is_address = matches!(*name, "src" | "dst");
+        for (keyword, columns) in self.keywords.iter().zip(&columns.keywords) {
+            let Keyword {
+                column,
+                word,
+                is_address,
+                ..
+            } = keyword;
+            let mut add = |value: &str| {
+                if let Some(column) = column {
+                    doc.add_text(*column, value);
+                }
+                indexed.push(*word, value);
+            };
             let mut seen: Vec<&str> = Vec::new();
-            each(batch, row, columns, |v| {
+            each(columns, row, |v| {
                 if v.is_empty() || seen.contains(&v) || seen.len() == KEYWORD_VALUES_MAX {
                     return;
                 }
                 seen.push(v);
-                match address(v).filter(|_| is_address) {
-                    Some(address) => doc.add_text(*field, canonical(address)),
-                    None => doc.add_text(*field, bounded(&(self.mask.keyword)(v))),
+                match address(v).filter(|_| *is_address) {
+                    Some(address) => add(&canonical(address)),
+                    None => add(&bounded(&(self.mask.keyword)(v))),
                 }
             });
         }
-        for (field, columns) in f.addresses.iter().zip(&self.addresses) {
+        for (field, columns) in f.addresses.iter().zip(&columns.addresses) {
             let mut seen = Vec::new();
-            each(batch, row, columns, |v| {
+            each(columns, row, |v| {
                 if let Some(address) = address(v).filter(|a| !seen.contains(a)) {
                     seen.push(address);
                     doc.add_ip_addr(*field, address);
                 }
             });
         }
-        for (field, columns) in f.numbers.iter().zip(&self.numbers) {
-            each(batch, row, columns, |v| {
+        let mut number = |field: Field, word: Option<WordField>, n: u64| {
+            doc.add_u64(field, n);
+            if let Some(word) = word {
+                term.clear();
+                let _ = write!(term, "{n}");
+                indexed.push(word, term);
+            }
+        };
+        // `class` is the first number and has no column of its own.
+        number(f.numbers[0], self.numbers[0].0, u64::from(batch.class_uid));
+        for ((field, (word, _)), columns) in f.numbers.iter().zip(&self.numbers).zip(&columns.numbers) {
+            each(columns, row, |v| {
                 if let Ok(n) = v.parse() {
-                    doc.add_u64(*field, n);
+                    number(*field, *word, n);
                 }
             });
         }
         let mut secrets = Vec::new();
-        for columns in &self.texts {
-            each(batch, row, columns, |v| (self.mask.secrets)(v, &mut secrets));
+        for columns in &columns.texts {
+            each(columns, row, |v| (self.mask.secrets)(v, &mut secrets));
         }
-        for ((field, columns), (name, _)) in f.texts.iter().zip(&self.texts).zip(TEXTS) {
+        for ((name, word, _), columns) in self.texts.iter().zip(&columns.texts) {
             let mut any = false;
-            each(batch, row, columns, |v| {
+            each(columns, row, |v| {
                 any = true;
                 bytes += v.len();
-                doc.add_text(*field, self.mask.apply(v, &secrets));
+                indexed.push(*word, &self.mask.apply(v, &secrets));
             });
             if any {
-                doc.add_text(f.has, name);
+                indexed.push(w.has, name);
             }
         }
-        let unmapped = batch.column(&self.unmapped).and_then(|c| c.first(row));
+        let unmapped = columns.unmapped.and_then(|c| c.first(row));
         if let Some(json) = unmapped {
             bytes += json.len();
             unmapped::values(json, |path, value| {
@@ -166,30 +253,54 @@ impl Documents {
                     (self.mask.secrets)(&format!("password={value}"), &mut secrets);
                     Cow::Borrowed(self.mask.instead)
                 } else {
-                    Cow::Owned(self.mask.apply(value, &secrets))
+                    self.mask.apply(value, &secrets)
                 };
-                doc.add_text(f.unmapped, unmapped::term(path, &value));
+                indexed.push(w.unmapped, &unmapped::term(path, &value));
                 if let Some(term) = unmapped::number_term(path, &value) {
-                    doc.add_text(f.unmapped, term);
+                    indexed.push(w.unmapped, &term);
                 }
             });
         }
-        if let Some(raw) = batch.column(&self.raw).and_then(|c| c.first(row)) {
+        if let Some(raw) = columns.raw.and_then(|c| c.first(row)) {
             bytes += raw.len();
-            doc.add_text(f.raw, self.mask.apply(raw, &secrets));
-            doc.add_text(f.has, "raw");
+            indexed.push(w.raw, &self.mask.apply(raw, &secrets));
+            indexed.push(w.has, "raw");
         }
+        doc.add_custom(f.texts, indexed.bytes());
         (doc, bytes)
     }
+}
 
-    fn status<'a>(&self, batch: &'a Batch, row: usize) -> Option<Cow<'a, str>> {
-        let first = |column| batch.column(column).and_then(|c| c.first(row));
-        match first(&self.status_id) {
+/// Where an event is from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Origin<'a> {
+    pub(crate) uid: &'a Uid,
+    /// Of its records, in order.
+    pub(crate) leaves: &'a [LedgerIndex],
+    pub(crate) received_at: Millis,
+    /// When it is indexed, where that is said.
+    pub(crate) processed: Option<Millis>,
+}
+
+/// The columns of a batch, field by field.
+pub(crate) struct Columns<'b> {
+    keywords: Vec<Vec<&'b Values>>,
+    addresses: Vec<Vec<&'b Values>>,
+    texts: Vec<Vec<&'b Values>>,
+    numbers: Vec<Vec<&'b Values>>,
+    raw: Option<&'b Values>,
+    unmapped: Option<&'b Values>,
+    status_id: Option<&'b Values>,
+    status: Option<&'b Values>,
+}
+
+impl<'b> Columns<'b> {
+    fn status(&self, row: usize) -> Option<Cow<'b, str>> {
+        let first = |column: Option<&'b Values>| column.and_then(|c| c.first(row));
+        match first(self.status_id) {
             Some("1") => Some("success".into()),
             Some("2") => Some("failure".into()),
-            id => first(&self.status)
-                .map(bounded)
-                .or_else(|| id.map(|_| "unknown".into())),
+            id => first(self.status).map(bounded).or_else(|| id.map(|_| "unknown".into())),
         }
     }
 }
@@ -197,10 +308,8 @@ impl Documents {
 /// Values of one keyword field of one event; the rest is found by the raw line only.
 const KEYWORD_VALUES_MAX: usize = 640;
 
-fn each<'a>(batch: &'a Batch, row: usize, columns: &[Column], mut f: impl FnMut(&'a str)) {
-    for column in columns.iter().filter_map(|c| batch.column(c)) {
-        column.for_each(row, &mut f);
-    }
+fn each<'b>(columns: &[&'b Values], row: usize, mut f: impl FnMut(&'b str)) {
+    columns.iter().for_each(|column| column.for_each(row, &mut f));
 }
 
 /// An address, IPv4 as its IPv4-mapped IPv6 form.

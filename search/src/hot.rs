@@ -1,12 +1,14 @@
 //! A Tantivy index of ours in a folder of its own: a generation of the hot index, contiguous in ledger order, or a split.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use tantivy::{Index, IndexReader, ReloadPolicy, TantivyError};
+use tantivy::store::Compressor;
+use tantivy::{Index, IndexReader, IndexSettings, ReloadPolicy, TantivyError};
 
 use crate::error::{Error, Result};
 use crate::payload::Payload;
-use crate::schema::{Fields, tokenizers};
+use crate::schema::Fields;
 use crate::split::fresh;
 
 /// The index, open.
@@ -21,9 +23,16 @@ impl Hot {
     /// Makes an empty one in `dir`; what lay there goes.
     pub(crate) fn create(dir: &Path) -> Result<Hot> {
         let fields = Fields::new();
+        // Tantivy's store of documents stays empty.
+        let settings = IndexSettings {
+            docstore_compression: Compressor::None,
+            docstore_compress_dedicated_thread: false,
+            ..IndexSettings::default()
+        };
         let index = Index::builder()
             .schema(fields.schema.clone())
-            .tokenizers(tokenizers())
+            .settings(settings)
+            .register_plugin(Arc::new(fields.plugin()))
             .open_or_create(fresh(dir)?)?;
         Ok(Hot {
             dir: dir.to_owned(),
@@ -43,7 +52,7 @@ impl Hot {
         if index.schema() != fields.schema {
             return Err(rebuild("its fields are not those of this program".into()));
         }
-        index.set_tokenizers(tokenizers());
+        index.register_plugin(Arc::new(fields.plugin()));
         Ok(Hot {
             dir: dir.to_owned(),
             index,

@@ -2,8 +2,6 @@
 
 use std::borrow::Cow;
 
-use tantivy::tokenizer::{Token, TokenStream, Tokenizer};
-
 use crate::tokenizer::fold;
 
 /// Bytes of a keyword value that are kept; of a longer one, so many and a hash of the whole.
@@ -26,8 +24,19 @@ pub fn bounded(value: &str) -> Cow<'_, str> {
 #[must_use]
 pub fn folded(value: &str) -> String {
     let mut out = String::with_capacity(value.len());
-    value.chars().for_each(|c| fold(c, &mut out));
+    fold_into(value, &mut out);
     out
+}
+
+/// As [`folded`], appended.
+pub(crate) fn fold_into(value: &str, out: &mut String) {
+    if value.is_ascii() {
+        let from = out.len();
+        out.push_str(value);
+        out[from..].make_ascii_lowercase();
+        return;
+    }
+    value.chars().for_each(|c| fold(c, out));
 }
 
 // FNV-1a, 64 bit. Written to disk in cut values, so it must not change.
@@ -35,44 +44,6 @@ fn fnv1a(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |h, b| {
         (h ^ u64::from(*b)).wrapping_mul(0x100_0000_01b3)
     })
-}
-
-/// The tokenizer of the keyword fields: one token, the folded value.
-#[derive(Clone, Default)]
-pub struct Whole;
-
-impl Tokenizer for Whole {
-    type TokenStream<'a> = One;
-
-    fn token_stream<'a>(&'a mut self, text: &'a str) -> One {
-        let token = Token {
-            offset_to: text.len(),
-            position: 0,
-            text: folded(text),
-            ..Token::default()
-        };
-        One { token, done: false }
-    }
-}
-
-/// A stream of one token.
-pub struct One {
-    token: Token,
-    done: bool,
-}
-
-impl TokenStream for One {
-    fn advance(&mut self) -> bool {
-        !std::mem::replace(&mut self.done, true)
-    }
-
-    fn token(&self) -> &Token {
-        &self.token
-    }
-
-    fn token_mut(&mut self) -> &mut Token {
-        &mut self.token
-    }
 }
 
 /// Whether a folded value matches a folded wildcard pattern; linear in the value for each `*`.
@@ -111,25 +82,24 @@ pub enum Glob {
     Many,
 }
 
-/// The pattern as a regular expression over a whole term.
-#[must_use]
-pub fn regex(pattern: &[Glob]) -> String {
-    let mut out = String::from("(?s)");
-    for part in pattern {
-        match part {
-            Glob::Char(c) => out.push_str(&regex::escape(c.encode_utf8(&mut [0; 4]))),
-            Glob::Any => out.push('.'),
-            Glob::Many => out.push_str(".*"),
-        }
-    }
-    out
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    /// The pattern as a regular expression over a whole term.
+    fn regex(pattern: &[Glob]) -> String {
+        let mut out = String::from("(?s)");
+        for part in pattern {
+            match part {
+                Glob::Char(c) => out.push_str(&regex::escape(c.encode_utf8(&mut [0; 4]))),
+                Glob::Any => out.push('.'),
+                Glob::Many => out.push_str(".*"),
+            }
+        }
+        out
+    }
 
     #[test]
     fn long_values_stay_apart() {
@@ -147,7 +117,7 @@ mod tests {
                 prop_oneof![Just(Glob::Many), Just(Glob::Any), "[ab.中\n]".prop_map(|s| Glob::Char(s.chars().next().unwrap()))], 0..6),
             value in "[ab.中\n]{0,8}",
         ) {
-            let re = regex::Regex::new(&format!("^(?:{})$", super::regex(&parts))).unwrap();
+            let re = regex::Regex::new(&format!("^(?:{})$", regex(&parts))).unwrap();
             prop_assert_eq!(glob(&parts, &value), re.is_match(&value));
         }
     }

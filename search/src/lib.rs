@@ -28,6 +28,7 @@ mod tending;
 mod tokenizer;
 mod top;
 mod unmapped;
+mod words;
 mod writer;
 
 pub use aggregate::{Agg, Aggregated, Bucket, Found, Histogram, Stats, Terms, Within};

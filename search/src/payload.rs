@@ -1,7 +1,7 @@
 //! What a commit says of itself: how far the index has come in the ledger.
 //!
 //! The payload of a commit is one JSON object:
-//! `{"docket_index":1,"schema":3,"position":812,"ahead":[[815,0]],"note":"…"}`; `docket_index` is the version of this text,
+//! `{"docket_index":1,"schema":4,"position":812,"ahead":[[815,0]],"note":"…"}`; `docket_index` is the version of this text,
 //! `schema` of fields and tokens, `position` the next leaf to handle, `ahead` the events (leaf, number) at or past
 //! the position that are indexed already, `note` what the caller wants to find again with the position, `gone` (absent: none)
 //! the leaves whose events do not count any more that are in generations before one, or in splits of these; `since` when
@@ -122,7 +122,7 @@ mod tests {
         payload.advance(LedgerIndex(12));
         assert_eq!(
             payload.text(),
-            r#"{"docket_index":1,"schema":3,"position":12,"ahead":[[15,0]]}"#
+            r#"{"docket_index":1,"schema":4,"position":12,"ahead":[[15,0]]}"#
         );
         assert_eq!(Payload::parse(Some(&payload.text())), Ok(payload.clone()));
         payload.advance(LedgerIndex(3));

@@ -197,7 +197,7 @@ impl Searcher {
     /// Plans a request against the snapshot of this moment.
     pub(crate) fn prepare(&self, request: &Request) -> Result<Search> {
         let fields = &self.shared.fields;
-        let plan = Plan::of(&request.query.root, fields)?;
+        let plan = Plan::of(&request.query.root, fields);
         let over = plan.over();
         let everything = over.is::<AllQuery>();
         let first = request.from.map_or(i64::MIN, |t| t.0);
@@ -225,6 +225,15 @@ impl Searcher {
             root: request.query.root.clone(),
         })
     }
+}
+
+/// Documents of a part.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Matched<'d> {
+    /// All there are.
+    Every,
+    /// Some of them.
+    These(&'d [tantivy::DocId]),
 }
 
 /// A request, planned.
@@ -399,11 +408,11 @@ impl Search {
         }
     }
 
-    /// Calls `each` with the matching documents of each part, in blocks.
+    /// Calls `each` with the matching documents of each part: all of it, or block by block.
     pub(crate) fn for_each(
         &self,
         text: &dyn RawText,
-        mut each: impl FnMut(usize, &Segment, &[tantivy::DocId]) -> Result<()>,
+        mut each: impl FnMut(usize, &Segment, Matched<'_>) -> Result<()>,
     ) -> Result<()> {
         let exact = matches!(self.plan, Plan::Exact(_));
         let mut progress = Progress::of(self, text);
@@ -411,6 +420,10 @@ impl Search {
             let part = &self.snapshot.parts[number];
             progress.step(part)?;
             let segment = self.snapshot.segment(number)?;
+            if exact && self.everything && self.within(part) && !segment.reader.has_deletes() {
+                each(number, &segment, Matched::Every)?;
+                continue;
+            }
             let mut outcome = Ok(());
             let checked = if exact {
                 None
@@ -426,10 +439,10 @@ impl Search {
                 }
                 let docs = segment.live(docs);
                 outcome = match &checked {
-                    None => each(number, &segment, &docs),
+                    None => each(number, &segment, Matched::These(&docs)),
                     Some(plan) => segment
                         .check(plan, &docs, text)
-                        .and_then(|docs| each(number, &segment, &docs)),
+                        .and_then(|docs| each(number, &segment, Matched::These(&docs))),
                 };
             })?;
             outcome?;

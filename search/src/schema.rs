@@ -1,25 +1,16 @@
 //! The fields of the index, and the columns of a batch that fill them.
 //!
-//! Keywords are indexed whole and folded ([`crate::keyword`]), and kept as they are in a column for grouping.
-//! Text is indexed by [`crate::tokenizer`]; only `raw`, the largest, without positions. Nothing is stored:
-//! a hit leads to the ledger.
+//! Keywords are indexed whole and folded ([`crate::keyword`]), and all but ids of their own kept as they are in a column for
+//! grouping. Text is indexed by [`crate::tokenizer`]; only `raw`, the largest, without places. What is looked up is in
+//! [`crate::words`], columns are Tantivy's. Nothing is stored: a hit leads to the ledger.
 
 use model::{Field as Column, Wanted};
-use tantivy::schema::{
-    Field, INDEXED, IndexRecordOption, IpAddrOptions, NumericOptions, Schema, TextFieldIndexing, TextOptions,
-};
-use tantivy::tokenizer::{TextAnalyzer, TokenizerManager};
+use tantivy::schema::{Field, IpAddrOptions, NumericOptions, Schema, TextOptions};
 
-use crate::keyword::Whole;
-use crate::tokenizer::Words;
+use crate::words::Plugin;
 
 /// The version of fields and tokens; an index written with another one is rebuilt.
-pub const SCHEMA_VERSION: u32 = 3;
-
-/// Name of the tokenizer of text fields.
-const WORDS: &str = "docket_words_1";
-/// Name of the tokenizer of keyword fields.
-const WHOLE: &str = "docket_whole_1";
+pub const SCHEMA_VERSION: u32 = 4;
 
 /// Keyword fields and the OCSF paths whose values they hold.
 pub const KEYWORDS: &[(&str, &[&str])] = &[
@@ -56,6 +47,10 @@ pub const KEYWORDS: &[(&str, &[&str])] = &[
     ("method", &["http_request.http_method"]),
     ("original", &["metadata.original_event_uid"]),
 ];
+
+/// Keyword fields of which nearly every event has a value of its own: no column is kept of them, and who groups by one reads
+/// the ledger.
+pub const WITHOUT_COLUMN: &[&str] = &["original"];
 
 /// Address fields (for CIDR) and the paths of their values.
 pub const ADDRESSES: &[(&str, &[&str])] = &[
@@ -130,10 +125,27 @@ pub fn wanted() -> Wanted {
         .collect()
 }
 
+/// How the text of a field becomes terms.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Spelling {
+    /// One term: the text, which is folded already.
+    Folded,
+    /// One term: the text, folded.
+    Whole,
+    /// Its words.
+    Words,
+    /// Its words, and where they stand.
+    Placed,
+}
+
+/// The number of a field in [`crate::words`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct WordField(pub(crate) u8);
+
 /// The handles of the fields.
 #[derive(Clone, Debug)]
 pub struct Fields {
-    /// The schema.
+    /// The schema of the columns.
     pub schema: Schema,
     /// Event time, ms.
     pub time: Field,
@@ -153,20 +165,16 @@ pub struct Fields {
     pub offset: Field,
     /// `success`, `failure`, …
     pub status: Field,
-    /// The whole line.
-    pub raw: Field,
-    /// Flattened source fields, see [`crate::unmapped`].
-    pub unmapped: Field,
-    /// Names of the text fields that an event has.
-    pub has: Field,
-    /// As [`KEYWORDS`].
-    pub keywords: Vec<Field>,
+    /// What carries the texts of an event to [`crate::words`].
+    pub texts: Field,
+    /// As [`KEYWORDS`], those that have a column.
+    pub keywords: Vec<Option<Field>>,
     /// As [`ADDRESSES`].
     pub addresses: Vec<Field>,
-    /// As [`TEXTS`].
-    pub texts: Vec<Field>,
     /// As [`NUMBERS`].
     pub numbers: Vec<Field>,
+    /// What is looked up by words: name and spelling, by number.
+    words: Vec<(&'static str, Spelling)>,
 }
 
 impl Fields {
@@ -175,14 +183,19 @@ impl Fields {
     pub fn new() -> Fields {
         let mut builder = Schema::builder();
         let fast = || NumericOptions::default().set_fast();
-        let indexing = |tokenizer, option| {
-            TextFieldIndexing::default()
-                .set_tokenizer(tokenizer)
-                .set_fieldnorms(false)
-                .set_index_option(option)
-        };
-        let whole = || TextOptions::default().set_indexing_options(indexing(WHOLE, IndexRecordOption::Basic));
-        let words = |option| TextOptions::default().set_indexing_options(indexing(WORDS, option));
+        let text = || TextOptions::default().set_fast("raw");
+        let has_column = |name: &str| !WITHOUT_COLUMN.contains(&name);
+        let mut words = vec![
+            ("partition", Spelling::Whole),
+            ("status", Spelling::Whole),
+            ("unmapped", Spelling::Whole),
+            ("has", Spelling::Folded),
+            ("raw", Spelling::Words),
+        ];
+        words.extend(KEYWORDS.iter().map(|(name, _)| (*name, Spelling::Whole)));
+        words.extend(TEXTS.iter().map(|(name, _)| (*name, Spelling::Placed)));
+        let often = NUMBERS.iter().filter(|(_, _, often)| *often);
+        words.extend(often.map(|(name, ..)| (*name, Spelling::Folded)));
         Fields {
             time: builder.add_i64_field("time", fast()),
             received: builder.add_i64_field("received", fast()),
@@ -190,36 +203,42 @@ impl Fields {
             index: builder.add_u64_field("index", fast()),
             parts: builder.add_u64_field("parts", fast()),
             event: builder.add_u64_field("event", fast()),
-            partition: builder.add_text_field("partition", whole().set_fast("raw")),
+            partition: builder.add_text_field("partition", text()),
             offset: builder.add_i64_field("offset", fast()),
-            status: builder.add_text_field("status", whole().set_fast("raw")),
-            raw: builder.add_text_field("raw", words(IndexRecordOption::Basic)),
-            unmapped: builder.add_text_field("unmapped", whole()),
-            has: builder.add_text_field("has", whole()),
+            status: builder.add_text_field("status", text()),
+            texts: builder.add_custom_field("texts", "docket_texts_1", serde_json::Value::Null),
             keywords: KEYWORDS
                 .iter()
-                .map(|(n, _)| builder.add_text_field(n, whole().set_fast("raw")))
+                .map(|(n, _)| has_column(n).then(|| builder.add_text_field(n, text())))
                 .collect(),
             addresses: ADDRESSES
                 .iter()
                 .map(|(n, _)| builder.add_ip_addr_field(n, IpAddrOptions::default().set_fast()))
                 .collect(),
-            texts: TEXTS
-                .iter()
-                .map(|(n, _)| builder.add_text_field(n, words(IndexRecordOption::WithFreqsAndPositions)))
-                .collect(),
-            numbers: NUMBERS
-                .iter()
-                .map(|(n, _, often)| builder.add_u64_field(n, if *often { fast() | INDEXED } else { fast() }))
-                .collect(),
+            numbers: NUMBERS.iter().map(|(n, ..)| builder.add_u64_field(n, fast())).collect(),
+            words,
             schema: builder.build(),
         }
     }
 
-    /// The handle of a field by its name in the index.
+    /// The handle of a column by its name in the index.
     #[must_use]
     pub fn named(&self, name: &str) -> Option<Field> {
         self.schema.get_field(name).ok()
+    }
+
+    /// The number of what is looked up by words.
+    pub(crate) fn word(&self, name: &str) -> Option<WordField> {
+        let at = self.words.iter().position(|(known, _)| *known == name)?;
+        u8::try_from(at).ok().map(WordField)
+    }
+
+    /// What makes [`crate::words`] in an index of these fields.
+    pub(crate) fn plugin(&self) -> Plugin {
+        Plugin {
+            carrier: self.texts,
+            spellings: self.words.iter().map(|(_, spelling)| *spelling).collect(),
+        }
     }
 }
 
@@ -227,16 +246,6 @@ impl Default for Fields {
     fn default() -> Fields {
         Fields::new()
     }
-}
-
-/// The tokenizers that the schema names.
-#[must_use]
-pub fn tokenizers() -> TokenizerManager {
-    // Tantivy looks up `default` even for fields that are no text.
-    let manager = TokenizerManager::default();
-    manager.register(WORDS, TextAnalyzer::from(Words));
-    manager.register(WHOLE, TextAnalyzer::from(Whole));
-    manager
 }
 
 #[cfg(test)]

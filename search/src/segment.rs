@@ -12,6 +12,7 @@ use crate::document::Uid;
 use crate::error::Result;
 use crate::matching::{Checked, LazyText, RawText};
 use crate::top::{Entry, Top};
+use crate::words::Dictionary;
 
 /// An open segment.
 pub(crate) struct Segment {
@@ -29,6 +30,8 @@ pub(crate) struct Segment {
     /// Missing where no event of the segment has a coordinate.
     offset: Option<Column<i64>>,
     processed: Option<Column<i64>>,
+    /// Held, so that nobody opens them again.
+    _words: Arc<Dictionary>,
 }
 
 impl Segment {
@@ -45,6 +48,7 @@ impl Segment {
             partition: columns.str("partition")?,
             offset: columns.column_opt("offset")?,
             processed: columns.column_opt("processed")?,
+            _words: crate::words::of(reader)?,
             reader: reader.clone(),
         })
     }

@@ -6,26 +6,18 @@
 //! and the pairs 审计 计日 日志, and any substring of it is a phrase.
 //! Everything else separates: `/etc/shadow` is the phrase `etc shadow`, `10.8.1.7` the phrase `10 8 1 7`.
 
-use tantivy::tokenizer::{Token, TokenStream, Tokenizer};
-
 /// Bytes of one word; a longer run is cut into words of at most so many bytes, at successive positions.
 pub const WORD_BYTES_MAX: usize = 256;
 
 /// Calls `each` with position and word of every token of `text`, in order of position; at one position the
 /// single character comes before the pair.
 pub fn tokens(text: &str, mut each: impl FnMut(usize, &str)) {
-    let mut stream = Stream::new(text);
-    while stream.advance() {
-        each(stream.token.position, &stream.token.text);
-    }
+    walk(text, &mut String::new(), |position, _, _, word| each(position, word));
 }
 
 /// As [`tokens`], with the bytes of the text that each stands for.
 pub fn each_token(text: &str, mut each: impl FnMut(usize, usize, &str)) {
-    let mut stream = Stream::new(text);
-    while stream.advance() {
-        each(stream.token.offset_from, stream.token.offset_to, &stream.token.text);
-    }
+    walk(text, &mut String::new(), |_, from, to, word| each(from, to, word));
 }
 
 /// Whether a (folded) character is a word by itself.
@@ -67,137 +59,89 @@ fn is_word(c: char) -> bool {
     }
 }
 
-/// The tokenizer of the text fields.
-#[derive(Clone, Default)]
-pub struct Words;
-
-impl Tokenizer for Words {
-    type TokenStream<'a> = Stream<'a>;
-
-    fn token_stream<'a>(&'a mut self, text: &'a str) -> Stream<'a> {
-        Stream::new(text)
+/// Whether an ASCII character is a part of a word.
+const WORD: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut n = 0;
+    while n < 128 {
+        table[n] = (n as u8).is_ascii_alphanumeric();
+        n += 1;
     }
-}
+    table
+};
 
-/// The tokens of one text.
-pub struct Stream<'a> {
-    text: &'a str,
-    /// Bytes of `text` already read.
-    at: usize,
-    /// The position of the next word.
-    next: usize,
-    /// The pair that follows the character just returned.
-    pair: Option<(char, char, usize, usize)>,
-    token: Token,
-}
-
-impl<'a> Stream<'a> {
-    fn new(text: &'a str) -> Stream<'a> {
-        let token = Token {
-            text: String::with_capacity(32),
-            ..Token::default()
-        };
-        Stream {
-            text,
-            at: 0,
-            next: 0,
-            pair: None,
-            token,
-        }
-    }
-
-    fn set(&mut self, from: usize, to: usize, position: usize) {
-        self.token.offset_from = from;
-        self.token.offset_to = to;
-        self.token.position = position;
-        self.token.position_length = 1;
-    }
-
-    /// A word of letters and digits that starts at `self.at`.
-    fn word(&mut self) {
-        let from = self.at;
-        let bytes = self.text.as_bytes();
-        self.token.text.clear();
-        while self.at < bytes.len() && self.token.text.len() < WORD_BYTES_MAX {
-            let b = bytes[self.at];
+/// Calls `each` with position, first byte, end, and word of every token, as [`tokens`]. `buffer` is for words that do not
+/// stand in the text as they are indexed.
+pub(crate) fn walk(text: &str, buffer: &mut String, mut each: impl FnMut(usize, usize, usize, &str)) {
+    let bytes = text.as_bytes();
+    let (mut at, mut position) = (0, 0);
+    while let Some(&b) = bytes.get(at) {
+        if !WORD[usize::from(b)] {
             if b.is_ascii() {
-                if !b.is_ascii_alphanumeric() {
-                    break;
-                }
-                self.token.text.push(char::from(b.to_ascii_lowercase()));
-                self.at += 1;
+                at += 1;
                 continue;
             }
-            let Some(c) = self.text[self.at..].chars().next() else {
-                break;
-            };
-            if !is_word(c) || stands_alone(c) {
-                break;
-            }
-            fold(c, &mut self.token.text);
-            self.at += c.len_utf8();
-        }
-        let position = self.next;
-        self.next += 1;
-        self.set(from, self.at, position);
-    }
-
-    /// A character that stands alone; remembers the pair that it begins.
-    fn single(&mut self, c: char) {
-        let from = self.at;
-        self.at += c.len_utf8();
-        let position = self.next;
-        self.next += 1;
-        self.token.text.clear();
-        fold(c, &mut self.token.text);
-        self.set(from, self.at, position);
-        if let Some(follower) = self.text[self.at..].chars().next().filter(|f| stands_alone(*f)) {
-            self.pair = Some((c, follower, from, position));
-        }
-    }
-}
-
-impl TokenStream for Stream<'_> {
-    fn advance(&mut self) -> bool {
-        if let Some((a, b, from, position)) = self.pair.take() {
-            self.token.text.clear();
-            fold(a, &mut self.token.text);
-            fold(b, &mut self.token.text);
-            self.set(from, self.at + b.len_utf8(), position);
-            return true;
-        }
-        while let Some(&b) = self.text.as_bytes().get(self.at) {
-            if b.is_ascii() {
-                if b.is_ascii_alphanumeric() {
-                    self.word();
-                    return true;
-                }
-                self.at += 1;
-                continue;
-            }
-            let Some(c) = self.text[self.at..].chars().next() else {
-                return false;
-            };
+            let Some(c) = text[at..].chars().next() else { return };
+            let to = at + c.len_utf8();
             if stands_alone(c) {
-                self.single(c);
-                return true;
+                buffer.clear();
+                fold(c, buffer);
+                each(position, at, to, buffer);
+                if let Some(follower) = text[to..].chars().next().filter(|f| stands_alone(*f)) {
+                    fold(follower, buffer);
+                    each(position, at, to + follower.len_utf8(), buffer);
+                }
+                position += 1;
+                at = to;
+                continue;
             }
-            if is_word(c) {
-                self.word();
-                return true;
+            if !is_word(c) {
+                at = to;
+                continue;
             }
-            self.at += c.len_utf8();
         }
-        false
+        // No farther than it matters: a run may be as long as the text.
+        let near = &bytes[at..bytes.len().min(at + WORD_BYTES_MAX + 1)];
+        let end = at + near.iter().position(|b| !WORD[usize::from(*b)]).unwrap_or(near.len());
+        let is_plain = end - at <= WORD_BYTES_MAX && bytes.get(end).is_none_or(u8::is_ascii);
+        let to = if is_plain { end } else { word(text, at, buffer) };
+        if !is_plain {
+            each(position, at, to, buffer);
+        } else if bytes[at..end].iter().any(u8::is_ascii_uppercase) {
+            buffer.clear();
+            buffer.push_str(&text[at..end]);
+            buffer.make_ascii_lowercase();
+            each(position, at, end, buffer);
+        } else {
+            each(position, at, end, &text[at..end]);
+        }
+        position += 1;
+        at = to;
     }
+}
 
-    fn token(&self) -> &Token {
-        &self.token
+/// Reads a word of letters and digits that starts at `from` into `buffer`; returns where it ends.
+fn word(text: &str, from: usize, buffer: &mut String) -> usize {
+    let (bytes, mut at) = (text.as_bytes(), from);
+    buffer.clear();
+    while at < bytes.len() && buffer.len() < WORD_BYTES_MAX {
+        let b = bytes[at];
+        if b.is_ascii() {
+            if !b.is_ascii_alphanumeric() {
+                break;
+            }
+            buffer.push(char::from(b.to_ascii_lowercase()));
+            at += 1;
+            continue;
+        }
+        let Some(c) = text[at..].chars().next() else { break };
+        if !is_word(c) || stands_alone(c) {
+            break;
+        }
+        fold(c, buffer);
+        at += c.len_utf8();
     }
-
-    fn token_mut(&mut self) -> &mut Token {
-        &mut self.token
-    }
+    at
 }
 
 #[cfg(test)]

@@ -4,6 +4,8 @@
 //! `<path>\0#<16 hexadecimal digits>`, whose order is the numbers' order. Any path can so be looked up, matched by
 //! wildcard and ranged over, without a column a path (a sender may invent as many as it likes).
 
+use std::borrow::Cow;
+
 use serde_json::Value;
 
 use crate::keyword::{VALUE_BYTES_MAX, bounded};
@@ -17,41 +19,152 @@ pub const PATH_BYTES_MAX: usize = 256;
 
 /// Calls `each` with path and text of every value of `unmapped`, an object as JSON.
 pub fn values(json: &str, mut each: impl FnMut(&str, &str)) {
-    let Ok(Value::Object(fields)) = serde_json::from_str::<Value>(json) else {
-        return;
-    };
-    let mut left = VALUES_MAX;
-    for (key, value) in &fields {
-        walk(&mut key.clone(), value, DEPTH_MAX, &mut left, &mut each);
+    let mut scan = Scan { json, at: 0 };
+    if scan.peek() == Some(b'{') {
+        let _ = walk(
+            &mut scan,
+            &mut String::new(),
+            DEPTH_MAX + 1,
+            &mut { VALUES_MAX },
+            &mut each,
+        );
     }
 }
 
-fn walk(path: &mut String, value: &Value, depth: usize, left: &mut usize, each: &mut impl FnMut(&str, &str)) {
-    if *left == 0 || path.len() > PATH_BYTES_MAX || path.contains('\0') {
-        return;
+/// Reads JSON as the normalizer writes it. Of other text it gives what it understands, and ends where it does not.
+struct Scan<'j> {
+    json: &'j str,
+    at: usize,
+}
+
+impl<'j> Scan<'j> {
+    /// The byte that comes next, blanks aside.
+    fn peek(&mut self) -> Option<u8> {
+        let rest = self.json.as_bytes().get(self.at..)?;
+        self.at += rest.iter().position(|b| !matches!(b, b' ' | b'\t' | b'\r' | b'\n'))?;
+        self.json.as_bytes().get(self.at).copied()
     }
-    match value {
-        Value::Null => {}
-        Value::Object(fields) if depth > 1 => {
-            let length = path.len();
-            for (key, value) in fields {
-                path.push('.');
-                path.push_str(key);
-                walk(path, value, depth - 1, left, each);
+
+    /// Goes past `byte` if it comes next.
+    fn takes(&mut self, byte: u8) -> bool {
+        let is_next = self.peek() == Some(byte);
+        self.at += usize::from(is_next);
+        is_next
+    }
+
+    /// The text that begins here.
+    fn text(&mut self) -> Option<Cow<'j, str>> {
+        let quoted = self.quoted()?;
+        match quoted.contains('\\') {
+            false => quoted.get(1..quoted.len() - 1).map(Cow::Borrowed),
+            true => serde_json::from_str(quoted).ok().map(Cow::Owned),
+        }
+    }
+
+    /// The text that begins here, as it stands, in its quotes.
+    fn quoted(&mut self) -> Option<&'j str> {
+        if self.peek() != Some(b'"') {
+            return None;
+        }
+        let (bytes, from) = (self.json.as_bytes(), self.at);
+        let mut at = from + 1;
+        loop {
+            at += memchr::memchr2(b'"', b'\\', bytes.get(at..)?)?;
+            if bytes[at] == b'"' {
+                self.at = at + 1;
+                return self.json.get(from..at + 1);
+            }
+            at += 2;
+        }
+    }
+
+    /// The value that begins here, as it stands.
+    fn value(&mut self) -> Option<&'j str> {
+        let first = self.peek()?;
+        let from = self.at;
+        if first == b'"' {
+            return self.quoted();
+        }
+        let mut depth = 0usize;
+        loop {
+            match self.json.as_bytes().get(self.at) {
+                Some(b'"') => {
+                    self.quoted()?;
+                    continue;
+                }
+                Some(b'{' | b'[') => depth += 1,
+                Some(b'}' | b']') if depth > 0 => {
+                    depth -= 1;
+                    if depth == 0 {
+                        self.at += 1;
+                        break;
+                    }
+                }
+                None | Some(b',' | b'}' | b']' | b' ' | b'\t' | b'\r' | b'\n') if depth == 0 => break,
+                None => return None,
+                Some(_) => {}
+            }
+            self.at += 1;
+        }
+        self.json.get(from..self.at).filter(|v| !v.is_empty())
+    }
+}
+
+fn walk(
+    scan: &mut Scan<'_>,
+    path: &mut String,
+    depth: usize,
+    left: &mut usize,
+    each: &mut impl FnMut(&str, &str),
+) -> Option<()> {
+    if *left == 0 || path.len() > PATH_BYTES_MAX || path.contains('\0') {
+        return scan.value().map(|_| ());
+    }
+    match scan.peek()? {
+        b'{' if depth > 1 => {
+            scan.takes(b'{');
+            while !scan.takes(b'}') {
+                let length = path.len();
+                let key = scan.text()?;
+                if length > 0 || depth <= DEPTH_MAX {
+                    path.push('.');
+                }
+                path.push_str(&key);
+                if !scan.takes(b':') {
+                    return None;
+                }
+                walk(scan, path, depth - 1, left, each)?;
                 path.truncate(length);
+                scan.takes(b',');
             }
         }
         // Values that lie side by side share their path.
-        Value::Array(items) if depth > 1 => items.iter().for_each(|v| walk(path, v, depth - 1, left, each)),
-        Value::String(text) => {
-            *left -= 1;
-            each(path, text);
+        b'[' if depth > 1 => {
+            scan.takes(b'[');
+            while !scan.takes(b']') {
+                walk(scan, path, depth - 1, left, each)?;
+                scan.takes(b',');
+            }
         }
-        other => {
+        b'"' => {
             *left -= 1;
-            each(path, &other.to_string());
+            each(path, &scan.text()?);
+        }
+        first => {
+            let value = scan.value()?;
+            if value == "null" {
+                return Some(());
+            }
+            *left -= 1;
+            // Written as it would be without blanks.
+            let compact = matches!(first, b'{' | b'[').then(|| serde_json::from_str::<Value>(value).ok());
+            match compact.flatten() {
+                Some(json) => each(path, &json.to_string()),
+                None => each(path, value),
+            }
         }
     }
+    Some(())
 }
 
 /// Whether a value says no more than a number or yes or no.
@@ -96,6 +209,7 @@ pub fn number(text: &str) -> Option<f64> {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn objects_become_paths_and_arrays_share_one() {
@@ -105,6 +219,63 @@ mod tests {
             |p, v| out.push(format!("{p}={v}")),
         );
         assert_eq!(out, ["a.b=1", "a.c.d=true", "a.c.d=x", "e.f=1.5", "e.f=2"]);
+    }
+
+    /// As [`values`], by the tree of the whole.
+    fn plain(path: &mut String, value: &Value, depth: usize, out: &mut Vec<(String, String)>) {
+        match value {
+            Value::Null => {}
+            Value::Object(fields) if depth > 1 => {
+                for (key, value) in fields {
+                    let length = path.len();
+                    if depth <= DEPTH_MAX {
+                        path.push('.');
+                    }
+                    path.push_str(key);
+                    plain(path, value, depth - 1, out);
+                    path.truncate(length);
+                }
+            }
+            Value::Array(items) if depth > 1 => items.iter().for_each(|v| plain(path, v, depth - 1, out)),
+            Value::String(text) => out.push((path.clone(), text.clone())),
+            other => out.push((path.clone(), other.to_string())),
+        }
+    }
+
+    fn json() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            any::<f32>().prop_map(|f| serde_json::Number::from_f64(f64::from(f)).map_or(Value::Null, Value::Number)),
+            "[a-b\"\\\\中\n{}:,\\[\\] ]{0,4}".prop_map(Value::from),
+        ];
+        leaf.prop_recursive(12, 60, 4, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+                prop::collection::btree_map("[a-b\"{中]{0,2}", inner, 0..4)
+                    .prop_map(|m| Value::Object(m.into_iter().collect())),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn the_values_are_those_of_the_tree(
+            fields in prop::collection::btree_map("[a-b\"{中]{0,2}", json(), 0..5), pretty in any::<bool>(),
+        ) {
+            let whole = Value::Object(fields.into_iter().collect());
+            let text = if pretty { serde_json::to_string_pretty(&whole).unwrap() } else { whole.to_string() };
+            let (mut out, mut expected) = (Vec::new(), Vec::new());
+            values(&text, |path, value| out.push((path.to_owned(), value.to_owned())));
+            plain(&mut String::new(), &whole, DEPTH_MAX + 1, &mut expected);
+            prop_assert_eq!(out, expected);
+        }
+
+        #[test]
+        fn any_text_comes_to_an_end(text in r#"[{}\[\]":,\\a1 ]{0,40}"#) {
+            values(&text, |_, _| ());
+        }
     }
 
     #[test]

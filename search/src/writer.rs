@@ -9,7 +9,7 @@ use model::{Batch, LedgerIndex, Millis};
 use tantivy::indexer::IndexWriterOptions;
 use tantivy::{TantivyDocument, TantivyError};
 
-use crate::document::{Documents, Mask, Uid};
+use crate::document::{Documents, Mask, Origin, Uid};
 use crate::error::{Error, Result};
 use crate::hot::Hot;
 use crate::leaves::Leaves;
@@ -216,26 +216,33 @@ impl IndexWriter {
             self.payload.replace(self.manifest.hot, work.replaced);
         }
         for batch in work.batches {
+            let columns = self.documents.columns(batch);
             for (row, place) in batch.rows.iter().enumerate() {
                 let uid = batch.uid(row);
-                let event = Uid::parse(uid).event;
+                let parsed = Uid::parse(uid);
                 let of = (!work.places.is_empty())
                     .then(|| work.places.get(uid.split('#').next().unwrap_or_default()))
                     .flatten();
                 let leaves = of.map_or(std::slice::from_ref(&place.index), |p| &p.leaves);
                 let received_at = of.map_or(place.received_at, |p| p.received_at);
                 let first = *leaves.first().unwrap_or(&place.index);
-                if self.payload.holds(place.index, first, event) {
+                if self.payload.holds(place.index, first, parsed.event) {
                     continue;
                 }
-                let (document, bytes) = self.documents.document(batch, row, leaves, received_at, self.processed);
+                let origin = Origin {
+                    uid: &parsed,
+                    leaves,
+                    received_at,
+                    processed: self.processed,
+                };
+                let (document, bytes) = self.documents.document(batch, &columns, row, &origin);
                 self.writer.add_document(document)?;
                 added += 1;
                 self.hot_events += 1;
                 self.received = self.received.max(received_at);
                 self.payload.since.get_or_insert(received_at);
                 self.payload.bytes = self.payload.bytes.saturating_add(bytes as u64);
-                self.payload.ahead.insert((first.0, event));
+                self.payload.ahead.insert((first.0, parsed.event));
                 self.waiting_bytes = self.waiting_bytes.saturating_add(bytes);
                 // In the middle of a replacement the position cannot say what was done; its batches are bounded.
                 if self.waiting_bytes > self.budgets.waiting_bytes_max && !replaces {

@@ -34,10 +34,13 @@ enum Command {
         #[arg(long, default_value_t = 4)]
         pace: u64,
     },
-    /// The ledger into the index, as the server does
+    /// The ledger into the index, as the server does that is behind
     Index {
         #[arg(long)]
         dir: PathBuf,
+        /// Events of a generation; those of fewer make splits of fewer records
+        #[arg(long, default_value_t = stages::INDEX.split_docs)]
+        split_docs: u64,
     },
     /// The questions of `questions.json`
     Ask {
@@ -51,7 +54,7 @@ enum Command {
 fn main() -> anyhow::Result<()> {
     let out = match Args::parse().command {
         Command::Make { dir, records, pace } => make(&dir, records, pace)?,
-        Command::Index { dir } => index(&dir)?,
+        Command::Index { dir, split_docs } => index(&dir, split_docs)?,
         Command::Ask { dir, rounds } => ask(&dir, rounds)?,
     };
     println!("{out}");
@@ -211,14 +214,18 @@ impl Picks {
     }
 }
 
-fn index(dir: &std::path::Path) -> anyhow::Result<Value> {
+fn index(dir: &std::path::Path, split_docs: u64) -> anyhow::Result<Value> {
     let folders = Folders::below(dir);
     if folders.index.exists() {
         std::fs::remove_dir_all(&folders.index)?;
     }
     usage::forget_peak()?;
     let (wall, cpu, own) = (Instant::now(), usage::process(), usage::thread());
-    let mut writer = search::IndexWriter::open(&folders.index, stages::INDEX, stages::MASK)?;
+    let budgets = search::Budgets {
+        split_docs,
+        ..stages::INDEX
+    };
+    let mut writer = search::IndexWriter::open(&folders.index, budgets, stages::MASK)?;
     let (mut events, mut up_to, mut calls) = (0, LedgerIndex(0), Duration::ZERO);
     let mut committed = Instant::now();
     stages::replay(&folders.ledger, |batches| {
@@ -226,7 +233,7 @@ fn index(dir: &std::path::Path) -> anyhow::Result<Value> {
         up_to = last.map_or(up_to, LedgerIndex::next);
         usage::timed(&mut calls, || -> anyhow::Result<()> {
             events += writer.add(batches, up_to)?;
-            if committed.elapsed() >= stages::COMMIT_EVERY {
+            if committed.elapsed() >= stages::COMMIT_EVERY_BEHIND {
                 writer.commit()?;
                 committed = Instant::now();
             }

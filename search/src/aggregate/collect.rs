@@ -7,7 +7,9 @@ use tantivy::DocId;
 
 use super::values::Opened;
 use super::{Agg, BUCKETS_MAX, DEPTH_MAX, Found, Stats, Within};
+use crate::cursor::Sort;
 use crate::error::{Error, Result};
+use crate::matching::RawText;
 use crate::query::field::{self, Kind};
 use crate::segment::Segment;
 
@@ -96,6 +98,61 @@ impl State {
         })
     }
 
+    /// Takes all documents of a segment: whole columns, where these say all.
+    pub(super) fn take_every(&mut self, opened: &mut Opened<'_>, segment: &Segment, text: &dyn RawText) -> Result<()> {
+        let field = self.field;
+        match &mut self.kind {
+            Kept::Terms {
+                within,
+                depth,
+                buckets,
+                missing,
+                values,
+                ..
+            } if within.is_empty() => {
+                let mut counts = Vec::new();
+                if let Some(without) = opened.every_value(field, &mut counts)? {
+                    *missing += without;
+                    for (id, count) in counts {
+                        *values += count;
+                        bucket(buckets, id, within, *depth, opened)?.count += count;
+                    }
+                    return opened.counted(field);
+                }
+            }
+            Kept::Cardinality(seen) => {
+                let mut ids = Vec::new();
+                if opened.every_text(field, &mut ids)? {
+                    see(seen, &ids);
+                    return opened.counted(field);
+                }
+            }
+            Kept::Histogram {
+                interval,
+                offset,
+                within,
+                buckets,
+                ..
+            } if within.is_empty() => {
+                let mut times = ByTime::new(*interval, *offset, buckets);
+                if opened.every_moment(field, |at| times.add(at))? {
+                    return times.finish();
+                }
+            }
+            _ => {}
+        }
+        let mut outcome = Ok(());
+        segment.every_doc(Sort::Oldest, |docs| {
+            if outcome.is_ok() {
+                outcome = match text.is_stopped() {
+                    true => Err(Error::Cancelled),
+                    false => self.take(opened, segment, docs),
+                };
+            }
+        });
+        outcome
+    }
+
     /// Takes matching documents of a segment.
     pub(super) fn take(&mut self, opened: &mut Opened<'_>, segment: &Segment, docs: &[DocId]) -> Result<()> {
         let field = self.field;
@@ -147,26 +204,9 @@ impl State {
                 buckets,
             } => {
                 if within.is_empty() {
-                    // Events side by side are mostly of one bucket.
-                    let mut run: Option<(i64, u64)> = None;
-                    let mut add = |(key, count): (i64, u64)| -> Result<()> {
-                        if buckets.len() as u64 >= BUCKETS_MAX && !buckets.contains_key(&key) {
-                            return Err(too_many(BUCKETS_MAX + 1));
-                        }
-                        buckets.entry(key).or_default().count += count;
-                        Ok(())
-                    };
-                    for doc in docs {
-                        let Some(at) = opened.moment(field, *doc) else { continue };
-                        let key = at.saturating_add(*offset).div_euclid(*interval);
-                        match &mut run {
-                            Some((of, count)) if *of == key => *count += 1,
-                            _ => {
-                                run.replace((key, 1)).map_or(Ok(()), &mut add)?;
-                            }
-                        }
-                    }
-                    return run.map_or(Ok(()), &mut add);
+                    let mut times = ByTime::new(*interval, *offset, buckets);
+                    opened.moments(field, docs, |at| times.add(at))?;
+                    return times.finish();
                 }
                 let mut groups: BTreeMap<i64, Vec<DocId>> = BTreeMap::new();
                 for doc in docs {
@@ -197,21 +237,13 @@ impl State {
             }
             Kept::Cardinality(seen) => {
                 let mut ids = Vec::new();
-                let mut see = |ids: &[u32]| {
-                    for id in ids.iter().map(|id| *id as usize) {
-                        if id >= seen.len() {
-                            seen.resize(id + 1, false);
-                        }
-                        seen[id] = true;
-                    }
-                };
                 if opened.block(field, docs, &mut ids)?.is_some() {
-                    see(&ids);
+                    see(seen, &ids);
                     return opened.counted(field);
                 }
                 for doc in docs {
                     opened.ids(field, segment, *doc, &mut ids)?;
-                    see(&ids);
+                    see(seen, &ids);
                 }
                 Ok(())
             }
@@ -306,6 +338,69 @@ impl Counted {
             count: self.count,
             found: found.collect::<Result<_>>()?,
         })
+    }
+}
+
+/// Counts moments; those side by side are mostly of one bucket.
+struct ByTime<'b> {
+    interval: i64,
+    offset: i64,
+    buckets: &'b mut BTreeMap<i64, Counted>,
+    /// The bucket that is being counted: its first moment, the first beyond it, its key.
+    run: (i64, i64, i64),
+    count: u64,
+}
+
+impl<'b> ByTime<'b> {
+    fn new(interval: i64, offset: i64, buckets: &'b mut BTreeMap<i64, Counted>) -> ByTime<'b> {
+        ByTime {
+            interval,
+            offset,
+            buckets,
+            run: (0, 0, 0),
+            count: 0,
+        }
+    }
+
+    #[inline]
+    fn add(&mut self, at: i64) -> Result<()> {
+        let at = at.saturating_add(self.offset);
+        if self.run.0 <= at && at < self.run.1 {
+            self.count += 1;
+            return Ok(());
+        }
+        self.put()?;
+        let key = at.div_euclid(self.interval);
+        let first = key.saturating_mul(self.interval);
+        self.run = (first, first.saturating_add(self.interval), key);
+        self.count = 1;
+        Ok(())
+    }
+
+    fn put(&mut self) -> Result<()> {
+        if self.count == 0 {
+            return Ok(());
+        }
+        let key = self.run.2;
+        if self.buckets.len() as u64 >= BUCKETS_MAX && !self.buckets.contains_key(&key) {
+            return Err(too_many(BUCKETS_MAX + 1));
+        }
+        self.buckets.entry(key).or_default().count += self.count;
+        self.count = 0;
+        Ok(())
+    }
+
+    fn finish(mut self) -> Result<()> {
+        self.put()
+    }
+}
+
+fn see(seen: &mut Vec<bool>, ids: &[u32]) {
+    for id in ids.iter().map(|id| *id as usize) {
+        if id >= seen.len() {
+            seen.resize(id + 1, false);
+        }
+        seen[id] = true;
     }
 }
 

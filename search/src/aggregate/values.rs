@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
-use tantivy::DocId;
-use tantivy::columnar::{Cardinality, Column, StrColumn};
+use tantivy::columnar::{Cardinality, Column, ColumnValues, StrColumn};
+use tantivy::{COLLECT_BLOCK_BUFFER_LEN, DocId};
 
 use super::{READS_MAX, VALUES_MAX};
 use crate::error::{Error, Result};
@@ -11,6 +11,7 @@ use crate::keyword::bounded;
 use crate::matching::RawText;
 use crate::query::class;
 use crate::query::field::{self, FIELDS, Kind};
+use crate::schema::{KEYWORDS, WITHOUT_COLUMN};
 use crate::segment::Segment;
 use crate::unmapped;
 
@@ -163,6 +164,73 @@ impl<'a> Opened<'a> {
         Ok(Some(missing))
     }
 
+    /// How many documents of the segment have each value, of a field with one column; returns how many have none. `None`:
+    /// the column does not tell. To be followed by [`Opened::counted`].
+    pub(super) fn every_value(&mut self, field: usize, out: &mut Vec<(u32, u64)>) -> Result<Option<u64>> {
+        let FieldValues {
+            columns, names, by_id, ..
+        } = &mut self.fields[field];
+        let [Values::Text(dictionary)] = &mut columns[..] else {
+            return Ok(None);
+        };
+        let ords = dictionary.column.ords();
+        if ords.get_cardinality() == Cardinality::Multivalued {
+            return Ok(None);
+        }
+        let (values, docs) = (ords.values.clone(), ords.num_docs());
+        let mut counts = vec![0u64; dictionary.column.num_terms()];
+        blocks(&*values, |block: &[u64]| {
+            for ord in block {
+                if let Some(count) = counts.get_mut(*ord as usize) {
+                    *count += 1;
+                }
+            }
+            Ok(())
+        })?;
+        for (ord, count) in (0u64..).zip(counts) {
+            if count > 0 {
+                out.push((dictionary.id(ord, names, by_id)?, count));
+            }
+        }
+        Ok(Some(u64::from(docs.saturating_sub(values.num_vals()))))
+    }
+
+    /// The values of all documents of the segment, of a field whose columns are texts; `false`: not all are. To be followed by
+    /// [`Opened::counted`].
+    pub(super) fn every_text(&mut self, field: usize, out: &mut Vec<u32>) -> Result<bool> {
+        let FieldValues {
+            columns,
+            names,
+            by_id,
+            place,
+            ..
+        } = &mut self.fields[field];
+        let texts = columns.iter().all(|c| matches!(c, Values::Text(_) | Values::None));
+        if !texts || matches!(place, Place::Paths(_)) {
+            return Ok(false);
+        }
+        for column in columns {
+            let Values::Text(dictionary) = column else { continue };
+            // A value that no document has is in no dictionary.
+            for ord in 0..dictionary.column.num_terms() as u64 {
+                out.push(dictionary.id(ord, names, by_id)?);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Calls `each` with the moments of all documents of the segment; `false`: the column does not tell.
+    pub(super) fn every_moment(&self, field: usize, mut each: impl FnMut(i64) -> Result<()>) -> Result<bool> {
+        let [Values::Time(column)] = &self.fields[field].columns[..] else {
+            return Ok(false);
+        };
+        if column.get_cardinality() == Cardinality::Multivalued {
+            return Ok(false);
+        }
+        blocks(&*column.values, |block| block.iter().try_for_each(|at| each(*at)))?;
+        Ok(true)
+    }
+
     /// Counts the values that [`Opened::block`] met for the first time.
     pub(super) fn counted(&mut self, field: usize) -> Result<()> {
         let new = self.fields[field].by_id.len() - self.fields[field].held;
@@ -185,6 +253,23 @@ impl<'a> Opened<'a> {
                 Values::Time(column) => out.extend(column.values_for_doc(doc).map(|n| n as f64)),
                 Values::Text(..) | Values::None => {}
             }
+        }
+        Ok(())
+    }
+
+    /// Calls `each` with the first moment of each of these documents that has one.
+    pub(super) fn moments(&self, field: usize, docs: &[DocId], mut each: impl FnMut(i64) -> Result<()>) -> Result<()> {
+        let [Values::Time(column)] = &self.fields[field].columns[..] else {
+            return Ok(());
+        };
+        if column.get_cardinality() != Cardinality::Full {
+            return docs.iter().filter_map(|doc| column.first(*doc)).try_for_each(each);
+        }
+        let mut times = [0; COLLECT_BLOCK_BUFFER_LEN];
+        for block in docs.chunks(times.len()) {
+            let times = &mut times[..block.len()];
+            column.values.get_vals(block, times);
+            times.iter().try_for_each(|at| each(*at))?;
         }
         Ok(())
     }
@@ -271,6 +356,21 @@ impl FieldValues {
     fn id(&mut self, name: &str) -> u32 {
         id(&mut self.names, &mut self.by_id, name)
     }
+}
+
+/// Calls `each` with the values of a column, in blocks.
+fn blocks<T: Copy + Default + PartialOrd + std::fmt::Debug + Send + Sync + 'static>(
+    values: &dyn ColumnValues<T>,
+    mut each: impl FnMut(&[T]) -> Result<()>,
+) -> Result<()> {
+    let mut block = [T::default(); 1024];
+    let count = values.num_vals();
+    for from in (0..count).step_by(block.len()) {
+        let block = &mut block[..(count - from).min(1024) as usize];
+        values.get_range(u64::from(from), block);
+        each(block)?;
+    }
+    Ok(())
 }
 
 /// Values of a segment whose texts are all read at once: one by one, each is found by reading a block from its start.
@@ -372,6 +472,10 @@ fn place(name: &str) -> Result<Place> {
         Place::Paths(of.map(|p| (*p).to_owned()).collect())
     };
     match &spec.kind {
+        Kind::Keyword(names) if names.iter().any(|n| WITHOUT_COLUMN.contains(n)) => {
+            let of = KEYWORDS.iter().filter(|(n, _)| names.contains(n)).flat_map(|(_, p)| *p);
+            Ok(Place::Paths(of.map(|p| (*p).to_owned()).collect()))
+        }
         Kind::Keyword(names) => Ok(Place::Columns(names.to_vec())),
         Kind::Address(name, _) | Kind::Number(name) | Kind::Time(name) => Ok(Place::Columns(vec![name])),
         Kind::Class => Ok(Place::Columns(vec!["class"])),

@@ -58,9 +58,6 @@ pub enum Problem {
     /// Nobody, or nobody in particular.
     #[error("{0}")]
     Person(String),
-    /// A wildcard pattern that makes too large an automaton.
-    #[error("the wildcards of `{0}` are too many to match")]
-    Pattern(String),
 }
 
 impl QueryError {

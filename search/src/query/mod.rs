@@ -20,7 +20,6 @@ pub(crate) mod ast;
 pub mod class;
 mod error;
 pub mod field;
-mod long;
 mod meaning;
 mod parse;
 mod pattern;

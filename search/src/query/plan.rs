@@ -3,25 +3,20 @@
 use std::ops::Bound;
 
 use tantivy::Term;
-use tantivy::query::{
-    AllQuery, BooleanQuery, EmptyQuery, ExistsQuery, InvertedIndexRangeQuery, Occur, PhraseQuery,
-    Query as TantivyQuery, RangeQuery, RegexPhraseQuery, RegexQuery, TermQuery,
-};
-use tantivy::schema::{Field, IndexRecordOption};
+use tantivy::query::{AllQuery, BooleanQuery, EmptyQuery, ExistsQuery, Occur, Query as TantivyQuery, RangeQuery};
+use tantivy::schema::Field;
 
 use super::ast::{Leaf, Node, Target, Test};
-use super::error::shown;
 use super::field::{ALL_TEXTS, Kind};
-use super::long::Long;
 use super::steady::Steady;
-use super::{Phrase, Piece, Problem, QueryError, TextPattern};
+use super::{Phrase, Piece, TextPattern};
 use crate::document::Uid;
-use crate::keyword::{Glob, folded, regex};
-use crate::schema::Fields;
+use crate::keyword::{Glob, folded};
+use crate::schema::{Fields, WITHOUT_COLUMN, WordField};
 use crate::tokenizer::{each_token, stands_alone};
 use crate::unmapped;
+use crate::words::{Holding, InRow, Matching, Terms};
 
-type Result<T> = std::result::Result<T, QueryError>;
 type Boxed = Box<dyn TantivyQuery>;
 
 /// What to ask Tantivy, and what then to check.
@@ -50,13 +45,13 @@ pub(crate) enum TextTest {
 
 impl Plan {
     /// Plans a query.
-    pub(crate) fn of(node: &Node, fields: &Fields) -> Result<Plan> {
+    pub(crate) fn of(node: &Node, fields: &Fields) -> Plan {
         match node {
-            Node::Leaf(leaf) => Planner { fields, at: leaf.at }.leaf(leaf),
-            Node::Not(inner) => Ok(match Plan::of(inner, fields)? {
+            Node::Leaf(leaf) => Planner { fields }.leaf(leaf),
+            Node::Not(inner) => match Plan::of(inner, fields) {
                 Plan::Exact(query) => Plan::Exact(and(vec![(Occur::MustNot, query)])),
                 other => Plan::Not(Box::new(other)),
-            }),
+            },
             Node::And(items) => {
                 let (mut exact, mut rest) = (Vec::new(), Vec::new());
                 for item in items {
@@ -64,7 +59,7 @@ impl Plan {
                         Node::Not(inner) => (Occur::MustNot, &**inner),
                         other => (Occur::Must, other),
                     };
-                    match (Plan::of(inner, fields)?, occur) {
+                    match (Plan::of(inner, fields), occur) {
                         (Plan::Exact(query), occur) => exact.push((occur, query)),
                         (other, Occur::MustNot) => rest.push(Plan::Not(Box::new(other))),
                         (other, _) => rest.push(other),
@@ -72,16 +67,16 @@ impl Plan {
                 }
                 let exact = Plan::Exact(and(exact));
                 if rest.is_empty() {
-                    return Ok(exact);
+                    return exact;
                 }
                 rest.insert(0, exact);
-                Ok(Plan::And(rest))
+                Plan::And(rest)
             }
-            Node::Or(items) => Plan::or(items.iter().map(|i| Plan::of(i, fields)).collect::<Result<_>>()?),
+            Node::Or(items) => Plan::or(items.iter().map(|i| Plan::of(i, fields)).collect()),
         }
     }
 
-    fn or(items: Vec<Plan>) -> Result<Plan> {
+    fn or(items: Vec<Plan>) -> Plan {
         let (mut exact, mut rest) = (Vec::new(), Vec::new());
         for item in items {
             match item {
@@ -90,12 +85,12 @@ impl Plan {
             }
         }
         if rest.is_empty() {
-            return Ok(Plan::Exact(or(exact)));
+            return Plan::Exact(or(exact));
         }
         if !exact.is_empty() {
             rest.insert(0, Plan::Exact(or(exact)));
         }
-        Ok(Plan::Or(rest))
+        Plan::Or(rest)
     }
 
     /// A query that finds every match, and maybe more.
@@ -129,7 +124,7 @@ pub(crate) fn and(mut items: Vec<(Occur, Boxed)>) -> Boxed {
     if items.len() == 1 {
         return items.remove(0).1;
     }
-    let steady = |(occur, query): (Occur, Boxed)| match occur == Occur::MustNot && !query.is::<TermQuery>() {
+    let steady = |(occur, query): (Occur, Boxed)| match occur == Occur::MustNot && !query.is::<Holding>() {
         true => (occur, Box::new(Steady(query)) as Boxed),
         false => (occur, query),
     };
@@ -156,49 +151,44 @@ pub(crate) fn moments(field: Field, first: i64, last: i64) -> Boxed {
 /// Plans one condition.
 struct Planner<'a> {
     fields: &'a Fields,
-    at: usize,
 }
 
 impl Planner<'_> {
-    fn leaf(&self, leaf: &Leaf) -> Result<Plan> {
+    fn leaf(&self, leaf: &Leaf) -> Plan {
         let spec = match &leaf.target {
-            Target::Unmapped(path) => return self.unmapped(path, &leaf.test).map(Plan::Exact),
+            Target::Unmapped(path) => return Plan::Exact(self.unmapped(path, &leaf.test)),
             Target::Field(spec) => spec,
         };
         match (&spec.kind, &leaf.test) {
-            (Kind::Text(names), Test::Text(pattern)) => {
-                Plan::or(names.iter().map(|n| self.text(n, pattern)).collect::<Result<_>>()?)
-            }
-            (Kind::Text(names), Test::Holds(text)) => {
-                Plan::or(names.iter().map(|n| self.holds(n, text)).collect::<Result<_>>()?)
-            }
-            (Kind::Text(names), Test::Exists) => Ok(Plan::Exact(or(names
-                .iter()
-                .map(|n| term(self.fields.has, n))
-                .collect()))),
-            (kind, test) => self.exact(kind, test).map(Plan::Exact),
+            (Kind::Text(names), Test::Text(pattern)) => Plan::or(names.iter().map(|n| self.text(n, pattern)).collect()),
+            (Kind::Text(names), Test::Holds(text)) => Plan::or(names.iter().map(|n| self.holds(n, text)).collect()),
+            (Kind::Text(names), Test::Exists) => Plan::Exact(or(names.iter().map(|n| self.term("has", n)).collect())),
+            (kind, test) => Plan::Exact(self.exact(kind, test)),
         }
     }
 
-    fn exact(&self, kind: &Kind, test: &Test) -> Result<Boxed> {
-        let exists = |name: &str| Box::new(ExistsQuery::new(name.to_owned(), false)) as Boxed;
-        Ok(match (kind, test) {
+    fn exact(&self, kind: &Kind, test: &Test) -> Boxed {
+        let exists = |name: &str| match WITHOUT_COLUMN.contains(&name) {
+            true => self.between(name, Bound::Unbounded, Bound::Unbounded),
+            false => Box::new(ExistsQuery::new(name.to_owned(), false)),
+        };
+        match (kind, test) {
             (Kind::Keyword(names), Test::Exists) => or(names.iter().map(|n| exists(n)).collect()),
             (Kind::Address(name, _), Test::Exists) => exists(name),
             (Kind::Severity, Test::Exists) => exists("severity"),
             // These are there always.
             (Kind::Number("index") | Kind::Class | Kind::Record | Kind::Time(_), Test::Exists) => Box::new(AllQuery),
             (Kind::Number(name), Test::Exists) => exists(name),
-            (Kind::Keyword(names), test) => or(names.iter().map(|n| self.whole(n, test)).collect::<Result<_>>()?),
+            (Kind::Keyword(names), test) => or(names.iter().map(|n| self.whole(n, test)).collect()),
             (Kind::Address(_, addresses), Test::Network(first, last)) => {
                 if first > last {
-                    return Ok(Box::new(EmptyQuery));
+                    return Box::new(EmptyQuery);
                 }
                 let field = self.field(addresses);
                 let term = |a| Bound::Included(Term::from_field_ip_addr(field, a));
                 Box::new(RangeQuery::new(term(*first), term(*last)))
             }
-            (Kind::Address(name, _), test) => self.whole(name, test)?,
+            (Kind::Address(name, _), test) => self.whole(name, test),
             (Kind::Number(name), Test::Number(low, high)) => self.number(name, *low, *high),
             (Kind::Class, Test::Number(low, high)) => self.number("class", *low, *high),
             (Kind::Severity, Test::Number(low, high)) => self.number("severity", *low, *high),
@@ -206,7 +196,7 @@ impl Planner<'_> {
             (Kind::Record, Test::Is(id)) => self.record(id),
             // The parser makes no other pairs.
             _ => Box::new(EmptyQuery),
-        })
+        }
     }
 
     /// A handle; the tables of names are tested against the schema.
@@ -216,31 +206,30 @@ impl Planner<'_> {
             .expect("a field that the table of names has is in the schema")
     }
 
-    fn whole(&self, name: &str, test: &Test) -> Result<Boxed> {
+    fn word(&self, name: &str) -> WordField {
+        self.fields
+            .word(name)
+            .expect("a field that the table of names has is looked up by words")
+    }
+
+    fn term(&self, name: &str, value: &str) -> Boxed {
+        Box::new(Holding::new(self.word(name), value))
+    }
+
+    fn between(&self, name: &str, low: Bound<String>, high: Bound<String>) -> Boxed {
+        Box::new(Matching::new(self.word(name), Terms::Between(low, high)))
+    }
+
+    fn whole(&self, name: &str, test: &Test) -> Boxed {
         match test {
-            Test::Is(value) => Ok(term(self.field(name), value)),
-            Test::Like(pattern) => self.like(self.field(name), pattern),
-            _ => Ok(Box::new(EmptyQuery)),
+            Test::Is(value) => self.term(name, value),
+            Test::Like(pattern) => self.like(name, pattern),
+            _ => Box::new(EmptyQuery),
         }
     }
 
-    fn like(&self, field: Field, pattern: &[Glob]) -> Result<Boxed> {
-        match RegexQuery::from_pattern(&regex(pattern), field) {
-            Ok(query) => Ok(Box::new(query)),
-            Err(_) => Err(self.too_wild(pattern)),
-        }
-    }
-
-    fn too_wild(&self, pattern: &[Glob]) -> QueryError {
-        let char = |p: &Glob| match p {
-            Glob::Char(c) => *c,
-            Glob::Any => '?',
-            Glob::Many => '*',
-        };
-        QueryError::new(
-            self.at,
-            Problem::Pattern(shown(&pattern.iter().map(char).collect::<String>())),
-        )
+    fn like(&self, name: &str, pattern: &[Glob]) -> Boxed {
+        Box::new(Matching::new(self.word(name), Terms::like(pattern)))
     }
 
     fn number(&self, name: &str, low: Bound<u64>, high: Bound<u64>) -> Boxed {
@@ -257,9 +246,7 @@ impl Planner<'_> {
         let field = self.field(name);
         let term = |n| Term::from_field_u64(field, n);
         match (low, high) {
-            (Some(a), Some(b)) if a == b && self.fields.schema.get_field_entry(field).is_indexed() => {
-                Box::new(TermQuery::new(term(a), IndexRecordOption::Basic))
-            }
+            (Some(a), Some(b)) if a == b && self.fields.word(name).is_some() => self.term(name, &a.to_string()),
             (Some(a), Some(b)) if a <= b => {
                 Box::new(RangeQuery::new(Bound::Included(term(a)), Bound::Included(term(b))))
             }
@@ -270,7 +257,7 @@ impl Planner<'_> {
     /// The events of a record, or one of them; those that it was joined into carry it as a label.
     fn record(&self, id: &str) -> Boxed {
         let uid = Uid::parse(id);
-        let mut parts = vec![(Occur::Must, term(self.fields.partition, &folded(&uid.partition)))];
+        let mut parts = vec![(Occur::Must, self.term("partition", &folded(&uid.partition)))];
         if let Some(offset) = uid.offset {
             let term = || Bound::Included(Term::from_field_i64(self.fields.offset, offset));
             parts.push((Occur::Must, Box::new(RangeQuery::new(term(), term()))));
@@ -281,82 +268,72 @@ impl Planner<'_> {
                 self.number("event", Bound::Included(uid.event), Bound::Included(uid.event)),
             ));
         }
-        or(vec![
-            and(parts),
-            term(self.field("label"), &folded(&format!("record:{id}"))),
-        ])
+        or(vec![and(parts), self.term("label", &folded(&format!("record:{id}")))])
     }
 
-    fn unmapped(&self, path: &str, test: &Test) -> Result<Boxed> {
-        let field = self.fields.unmapped;
-        let text = |t: String| Term::from_field_text(field, &t);
-        let range = |low, high| Box::new(InvertedIndexRangeQuery::new(low, high)) as Boxed;
-        Ok(match test {
+    fn unmapped(&self, path: &str, test: &Test) -> Boxed {
+        let range = |low, high| self.between("unmapped", low, high);
+        match test {
             // `>` follows `=`, `$` follows `#`.
             Test::Exists => range(
-                Bound::Included(text(format!("{path}\0="))),
-                Bound::Excluded(text(format!("{path}\0>"))),
+                Bound::Included(format!("{path}\0=")),
+                Bound::Excluded(format!("{path}\0>")),
             ),
             Test::Is(value) => {
-                let whole = term(field, &format!("{path}\0={value}"));
-                let number = unmapped::number_term(path, value).map(|t| term(field, &t));
+                let whole = self.term("unmapped", &format!("{path}\0={value}"));
+                let number = unmapped::number_term(path, value).map(|t| self.term("unmapped", &t));
                 or(std::iter::once(whole).chain(number).collect())
             }
             Test::Like(pattern) => {
                 let prefix = path.chars().chain(['\0', '=']).map(Glob::Char);
-                self.like(field, &prefix.chain(pattern.iter().copied()).collect::<Vec<_>>())?
+                self.like("unmapped", &prefix.chain(pattern.iter().copied()).collect::<Vec<_>>())
             }
             Test::Float(low, high) => {
-                let key = |n: &f64| text(unmapped::ordered(path, *n));
+                let key = |n: &f64| unmapped::ordered(path, *n);
                 let low = match low {
                     Bound::Included(n) => Bound::Included(key(n)),
                     Bound::Excluded(n) => Bound::Excluded(key(n)),
-                    Bound::Unbounded => Bound::Included(text(format!("{path}\0#"))),
+                    Bound::Unbounded => Bound::Included(format!("{path}\0#")),
                 };
                 let high = match high {
                     Bound::Included(n) => Bound::Included(key(n)),
                     Bound::Excluded(n) => Bound::Excluded(key(n)),
-                    Bound::Unbounded => Bound::Excluded(text(format!("{path}\0$"))),
+                    Bound::Unbounded => Bound::Excluded(format!("{path}\0$")),
                 };
                 range(low, high)
             }
             _ => Box::new(EmptyQuery),
-        })
+        }
     }
 
-    fn text(&self, name: &str, pattern: &TextPattern) -> Result<Plan> {
-        let field = self.field(name);
-        // The last of the text fields is `raw`, which keeps no positions.
+    fn text(&self, name: &str, pattern: &TextPattern) -> Plan {
+        // The last of the text fields is `raw`, which keeps no places.
         if ALL_TEXTS.last() == Some(&name) {
-            let pieces = pattern.pieces().map(|p| Ok((Occur::Must, self.piece(field, p)?)));
-            let over = and(pieces.collect::<Result<_>>()?);
-            return Ok(match pattern.is_loose() {
+            let pieces = pattern.pieces().map(|p| (Occur::Must, self.piece(name, p)));
+            let over = and(pieces.collect());
+            return match pattern.is_loose() {
                 true => Plan::Exact(over),
                 false => Plan::Check {
                     over,
                     test: TextTest::Words(pattern.clone()),
                 },
-            });
+            };
         }
-        let phrases = pattern
-            .phrases
-            .iter()
-            .map(|p| Ok((Occur::Must, self.phrase(field, p)?)));
-        Ok(Plan::Exact(and(phrases.collect::<Result<_>>()?)))
+        let phrases = pattern.phrases.iter().map(|p| (Occur::Must, self.phrase(name, p)));
+        Plan::Exact(and(phrases.collect()))
     }
 
     /// Candidates are what holds the fragment's words, those at its ends maybe in part.
-    fn holds(&self, name: &'static str, text: &str) -> Result<Plan> {
-        let field = self.field(name);
+    fn holds(&self, name: &'static str, text: &str) -> Plan {
         let mut words: Vec<(usize, usize, String)> = Vec::new();
         each_token(text, |from, to, word| words.push((from, to, word.to_owned())));
-        let mut parts = vec![(Occur::Must, term(self.fields.has, name))];
+        let mut parts = vec![(Occur::Must, self.term("has", name))];
         let mut in_part = Vec::new();
         for (from, to, word) in words {
             let is_whole = word.chars().all(stands_alone);
             let (left, right) = (from == 0 && !is_whole, to == text.len() && !is_whole);
             if !left && !right {
-                parts.push((Occur::Must, term(field, &word)));
+                parts.push((Occur::Must, self.term(name, &word)));
                 continue;
             }
             let many = |wild: bool| wild.then_some(Glob::Many);
@@ -371,57 +348,31 @@ impl Planner<'_> {
         let several = parts.len() > 1;
         for (length, glob) in in_part {
             if length >= PART_CHARS_MIN || !several {
+                let cut = Box::new(Matching::new(self.word(name), Terms::Cut));
                 // A run of letters beyond the length of a word is cut, maybe within the fragment.
-                parts.push((Occur::Must, or(vec![self.like(field, &glob)?, Box::new(Long(field))])));
+                parts.push((Occur::Must, or(vec![self.like(name, &glob), cut])));
             }
         }
-        Ok(Plan::Check {
+        Plan::Check {
             over: and(parts),
             test: TextTest::Holds(name, text.to_owned()),
-        })
+        }
     }
 
-    fn piece(&self, field: Field, piece: &Piece) -> Result<Boxed> {
+    fn piece(&self, name: &str, piece: &Piece) -> Boxed {
         match piece {
-            Piece::Word(word) => Ok(term(field, word)),
-            Piece::Like(pattern) => self.like(field, pattern),
+            Piece::Word(word) => self.term(name, word),
+            Piece::Like(pattern) => self.like(name, pattern),
         }
     }
 
-    fn phrase(&self, field: Field, phrase: &Phrase) -> Result<Boxed> {
-        if let [(_, piece)] = &phrase.pieces[..] {
-            return self.piece(field, piece);
+    fn phrase(&self, name: &str, phrase: &Phrase) -> Boxed {
+        match &phrase.pieces[..] {
+            [(_, piece)] => self.piece(name, piece),
+            pieces => Box::new(InRow::new(self.word(name), pieces)),
         }
-        let words: Option<Vec<_>> = phrase
-            .pieces
-            .iter()
-            .map(|(offset, piece)| match piece {
-                Piece::Word(word) => Some((*offset, Term::from_field_text(field, word))),
-                Piece::Like(_) => None,
-            })
-            .collect();
-        if let Some(words) = words {
-            return Ok(Box::new(PhraseQuery::new_with_offset(words)));
-        }
-        let mut parts = Vec::new();
-        for (offset, piece) in &phrase.pieces {
-            let glob = match piece {
-                Piece::Word(word) => word.chars().map(Glob::Char).collect(),
-                Piece::Like(pattern) => pattern.clone(),
-            };
-            // Tantivy compiles these only when it searches; what is too large is told now.
-            self.like(field, &glob)?;
-            parts.push((*offset, regex(&glob)));
-        }
-        Ok(Box::new(RegexPhraseQuery::new_with_offset(field, parts)))
     }
 }
 
 /// Letters of a word in part beside which other words are known.
 const PART_CHARS_MIN: usize = 3;
-fn term(field: Field, value: &str) -> Boxed {
-    Box::new(TermQuery::new(
-        Term::from_field_text(field, value),
-        IndexRecordOption::Basic,
-    ))
-}

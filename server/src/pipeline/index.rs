@@ -14,6 +14,11 @@ use crate::clock::Clock;
 /// How often it is looked whether splits are ready, or are to go, while no record comes.
 const TEND_EVERY: Duration = Duration::from_secs(1);
 
+/// Of records that were received so long ago the index is behind: it catches up sooner with fewer, larger commits.
+const BEHIND: Duration = Duration::from_secs(10);
+/// As many times as long is between two commits then.
+const BEHIND_TIMES: u32 = 8;
+
 /// The stage.
 pub struct Index {
     /// The index.
@@ -42,8 +47,9 @@ impl Index {
         let searchable = self.held.map_or(position, |held| held.min(position));
         self.searchable.store(searchable.0, Ordering::Relaxed);
         let mut dirty_since: Option<Instant> = None;
+        let mut every = self.commit_every;
         loop {
-            let wait = dirty_since.map_or(TEND_EVERY, |t| self.commit_every.saturating_sub(t.elapsed()));
+            let wait = dirty_since.map_or(TEND_EVERY, |t| every.saturating_sub(t.elapsed()).min(self.commit_every));
             match groups.recv_timeout(wait) {
                 Ok(group) if group.range.end > self.writer.position() => {
                     self.writer.set_processed_at(self.clock.now());
@@ -56,11 +62,14 @@ impl Index {
                     })?;
                     self.held = group.held;
                     dirty_since.get_or_insert_with(Instant::now);
+                    every = self.commit_every * if self.is_behind(&group) { BEHIND_TIMES } else { 1 };
                 }
-                Ok(_) | Err(RecvTimeoutError::Timeout) => {}
+                // Nothing more waits: what came is searched for now.
+                Err(RecvTimeoutError::Timeout) => every = self.commit_every,
+                Ok(_) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
             }
-            if dirty_since.is_some_and(|t| t.elapsed() >= self.commit_every) {
+            if dirty_since.is_some_and(|t| t.elapsed() >= every) {
                 self.commit()?;
                 dirty_since = None;
             } else if dirty_since.is_none() {
@@ -72,6 +81,13 @@ impl Index {
             self.commit()?;
         }
         Ok(())
+    }
+
+    /// Whether the records of a group were received long ago.
+    fn is_behind(&self, group: &Group) -> bool {
+        let received = group.batches.iter().flat_map(|b| &b.rows).map(|r| r.received_at.0).max();
+        let before = self.clock.now().0.saturating_sub(BEHIND.as_millis() as i64);
+        received.is_some_and(|received| received < before)
     }
 
     /// Lets go of the splits that are to go.

@@ -26,9 +26,9 @@ use crate::policies::Site;
 use crate::spine::{Opened, Spine};
 use crate::{masking, policies, reference};
 
-/// What indexing may use: commits come each half second, so that little gathers between them.
+/// What indexing may use: commits come each half second, so that little gathers between them, unless the index is behind.
 const INDEX: Budgets = Budgets {
-    heap_bytes: 32 << 20,
+    heap_bytes: 160 << 20,
     merge_threads: 1,
     split_docs: 1_000_000,
     split_bytes: 2 << 30,

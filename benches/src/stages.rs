@@ -39,6 +39,7 @@ pub const INDEX: search::Budgets = search::Budgets {
     split_docs: 1_000_000,
     split_bytes: 2 << 30,
     split_ms: 86_400_000,
+    own_docs: 50_000,
     waiting_bytes_max: 64 << 20,
 };
 
@@ -50,7 +51,7 @@ pub(crate) const QUEUE_GROUPS: usize = 2;
 /// As in the server: how often the index is committed.
 pub const COMMIT_EVERY: Duration = Duration::from_millis(500);
 /// As in the server: how often it is while the index catches up with records that were received long ago.
-pub const COMMIT_EVERY_BEHIND: Duration = Duration::from_secs(4);
+pub const COMMIT_EVERY_BEHIND: Duration = Duration::from_secs(20);
 /// As in the server: how often a checkpoint is signed.
 pub(crate) const CHECKPOINT_EVERY: Duration = Duration::from_secs(1);
 /// When the records begin: any working day.

@@ -10,7 +10,7 @@ use tantivy::schema::Field;
 
 use crate::keyword::bounded;
 use crate::query::canonical;
-use crate::schema::{ADDRESSES, Fields, KEYWORDS, NUMBERS, RAW_PATH, TEXTS, WordField};
+use crate::schema::{ADDRESSES, Fields, KEYWORDS, NUMBERS, RAW_PATH, TEXT_COLUMN_BYTES_MAX, TEXTS, WordField};
 use crate::unmapped;
 use crate::words::Texts;
 
@@ -159,7 +159,7 @@ impl Documents {
         let indexed = &mut self.indexed;
         indexed.clear();
         let place = &batch.rows[row];
-        let mut doc = TantivyDocument::default();
+        let mut doc = TantivyDocument::with_capacity(DOCUMENT_BYTES);
         let mut bytes = 0;
         doc.add_i64(f.time, place.time.0);
         doc.add_i64(f.received, received_at.0);
@@ -234,12 +234,18 @@ impl Documents {
         for columns in &columns.texts {
             each(columns, row, |v| (self.mask.secrets)(v, &mut secrets));
         }
-        for ((name, word, _), columns) in self.texts.iter().zip(&columns.texts) {
+        for (((name, word, _), kept), columns) in self.texts.iter().zip(&f.text_columns).zip(&columns.texts) {
             let mut any = false;
+            let mut is_short = true;
+            each(columns, row, |v| is_short &= v.len() <= TEXT_COLUMN_BYTES_MAX);
             each(columns, row, |v| {
                 any = true;
                 bytes += v.len();
-                indexed.push(*word, &self.mask.apply(v, &secrets));
+                let masked = self.mask.apply(v, &secrets);
+                indexed.push(*word, &masked);
+                if let Some(field) = kept.filter(|_| is_short) {
+                    doc.add_text(field, &masked);
+                }
             });
             if any {
                 indexed.push(w.has, name);
@@ -255,9 +261,9 @@ impl Documents {
                 } else {
                     self.mask.apply(value, &secrets)
                 };
-                indexed.push(w.unmapped, &unmapped::term(path, &value));
-                if let Some(term) = unmapped::number_term(path, &value) {
-                    indexed.push(w.unmapped, &term);
+                indexed.push_pieces(w.unmapped, &[path, "\0=", &bounded(&value)]);
+                if let Some(number) = unmapped::number_of(&value) {
+                    indexed.push_pieces(w.unmapped, &[path, "\0#", unmapped::digits(number, &mut [0; 16])]);
                 }
             });
         }
@@ -305,6 +311,8 @@ impl<'b> Columns<'b> {
     }
 }
 
+/// Bytes that most documents stay below.
+const DOCUMENT_BYTES: usize = 4096;
 /// Values of one keyword field of one event; the rest is found by the raw line only.
 const KEYWORD_VALUES_MAX: usize = 640;
 

@@ -3,6 +3,7 @@
 use std::error::Error as StdError;
 
 use model::LedgerIndex;
+use tantivy::columnar::StrColumn;
 use tantivy::query::{EnableScoring, Query, Weight};
 use tantivy::schema::Schema;
 use tantivy::{BitSet, DocId, SegmentReader};
@@ -10,6 +11,7 @@ use tantivy::{BitSet, DocId, SegmentReader};
 use crate::error::{Error, Result};
 use crate::keyword::folded;
 use crate::query::plan::{Plan, TextTest};
+use crate::schema::TEXT_COLUMNS;
 
 /// Gives back the raw line of an event: the same masked text of `raw_data` that was indexed. The caller reads the
 /// ledger, normalizes and masks.
@@ -96,7 +98,7 @@ pub(crate) fn weight(query: &dyn Query, schema: &Schema) -> Result<Box<dyn Weigh
 /// A plan with Tantivy's answers of one segment filled in.
 pub(crate) enum Checked<'a> {
     Known(BitSet),
-    Text(BitSet, &'a TextTest),
+    Text(BitSet, &'a TextTest, Option<StrColumn>),
     And(Vec<Checked<'a>>),
     Or(Vec<Checked<'a>>),
     Not(Box<Checked<'a>>),
@@ -112,7 +114,13 @@ impl<'a> Checked<'a> {
         };
         Ok(match plan {
             Plan::Exact(query) => Checked::Known(bits(&**query, schema, reader)?),
-            Plan::Check { over, test } => Checked::Text(bits(&**over, schema, reader)?, test),
+            Plan::Check { over, test } => {
+                let column = match test {
+                    TextTest::Holds(field, _) if TEXT_COLUMNS.contains(field) => reader.fast_fields().str(field)?,
+                    _ => None,
+                };
+                Checked::Text(bits(&**over, schema, reader)?, test, column)
+            }
             Plan::And(items) => Checked::And(all(items)?),
             Plan::Or(items) => Checked::Or(all(items)?),
             Plan::Not(inner) => Checked::Not(Box::new(Checked::of(inner, schema, reader)?)),
@@ -123,11 +131,14 @@ impl<'a> Checked<'a> {
     pub(crate) fn matches(&self, doc: DocId, text: &mut LazyText<'_>) -> Result<bool> {
         Ok(match self {
             Checked::Known(bits) => bits.contains(doc),
-            Checked::Text(bits, test) => {
+            Checked::Text(bits, test, column) => {
                 bits.contains(doc)
                     && match test {
                         TextTest::Words(pattern) => text.get("raw")?.iter().any(|t| pattern.matches(t)),
-                        TextTest::Holds(field, held) => text.get(field)?.iter().any(|t| folded(t).contains(held)),
+                        TextTest::Holds(field, held) => match kept(column.as_ref(), doc, held)? {
+                            Some(holds) => holds,
+                            None => text.get(field)?.iter().any(|t| folded(t).contains(held)),
+                        },
                     }
             }
             // What is known comes first in these, see `Plan`.
@@ -150,6 +161,20 @@ impl<'a> Checked<'a> {
             Checked::Not(inner) => !inner.matches(doc, text)?,
         })
     }
+}
+
+/// Whether a text that a document has in a column holds this one; `None`: it has none there.
+fn kept(column: Option<&StrColumn>, doc: DocId, held: &str) -> Result<Option<bool>> {
+    let Some(column) = column else { return Ok(None) };
+    let (mut any, mut text) = (false, String::new());
+    for ord in column.term_ords(doc) {
+        any = true;
+        column.ord_to_str(ord, &mut text)?;
+        if folded(&text).contains(held) {
+            return Ok(Some(true));
+        }
+    }
+    Ok(any.then_some(false))
 }
 
 fn bits(query: &dyn Query, schema: &Schema, reader: &SegmentReader) -> Result<BitSet> {

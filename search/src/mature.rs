@@ -1,17 +1,20 @@
 //! Mature splits: a generation that takes nothing more, merged into one segment for each window of event time.
 //!
 //! A record is merged once among its like while its generation is hot, and once here; at rates at which commits are small it
-//! is merged oftener, and the sum of all is little.
+//! is merged oftener, and the sum of all is little. A segment that is large already and wholly of one window, as they come
+//! while the index catches up, is a split as it is.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::path::Path;
 
+use serde_json::Value;
 use tantivy::fastfield::{AliveBitSet, write_alive_bitset};
 use tantivy::index::Segment;
 use tantivy::indexer::merge_filtered_segments;
 use tantivy::{BitSet, SegmentReader};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::hot::Hot;
 use crate::manifest::{SplitInfo, hot_name};
 use crate::split::{DAY, describe, fresh, sync, sync_names};
@@ -24,7 +27,7 @@ const WINDOWS_MAX: u64 = 8;
 const GAP_DAYS: i64 = 31;
 
 /// Makes the splits of a generation and describes them. Writes into `index` and changes nothing there.
-pub(crate) fn mature(index: &Path, generation: u64) -> Result<Vec<SplitInfo>> {
+pub(crate) fn mature(index: &Path, generation: u64, own_docs: u32) -> Result<Vec<SplitInfo>> {
     let hot = Hot::open(&index.join(hot_name(generation)))?;
     let segments = hot.index.searchable_segments()?;
     let readers: Vec<SegmentReader> = segments
@@ -39,20 +42,26 @@ pub(crate) fn mature(index: &Path, generation: u64) -> Result<Vec<SplitInfo>> {
         }
     }
     let windows = windows(&days);
-    let mut splits = Vec::new();
-    for number in 0..windows.count {
+    let mut splits: Vec<SplitInfo> = Vec::new();
+    for window in 0..windows.count {
         fail::fail_point!("mature::window");
         let (mut parts, mut filters): (Vec<Segment>, Vec<Option<AliveBitSet>>) = (Vec::new(), Vec::new());
         for (segment, reader) in segments.iter().zip(&readers) {
             let time = reader.fast_fields().i64("time")?;
             let mut of_window = BitSet::with_max_value(reader.max_doc());
             for doc in reader.doc_ids_alive() {
-                if windows.of(day(time.first(doc))) == number {
+                if windows.of(day(time.first(doc))) == window {
                     of_window.insert(doc);
                 }
             }
             match of_window.len() as u32 {
                 0 => continue,
+                n if n == reader.max_doc() && n >= own_docs => {
+                    let number = splits.len() as u32;
+                    let dir = adopt(&hot, segment, &index.join(split_name(generation, number)))?;
+                    splits.push(describe(&dir.dir, generation, number, reader)?);
+                    continue;
+                }
                 n if n == reader.max_doc() => filters.push(None),
                 _ => filters.push(Some(alive(&of_window)?)),
             }
@@ -61,8 +70,8 @@ pub(crate) fn mature(index: &Path, generation: u64) -> Result<Vec<SplitInfo>> {
         if parts.is_empty() {
             continue;
         }
-        let name = format!("split-{generation:06}-{number}");
-        let dir = index.join(name);
+        let number = splits.len() as u32;
+        let dir = index.join(split_name(generation, number));
         let merged = merge_filtered_segments(&parts, hot.index.settings().clone(), filters, fresh(&dir)?)?;
         fail::fail_point!("mature::merged");
         sync(&dir)?;
@@ -74,6 +83,58 @@ pub(crate) fn mature(index: &Path, generation: u64) -> Result<Vec<SplitInfo>> {
     // The writer publishes manifests in it meanwhile.
     sync_names(index)?;
     Ok(splits)
+}
+
+/// Makes a split of one segment as it is: its files by another name.
+fn adopt(hot: &Hot, segment: &Segment, dir: &Path) -> Result<Hot> {
+    let io = |path: &Path| {
+        let path = path.to_owned();
+        move |source| Error::Io { path, source }
+    };
+    let foreign = |e: serde_json::Error| hot.rebuild(format!("its list of segments cannot be read: {e}"));
+    fresh(dir)?;
+    let id = segment.id().uuid_string();
+    let mut names = Vec::new();
+    for entry in fs::read_dir(&hot.dir).map_err(io(&hot.dir))? {
+        let name = entry.map_err(io(&hot.dir))?.file_name().to_string_lossy().into_owned();
+        if name.starts_with(&id) {
+            let (from, to) = (hot.dir.join(&name), dir.join(&name));
+            // Where a file cannot have two names, it is there twice for a while.
+            fs::hard_link(&from, &to)
+                .or_else(|_| fs::copy(&from, &to).map(|_| ()))
+                .map_err(io(&to))?;
+            names.push(name);
+        }
+    }
+    names.push(META.to_owned());
+    names.sort();
+    let path = hot.dir.join(META);
+    let mut meta: Value = serde_json::from_slice(&fs::read(&path).map_err(io(&path))?).map_err(foreign)?;
+    let of = meta.get_mut("segments").and_then(Value::as_array_mut);
+    if let Some(segments) = of {
+        let is_it = |s: &Value| s["segment_id"].as_str().is_some_and(|s| s.replace('-', "") == id);
+        segments.retain(is_it);
+    }
+    // The position is the generation's.
+    meta["payload"] = Value::Null;
+    for (name, json) in [(META, meta), (MANAGED, names.into())] {
+        let path = dir.join(name);
+        fs::write(&path, json.to_string()).map_err(io(&path))?;
+    }
+    sync(dir)?;
+    let split = Hot::open(dir)?;
+    match split.events()? == u64::from(segment.meta().num_docs()) {
+        true => Ok(split),
+        false => Err(split.rebuild("a segment is not there".into())),
+    }
+}
+
+/// Tantivy's names for the list of segments and for that of files.
+const META: &str = "meta.json";
+const MANAGED: &str = ".managed.json";
+
+fn split_name(generation: u64, number: u32) -> String {
+    format!("split-{generation:06}-{number}")
 }
 
 fn day(time: Option<i64>) -> i64 {

@@ -80,6 +80,11 @@ pub const TEXTS: &[(&str, &[&str])] = &[
     ("msg", &["message", "status_detail"]),
 ];
 
+/// Text fields whose texts are kept in a column too: a piece of one is looked for there.
+pub const TEXT_COLUMNS: &[&str] = &["cmd", "url"];
+/// Bytes of a text that is kept so; an event with a longer one keeps none.
+pub const TEXT_COLUMN_BYTES_MAX: usize = 4096;
+
 /// The path of the whole line.
 pub const RAW_PATH: &str = "raw_data";
 
@@ -169,6 +174,8 @@ pub struct Fields {
     pub texts: Field,
     /// As [`KEYWORDS`], those that have a column.
     pub keywords: Vec<Option<Field>>,
+    /// As [`TEXTS`], those that have a column.
+    pub text_columns: Vec<Option<Field>>,
     /// As [`ADDRESSES`].
     pub addresses: Vec<Field>,
     /// As [`NUMBERS`].
@@ -210,6 +217,10 @@ impl Fields {
             keywords: KEYWORDS
                 .iter()
                 .map(|(n, _)| has_column(n).then(|| builder.add_text_field(n, text())))
+                .collect(),
+            text_columns: TEXTS
+                .iter()
+                .map(|(n, _)| TEXT_COLUMNS.contains(n).then(|| builder.add_text_field(n, text())))
                 .collect(),
             addresses: ADDRESSES
                 .iter()

@@ -156,11 +156,12 @@ impl IndexWriter {
     /// Begins to make splits of a generation.
     fn mature(&mut self, generation: u64) {
         let (dir, writer) = (self.dir.clone(), self.closing.remove(&generation));
+        let own_docs = self.budgets.own_docs;
         let run = move || {
             if let Some(writer) = writer {
                 writer.wait_merging_threads()?;
             }
-            mature(&dir, generation)
+            mature(&dir, generation, own_docs)
         };
         let thread = Some(std::thread::spawn(run));
         self.maturing = Some(Maturing { generation, thread });

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 
 use serde_json::Value;
 
-use crate::keyword::{VALUE_BYTES_MAX, bounded};
+use crate::keyword::VALUE_BYTES_MAX;
 
 /// Levels of objects; deeper ones are kept as their JSON text.
 pub const DEPTH_MAX: usize = 8;
@@ -173,27 +173,32 @@ pub fn is_plain(value: &str) -> bool {
     matches!(value, "" | "true" | "false") || number(value).is_some() && value.len() < 4
 }
 
-/// The term of a value.
-#[must_use]
-pub fn term(path: &str, value: &str) -> String {
-    format!("{path}\0={}", bounded(value))
-}
-
 /// The term of a value that reads as a number.
 #[must_use]
 pub fn number_term(path: &str, value: &str) -> Option<String> {
-    (value.len() < VALUE_BYTES_MAX)
-        .then(|| number(value))?
-        .map(|n| ordered(path, n))
+    number_of(value).map(|n| ordered(path, n))
+}
+
+/// The number that a value reads as, if that is indexed.
+pub(crate) fn number_of(value: &str) -> Option<f64> {
+    (value.len() < VALUE_BYTES_MAX).then(|| number(value)).flatten()
 }
 
 /// The term that stands where `number` does among the numbers of a path.
 #[must_use]
 pub fn ordered(path: &str, number: f64) -> String {
+    format!("{path}\0#{}", digits(number, &mut [0; 16]))
+}
+
+/// Hexadecimal digits whose order is the numbers'.
+pub(crate) fn digits(number: f64, out: &mut [u8; 16]) -> &str {
     // -0.0 is 0.0.
     let bits = (number + 0.0).to_bits();
     let key = if bits >> 63 == 0 { bits | 1 << 63 } else { !bits };
-    format!("{path}\0#{key:016x}")
+    for (n, digit) in out.iter_mut().enumerate() {
+        *digit = b"0123456789abcdef"[(key >> (60 - 4 * n) & 15) as usize];
+    }
+    std::str::from_utf8(out).unwrap_or_default()
 }
 
 /// Text that reads as a finite number: digits, a sign, a point, an exponent.

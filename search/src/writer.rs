@@ -33,6 +33,8 @@ pub struct Budgets {
     pub split_bytes: u64,
     /// Milliseconds between the first and the last of its records' arrivals after which it does.
     pub split_ms: i64,
+    /// Events of a segment that is a split as it is, where it is wholly of one window of time.
+    pub own_docs: u32,
     /// Bytes of text that may wait for a commit. Tantivy's queue is bounded by a number of documents only, so above
     /// it the writer commits of itself, position and all.
     pub waiting_bytes_max: usize,
@@ -46,6 +48,7 @@ impl Default for Budgets {
             split_docs: 1_000_000,
             split_bytes: 2 << 30,
             split_ms: 86_400_000,
+            own_docs: 50_000,
             waiting_bytes_max: 128 << 20,
         }
     }

@@ -287,7 +287,8 @@ fn whatever_happens_the_index_is_what_the_ledger_holds() {
                 }
             }
         }
-        for writer in [writer, open_with(&copy(dir.path()), 60)] {
+        let copied = copy(dir.path());
+        for writer in [writer, open_with(copied.path(), 60)] {
             let got = uids(&writer.searcher());
             assert_eq!(got, all.keys().cloned().collect::<Vec<_>>(), "seed {seed}");
             for at in (0..400).filter(|at| replaces(*at).is_some()) {
@@ -299,8 +300,9 @@ fn whatever_happens_the_index_is_what_the_ledger_holds() {
 }
 
 /// A copy of a folder, as a process that dies leaves it.
-fn copy(dir: &Path) -> std::path::PathBuf {
-    let to = tempfile::tempdir().unwrap().keep();
+fn copy(dir: &Path) -> tempfile::TempDir {
+    let copied = tempfile::tempdir().unwrap();
+    let to = copied.path();
     for folder in folders(dir).iter().map(String::as_str).chain(["."]) {
         std::fs::create_dir_all(to.join(folder)).unwrap();
         for entry in std::fs::read_dir(dir.join(folder)).unwrap().map(Result::unwrap) {
@@ -309,5 +311,5 @@ fn copy(dir: &Path) -> std::path::PathBuf {
             }
         }
     }
-    to
+    copied
 }

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use axum::http::StatusCode;
 use base64::Engine as _;
@@ -24,8 +25,11 @@ use crate::kept::write_whole;
 const PART_ROWS: u64 = 100_000;
 /// Rows of a part at most.
 const PART_ROWS_MAX: u64 = 1_000_000;
-/// Rows that are looked for at once.
-const PAGE: usize = 1_000;
+/// Rows that are looked for at once: each look counts all that match.
+const PAGE: usize = 10_000;
+/// How long a finished export can be fetched again, and how long an unfinished one can be gone on with, since it was begun.
+const FINISHED_KEPT: Duration = Duration::from_secs(7 * 86_400);
+const UNFINISHED_KEPT: Duration = Duration::from_secs(30 * 86_400);
 /// Bytes that gather before they are sent.
 const PIECE_BYTES: usize = 256 << 10;
 /// Characters of the name of a case.
@@ -251,6 +255,35 @@ impl Jobs {
         write_whole(&self.0.join(format!("{}.json", job.id)), &serde_json::to_vec(job)?)
     }
 
+    /// Forgets those that were begun too long ago; what they exported is in the ledger's acts. A file that is no job stays.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn expire(&self, now: Millis) -> anyhow::Result<()> {
+        let files = match std::fs::read_dir(&self.0) {
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            files => files?,
+        };
+        for file in files {
+            let path = file?.path();
+            let Some(job) = std::fs::read(&path)
+                .ok()
+                .and_then(|bytes| serde_json::from_slice::<Job>(&bytes).ok())
+            else {
+                continue;
+            };
+            let kept = if job.act.is_some() {
+                FINISHED_KEPT
+            } else {
+                UNFINISHED_KEPT
+            };
+            if now.0.saturating_sub(job.at.0) > kept.as_millis() as i64 {
+                std::fs::remove_file(&path)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Reads a job.
     ///
     /// # Errors
@@ -460,8 +493,31 @@ fn texts(value: &mut Value, said: &[(String, String)], depth: usize) {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn old_jobs_are_forgotten_and_other_files_stay() {
+        let dir = tempfile::tempdir().unwrap();
+        let jobs = Jobs(dir.path().join("exports"));
+        jobs.expire(Millis(0)).unwrap();
+        let asked: Asked = serde_json::from_str(r#"{"format": "csv"}"#).unwrap();
+        let request = Request::new(search::Query::all());
+        let day = |n: i64| Millis(n * 86_400_000);
+        let mut ids = Vec::new();
+        for (begun, is_finished) in [(0, true), (0, false), (20, true), (28, true), (20, false)] {
+            let mut job = Job::new(&asked, &request, LedgerIndex(1), LedgerIndex(1), "a", day(begun));
+            job.act = is_finished.then_some(LedgerIndex(5));
+            jobs.save(&job).unwrap();
+            ids.push(job.id);
+        }
+        std::fs::write(jobs.0.join("note.txt"), "mine").unwrap();
+        jobs.expire(day(31)).unwrap();
+        let left: Vec<bool> = ids.iter().map(|id| jobs.load(id).is_ok()).collect();
+        assert_eq!(left, [false, false, false, true, true]);
+        assert!(jobs.0.join("note.txt").exists());
+    }
 
     #[test]
     fn people_are_hidden_and_stay_told_apart() {

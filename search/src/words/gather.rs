@@ -33,6 +33,16 @@ impl Texts {
         self.0.extend_from_slice(text.as_bytes());
     }
 
+    /// As [`Texts::push`], of a text in pieces.
+    pub(crate) fn push_pieces(&mut self, field: WordField, pieces: &[&str]) {
+        let Ok(length) = u32::try_from(pieces.iter().map(|p| p.len()).sum::<usize>()) else {
+            return;
+        };
+        self.0.push(field.0);
+        self.0.extend_from_slice(&length.to_le_bytes());
+        pieces.iter().for_each(|p| self.0.extend_from_slice(p.as_bytes()));
+    }
+
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.0
     }

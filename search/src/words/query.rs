@@ -301,6 +301,9 @@ impl Finding for InRow {
 
 struct Found<F>(F);
 
+/// Events that are handed over at once.
+const BLOCK: usize = 1024;
+
 impl<F: Finding> Weight for Found<F> {
     fn scorer(&self, reader: &SegmentReader, boost: Score) -> tantivy::Result<Box<dyn Scorer>> {
         let rows = self.0.rows(&*of(reader)?)?;
@@ -315,6 +318,24 @@ impl<F: Finding> Weight for Found<F> {
         let mut count = 0;
         rows.for_each(|doc| count += u32::from(alive.is_alive(doc)));
         Ok(count)
+    }
+
+    fn for_each_no_score(&self, reader: &SegmentReader, each: &mut dyn FnMut(&[DocId])) -> tantivy::Result<()> {
+        match self.0.rows(&*of(reader)?)? {
+            Rows::List(docs) => docs.chunks(BLOCK).for_each(each),
+            rows => {
+                let mut block = Vec::with_capacity(BLOCK);
+                rows.for_each(|doc| {
+                    block.push(doc);
+                    if block.len() == BLOCK {
+                        each(&block);
+                        block.clear();
+                    }
+                });
+                each(&block);
+            }
+        }
+        Ok(())
     }
 
     fn explain(&self, _: &SegmentReader, doc: DocId) -> tantivy::Result<Explanation> {

@@ -180,6 +180,7 @@ pub fn open_with(dir: &Path, split_docs: u64) -> IndexWriter {
     let budgets = Budgets {
         heap_bytes: 16 << 20,
         split_docs,
+        own_docs: 20,
         ..Budgets::default()
     };
     IndexWriter::open(dir, budgets, Mask::of(mask)).unwrap()

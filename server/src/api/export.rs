@@ -43,7 +43,9 @@ pub async fn begin(
             json!({"id": job.id, "export": asked, "up_to": up_to}),
         )
         .await?;
-    jobs(&app).save(&job).map_err(ApiError::internal)?;
+    let jobs = jobs(&app);
+    jobs.expire(app.clock.now()).map_err(ApiError::internal)?;
+    jobs.save(&job).map_err(ApiError::internal)?;
     Ok(Json(job.shown()))
 }
 

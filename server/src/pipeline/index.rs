@@ -17,7 +17,7 @@ const TEND_EVERY: Duration = Duration::from_secs(1);
 /// Of records that were received so long ago the index is behind: it catches up sooner with fewer, larger commits.
 const BEHIND: Duration = Duration::from_secs(10);
 /// As many times as long is between two commits then.
-const BEHIND_TIMES: u32 = 8;
+const BEHIND_TIMES: u32 = 40;
 
 /// The stage.
 pub struct Index {
@@ -85,7 +85,12 @@ impl Index {
 
     /// Whether the records of a group were received long ago.
     fn is_behind(&self, group: &Group) -> bool {
-        let received = group.batches.iter().flat_map(|b| &b.rows).map(|r| r.received_at.0).max();
+        let received = group
+            .batches
+            .iter()
+            .flat_map(|b| &b.rows)
+            .map(|r| r.received_at.0)
+            .max();
         let before = self.clock.now().0.saturating_sub(BEHIND.as_millis() as i64);
         received.is_some_and(|received| received < before)
     }

@@ -33,6 +33,7 @@ const INDEX: Budgets = Budgets {
     split_docs: 1_000_000,
     split_bytes: 2 << 30,
     split_ms: 86_400_000,
+    own_docs: 50_000,
     waiting_bytes_max: 64 << 20,
 };
 /// What is stored, opened: all that the stages go on from.

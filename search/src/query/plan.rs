@@ -15,7 +15,7 @@ use crate::keyword::{Glob, folded};
 use crate::schema::{Fields, WITHOUT_COLUMN, WordField};
 use crate::tokenizer::{each_token, stands_alone};
 use crate::unmapped;
-use crate::words::{Holding, InRow, Matching, Terms};
+use crate::words::{Holding, InRow, Matching, Terms, Together};
 
 type Boxed = Box<dyn TantivyQuery>;
 
@@ -120,6 +120,14 @@ impl Plan {
 pub(crate) fn and(mut items: Vec<(Occur, Boxed)>) -> Boxed {
     if items.iter().all(|(occur, _)| *occur == Occur::MustNot) {
         items.push((Occur::Must, Box::new(AllQuery)));
+    }
+    // Terms that must all be there are found in one go.
+    let is_term = |(occur, query): &(Occur, Boxed)| *occur == Occur::Must && query.is::<Holding>();
+    if items.iter().filter(|i| is_term(i)).count() > 1 {
+        let (terms, rest): (Vec<_>, Vec<_>) = items.into_iter().partition(is_term);
+        let terms = terms.iter().filter_map(|(_, q)| q.downcast_ref::<Holding>().cloned());
+        items = vec![(Occur::Must, Box::new(Together::new(terms.collect())) as Boxed)];
+        items.extend(rest);
     }
     if items.len() == 1 {
         return items.remove(0).1;
@@ -327,8 +335,7 @@ impl Planner<'_> {
     fn holds(&self, name: &'static str, text: &str) -> Plan {
         let mut words: Vec<(usize, usize, String)> = Vec::new();
         each_token(text, |from, to, word| words.push((from, to, word.to_owned())));
-        let mut parts = vec![(Occur::Must, self.term("has", name))];
-        let mut in_part = Vec::new();
+        let (mut parts, mut in_part) = (Vec::new(), Vec::new());
         for (from, to, word) in words {
             let is_whole = word.chars().all(stands_alone);
             let (left, right) = (from == 0 && !is_whole, to == text.len() && !is_whole);
@@ -344,14 +351,16 @@ impl Planner<'_> {
                 .collect();
             in_part.push((word.chars().count(), glob));
         }
-        // A word in part is looked for among all words there are: worth it where it is long or the only one.
-        let several = parts.len() > 1;
-        for (length, glob) in in_part {
-            if length >= PART_CHARS_MIN || !several {
-                let cut = Box::new(Matching::new(self.word(name), Terms::Cut));
-                // A run of letters beyond the length of a word is cut, maybe within the fragment.
-                parts.push((Occur::Must, or(vec![self.like(name, &glob), cut])));
-            }
+        // A word in part is looked for among all words there are: worth it where it is long or nothing else is known, and
+        // then for one of them.
+        let longest = in_part.into_iter().max_by_key(|(length, _)| *length);
+        if let Some((_, glob)) = longest.filter(|(length, _)| *length >= PART_CHARS_MIN || parts.is_empty()) {
+            // A run of letters beyond the length of a word is cut, maybe within the fragment.
+            let terms = Terms::like_or_cut(&glob);
+            parts.push((Occur::Must, Box::new(Matching::new(self.word(name), terms)) as Boxed));
+        }
+        if parts.is_empty() {
+            parts.push((Occur::Must, self.term("has", name)));
         }
         Plan::Check {
             over: and(parts),

@@ -73,6 +73,32 @@ impl Rows {
         }
     }
 
+    /// Those that are in both.
+    pub(super) fn and(self, other: &Rows) -> Rows {
+        match (self, other) {
+            (rows, Rows::All(_)) => rows,
+            (Rows::All(_), rows) => rows.clone(),
+            (Rows::Bits(mut bits, _), Rows::Bits(others, _)) => {
+                bits.iter_mut().zip(others).for_each(|(bit, other)| *bit &= other);
+                let count = bits.iter().map(|w| w.count_ones()).sum();
+                Rows::Bits(bits, count)
+            }
+            (Rows::List(mut docs), Rows::Bits(bits, _)) => {
+                docs.retain(|doc| bits.get(*doc as usize / 64).is_some_and(|w| w >> (doc % 64) & 1 == 1));
+                Rows::List(docs)
+            }
+            (bits @ Rows::Bits(..), list @ Rows::List(_)) => list.clone().and(&bits),
+            (Rows::List(mut docs), Rows::List(others)) => {
+                let mut at = 0;
+                docs.retain(|doc| {
+                    at += others[at..].partition_point(|o| o < doc);
+                    others.get(at) == Some(doc)
+                });
+                Rows::List(docs)
+            }
+        }
+    }
+
     /// Sets the bit of each in `bits`.
     pub(super) fn set(&self, bits: &mut [u64]) {
         match self {
@@ -201,6 +227,25 @@ mod tests {
                 prop_assert_eq!(read, of.iter().copied().collect::<Vec<_>>());
             }
             prop_assert_eq!(at, bytes.len());
+        }
+
+        #[test]
+        fn both_are_what_sets_have_in_common(
+            max in 1u32..200, parts in prop::collection::vec((prop::collection::btree_set(0u32..200, 0..200), any::<bool>()), 1..4),
+        ) {
+            let mut expected: std::collections::BTreeSet<u32> = (0..max).collect();
+            let mut all = Rows::All(max);
+            for (docs, is_list) in parts {
+                let list: Vec<u32> = docs.into_iter().filter(|d| *d < max).collect();
+                expected.retain(|d| list.contains(d));
+                let mut bits = vec![0; max.div_ceil(64) as usize];
+                Rows::List(list.clone()).set(&mut bits);
+                all = all.and(&if is_list { Rows::List(list) } else { Rows::Bits(bits, list.len() as u32) });
+            }
+            let mut read = std::collections::BTreeSet::new();
+            all.for_each(|doc| { read.insert(doc); });
+            prop_assert_eq!(all.count() as usize, expected.len());
+            prop_assert_eq!(read, expected);
         }
 
         #[test]

@@ -21,7 +21,7 @@ use tantivy::{SegmentReader, TantivyError};
 
 pub(crate) use dictionary::Dictionary;
 pub(crate) use gather::Texts;
-pub(crate) use query::{Holding, InRow, Matching, Terms};
+pub(crate) use query::{Holding, InRow, Matching, Terms, Together};
 
 use crate::schema::Spelling;
 

@@ -25,6 +25,16 @@ impl Holding {
     }
 }
 
+/// Events that hold all of these terms.
+#[derive(Clone, Debug)]
+pub(crate) struct Together(Arc<Vec<Holding>>);
+
+impl Together {
+    pub(crate) fn new(terms: Vec<Holding>) -> Together {
+        Together(Arc::new(terms))
+    }
+}
+
 /// Events that hold any of these terms of a field.
 #[derive(Clone, Debug)]
 pub(crate) struct Matching {
@@ -48,13 +58,17 @@ pub(crate) enum Terms {
     Between(Bound<String>, Bound<String>),
     /// Those that match.
     Like(Pattern),
-    /// Those at which a longer run of letters was cut.
-    Cut,
+    /// Those that match, and those at which a longer run of letters was cut.
+    LikeOrCut(Pattern),
 }
 
 impl Terms {
     pub(crate) fn like(pattern: &[Glob]) -> Terms {
         Terms::Like(Pattern::new(pattern))
+    }
+
+    pub(crate) fn like_or_cut(pattern: &[Glob]) -> Terms {
+        Terms::LikeOrCut(Pattern::new(pattern))
     }
 }
 
@@ -163,7 +177,7 @@ fn each_term(
     let first = match terms {
         Terms::Between(Bound::Included(low) | Bound::Excluded(low), _) => low.as_str(),
         Terms::Like(pattern) => &pattern.prefix,
-        Terms::Between(Bound::Unbounded, _) | Terms::Cut => "",
+        Terms::Between(Bound::Unbounded, _) | Terms::LikeOrCut(_) => "",
     };
     let first = key(field, first.as_bytes());
     let mut walk = words.from(&first)?;
@@ -193,7 +207,9 @@ fn each_term(
                 }
                 pattern.matches(text)
             }
-            Terms::Cut => text.len() >= WORD_BYTES_MAX,
+            Terms::LikeOrCut(pattern) => {
+                text.len() >= WORD_BYTES_MAX || text.starts_with(pattern.prefix.as_bytes()) && pattern.matches(text)
+            }
         };
         if wanted {
             each(&walk.found)?;
@@ -287,6 +303,28 @@ impl Finding for Holding {
     }
 }
 
+impl Finding for Together {
+    fn rows(&self, words: &Dictionary) -> tantivy::Result<Rows> {
+        let mut found = Vec::new();
+        for term in self.0.iter() {
+            match words.find(&term.0)? {
+                Some(known) => found.push(known),
+                None => return Ok(Rows::List(Vec::new())),
+            }
+        }
+        found.sort_by_key(|f| f.count);
+        let mut all: Option<Rows> = None;
+        for known in &found {
+            all = Some(match all {
+                None => words.rows(known)?.0,
+                Some(rows) if rows.count() == 0 => return Ok(rows),
+                Some(rows) => rows.and(&words.rows(known)?.0),
+            });
+        }
+        Ok(all.unwrap_or(Rows::All(words.max())))
+    }
+}
+
 impl Finding for Matching {
     fn rows(&self, words: &Dictionary) -> tantivy::Result<Rows> {
         union(words, self.field, &self.terms)
@@ -353,7 +391,7 @@ macro_rules! queries {
     )*};
 }
 
-queries!(Holding, Matching, InRow);
+queries!(Holding, Together, Matching, InRow);
 
 #[cfg(test)]
 mod tests {

@@ -75,7 +75,7 @@ impl Detector {
         if let Some((n, _)) = exception {
             finding.status = FindingStatus::Suppressed;
             finding.labels.push(LABEL.to_owned());
-            finding.rows.push(table.cite(n));
+            finding.rows.push(table.cite(n).as_ref().clone());
         }
     }
 }

@@ -250,6 +250,7 @@ impl Detector {
             };
             let lookups = Lookups {
                 lookups: &rule.lookups,
+                joins: self.joins_of(hit.rule),
                 tables: &self.tables,
                 events: &NoEventTables,
             };

@@ -71,14 +71,14 @@ impl Gathered {
         self.event(fact.time, fact.account().map(|a| &**a), &fact.uid);
     }
 
-    fn rows(&mut self, rows: &[ReferenceRow]) {
+    fn rows(&mut self, rows: &[Arc<ReferenceRow>]) {
         for row in rows {
             if self.rows.len() < ROWS_MAX
                 && self
                     .seen_rows
                     .insert(format!("{}\n{}\n{}", row.table, row.version, row.row))
             {
-                self.rows.push(row.clone());
+                self.rows.push(ReferenceRow::clone(row));
             }
         }
     }
@@ -317,7 +317,7 @@ impl Detector {
         scope: &Scope<'_>,
         account: Option<&str>,
         at: Millis,
-    ) -> (Option<String>, Option<ReferenceRow>) {
+    ) -> (Option<String>, Option<Arc<ReferenceRow>>) {
         if let Some(person) = first_text(&policy.person, scope) {
             return (Some(person), None);
         }

@@ -11,8 +11,8 @@ use super::plan::Consumer;
 use super::subject::{Judge, Retold};
 use super::timer::{Due, Timers};
 use super::window::More;
-use crate::policy::{Body, Calendar, Policy, PolicyIndex, Rule, WorkingTime};
-use crate::reference::{Found, Gap, Lookups, NoEventTables, Verdict, resolve};
+use crate::policy::{Body, Calendar, Lookup, Policy, PolicyIndex, Rule, WorkingTime};
+use crate::reference::{Found, Gap, Join, Lookups, NoEventTables, Verdict, resolve};
 
 impl Detector {
     /// A rule's Sigma condition holds for an event.
@@ -44,6 +44,7 @@ impl Detector {
         }
         let lookups = Lookups {
             lookups: &body.lookups,
+            joins: self.joins_of(rule),
             tables: &self.tables,
             events: &NoEventTables,
         };
@@ -56,6 +57,26 @@ impl Detector {
             Verdict::DoesNotFire => {}
             Verdict::NotJudged(gap) => self.gap(rule, gap),
         }
+    }
+
+    /// The joins of a rule, read for the tables as they are.
+    pub(super) fn joins_of(&self, rule: PolicyIndex) -> &[Join] {
+        self.joins.get(rule.0 as usize).map_or(&[], Vec::as_slice)
+    }
+
+    /// Reads the joins of all rules for the tables as they are.
+    pub(super) fn read_joins(&mut self) {
+        let policies = &self.policies;
+        let has_column = |lookup: &Lookup, column: &str| {
+            let rule = lookup.event_table.and_then(|rule| policies.get(rule).rule());
+            let table = rule.and_then(|rule| rule.table.as_ref());
+            table.is_some_and(|table| table.columns.iter().any(|(name, _)| **name == *column))
+        };
+        let joins = |policy: &Policy| match policy.rule() {
+            Some(rule) => Join::all(&rule.lookups, &self.tables, &has_column),
+            None => Vec::new(),
+        };
+        self.joins = policies.iter().map(|(_, policy)| joins(policy)).collect();
     }
 
     /// Whether it is working time, or not, as the rule wants.
@@ -126,6 +147,7 @@ impl Detector {
             |fact: &Fact| now.is_some_and(|now| now >= fact.settled(policy.lateness_ms).plus_ms(policy.wait_ms));
         let judge = Judge {
             lookups,
+            joins: self.joins_of(rule),
             tables: &self.tables,
             rows: &self.rows,
             ready: &ready,

@@ -11,7 +11,7 @@ use crate::reference::{Aliases, Found};
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct FoundRow {
     aliases: Aliases,
-    rows: Vec<ReferenceRow>,
+    rows: Vec<Arc<ReferenceRow>>,
     records: Vec<Coordinate>,
     negative: bool,
 }

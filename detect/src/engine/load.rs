@@ -54,7 +54,7 @@ pub(super) struct EntryRow {
     fact: FactRow,
     feeders: Vec<usize>,
     records: Vec<Coordinate>,
-    rows: Vec<ReferenceRow>,
+    rows: Vec<Arc<ReferenceRow>>,
     origins: Vec<(StateId, Arc<str>)>,
     #[serde(default)]
     opens: bool,
@@ -548,6 +548,7 @@ impl Detector {
             let ready = |_: &Fact| false;
             let judge = Judge {
                 lookups: &rule.lookups,
+                joins: self.joins_of(index),
                 tables: &self.tables,
                 rows: &self.rows,
                 ready: &ready,

@@ -60,7 +60,7 @@ use self::plan::Plan;
 use self::state::{Changes, Kind};
 use self::timer::Timers;
 use crate::policy::{Policies, PolicyIndex};
-use crate::reference::{Aliases, Found, Gap, Tables};
+use crate::reference::{Aliases, Found, Gap, Join, Tables};
 use crate::{Hit, RuleSet};
 
 /// The state cannot be read. Nothing may be judged; the operator has to restore it, or drop it and replay.
@@ -99,6 +99,8 @@ pub struct Detector {
     /// What each rule needs of it, once that was asked.
     columns: OnceLock<(Vec<Field>, HashMap<PolicyIndex, Vec<u32>>)>,
     tables: Tables,
+    /// The joins of each policy, read for the tables.
+    joins: Vec<Vec<Join>>,
     position: LedgerIndex,
     clock: Clock,
     timers: Timers,
@@ -183,6 +185,7 @@ impl Detector {
             wanted,
             columns: OnceLock::new(),
             tables,
+            joins: Vec::new(),
             position,
             clock: Clock::default(),
             timers: Timers::default(),
@@ -217,6 +220,7 @@ impl Detector {
         if let Some((spill, bytes)) = spill {
             detector.windows.spill_to(spill, bytes);
         }
+        detector.read_joins();
         detector.load(state)?;
         Ok(detector)
     }
@@ -433,6 +437,7 @@ impl Detector {
     /// that a table opens are opened and closed accordingly, with the next call's output.
     pub fn set_tables(&mut self, tables: Tables) {
         self.tables = tables;
+        self.read_joins();
         self.open_tables();
     }
 

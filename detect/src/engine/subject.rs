@@ -13,7 +13,7 @@ use super::fact::{Fact, FactRow};
 use super::found::FoundRow;
 use super::rows::EventTableRows;
 use crate::policy::{Lookup, PolicyIndex};
-use crate::reference::{EventRow, EventTables, Found, Gap, Lookups, Tables, Verdict, combinations, key};
+use crate::reference::{EventRow, EventTables, Found, Gap, Join, Lookups, Tables, Verdict, combinations, key};
 
 /// An event that may be judged again.
 #[derive(Debug)]
@@ -89,6 +89,7 @@ pub(super) struct Retold {
 /// What judging needs beside the subjects.
 pub(super) struct Judge<'a> {
     pub lookups: &'a [Lookup],
+    pub joins: &'a [Join],
     pub tables: &'a Tables,
     pub rows: &'a EventTableRows,
     /// The wait of an event is over.
@@ -218,6 +219,7 @@ impl Subjects {
         let mut asked = BTreeSet::new();
         let lookups = Lookups {
             lookups: judge.lookups,
+            joins: judge.joins,
             tables: judge.tables,
             events: &asking,
         };

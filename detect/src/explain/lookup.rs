@@ -37,6 +37,7 @@ impl<'a> Asked<'a> {
     fn judge(&self, lookups: &'a [Lookup]) -> Verdict {
         let lookups = Lookups {
             lookups,
+            joins: &[],
             tables: self.tables,
             events: self.events,
         };

@@ -2,12 +2,15 @@
 //!
 //! Sources call one machine `web-1`, `web-1.shop.example` and `10.0.0.7`; the asset register has it once.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use foldhash::{HashMap, HashMapExt as _};
+
 use super::Table;
 use super::cell::{each_value, scalar};
+use crate::policy::Lookup;
 use crate::sigma::lower;
 
 /// What a system of `account_registry` that is a host begins with.
@@ -106,18 +109,31 @@ impl Hosts {
             return;
         }
         for (column, values) in columns.iter().zip(values) {
-            let prefix = match &**column {
-                "names" if table == "asset_register" => "",
-                "system" => HOST,
-                _ => continue,
-            };
-            let mut more: Vec<String> = Vec::new();
-            for host in values.iter().filter_map(|v| v.strip_prefix(prefix)) {
-                more.extend(self.names_of(host).iter().map(|name| format!("{prefix}{name}")));
-            }
-            more.retain(|m| !values.contains(m));
-            values.extend(more);
+            self.widen_column(table, column, values);
         }
+    }
+
+    /// As [`Hosts::widen`], of the key of a lookup.
+    pub(crate) fn widen_key(&self, lookup: &Lookup, values: &mut [Vec<String>]) {
+        if !self.names.is_empty() {
+            for ((column, _), values) in lookup.key.iter().zip(values) {
+                self.widen_column(&lookup.table, column, values);
+            }
+        }
+    }
+
+    fn widen_column(&self, table: &str, column: &str, values: &mut Vec<String>) {
+        let prefix = match column {
+            "names" if table == "asset_register" => "",
+            "system" => HOST,
+            _ => return,
+        };
+        let mut more: Vec<String> = Vec::new();
+        for host in values.iter().filter_map(|v| v.strip_prefix(prefix)) {
+            more.extend(self.names_of(host).iter().map(|name| format!("{prefix}{name}")));
+        }
+        more.retain(|m| !values.contains(m));
+        values.extend(more);
     }
 }
 

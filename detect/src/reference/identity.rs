@@ -1,5 +1,7 @@
 //! Identity resolution: from an account of a system to a person.
 
+use std::sync::Arc;
+
 use model::{Millis, ReferenceRow};
 
 use super::Tables;
@@ -10,7 +12,7 @@ use crate::sigma::lower;
 /// `account_registry` (an exact row before a pattern such as `host:*`), with the row. `None` where the register
 /// was not loaded, or has no such row, or the row no owner, or `hr_roster` was loaded and has no such person.
 #[must_use]
-pub fn person_of(tables: &Tables, system: &str, account: &str, at: Millis) -> Option<(String, ReferenceRow)> {
+pub fn person_of(tables: &Tables, system: &str, account: &str, at: Millis) -> Option<(String, Arc<ReferenceRow>)> {
     let register = tables.get("account_registry")?;
     let columns = ["system".into(), "account".into()];
     let mut values = [vec![lower(system)], vec![lower(account)]];

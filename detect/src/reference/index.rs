@@ -1,9 +1,11 @@
 //! Rows of a table by the values of some columns: equality by hash, `*` in a cell by pattern.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use foldhash::HashMap;
 use serde_json::Value;
+use smallvec::{SmallVec, smallvec};
 
 use super::cell::{each_value, scalar};
 use crate::sigma::{Pattern, lower};
@@ -75,14 +77,13 @@ impl Index {
     /// pattern; both in row order, each row once.
     #[must_use]
     pub fn rows(&self, values: &[Vec<String>]) -> (Vec<usize>, Vec<usize>) {
-        let (mut equal, mut matching) = (BTreeSet::new(), BTreeSet::new());
+        let (mut equal, mut matching) = (Vec::new(), Vec::new());
+        let mut key = String::new();
         combinations(values, &mut |values| {
             for (patterned, group) in &self.groups {
-                let key = key(values
-                    .iter()
-                    .enumerate()
-                    .filter(|(i, _)| !patterned.contains(i))
-                    .map(|(_, c)| *c));
+                key.clear();
+                let plain = values.iter().enumerate().filter(|(i, _)| !patterned.contains(i));
+                plain.for_each(|(_, c)| push(&mut key, c));
                 let into = if patterned.is_empty() {
                     &mut equal
                 } else {
@@ -94,13 +95,17 @@ impl Index {
                         .zip(&entry.patterns)
                         .all(|(i, p)| p.is_match(values[*i], true))
                     {
-                        into.insert(entry.row as usize);
+                        into.push(entry.row as usize);
                     }
                 }
             }
         });
-        matching.retain(|row| !equal.contains(row));
-        (equal.into_iter().collect(), matching.into_iter().collect())
+        for rows in [&mut equal, &mut matching] {
+            rows.sort_unstable();
+            rows.dedup();
+        }
+        matching.retain(|row| equal.binary_search(row).is_err());
+        (equal, matching)
     }
 }
 
@@ -119,11 +124,13 @@ fn star_pattern(cell: &str) -> Pattern {
 /// Values as one key.
 pub(crate) fn key<'a>(values: impl Iterator<Item = &'a str>) -> String {
     let mut key = String::new();
-    for value in values {
-        key.push_str(value);
-        key.push(SEPARATOR);
-    }
+    values.for_each(|value| push(&mut key, value));
     key
+}
+
+fn push(key: &mut String, value: &str) {
+    key.push_str(value);
+    key.push(SEPARATOR);
 }
 
 /// Calls `each` with every combination of one value of each list; never where a list is empty.
@@ -131,9 +138,10 @@ pub(crate) fn combinations<S: AsRef<str>>(lists: &[Vec<S>], each: &mut dyn FnMut
     if lists.iter().any(Vec::is_empty) {
         return;
     }
-    let mut at = vec![0; lists.len()];
+    let mut at = smallvec![0; lists.len()];
+    let at: &mut SmallVec<[usize; 4]> = &mut at;
     for _ in 0..COMBINATIONS_MAX {
-        let values: Vec<&str> = lists.iter().zip(&at).map(|(list, i)| list[*i].as_ref()).collect();
+        let values: SmallVec<[&str; 4]> = lists.iter().zip(at.iter()).map(|(list, i)| list[*i].as_ref()).collect();
         each(&values);
         // Count up like an odometer, the last list fastest.
         let Some(digit) = (0..lists.len()).rev().find(|d| at[*d] + 1 < lists[*d].len()) else {

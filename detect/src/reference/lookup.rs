@@ -7,7 +7,7 @@ use model::{Coordinate, Millis, ReferenceRow};
 use serde_json::Value as Json;
 
 use super::condition::{Aliases, EventValues, Scope, holds, key_texts, resolve, resolve_moment};
-use super::{Table, Tables};
+use super::{Join, Table, Tables};
 use crate::policy::{Expect, Lookup, Pick, PolicyIndex, Reference};
 use crate::sigma::Number;
 
@@ -81,7 +81,7 @@ pub struct Found {
     /// The first row of each lookup that has an alias.
     pub aliases: Aliases,
     /// The reference rows used.
-    pub rows: Vec<ReferenceRow>,
+    pub rows: Vec<Arc<ReferenceRow>>,
     /// Records of event rows that were bound.
     pub records: Vec<Coordinate>,
     /// It holds because an event table has no such row, which a later record may refute.
@@ -103,6 +103,8 @@ pub enum Verdict {
 pub struct Lookups<'a> {
     /// The joins, in order.
     pub lookups: &'a [Lookup],
+    /// The same, read for these tables; of none, rows are looked through.
+    pub joins: &'a [Join],
     /// The reference tables.
     pub tables: &'a Tables,
     /// The tables kept from events.
@@ -150,12 +152,16 @@ impl Lookups<'_> {
                 None => Err(Gap::At(lookup.table.clone())),
             },
         };
-        let first = match (at, lookup.event_table) {
-            (Err(gap), _) => Err(gap),
-            (Ok(at), Some(table)) => self
+        let join = self.joins.get(step);
+        let first = match (at, lookup.event_table, join) {
+            (Err(gap), ..) => Err(gap),
+            (Ok(at), Some(table), _) => self
                 .event_row(step, lookup, table, at, &scope, used)
                 .map(|row| row.map(Picked::Event)),
-            (Ok(at), None) => self
+            (Ok(at), None, Some(join)) => join
+                .reference_row(lookup, at, &scope, self.tables)
+                .map(|row| row.map(|(t, r)| Picked::Reference(t.clone(), r))),
+            (Ok(at), None, None) => self
                 .reference_row(lookup, at, &scope)
                 .map(|row| row.map(|(t, r)| Picked::Reference(t, r))),
         };
@@ -203,16 +209,16 @@ impl Lookups<'_> {
         used(step, &values);
         let columns: Vec<Arc<str>> = lookup.key.iter().map(|(c, _)| c.clone()).collect();
         let mut rows = self.events.rows(table, &columns, &values);
-        rows.retain(|row| {
-            at.is_none_or(|at| valid_row(&row.row, at, scope))
-                && holds(
-                    &lookup.condition,
-                    &Scope {
-                        row: Some(&row.row),
-                        ..*scope
-                    },
-                )
-        });
+        match self.joins.get(step) {
+            Some(join) => join.retain(&mut rows, at, scope),
+            None => rows.retain(|row| {
+                let here = Scope {
+                    row: Some(&row.row),
+                    ..*scope
+                };
+                at.is_none_or(|at| valid_row(&row.row, at, scope)) && holds(&lookup.condition, &here)
+            }),
+        }
         if let Some(by) = &lookup.claim {
             let same: Vec<Vec<String>> = by.iter().map(|r| texts(r, scope)).collect();
             let claimant = (!same.is_empty()).then(|| claim_key(&same));
@@ -265,7 +271,7 @@ pub(crate) fn claim_key(values: &[Vec<String>]) -> String {
 }
 
 /// Event tables have no validity of their own, but columns may be called so.
-fn valid_row(row: &Json, at: Millis, scope: &Scope<'_>) -> bool {
+pub(super) fn valid_row(row: &Json, at: Millis, scope: &Scope<'_>) -> bool {
     let read = |column| super::value_at(row, column).and_then(|v| super::moment(&super::scalar(v), scope.zone));
     read("valid_from").is_none_or(|from| from <= at) && read("valid_to").is_none_or(|to| at < to)
 }
@@ -372,6 +378,7 @@ mod tests {
             let lookups = [l];
             let chain = Lookups {
                 lookups: &lookups,
+                joins: &[],
                 tables: &tables,
                 events: &NoEventTables,
             };
@@ -498,6 +505,7 @@ mod tests {
         ];
         let chain = Lookups {
             lookups: &lookups,
+            joins: &[],
             tables: &tables,
             events: &NoEventTables,
         };

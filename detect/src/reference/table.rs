@@ -3,16 +3,20 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, RwLock};
 
+use foldhash::HashMap;
 use jiff::tz::TimeZone;
 use model::{Millis, ReferenceRow};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::cell::{moment, scalar, value_at};
+use super::fit::Cells;
 use super::{CalendarError, Hosts, Index, WorkCalendar, given, period};
 
 /// Rows that one table may have.
 const ROWS_MAX: usize = 5_000_000;
+/// Rows of a table that are kept as findings cite them.
+const CITED_MAX: usize = 10_000;
 
 /// A table cannot be read. The author of the file has to mend it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -106,6 +110,10 @@ pub struct Table {
     validity: Vec<Validity>,
     // Built when a policy first asks for a key; a table is shared, hence the lock.
     indexes: RwLock<BTreeMap<Vec<Arc<str>>, Arc<Index>>>,
+    // Likewise of columns that conditions compare.
+    cells: RwLock<BTreeMap<Arc<str>, Arc<Cells>>>,
+    // And rows as findings cite them.
+    cited: RwLock<HashMap<usize, Arc<ReferenceRow>>>,
 }
 
 impl Table {
@@ -133,8 +141,10 @@ impl Table {
             name: name.into(),
             version: hex::encode(&Sha256::digest(bytes)[..6]),
             validity: validity.collect::<Result<_, _>>().map_err(wrong)?,
+            cited: RwLock::default(),
             rows: rows.into_iter().map(Arc::new).collect(),
             indexes: RwLock::default(),
+            cells: RwLock::default(),
         })
     }
 
@@ -178,14 +188,33 @@ impl Table {
         index
     }
 
+    /// The cells of a column; moments without an offset are in `zone`.
+    pub(super) fn cells(&self, column: &Arc<str>, zone: &TimeZone) -> Arc<Cells> {
+        if let Some(cells) = self.cells.read().unwrap_or_else(|e| e.into_inner()).get(column) {
+            return cells.clone();
+        }
+        let cells = Arc::new(Cells::new(column, self.rows.len(), zone));
+        let mut all = self.cells.write().unwrap_or_else(|e| e.into_inner());
+        all.entry(column.clone()).or_insert(cells).clone()
+    }
+
     /// Row `row` as a finding cites it.
     #[must_use]
-    pub fn cite(&self, row: usize) -> ReferenceRow {
-        ReferenceRow {
+    pub fn cite(&self, row: usize) -> Arc<ReferenceRow> {
+        let cited = || ReferenceRow {
             table: self.name.to_string(),
             version: self.version.clone(),
             row: Value::clone(&self.rows[row]),
+        };
+        if let Some(cited) = self.cited.read().unwrap_or_else(|e| e.into_inner()).get(&row) {
+            return cited.clone();
         }
+        let cited = Arc::new(cited());
+        let mut all = self.cited.write().unwrap_or_else(|e| e.into_inner());
+        if all.len() < CITED_MAX {
+            all.insert(row, cited.clone());
+        }
+        cited
     }
 }
 

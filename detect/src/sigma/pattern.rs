@@ -263,6 +263,9 @@ pub fn lower_char(c: char) -> char {
 /// The lower case that "without regard to case" means everywhere in Docket.
 #[must_use]
 pub fn lower(text: &str) -> String {
+    if text.is_ascii() {
+        return text.to_ascii_lowercase();
+    }
     text.chars().map(lower_char).collect()
 }
 

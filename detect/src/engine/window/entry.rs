@@ -67,7 +67,7 @@ enum Counted {
 pub(in super::super) struct More {
     /// Records and rows that its rule's joins found.
     pub records: Vec<Coordinate>,
-    pub rows: Vec<ReferenceRow>,
+    pub rows: Vec<Arc<ReferenceRow>>,
     /// Of a chained correlation: the groups whose windows the event completed, in order.
     pub origins: Vec<(PolicyIndex, Arc<str>)>,
     /// The finding of which it is a member, while it is complete.
@@ -188,7 +188,7 @@ impl Entry {
         self.more.as_ref().map_or(&[], |m| &m.records)
     }
 
-    pub fn rows(&self) -> &[ReferenceRow] {
+    pub fn rows(&self) -> &[Arc<ReferenceRow>] {
         self.more.as_ref().map_or(&[], |m| &m.rows)
     }
 

@@ -142,7 +142,7 @@ async fn reload_on_hangup(reloader: crate::serve::Reloader) {
     };
     while hangup.recv().await.is_some() {
         match reloader.reload().await {
-            Ok(()) => tracing::info!("Reference tables and policies read."),
+            Ok(()) => tracing::info!("Reference tables read."),
             Err(error) => tracing::error!(
                 error = format!("{error:#}"),
                 "Reference tables not loaded; the old ones stay."

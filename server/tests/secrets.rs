@@ -157,14 +157,15 @@ fn lines() -> (Vec<(&'static str, String)>, Vec<String>) {
         }
         secrets.push(secret);
     }
+    // `@` stands in names and URLs, too, where nothing is secret.
     let mut plant = |source, line: &str| {
         let secret = format!("SecretYx{:02}plant", secrets.len());
-        lines.push((source, line.replace('@', &secret)));
+        lines.push((source, line.replace('§', &secret)));
         secrets.push(secret);
     };
     plant(
         "access_log",
-        "127.0.0.22 - - [22/Nov/2026:02:42:48 +0000] \"GET /export?id=1&token=@ HTTP/1.1\" 200 4 \"http://bob:x@intra/\" \"Mozilla\"",
+        "127.0.0.22 - - [22/Nov/2026:02:42:48 +0000] \"GET /export?id=1&token=§ HTTP/1.1\" 200 4 \"http://bob:x@intra/\" \"Mozilla\"",
     );
     plant(
         "mysql_audit",
@@ -172,19 +173,19 @@ fn lines() -> (Vec<(&'static str, String)>, Vec<String>) {
     );
     plant(
         "postgresql",
-        "2026-03-02 14:06:33.123 UTC [811] app@crm LOG:  statement: ALTER USER x WITH PASSWORD '@'",
+        "2026-03-02 14:06:33.123 UTC [811] app@crm LOG:  statement: ALTER USER x WITH PASSWORD '§'",
     );
     plant(
         "app",
-        "{\"time\":\"2026-03-02T10:00:00Z\",\"user\":\"a\",\"login\":{\"password\":\"@\"}}",
+        "{\"time\":\"2026-03-02T10:00:00Z\",\"user\":\"a\",\"login\":{\"password\":\"§\"}}",
     );
     plant(
         "app",
-        "{\"time\":\"2026-03-02T10:00:00Z\",\"user\":\"a\",\"client_secret\":\"@ with blanks\"}",
+        "{\"time\":\"2026-03-02T10:00:00Z\",\"user\":\"a\",\"client_secret\":\"§ with blanks\"}",
     );
     plant(
         "app",
-        "{\"time\":\"2026-03-02T10:00:00Z\",\"url\":\"https://h/cb?code=@&state=1\"}",
+        "{\"time\":\"2026-03-02T10:00:00Z\",\"url\":\"https://h/cb?code=§&state=1\"}",
     );
     (lines, secrets)
 }
@@ -311,20 +312,6 @@ fn secrets_are_in_the_ledger_alone() {
     );
     assert_eq!(get(server.http, &path, Some(&token)).unwrap().0, 403);
 
-    // No secret finds anything, in any field.
-    for secret in &secrets {
-        for query in [
-            format!(
-                "(\"{secret}\" OR cmd:*{secret}* OR url:*{secret}* OR object:*{secret}* OR file:*{secret}*) AND NOT source:docket"
-            ),
-            format!("unmapped.*:*{secret}* AND NOT source:docket"),
-        ] {
-            let output = harness::run(&["search", &query, "--output", "ndjson", "--data", &data]);
-            // A field that the language does not have is no leak.
-            assert_eq!(String::from_utf8_lossy(&output.stdout), "", "{query}");
-        }
-    }
-
     // What lies on the disk beside the ledger.
     assert_eq!(server.stop(), Some(0), "{}", server.log());
     let mut in_ledger = 0;
@@ -337,4 +324,19 @@ fn secrets_are_in_the_ledger_alone() {
     });
     assert!(in_ledger > 0, "the ledger has them");
     assert_eq!(found(server.log().as_bytes(), &secrets), [""; 0], "the log");
+
+    // No secret finds anything, in any field. Asked last: what is asked for is an act, and can be found as one.
+    server.start();
+    for secret in &secrets {
+        for query in [
+            format!(
+                "(\"{secret}\" OR cmd:*{secret}* OR url:*{secret}* OR object:*{secret}* OR file:*{secret}*) AND NOT source:docket"
+            ),
+            format!("unmapped.*:*{secret}* AND NOT source:docket"),
+        ] {
+            let output = harness::run(&["search", &query, "--output", "ndjson", "--data", &data]);
+            // A field that the language does not have is no leak.
+            assert_eq!(String::from_utf8_lossy(&output.stdout), "", "{query}");
+        }
+    }
 }

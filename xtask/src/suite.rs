@@ -67,9 +67,14 @@ pub fn test(root: &Path, args: &[&str]) -> Result<ExitCode> {
     let tested = tested.context("cargo test")?.success();
     let survived = died.context("cargo test -p crash")?.is_none_or(|s| s.success());
     // Each condition of each policy, taken away, must be missed by one of its tests.
-    let mut mutants = cargo(root, &["run", "-p", "docket", "--", "policy", "test", "--mutate", "policies"]);
+    let mut mutants = cargo(
+        root,
+        &["run", "-p", "docket", "--", "policy", "test", "--mutate", "policies"],
+    );
     let missed = args.is_empty().then(|| mutants.status()).transpose();
-    let missed = missed.context("docket policy test --mutate")?.is_none_or(|s| s.success());
+    let missed = missed
+        .context("docket policy test --mutate")?
+        .is_none_or(|s| s.success());
     eprintln!("xtask: policies tested after {} s", started.elapsed().as_secs());
     // Who gives arguments looks for something else.
     let seconds = fuzz::SECONDS_IN_TEST.to_string();

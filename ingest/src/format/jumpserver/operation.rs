@@ -221,8 +221,7 @@ fn set_term(b: &mut EventBuilder<'_>, input: &Input<'_>, fields: Fields<'_>) {
         ("valid_to", &["date expired", "失效日期", "过期日期"]),
     ] {
         let text = listed(fields, words).into_iter().next();
-        let parsed =
-            text.and_then(|t| time_text::parse_any(&t, input.record.received_at, &input.settings.time_zone));
+        let parsed = text.and_then(|t| time_text::parse_any(&t, input.record.received_at, &input.settings.time_zone));
         if let Some(at) = parsed {
             b.unmapped(name, at.time.0);
         }

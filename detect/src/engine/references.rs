@@ -1,12 +1,15 @@
 //! Every reference in a policy.
 
-use crate::policy::{Body, Condition, Lookup, MessagePart, Op, Opens, Policy, Reference, Subject, Value};
+use crate::policy::{Body, Lookup, MessagePart, Opens, Policy, Reference, Value};
 
 /// Calls `each` with every reference that judging and telling of `policy` resolves.
 pub(super) fn each_reference<'a>(policy: &'a Policy, each: &mut dyn FnMut(&'a Reference)) {
     policy.actor.iter().chain(&policy.person).for_each(&mut *each);
     policy.dedup.iter().flat_map(|d| &d.by).for_each(&mut *each);
-    policy.severity.iter().for_each(|raise| condition(&raise.when, each));
+    policy
+        .severity
+        .iter()
+        .for_each(|raise| raise.when.for_each_reference(each));
     for part in policy.message.iter().flat_map(|m| &m.0) {
         if let MessagePart::Value { reference, .. } = part {
             each(reference);
@@ -17,7 +20,7 @@ pub(super) fn each_reference<'a>(policy: &'a Policy, each: &mut dyn FnMut(&'a Re
             lookups(&rule.lookups, each);
             for (_, column) in rule.table.iter().flat_map(|t| &t.columns) {
                 each(&column.value);
-                condition(&column.when, each);
+                column.when.for_each_reference(each);
             }
             rule.calendar
                 .iter()
@@ -49,35 +52,13 @@ pub(super) fn each_reference<'a>(policy: &'a Policy, each: &mut dyn FnMut(&'a Re
 fn lookups<'a>(lookups: &'a [Lookup], each: &mut dyn FnMut(&'a Reference)) {
     for lookup in lookups {
         lookup.key.iter().for_each(|(_, v)| value(v, each));
-        condition(&lookup.condition, each);
+        lookup.condition.for_each_reference(each);
         lookup
             .at
             .iter()
             .chain(lookup.claim.iter().flatten())
             .for_each(&mut *each);
     }
-}
-
-fn condition<'a>(condition: &'a Condition, each: &mut dyn FnMut(&'a Reference)) {
-    condition.for_each_test(&mut |test| {
-        if let Subject::Reference(reference) = &test.subject {
-            each(reference);
-        }
-        match &test.op {
-            Op::Equals(values)
-            | Op::Contains(values)
-            | Op::StartsWith(values)
-            | Op::EndsWith(values)
-            | Op::Lt(values)
-            | Op::Lte(values)
-            | Op::Gt(values)
-            | Op::Gte(values)
-            | Op::Covers(values)
-            | Op::Within(values)
-            | Op::Cidr(values) => values.iter().for_each(|v| value(v, each)),
-            Op::Re(_) | Op::Exists(_) | Op::Has(_) => {}
-        }
-    });
 }
 
 fn value<'a>(value: &'a Value, each: &mut dyn FnMut(&'a Reference)) {

@@ -37,6 +37,20 @@ impl Condition {
             }
         }
     }
+
+    /// Calls `each` with every reference that it tests, or tests with.
+    pub fn for_each_reference<'a>(&'a self, each: &mut dyn FnMut(&'a Reference)) {
+        self.for_each_test(&mut |test| {
+            if let Subject::Reference(reference) = &test.subject {
+                each(reference);
+            }
+            for value in test.op.values() {
+                if let Value::Reference(reference) = value {
+                    each(reference);
+                }
+            }
+        });
+    }
 }
 
 /// `column|modifier: value`.
@@ -88,6 +102,26 @@ pub enum Op {
     Within(Vec<Value>),
     /// The subject is a list of objects; each condition holds for some element, whose columns it reads.
     Has(Has),
+}
+
+impl Op {
+    /// What the subject is compared with; nothing where that is no value.
+    pub fn values(&self) -> &[Value] {
+        match self {
+            Op::Equals(values)
+            | Op::Contains(values)
+            | Op::StartsWith(values)
+            | Op::EndsWith(values)
+            | Op::Lt(values)
+            | Op::Lte(values)
+            | Op::Gt(values)
+            | Op::Gte(values)
+            | Op::Covers(values)
+            | Op::Cidr(values)
+            | Op::Within(values) => values,
+            Op::Re(_) | Op::Exists(_) | Op::Has(_) => &[],
+        }
+    }
 }
 
 /// Which elements a list has to have.

@@ -6,7 +6,7 @@ use model::Namespace;
 
 use super::directory::{Directory, Draft};
 use super::{
-    Absence, Body, Condition, EventField, EventTable, Expect, Lookup, MessagePart, Op, Opens, Policy, Reference, Root,
+    Absence, Body, Condition, EventField, EventTable, Expect, Lookup, MessagePart, Opens, Policy, Reference, Root,
     Subject, Test, Value,
 };
 use crate::report::nearest;
@@ -58,13 +58,13 @@ fn for_each_reference(policy: &Policy, each: &mut dyn FnMut(&Reference)) {
             each(reference);
         }
     }
-    policy.severity.iter().for_each(|s| of_condition(&s.when, each));
+    policy.severity.iter().for_each(|s| s.when.for_each_reference(each));
     lookups(policy).iter().for_each(|l| of_lookup(l, each));
     match &policy.body {
         Body::Rule(rule) => {
             for (_, column) in rule.table.iter().flat_map(|t| &t.columns) {
                 each(&column.value);
-                of_condition(&column.when, each);
+                column.when.for_each_reference(each);
             }
             rule.calendar
                 .iter()
@@ -160,33 +160,11 @@ fn of_lookup(lookup: &Lookup, each: &mut dyn FnMut(&Reference)) {
         .iter()
         .chain(lookup.claim.iter().flatten())
         .for_each(&mut *each);
-    of_condition(&lookup.condition, each);
+    lookup.condition.for_each_reference(each);
 }
 
 fn of_value(value: &Value, each: &mut dyn FnMut(&Reference)) {
     if let Value::Reference(reference) = value {
         each(reference);
     }
-}
-
-fn of_condition(condition: &Condition, each: &mut dyn FnMut(&Reference)) {
-    condition.for_each_test(&mut |test| {
-        if let Subject::Reference(reference) = &test.subject {
-            each(reference);
-        }
-        match &test.op {
-            Op::Equals(vs)
-            | Op::Contains(vs)
-            | Op::StartsWith(vs)
-            | Op::EndsWith(vs)
-            | Op::Lt(vs)
-            | Op::Lte(vs)
-            | Op::Gt(vs)
-            | Op::Gte(vs)
-            | Op::Covers(vs)
-            | Op::Within(vs)
-            | Op::Cidr(vs) => vs.iter().for_each(|v| of_value(v, each)),
-            Op::Re(_) | Op::Exists(_) | Op::Has(_) => {}
-        }
-    });
 }

@@ -465,29 +465,6 @@ fn is_of_row(reference: &Reference) -> bool {
 /// Whether rows alone decide, no event and no other row.
 fn is_of_rows(condition: &Condition) -> bool {
     let mut alone = true;
-    let value = |value: &Value| match value {
-        Value::Literal(_) => true,
-        Value::Reference(reference) => is_of_row(reference),
-    };
-    condition.for_each_test(&mut |test| {
-        alone &= match &test.subject {
-            Subject::Column(_) => true,
-            Subject::Reference(reference) => is_of_row(reference),
-        };
-        alone &= match &test.op {
-            Op::Equals(values)
-            | Op::Contains(values)
-            | Op::StartsWith(values)
-            | Op::EndsWith(values)
-            | Op::Lt(values)
-            | Op::Lte(values)
-            | Op::Gt(values)
-            | Op::Gte(values)
-            | Op::Covers(values)
-            | Op::Cidr(values)
-            | Op::Within(values) => values.iter().all(value),
-            Op::Re(_) | Op::Exists(_) | Op::Has(_) => true,
-        };
-    });
+    condition.for_each_reference(&mut |reference| alone &= is_of_row(reference));
     alone
 }

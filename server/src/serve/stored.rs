@@ -36,6 +36,7 @@ const INDEX: Budgets = Budgets {
     own_docs: 50_000,
     waiting_bytes_max: 64 << 20,
 };
+
 /// What is stored, opened: all that the stages go on from.
 pub(super) struct Stored {
     pub(super) judged: LedgerIndex,

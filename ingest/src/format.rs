@@ -11,6 +11,7 @@ use model::{Arena, Event, Object, RawRecord};
 use crate::SourceSettings;
 use crate::json::{self, Parsed};
 use crate::keep::Keep;
+use crate::mask;
 use crate::syslog::{self, Envelope};
 use crate::truncation;
 
@@ -178,6 +179,9 @@ impl<'a> Input<'a> {
             Cow::Borrowed(text) => text,
             Cow::Owned(text) => arena.text(&text),
         };
+        if mask::holds_number(text) {
+            flags.push(LABEL_NUMBER);
+        }
         Input {
             record,
             arena,
@@ -267,5 +271,7 @@ impl<'a> Input<'a> {
 
 /// A header by which what carried a record says what it found: one of [`TRANSPORT_FLAGS`].
 pub const HEADER_FLAGS: &str = "docket-flags";
+/// Label: the record holds the whole number of an identity or a bank card (LA-03).
+const LABEL_NUMBER: &str = "personal_number";
 /// The transport's flags that become labels.
 pub const TRANSPORT_FLAGS: &[&str] = &["octet_count_wrong", "kcat_line_unreadable"];

@@ -55,6 +55,12 @@ pub fn secrets_of(text: &str, found: &mut Vec<String>) {
     });
 }
 
+/// Whether the text holds the whole number of an identity or a bank card, its check digit right.
+#[must_use]
+pub fn holds_number(text: &str) -> bool {
+    numbers::holds(text)
+}
+
 /// Whether [`mask`] would change the text.
 #[must_use]
 pub fn holds_secret(text: &str) -> bool {

@@ -135,6 +135,10 @@ const LABELS: &[(&str, &str)] = &[
         "the syslog sender announced another length than it sent",
     ),
     (
+        "personal_number",
+        "the whole number of an identity or a bank card stands in the record; it is masked in what is shown",
+    ),
+    (
         "postgresql.continuation",
         "a further line of the entry before, cut off by the collector",
     ),

@@ -5,9 +5,25 @@ use std::ops::Range;
 /// Digits that a number of interest has at least.
 const DIGITS_MIN: usize = 15;
 
-/// Identity card numbers (GB 11643, with checksum) and bank card numbers (ISO 7812, Luhn).
+/// Identity card numbers (GB 11643, with checksum) and bank card numbers (ISO 7812, Luhn): of each what lies between its first six digits and
+/// its last four.
 pub(super) fn numbers(text: &str, spans: &mut Vec<Range<usize>>) {
-    let bytes = text.as_bytes();
+    in_one_run(text.as_bytes(), &mut |span| spans.push(span));
+    in_groups(text.as_bytes(), &mut |span| spans.push(span));
+}
+
+/// Whether the text holds a number that [`numbers`] finds.
+pub(super) fn holds(text: &str) -> bool {
+    let mut found = false;
+    in_one_run(text.as_bytes(), &mut |_| found = true);
+    if !found {
+        in_groups(text.as_bytes(), &mut |_| found = true);
+    }
+    found
+}
+
+/// Numbers whose digits follow one another.
+fn in_one_run(bytes: &[u8], found: &mut dyn FnMut(Range<usize>)) {
     let mut at = 0;
     // A run of 15 digits covers every 15th place, so only those are looked at.
     while let Some(b) = bytes.get(at + DIGITS_MIN - 1) {
@@ -43,7 +59,47 @@ pub(super) fn numbers(text: &str, spans: &mut Vec<Range<usize>>) {
             continue;
         }
         if id_card || is_bank_card(run) {
-            spans.push(start + 6..start + length - 4);
+            found(start + 6..start + length - 4);
+        }
+    }
+}
+
+/// Bytes of a card's number as it is printed: four groups of four digits, a blank or a hyphen between them.
+const GROUPED: usize = 19;
+
+/// Bank card numbers of 16 digits in groups of four.
+fn in_groups(bytes: &[u8], found: &mut dyn FnMut(Range<usize>)) {
+    let separator = |b: u8| b == b' ' || b == b'-';
+    let word = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';
+    let mut from = 0;
+    // The first of a number's separators stands in its fifth place; one in the text has digits on both sides.
+    while let Some(n) = memchr::memchr2(b' ', b'-', bytes.get(from..).unwrap_or_default()) {
+        let first = from + n;
+        from = first + 1;
+        let Some(start) = first.checked_sub(4) else { continue };
+        let Some(number) = bytes.get(start..start + GROUPED) else {
+            return;
+        };
+        if !number[3].is_ascii_digit() || !number[5].is_ascii_digit() {
+            continue;
+        }
+        let fits = number.iter().enumerate().all(|(at, b)| match at % 5 {
+            4 => separator(*b) && *b == number[4],
+            _ => b.is_ascii_digit(),
+        });
+        let before = start.checked_sub(1).map(|at| bytes[at]);
+        let after = bytes.get(start + GROUPED).copied();
+        let stands_alone = !before.is_some_and(|b| word(b) || b == b'.') && !after.is_some_and(word);
+        if !fits || !stands_alone {
+            continue;
+        }
+        let mut digits = [0; 16];
+        let of_groups = number.iter().filter(|b| b.is_ascii_digit());
+        digits.iter_mut().zip(of_groups).for_each(|(to, digit)| *to = *digit);
+        if is_bank_card(&digits) {
+            // Six digits and a separator; four digits.
+            found(start + 7..start + GROUPED - 4);
+            from = start + GROUPED;
         }
     }
 }

@@ -125,8 +125,12 @@ fn tests_of(paths: &[PathBuf], with: &[PathBuf]) -> anyhow::Result<(Vec<PathBuf>
     // Policies of other folders feed those under test: take the whole tree that they stand in.
     let mut sources: Vec<PathBuf> = with.to_vec();
     sources.extend(paths.iter().map(|p| policy_test::tree_of(p)));
-    sources.sort();
-    sources.dedup();
+    // A folder in another one, or named twice, would load its policies twice.
+    sources.sort_by_cached_key(|path| path.canonicalize().unwrap_or_else(|_| path.clone()));
+    sources.dedup_by(|inner, outer| match (inner.canonicalize(), outer.canonicalize()) {
+        (Ok(inner), Ok(outer)) => inner.starts_with(outer),
+        _ => inner == outer,
+    });
     let files = policies::files(&sources.into_iter().map(PolicySource::Path).collect::<Vec<_>>())?;
     Ok((tests, files))
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use model::Millis;
 use serde::{Deserialize, Serialize};
 
+use super::bytes::{Bytes, Put, Reader, Writer};
 use super::fact::{Fact, Order};
 use crate::policy::{Absence, Expect, Literal, Lookup, Value};
 use crate::reference::{
@@ -28,6 +29,8 @@ pub(super) struct Expectation {
     pub fact: Option<Arc<Fact>>,
     pub found: Found,
     pub settled: Settled,
+    /// The state has a row of how far it is judged, or will have with the next delta.
+    pub written: bool,
 }
 
 /// How far the judgement of an expectation is, as the state has it.
@@ -59,6 +62,37 @@ pub(super) struct Expected {
     pub values: Vec<Vec<String>>,
 }
 
+impl Put for Expected {
+    fn put(&self, to: &mut Writer) {
+        to.text(&self.uid);
+        to.time(self.time);
+        to.time(self.expires);
+        to.number(self.values.len() as u64);
+        for values in &self.values {
+            to.number(values.len() as u64);
+            values.iter().for_each(|v| to.text(v));
+        }
+    }
+}
+
+impl Bytes for Expected {
+    fn take(from: &mut Reader<'_>) -> Option<Expected> {
+        let (uid, time, expires) = (from.shared()?, from.time()?, from.time()?);
+        let n = from.count()?;
+        let mut values = Vec::with_capacity(n);
+        for _ in 0..n {
+            let n = from.count()?;
+            values.push((0..n).map(|_| from.text().map(str::to_owned)).collect::<Option<_>>()?);
+        }
+        Some(Expected {
+            uid,
+            time,
+            expires,
+            values,
+        })
+    }
+}
+
 /// The expectations of one absence, and the events that were expected.
 #[derive(Debug, Default)]
 pub(super) struct Expectations {
@@ -81,6 +115,11 @@ impl Expectations {
 
     pub fn get_mut(&mut self, id: &str) -> Option<&mut Expectation> {
         self.by_id.get_mut(id)
+    }
+
+    /// An expected event.
+    pub fn expected(&self, order: &Order) -> Option<&Expected> {
+        self.expected.get(order)
     }
 
     pub fn ids(&self) -> impl Iterator<Item = &Arc<str>> {

@@ -106,8 +106,12 @@ impl<'a> Reader<'a> {
 }
 
 /// What is written so.
-pub(super) trait Bytes: Sized {
+pub(super) trait Put {
     fn put(&self, to: &mut Writer);
+}
+
+/// What is read so.
+pub(super) trait Bytes: Sized {
     fn take(from: &mut Reader<'_>) -> Option<Self>;
 }
 

@@ -8,9 +8,8 @@ use model::{FindingStatus, Millis};
 use super::Detector;
 use super::bucket::{BucketId, Member};
 use super::fact::{Fact, Order};
-use super::load::EntryRow;
 use super::plan::{Consumer, looks_back_ms};
-use super::state::{Kind, grouped_key};
+use super::state::{Item, Kind, grouped_key};
 use super::timer::Due;
 use super::window::{Change, Entry, Judging, More};
 use crate::policy::{Body, Correlation, Policies, Policy, PolicyIndex};
@@ -78,7 +77,9 @@ impl Detector {
         if self.windows.has_cold() {
             self.warm(&(index, name.into()));
         }
+        let has_state = !self.changes.off;
         let entries = self.windows.entry_named(index, name);
+        let came = has_state && entries.get(&(time, uid.into())).is_none();
         let (next, fresh) = (entries.next_due(), entries.forgotten_at.is_none_or(|at| expires < at));
         let changes = entries.insert(c, entry, &judging);
         let due = entries.next_due().filter(|due| Some(*due) != next);
@@ -95,10 +96,8 @@ impl Detector {
         if let Some(due) = due {
             self.timers.set(due, Due::Window(index, group.clone()));
         }
-        let is_own = |order: &Order| order.0 == time && *order.1 == *uid;
-        let rewritten = changes.iter().any(|(o, c)| *c == Change::Became && is_own(o));
-        if !rewritten && !self.changes.off {
-            self.write_entry(index, &group, &(time, uid.into()));
+        if !self.changes.off {
+            self.write_entry(index, &group, &(time, uid.into()), came);
         }
         self.windows_changed(policies, index, c, &group, changes);
     }
@@ -137,7 +136,8 @@ impl Detector {
             self.timers.set(due, Due::Window(index, group.clone()));
         }
         if entries.get(order).is_none() {
-            self.changes.delete(self.entry_key(index, &group, order));
+            self.changes
+                .touch(Item::Entry(index, group.clone(), order.clone()), false);
             if let Some(id) = bucket {
                 self.leave_window(&id, &completion(c, order), false);
             }
@@ -145,7 +145,7 @@ impl Detector {
                 self.pass_on(policies, index, &group, fact, false);
             }
         } else {
-            self.write_entry(index, &group, order);
+            self.write_entry(index, &group, order, false);
         }
         self.windows_changed(policies, index, c, &group, changes);
     }
@@ -180,7 +180,7 @@ impl Detector {
             };
             let bucket = entry.bucket().cloned().map(|uid| (index, uid));
             match change {
-                Change::Shifted => self.write_entry(index, group, &order),
+                Change::Shifted => self.write_entry(index, group, &order, false),
                 Change::Touched => {
                     let fact = self.passes_on(index).then(|| entry.fact());
                     bucket.iter().for_each(|id| self.mark(id));
@@ -189,7 +189,7 @@ impl Detector {
                 Change::Became => {
                     let fact = self.passes_on(index).then(|| entry.fact());
                     self.complete(index, policy, c, group, &order);
-                    self.write_entry(index, group, &order);
+                    self.write_entry(index, group, &order, false);
                     fact.iter()
                         .for_each(|fact| self.pass_on(policies, index, group, fact, true));
                 }
@@ -205,7 +205,7 @@ impl Detector {
                     {
                         entry.set_bucket(None);
                     }
-                    self.write_entry(index, group, &order);
+                    self.write_entry(index, group, &order, false);
                     fact.iter()
                         .for_each(|fact| self.pass_on(policies, index, group, fact, false));
                 }
@@ -221,7 +221,8 @@ impl Detector {
     /// The window that an event completes has other events now: so has the evidence of the correlations that take
     /// this one's, of each window that the event is in.
     fn touch(&mut self, policies: &Policies, index: PolicyIndex, fact: &Arc<Fact>) {
-        for consumer in self.plan.node(index).consumers.clone() {
+        let plan = self.plan.clone();
+        for consumer in plan.node(index).consumers.iter().copied() {
             let Consumer::Correlation(next, feeder) = consumer else {
                 continue;
             };
@@ -295,7 +296,8 @@ impl Detector {
     ) {
         let none = Arc::new(Found::default());
         let fact = &completing(policies, index, fact);
-        for consumer in self.plan.node(index).consumers.clone() {
+        let plan = self.plan.clone();
+        for consumer in plan.node(index).consumers.iter().copied() {
             match (consumer, is) {
                 (Consumer::Correlation(c, feeder), true) => {
                     let more = More {
@@ -318,15 +320,10 @@ impl Detector {
         grouped_key(Kind::Window, self.state(index), group, parts)
     }
 
-    pub(super) fn write_entry(&mut self, index: PolicyIndex, group: &Arc<str>, order: &Order) {
-        if self.changes.off {
-            return;
-        }
-        let Some(entry) = self.windows.get(&(index, group.clone())).and_then(|g| g.get(order)) else {
-            return;
-        };
-        let row = EntryRow::of(group, entry, |policy| self.state(policy));
-        self.changes.put_bytes(self.entry_key(index, group, order), &row);
+    /// An entry came, or is another than it was; `fresh`: it came.
+    pub(super) fn write_entry(&mut self, index: PolicyIndex, group: &Arc<str>, order: &Order, fresh: bool) {
+        self.changes
+            .touch(Item::Entry(index, group.clone(), order.clone()), fresh);
     }
 
     /// Forgets the entries of a group whose time is over.
@@ -369,7 +366,7 @@ impl Detector {
             if let Some(bucket) = own.and_then(|uid| self.buckets.get_mut(&(index, uid))) {
                 bucket.members.remove(&completion(c, &order));
             }
-            self.changes.delete(self.entry_key(index, group, &order));
+            self.changes.touch(Item::Entry(index, group.clone(), order), false);
         }
         match (next, self.windows.get_mut(&(index, group.clone()))) {
             (Some(next), Some(entries)) => {

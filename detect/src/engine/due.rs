@@ -2,7 +2,7 @@
 
 use super::Detector;
 use super::bucket::{Bucket, BucketId};
-use super::state::{Kind, key};
+use super::state::{Item, Kind, key};
 use super::timer::Due;
 use crate::policy::Body;
 
@@ -12,7 +12,7 @@ impl Detector {
         match due {
             Due::Subject(rule, uid) => {
                 if self.subjects.get(&rule).is_some_and(|s| s.get(&uid).is_some()) {
-                    self.judge(rule, [uid].into());
+                    self.judge_due(rule, uid);
                 }
             }
             Due::Window(index, group) => {
@@ -47,7 +47,7 @@ impl Detector {
             Due::Delay(index, end) => self.delay_due(index, end),
             Due::ForgetMember(id, order) => {
                 self.settle(&id);
-                self.changes.delete(self.member_key(&id, &order));
+                self.changes.touch(Item::Member(id.clone(), order.clone()), false);
                 if let Some(bucket) = self.buckets.get_mut(&id) {
                     bucket.members.remove(&order);
                 }
@@ -62,12 +62,11 @@ impl Detector {
                 if let Some(subjects) = self.subjects.get_mut(&rule) {
                     subjects.expire(&uid);
                 }
-                self.changes
-                    .delete(key(Kind::Subject, self.state(rule), &[uid.as_bytes()]));
+                self.changes.touch(Item::Subject(rule, uid), false);
             }
             Due::ForgetRow(rule, order) => {
                 self.table(rule).remove(&order);
-                self.changes.delete(self.row_key(rule, &order));
+                self.changes.touch(Item::Row(rule, order), false);
             }
             Due::ForgetOpened(index, id) => {
                 let bucket = self.event_bucket.remove(&(index, id.clone()));
@@ -88,7 +87,7 @@ impl Detector {
                 if let Some(absences) = self.absences.get_mut(&index) {
                     absences.forget(&order);
                 }
-                self.changes.delete(self.expected_key(index, &order));
+                self.changes.touch(Item::Expected(index, order), false);
             }
             Due::ForgetBucket(id) => {
                 let now = self.clock.now;

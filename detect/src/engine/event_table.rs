@@ -8,7 +8,7 @@ use serde_json::{Map, Value as Json};
 use super::Detector;
 use super::fact::{Fact, Order};
 use super::rows::{RowEvent, row_keys};
-use super::state::{Kind, key};
+use super::state::{Item, Kind, key};
 use super::timer::Due;
 use crate::policy::{EventTable, Policy, PolicyIndex, Take};
 use crate::reference::{EventRow, Found, holds, resolve};
@@ -24,7 +24,7 @@ impl Detector {
         found: &Found,
     ) {
         let Some(record) = fact.record() else { return };
-        let scope = self.scope_of(fact, found);
+        let scope = self.scope_of(&**fact, found);
         let mut columns = Map::new();
         for (name, column) in &table.columns {
             if !holds(&column.when, &scope) {
@@ -64,15 +64,17 @@ impl Detector {
             .saturating_add(lateness.unwrap_or(0))
             .saturating_add(policy.wait_ms);
         let expires = self.kept_until(fact, policy.lateness_ms, kept);
+        RowEvent::complete(&mut columns, fact.time, &record);
         let event = RowEvent {
             uid: fact.uid.clone(),
             time: fact.time,
             record,
             expires,
             id,
-            columns,
+            columns: Arc::new(Json::Object(columns)),
         };
-        self.changes.put(self.row_key(rule, &event.order()), &event);
+        let fresh = self.table(rule).get(&event.order()).is_none();
+        self.changes.touch(Item::Row(rule, event.order()), fresh);
         self.timers.set(expires, Due::ForgetRow(rule, event.order()));
         let (before, after) = self.table(rule).insert(event);
         self.row_changed(rule, before, after);
@@ -105,7 +107,7 @@ impl Detector {
         if self.table(rule).get(order).is_none() {
             return;
         }
-        self.changes.delete(self.row_key(rule, order));
+        self.changes.touch(Item::Row(rule, order.clone()), false);
         let (before, after) = self.table(rule).remove(order);
         self.row_changed(rule, before, after);
     }

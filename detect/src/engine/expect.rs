@@ -9,8 +9,7 @@ use super::Detector;
 use super::absence::{self, Expectation, Expected, Settled};
 use super::bucket::{Member, uid};
 use super::fact::{Fact, Order};
-use super::load::OpenedRow;
-use super::state::{Kind, key};
+use super::state::{Item, Kind, key};
 use super::timer::Due;
 use crate::policy::{Absence, Body, Opens, Policy, PolicyIndex};
 use crate::reference::{EventValues, Found, Gap, Scope};
@@ -75,6 +74,7 @@ impl Detector {
                                 id,
                                 ..Settled::default()
                             },
+                            written: false,
                         },
                     ),
                 }
@@ -88,15 +88,14 @@ impl Detector {
         let Some(expectation) = self.expectation(absence, fact, found) else {
             return self.gap(index, Gap::At("absence".into()));
         };
-        let row = OpenedRow::of(fact, found);
-        self.changes
-            .put(key(Kind::Opened, self.state(index), &[fact.uid.as_bytes()]), &row);
+        let there = self.absences.get(&index).and_then(|a| a.get(&fact.uid)).is_some();
+        self.changes.touch(Item::Opened(index, fact.uid.clone()), !there);
         self.open(index, policy, expectation);
     }
 
     /// What an event opens; `None` where the deadline has no value.
     pub(super) fn expectation(&self, absence: &Absence, fact: &Arc<Fact>, found: &Found) -> Option<Expectation> {
-        let scope = self.scope_of(fact, found);
+        let scope = self.scope_of(&**fact, found);
         let (from, by) = absence::span(absence, &scope)?;
         let values = absence::matching(absence, &scope);
         let settled = Settled {
@@ -110,6 +109,7 @@ impl Detector {
             fact: Some(fact.clone()),
             found: found.clone(),
             settled,
+            written: false,
         })
     }
 
@@ -126,7 +126,7 @@ impl Detector {
             self.timers.set(forget, Due::ForgetOpened(index, id.clone()));
         }
         if let Some(settled) = self.settled.remove(&(index, id.clone())) {
-            expectation.settled = settled;
+            (expectation.settled, expectation.written) = (settled, true);
         } else if self.clock.now.is_some_and(|now| by < now.plus_ms(-policy.lateness_ms))
             && expectation.fact.is_none()
             && !matches!(&policy.body, Body::Absence(a) if a.checks())
@@ -162,22 +162,25 @@ impl Detector {
             return;
         };
         let (missing, order) = (e.is_missing(), (e.by, id.clone()));
+        let (opened, written) = (e.fact.is_some(), e.written);
         if missing && let Some(bucket) = self.event_bucket.remove(&(index, id.clone())) {
             self.leave(&bucket, &order, false);
         }
         if let Some(absences) = self.absences.get_mut(&index) {
             absences.close(id);
         }
-        self.changes
-            .delete(key(Kind::Settled, self.state(index), &[id.as_bytes()]));
-        self.changes
-            .delete(key(Kind::Opened, self.state(index), &[id.as_bytes()]));
+        if written {
+            self.changes.touch(Item::Settled(index, id.clone()), false);
+        }
+        if opened {
+            self.changes.touch(Item::Opened(index, id.clone()), false);
+        }
     }
 
     pub(super) fn write_settled(&mut self, index: PolicyIndex, id: &Arc<str>) {
-        if let Some(e) = self.absences.get(&index).and_then(|a| a.get(id)) {
-            self.changes
-                .put(key(Kind::Settled, self.state(index), &[id.as_bytes()]), &e.settled);
+        if let Some(e) = self.absences.get_mut(&index).and_then(|a| a.get_mut(id)) {
+            let fresh = !std::mem::replace(&mut e.written, true);
+            self.changes.touch(Item::Settled(index, id.clone()), fresh);
         }
     }
 
@@ -200,7 +203,8 @@ impl Detector {
             values,
         };
         let order = fact.order();
-        self.changes.put(self.expected_key(index, &order), &event);
+        let there = self.absences.get(&index).and_then(|a| a.expected(&order)).is_some();
+        self.changes.touch(Item::Expected(index, order.clone()), !there);
         self.timers.set(expires, Due::ForgetExpected(index, order));
         let satisfied = self.absences.entry(index).or_default().expect(event);
         for id in satisfied {
@@ -219,7 +223,7 @@ impl Detector {
 
     pub(super) fn remove_expected(&mut self, index: PolicyIndex, order: &Order) {
         let policies = self.policies.clone();
-        self.changes.delete(self.expected_key(index, order));
+        self.changes.touch(Item::Expected(index, order.clone()), false);
         let unsatisfied = self
             .absences
             .get_mut(&index)

@@ -102,7 +102,7 @@ impl Detector {
                 parts.push(self.explain_novelty(index, novelty, &fact, &found, self.mask));
             }
             for raise in &policy.severity {
-                let scope = self.scope_of(&fact, &found);
+                let scope = self.scope_of(&*fact, &found);
                 let mut tests = Vec::new();
                 each_part(&raise.when, &scope, self.mask, &mut tests);
                 // It decides how severe the finding is, not whether there is one.
@@ -131,7 +131,7 @@ impl Detector {
         let captured = self.plan.captured.get(&rule)?;
         Some(Arc::new(captured.read(
             batch,
-            &captured.bind(batch),
+            &captured.places(batch.places()),
             row,
             batch.uid(row).into(),
             self.mask,

@@ -1,10 +1,10 @@
 //! An event as the engine keeps it: its place, its times, and the values that somebody downstream reads.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use model::{Batch, Column, Coordinate, Field, LedgerIndex, Millis, Namespace};
+use model::{Batch, Coordinate, Field, LedgerIndex, Millis, Namespace};
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
@@ -45,9 +45,15 @@ impl Captured {
         }
     }
 
+    /// The fields, in order.
+    pub fn fields(&self) -> &[EventField] {
+        &self.fields
+    }
+
     /// Where among the fields one is.
     pub fn place(&self, field: &EventField) -> Option<usize> {
-        self.fields.binary_search(field).ok()
+        // Few, and most of another length: quicker looked through than searched.
+        self.fields.iter().position(|f| f == field)
     }
 
     pub fn account_fields(&self) -> [Option<usize>; 2] {
@@ -58,43 +64,26 @@ impl Captured {
         self.columns.iter().flatten()
     }
 
-    /// Where a batch has the fields.
-    pub fn bind<'b>(&self, batch: &'b Batch) -> Bound<'b> {
-        let find = |fields: &SmallVec<[Field; 2]>| fields.iter().filter_map(|f| batch.column(f)).collect();
+    /// Where batches have the fields whose columns stand in these places.
+    pub fn places(&self, places: &HashMap<Field, usize>) -> Bound {
+        let find = |fields: &SmallVec<[Field; 2]>| fields.iter().filter_map(|f| places.get(f).copied()).collect();
         Bound(self.columns.iter().map(find).collect())
     }
 
     /// The fact of a row of a batch, whose uid is `uid`; `mask` hides secrets in what is kept.
-    pub fn read(self: &Arc<Captured>, batch: &Batch, bound: &Bound<'_>, row: usize, uid: Arc<str>, mask: Mask) -> Fact {
+    pub fn read(self: &Arc<Captured>, batch: &Batch, bound: &Bound, row: usize, uid: Arc<str>, mask: Mask) -> Fact {
         let place = &batch.rows[row];
-        let read = |columns: &SmallVec<[&Column; 2]>| {
-            let mut values: Values = Values::new();
-            each_value(columns, row, mask, &mut |v| values.push(v.as_ref().into()));
-            values
-        };
+        let mut values = Values::with_room(bound.0.len());
+        for field in 0..bound.0.len() {
+            values.push(|texts| bound.each(batch, row, field, mask, &mut |v| texts.push(v.as_ref().into())));
+        }
         Fact {
             captured: self.clone(),
             uid,
             index: place.index,
             time: place.time,
             received_at: place.received_at,
-            values: bound.0.iter().map(read).collect(),
-        }
-    }
-}
-
-/// Calls `each` with what is kept of the values of a field that is in `columns`.
-fn each_value<'b>(columns: &[&'b Column], row: usize, mask: Mask, each: &mut dyn FnMut(Cow<'b, str>)) {
-    let mut n = 0;
-    for column in columns {
-        column.for_each(row, |v| {
-            if n < VALUES_MAX {
-                each(mask(v));
-            }
-            n += 1;
-        });
-        if n > 0 {
-            break;
+            values,
         }
     }
 }
@@ -102,27 +91,92 @@ fn each_value<'b>(columns: &[&'b Column], row: usize, mask: Mask, each: &mut dyn
 /// Hides secrets in a text that is kept.
 pub type Mask = fn(&str) -> Cow<'_, str>;
 
-/// The columns of one batch in which the fields of a rule are, as they are asked.
-#[derive(Debug)]
-pub(super) struct Bound<'b>(Vec<SmallVec<[&'b Column; 2]>>);
+/// Where batches have the fields of a rule, as they are asked.
+#[derive(Debug, Default)]
+pub(super) struct Bound(Vec<SmallVec<[usize; 2]>>);
 
 /// What is kept of the values of one field, in the columns of a batch.
 pub(super) type Read<'b> = SmallVec<[Cow<'b, str>; 1]>;
 
-impl<'b> Bound<'b> {
+impl Bound {
+    /// What is kept of the values of a field in a row: those of the first of its columns that has any.
+    pub fn each<'b>(&self, batch: &'b Batch, row: usize, field: usize, mask: Mask, each: &mut dyn FnMut(Cow<'b, str>)) {
+        let mut n = 0;
+        for column in self.0[field].iter().filter_map(|place| batch.column_at(*place)) {
+            column.for_each(row, |v| {
+                if n < VALUES_MAX {
+                    each(mask(v));
+                }
+                n += 1;
+            });
+            if n > 0 {
+                break;
+            }
+        }
+    }
+
     /// What is kept of the values of each field in a row, in their order.
-    pub fn read(&self, row: usize, mask: Mask, into: &mut Vec<Read<'b>>) {
+    pub fn read<'b>(&self, batch: &'b Batch, row: usize, mask: Mask, into: &mut Vec<Read<'b>>) {
         into.clear();
-        into.extend(self.0.iter().map(|columns| {
+        into.extend((0..self.0.len()).map(|field| {
             let mut values = Read::new();
-            each_value(columns, row, mask, &mut |v| values.push(v));
+            self.each(batch, row, field, mask, &mut |v| values.push(v));
             values
         }));
     }
 }
 
-/// The values of one field.
-pub(super) type Values = SmallVec<[Arc<str>; 1]>;
+/// The values of all fields behind one another, and where those of each end.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Values {
+    texts: SmallVec<[Arc<str>; 4]>,
+    ends: SmallVec<[u32; 12]>,
+}
+
+impl Values {
+    /// Room for the values of so many fields.
+    pub fn with_room(fields: usize) -> Values {
+        Values {
+            texts: SmallVec::new(),
+            ends: SmallVec::with_capacity(fields),
+        }
+    }
+
+    /// Adds the next field, whose values `put` puts behind the others.
+    pub fn push(&mut self, put: impl FnOnce(&mut SmallVec<[Arc<str>; 4]>)) {
+        put(&mut self.texts);
+        self.ends.push(self.texts.len() as u32);
+    }
+
+    /// So many fields; those that are missing have no values.
+    fn fill(&mut self, fields: usize) {
+        self.ends.resize(fields, self.texts.len() as u32);
+    }
+
+    fn of(&self, field: usize) -> &[Arc<str>] {
+        let start = match field.checked_sub(1) {
+            Some(before) => self.ends.get(before).copied().unwrap_or(0),
+            None => 0,
+        };
+        let end = self.ends.get(field).copied().unwrap_or(start);
+        self.texts.get(start as usize..end as usize).unwrap_or(&[])
+    }
+
+    /// The values of each field.
+    pub fn lists(&self) -> impl Iterator<Item = &[Arc<str>]> {
+        (0..self.ends.len()).map(|field| self.of(field))
+    }
+}
+
+impl FromIterator<Vec<Arc<str>>> for Values {
+    fn from_iter<I: IntoIterator<Item = Vec<Arc<str>>>>(lists: I) -> Values {
+        let mut values = Values::default();
+        for list in lists {
+            values.push(|texts| texts.extend(list));
+        }
+        values
+    }
+}
 
 /// An event, as far as it is needed.
 #[derive(Debug)]
@@ -132,7 +186,7 @@ pub(super) struct Fact {
     pub index: LedgerIndex,
     pub time: Millis,
     pub received_at: Millis,
-    values: Vec<Values>,
+    values: Values,
 }
 
 impl PartialEq for Fact {
@@ -151,9 +205,9 @@ impl Fact {
         captured: Arc<Captured>,
         uid: Arc<str>,
         (index, time, received_at): (LedgerIndex, Millis, Millis),
-        mut values: Vec<Values>,
+        mut values: Values,
     ) -> Fact {
-        values.resize_with(captured.fields.len(), Values::new);
+        values.fill(captured.fields.len());
         Fact {
             captured,
             uid,
@@ -169,8 +223,8 @@ impl Fact {
     }
 
     /// The values of all fields that are kept, in their order.
-    pub fn all_values(&self) -> &[Values] {
-        &self.values
+    pub fn lists(&self) -> impl Iterator<Item = &[Arc<str>]> {
+        self.values.lists()
     }
 
     pub fn order(&self) -> Order {
@@ -185,7 +239,7 @@ impl Fact {
     /// Whose event it is, where the policy does not say: who did it, else to whom or as whom it was done.
     pub fn account(&self) -> Option<&Arc<str>> {
         let fields = self.captured.accounts.into_iter().flatten();
-        let mut values = fields.filter_map(|f| self.values.get(f)).flatten();
+        let mut values = fields.flat_map(|f| self.values.of(f));
         values.find(|v| !v.is_empty())
     }
 
@@ -212,6 +266,20 @@ impl Fact {
         }
     }
 
+    /// Writes it as a [`FactRow`] is written.
+    pub fn put(&self, to: &mut Writer) {
+        to.0.extend(self.captured.rule.0.to_le_bytes());
+        to.text(&self.uid);
+        to.number(self.index.0);
+        to.time(self.time);
+        to.time(self.received_at);
+        to.number(self.values.ends.len() as u64);
+        for values in self.values.lists() {
+            to.number(values.len() as u64);
+            values.iter().for_each(|v| to.text(v));
+        }
+    }
+
     pub fn write(&self) -> FactRow {
         FactRow {
             rule: self.captured.rule,
@@ -219,7 +287,7 @@ impl Fact {
             index: self.index,
             time: self.time,
             received_at: self.received_at,
-            values: self.values.iter().map(|v| v.to_vec()).collect(),
+            values: self.values.lists().map(<[_]>::to_vec).collect(),
         }
     }
 }
@@ -239,8 +307,8 @@ impl EventValues for Fact {
         self.received_at
     }
     fn values(&self, field: &EventField) -> &[Arc<str>] {
-        let values = self.captured.place(field).and_then(|i| self.values.get(i));
-        values.map_or(&[], |v| v.as_slice())
+        let at = self.captured.place(field);
+        at.map_or(&[], |at| self.values.of(at))
     }
 }
 
@@ -256,19 +324,6 @@ pub(super) struct FactRow {
 }
 
 impl Bytes for FactRow {
-    fn put(&self, to: &mut Writer) {
-        to.0.extend(self.rule.0.to_le_bytes());
-        to.text(&self.uid);
-        to.number(self.index.0);
-        to.time(self.time);
-        to.time(self.received_at);
-        to.number(self.values.len() as u64);
-        for values in &self.values {
-            to.number(values.len() as u64);
-            values.iter().for_each(|v| to.text(v));
-        }
-    }
-
     fn take(from: &mut Reader<'_>) -> Option<FactRow> {
         let (rule, rest) = from.0.split_at_checked(8)?;
         from.0 = rest;
@@ -302,7 +357,7 @@ impl FactRow {
             index: self.index,
             time: self.time,
             received_at: self.received_at,
-            values: self.values.into_iter().map(SmallVec::from_vec).collect(),
+            values: self.values.into_iter().collect(),
         }))
     }
 }
@@ -318,7 +373,7 @@ impl Fact {
             index: LedgerIndex(0),
             time: Millis(time),
             received_at: Millis(time),
-            values: vec![values.iter().map(|v| Arc::from(*v)).collect()],
+            values: [values.iter().map(|v| Arc::from(*v)).collect()].into_iter().collect(),
         })
     }
 }

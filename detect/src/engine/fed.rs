@@ -1,7 +1,8 @@
 //! Findings as events: what rules of `logsource: {product: docket, category: finding}` read.
 //!
-//! Every finding is an event of its own: of what it says now, in place of what it said before, at the end of each call and whenever
-//! engine time moves on by half a minute; a finding that was resolved is an event no more. The event's uid is the finding's, its time the finding's, its evidence
+//! Every finding is an event of its own: of what it says now, in place of what it said before, at the end of each call, before
+//! anything of the policies that take such events is due, and before the event would be forgotten; a finding that was resolved is an
+//! event no more. The event's uid is the finding's, its time the finding's, its evidence
 //! the finding's evidence. So a correlation over findings is, like every other, a function of the set of what holds,
 //! whatever the order in which it came to hold. Findings of policies that read findings, or take events of those that do, are no
 //! events: nothing goes round in a circle.
@@ -9,15 +10,17 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use model::{Batch, Field, Finding, FindingStatus, LogSource, Millis, PlainEvent, Severity, Wanted};
+use model::{
+    Batch, EXISTS, Field, Finding, FindingKind, FindingStatus, LogSource, Millis, Namespace, PlainEvent, Severity,
+    Wanted,
+};
 use serde_json::{Map, Value, json};
 
 use super::Detector;
-use super::bucket::BucketId;
+use super::bucket::{BucketId, Member};
 use super::fact::Fact;
 use super::plan::Plan;
-use super::state::{Kind, key};
-use super::subject::SubjectRow;
+use super::state::Item;
 use super::timer::Due;
 use crate::policy::{Policies, Policy, PolicyIndex};
 use crate::reference::{Found, Lookups, NoEventTables, Verdict};
@@ -25,19 +28,24 @@ use crate::sigma::FINDINGS;
 
 /// The source of the events, as batches name it.
 const SOURCE: &str = "docket";
-/// Findings are events at the latest when engine time leaves such a span, milliseconds.
+/// Findings whose events would be forgotten already are events when engine time leaves such a span, milliseconds.
 const UNIT_MS: i64 = 30_000;
 
 /// The events that findings are, by rule and uid, with the records that are their evidence.
 pub(super) type Fed = HashMap<(PolicyIndex, Arc<str>), (Arc<Fact>, Arc<Found>)>;
 
+/// The events that some findings are: by which of them, and by rule.
+type Facts = HashMap<(usize, PolicyIndex), (Arc<Fact>, Arc<Found>)>;
+
 /// Which policies read findings, and what they want of them.
 #[derive(Debug, Default)]
 pub(super) struct Readers {
     rules: BTreeSet<PolicyIndex>,
-    /// Ids of policies whose findings are no events.
-    derived: BTreeSet<String>,
+    /// Policies whose findings are no events.
+    derived: BTreeSet<PolicyIndex>,
     by_id: BTreeMap<String, PolicyIndex>,
+    /// For how long at least what the derived policies are told is kept after it was received, milliseconds.
+    kept_ms: i64,
     wanted: Wanted,
 }
 
@@ -53,7 +61,8 @@ impl Readers {
             }
         }
         Readers {
-            derived: derived.iter().map(|i| policies.get(*i).reference.id.clone()).collect(),
+            kept_ms: derived.iter().map(|i| policies.get(*i).lateness_ms).min().unwrap_or(0),
+            derived,
             by_id: policies.iter().map(|(i, p)| (p.reference.id.clone(), i)).collect(),
             wanted: Wanted::new(),
             rules,
@@ -67,6 +76,11 @@ impl Readers {
 
     pub fn contains(&self, rule: PolicyIndex) -> bool {
         self.rules.contains(&rule)
+    }
+
+    fn is_derived(&self, finding: &Finding) -> bool {
+        let policy = self.by_id.get(&finding.policy.id);
+        policy.is_some_and(|policy| self.derived.contains(policy))
     }
 
     /// The columns that the rules read.
@@ -97,36 +111,102 @@ fn score(severity: Severity) -> u32 {
     }
 }
 
-/// A finding as an event.
-fn event(finding: &Finding, policy: Option<&Policy>) -> PlainEvent {
-    let assets: BTreeSet<&str> = finding
-        .rows
-        .iter()
-        .filter(|row| row.table == "asset_register")
-        .filter_map(|row| row.row.get("asset_id")?.as_str())
-        .collect();
+/// The roots of OCSF paths under which findings have something, beside `actor`.
+const ROOTS: [&str; 14] = [
+    "*",
+    "activity_id",
+    "category_uid",
+    "class_uid",
+    "type_uid",
+    "time",
+    "severity_id",
+    "severity",
+    "status_id",
+    "message",
+    "metadata",
+    "finding_info",
+    "compliance",
+    "enrichments",
+];
+
+/// What rules read of findings.
+#[derive(Debug, Default)]
+struct Reads<'a> {
+    native: BTreeSet<&'a str>,
+    /// More of the OCSF event than its actor.
+    ocsf: bool,
+}
+
+impl<'a> Reads<'a> {
+    fn of(wanted: &'a Wanted) -> Reads<'a> {
+        let mut reads = Reads::default();
+        for field in wanted {
+            let path = field.path.strip_suffix(EXISTS).unwrap_or(&field.path);
+            let root = path.split_once('.').map_or(path, |(root, _)| root);
+            match field.namespace {
+                Namespace::Ocsf => reads.ocsf |= ROOTS.contains(&root),
+                Namespace::Native => drop(reads.native.insert(root)),
+            }
+        }
+        reads
+    }
+
+    fn native(&self, name: &str) -> bool {
+        self.native.contains(name) || self.native.contains("*")
+    }
+}
+
+/// Where OCSF has a finding.
+fn class_uid(finding: &Finding) -> u32 {
+    match finding.kind {
+        FindingKind::Detection | FindingKind::Incident => 2004,
+        FindingKind::Compliance => 2003,
+    }
+}
+
+/// A finding as an event, as far as it is read.
+fn event(finding: &Finding, policy: Option<&Policy>, reads: &Reads<'_>) -> PlainEvent {
+    let assets = || -> BTreeSet<&str> {
+        let rows = finding.rows.iter().filter(|row| row.table == "asset_register");
+        rows.filter_map(|row| row.row.get("asset_id")?.as_str()).collect()
+    };
     let mut native = Map::new();
-    let mut put = |name: &str, value: Value| native.insert(name.to_owned(), value);
-    put("uid", json!(finding.uid));
-    put("policy", json!(policy.and_then(|p| p.name.as_deref())));
-    put("title", json!(finding.policy.title));
-    put("clauses", json!(finding.clauses));
-    put("tags", json!(finding.tags));
-    put("severity", json!(finding.severity.name().to_lowercase()));
-    put("severity_id", json!(finding.severity.id()));
-    put("score", json!(score(finding.severity)));
-    put("kind", json!(finding.kind));
-    put("account", json!(finding.account));
-    put("person", json!(finding.person));
-    put("assets", json!(assets));
-    put("message", json!(finding.message));
-    native.retain(|_, v| !v.is_null());
-    let ocsf = finding.to_ocsf();
+    let mut put = |name: &str, value: &dyn Fn() -> Value| {
+        if reads.native(name) {
+            let value = value();
+            if !value.is_null() {
+                native.insert(name.to_owned(), value);
+            }
+        }
+    };
+    put("uid", &|| json!(finding.uid));
+    put("policy", &|| json!(policy.and_then(|p| p.name.as_deref())));
+    put("title", &|| json!(finding.policy.title));
+    put("clauses", &|| json!(finding.clauses));
+    put("tags", &|| json!(finding.tags));
+    put("severity", &|| json!(finding.severity.name().to_lowercase()));
+    put("severity_id", &|| json!(finding.severity.id()));
+    put("score", &|| json!(score(finding.severity)));
+    put("kind", &|| json!(finding.kind));
+    put("account", &|| json!(finding.account));
+    put("person", &|| json!(finding.person));
+    put("assets", &|| json!(assets()));
+    put("message", &|| json!(finding.message));
+    let ocsf = match (reads.ocsf, finding.account.is_some() || finding.person.is_some()) {
+        (true, _) => finding.to_ocsf().as_object().cloned().unwrap_or_default(),
+        (false, false) => Map::new(),
+        (false, true) => {
+            let mut user = Map::new();
+            user.extend(finding.account.iter().map(|a| ("name".to_owned(), json!(a))));
+            user.extend(finding.person.iter().map(|p| ("uid".to_owned(), json!(p))));
+            [("actor".to_owned(), json!({ "user": user }))].into_iter().collect()
+        }
+    };
     PlainEvent {
         uid: finding.uid.as_str().into(),
-        class_uid: ocsf.get("class_uid").and_then(Value::as_u64).map_or(0, |c| c as u32),
+        class_uid: class_uid(finding),
         time: finding.time,
-        ocsf: ocsf.as_object().cloned().unwrap_or_default(),
+        ocsf,
         native,
         system: Some(SOURCE.into()),
         commands: Vec::new(),
@@ -137,10 +217,31 @@ fn event(finding: &Finding, policy: Option<&Policy>) -> PlainEvent {
 impl Detector {
     /// Notes that a finding is not what it was.
     pub(super) fn mark_unfed(&mut self, id: &BucketId) {
+        self.standing.remove(id);
         let readers = &self.plan.readers;
-        if !readers.rules.is_empty() && !readers.derived.contains(&self.policies.get(id.0).reference.id) {
-            self.unfed.insert(id.clone());
+        if readers.rules.is_empty() || readers.derived.contains(&id.0) {
+            return;
         }
+        let raised_at = self.buckets.get(id).and_then(|bucket| {
+            let (order, member) = bucket.members.first_key_value()?;
+            match member {
+                Member::Silent(..) | Member::Missing(_) => Some(order.0),
+                Member::Event(fact, _) => Some(fact.received_at),
+                Member::Window(_) => self.completed_by(id.0, order, member),
+            }
+        });
+        self.feed_until(raised_at);
+        self.unfed.insert(id.clone());
+    }
+
+    /// What a finding says has to be told while its event would not be forgotten yet, or else when this span is over.
+    fn feed_until(&mut self, raised_at: Option<Millis>) {
+        let now = self.clock.now.unwrap_or(Millis::MIN);
+        let span_of = |at: Millis| Millis(at.0.div_euclid(UNIT_MS).saturating_mul(UNIT_MS));
+        let leaves = span_of(now).plus_ms(UNIT_MS);
+        let kept = raised_at.map_or(leaves, |at| span_of(at.plus_ms(self.plan.readers.kept_ms)));
+        let by = kept.max(leaves);
+        self.feed_by = Some(self.feed_by.map_or(by, |b| b.min(by)));
     }
 
     /// Whether a finding is another than the event that it is.
@@ -148,36 +249,47 @@ impl Detector {
         !self.unfed.is_empty() || !self.unfed_alone.is_empty()
     }
 
-    /// Makes events of findings as they stand before engine time leaves its unit: what is kept of events would be forgotten
-    /// otherwise before what was found of them is joined, where engine time leaps within a call. Says whether there were any.
-    pub(super) fn feed_before(&mut self, next: Millis) -> bool {
-        let leaves = self
-            .clock
-            .now
-            .is_some_and(|now| next.0.div_euclid(UNIT_MS) > now.0.div_euclid(UNIT_MS));
-        let feeds = leaves && self.has_unfed();
+    /// Makes events of findings as they stand, where what is due next (when, and of which policy) must find them made. Says whether there
+    /// were any.
+    pub(super) fn feed_before(&mut self, next: Millis, policy: Option<PolicyIndex>) -> bool {
+        if !self.has_unfed() {
+            return false;
+        }
+        let asks = policy.is_some_and(|policy| self.plan.readers.derived.contains(&policy));
+        let feeds = asks || self.feed_by.is_none_or(|by| by <= next);
         if feeds {
-            self.feed_findings();
+            self.feed_findings(false);
         }
         feeds
     }
 
-    /// Tells a finding that has no bucket: what is told of it, now and perhaps once more, is all.
-    pub(super) fn tell_alone(&mut self, finding: Finding) {
+    /// Tells a finding that has no bucket, whose last record was received at `raised_at`: what is told of it, now and perhaps once more,
+    /// is all.
+    pub(super) fn tell_alone(&mut self, finding: Finding, raised_at: Millis) {
         let readers = &self.plan.readers;
-        if !readers.rules.is_empty() && !readers.derived.contains(&finding.policy.id) {
+        if !readers.rules.is_empty() && !readers.is_derived(&finding) {
+            self.feed_until(Some(raised_at));
             self.unfed_alone.push(finding.clone());
         }
         self.ready.push(finding);
     }
 
-    /// Makes events of the findings as they stand.
-    pub(super) fn feed_findings(&mut self) {
+    /// Makes events of the findings as they stand. `telling`: they are told next.
+    pub(super) fn feed_findings(&mut self, telling: bool) {
+        self.feed_by = None;
         let mut findings = std::mem::take(&mut self.unfed_alone);
+        let alone = findings.len();
+        let mut ids = Vec::new();
         for id in std::mem::take(&mut self.unfed) {
-            findings.extend(self.as_it_stands(&id));
+            if let Some(finding) = self.as_it_stands(&id) {
+                findings.push(finding);
+                ids.push(id);
+            }
         }
         self.feed_all(&findings);
+        if telling {
+            self.standing.extend(ids.into_iter().zip(findings.drain(alone..)));
+        }
     }
 
     /// As [`Self::feed_findings`], of one whose members may be forgotten after it was told.
@@ -185,10 +297,12 @@ impl Detector {
         if self.unfed.remove(id) {
             let finding = self.as_it_stands(id);
             self.feed_all(finding.as_slice());
+            self.standing.extend(finding.map(|finding| (id.clone(), finding)));
         }
     }
 
-    fn as_it_stands(&mut self, id: &BucketId) -> Option<Finding> {
+    /// A finding, or as it was before it lost its members.
+    pub(super) fn as_it_stands(&mut self, id: &BucketId) -> Option<Finding> {
         self.warm_bucket(id);
         let bucket = self.buckets.get(id)?;
         self.finding(id, bucket).or_else(|| {
@@ -200,65 +314,71 @@ impl Detector {
 
     fn feed_all(&mut self, told: &[Finding]) {
         let policies = self.policies.clone();
+        let plan = self.plan.clone();
         let mut last: BTreeMap<(Millis, &str), &Finding> = BTreeMap::new();
         let mut times: HashMap<&str, Millis> = HashMap::new();
-        for finding in told
-            .iter()
-            .filter(|f| !self.plan.readers.derived.contains(&f.policy.id))
-        {
+        for finding in told.iter().filter(|f| !plan.readers.is_derived(f)) {
             if let Some(before) = times.insert(&finding.uid, finding.time) {
                 last.remove(&(before, finding.uid.as_str()));
             }
             last.insert((finding.time, &finding.uid), finding);
         }
-        for finding in last.into_values() {
+        let findings: Vec<&Finding> = last.into_values().collect();
+        let mut facts = self.facts_of(&findings, &policies);
+        for (n, finding) in findings.into_iter().enumerate() {
             let uid: Arc<str> = finding.uid.as_str().into();
-            let mut facts = match finding.status {
-                FindingStatus::New => self.facts_of(finding, &policies),
-                FindingStatus::Suppressed | FindingStatus::Resolved => BTreeMap::new(),
-            };
-            for rule in self.plan.readers.rules.clone() {
-                self.refeed(rule, policies.get(rule), &uid, facts.remove(&rule));
+            for rule in &plan.readers.rules {
+                self.refeed(*rule, policies.get(*rule), &uid, facts.remove(&(n, *rule)));
             }
         }
     }
 
-    /// The rules that hold for a finding, and what they keep of it.
-    fn facts_of(&self, finding: &Finding, policies: &Policies) -> BTreeMap<PolicyIndex, (Arc<Fact>, Arc<Found>)> {
-        let policy = self.plan.readers.by_id.get(&finding.policy.id);
-        let event = event(finding, policy.map(|i| policies.get(*i)));
-        let received_at = self.raised_at(finding, policy.copied());
-        let source: Arc<str> = SOURCE.into();
-        let batch = Batch::plain(
-            &source,
-            &[(self.position, received_at, &event)],
-            &self.plan.readers.wanted,
-        );
-        let mut facts = BTreeMap::new();
-        for hit in self.rules.evaluate(&batch) {
-            let (true, Some(captured)) = (
-                self.plan.readers.contains(hit.rule) && !self.plan.node(hit.rule).circular,
-                self.plan.captured.get(&hit.rule),
-            ) else {
-                continue;
-            };
-            let bound = captured.bind(&batch);
-            let row = hit.row as usize;
-            let fact = captured.read(&batch, &bound, row, batch.uid(row).into(), self.mask);
-            let Some(rule) = policies.get(hit.rule).rule() else {
-                continue;
-            };
-            let lookups = Lookups {
-                lookups: &rule.lookups,
-                joins: self.joins_of(hit.rule),
-                tables: &self.tables,
-                events: &NoEventTables,
-            };
-            let Verdict::Fires(mut found) = lookups.judge(&fact, &mut |_, _| {}) else {
-                continue;
-            };
-            found.records.extend(finding.evidence.iter().cloned());
-            facts.insert(hit.rule, (Arc::new(fact), Arc::new(found)));
+    /// The rules that hold for findings, and what they keep of them.
+    fn facts_of(&self, findings: &[&Finding], policies: &Policies) -> Facts {
+        let readers = &self.plan.readers;
+        let (reads, source) = (Reads::of(&readers.wanted), Arc::from(SOURCE));
+        let mut facts = Facts::new();
+        for class in [2003, 2004] {
+            let stands = |f: &&Finding| f.status == FindingStatus::New && class_uid(f) == class;
+            let events = findings.iter().enumerate().filter(|(_, f)| stands(f));
+            let events: Vec<(usize, Millis, PlainEvent)> = events
+                .map(|(n, finding)| {
+                    let policy = readers.by_id.get(&finding.policy.id).copied();
+                    let raised_at = self.raised_at(finding, policy);
+                    (n, raised_at, event(finding, policy.map(|i| policies.get(i)), &reads))
+                })
+                .collect();
+            let rows: Vec<_> = events
+                .iter()
+                .map(|(_, at, event)| (self.position, *at, event))
+                .collect();
+            let batch = Batch::plain(&source, &rows, &readers.wanted);
+            for hit in self.rules.evaluate(&batch) {
+                let (true, Some(captured)) = (
+                    readers.contains(hit.rule) && !self.plan.node(hit.rule).circular,
+                    self.plan.captured.get(&hit.rule),
+                ) else {
+                    continue;
+                };
+                let row = hit.row as usize;
+                let places = captured.places(batch.places());
+                let fact = captured.read(&batch, &places, row, batch.uid(row).into(), self.mask);
+                let Some(rule) = policies.get(hit.rule).rule() else {
+                    continue;
+                };
+                let lookups = Lookups {
+                    lookups: &rule.lookups,
+                    joins: self.joins_of(hit.rule),
+                    tables: &self.tables,
+                    events: &NoEventTables,
+                };
+                let Verdict::Fires(mut found) = lookups.judge(&fact, &mut |_, _| {}) else {
+                    continue;
+                };
+                let n = events[row].0;
+                found.records.extend(findings[n].evidence.iter().cloned());
+                facts.insert((n, hit.rule), (Arc::new(fact), Arc::new(found)));
+            }
         }
         facts
     }
@@ -279,24 +399,19 @@ impl Detector {
     fn refeed(&mut self, rule: PolicyIndex, policy: &Policy, uid: &Arc<str>, now: Option<(Arc<Fact>, Arc<Found>)>) {
         let id = (rule, uid.clone());
         let before = self.fed.remove(&id);
-        let row = key(Kind::Fed, self.state(rule), &[uid.as_bytes()]);
         match (before, now) {
             (None, None) => {}
             (Some(before), Some(now)) if before.0.time == now.0.time && before == now => {
                 self.fed.insert(id, before);
             }
             (before, now) => {
+                let fresh = before.is_none();
                 if let Some((fact, _)) = before {
                     self.remove(rule, &fact);
-                    self.changes.delete(row.clone());
                 }
+                self.changes.touch(Item::Fed(rule, uid.clone()), fresh);
                 if let Some((fact, found)) = now {
                     self.keep_fed(id, policy, (fact.clone(), found.clone()));
-                    let kept = SubjectRow {
-                        fact: fact.write(),
-                        told: Some(super::found::FoundRow::write(&found)),
-                    };
-                    self.changes.put_bytes(row, &kept);
                     self.add(rule, &fact, &found);
                 }
             }
@@ -325,7 +440,7 @@ impl Detector {
         // A finding that was told anew since is kept for longer.
         if self.clock.now.is_none_or(|now| due <= now) {
             self.fed.remove(&id);
-            self.changes.delete(key(Kind::Fed, self.state(rule), &[uid.as_bytes()]));
+            self.changes.touch(Item::Fed(rule, uid.clone()), false);
         }
     }
 }

@@ -1,15 +1,17 @@
 //! Events of rules that do nothing but feed correlations: most of those that are counted. They go from their columns into their
 //! groups, by no way of their own.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use model::Batch;
+use model::{Batch, Field};
 use smallvec::SmallVec;
 
 use super::Detector;
 use super::fact::{Bound, Captured, Mask, Read};
 use super::kept::Packing;
 use super::plan::{Consumer, Node};
+use super::seen::Seen;
 use super::window::Entry;
 use crate::policy::{Body, Correlation, Policies, Policy, PolicyIndex};
 
@@ -27,14 +29,23 @@ pub(super) fn only_feeds(policies: &Policies, policy: &Policy, node: &Node) -> b
     plain && !policy.reports && !node.deferred && !node.circular && node.consumers.iter().all(feeds)
 }
 
-/// A rule's fields in the columns of one batch, and the correlations that it feeds.
-pub(super) struct Source<'b> {
+/// Where batches have a rule's fields, and the correlations that it feeds.
+#[derive(Debug)]
+pub(super) struct Source {
     captured: Arc<Captured>,
-    bound: Bound<'b>,
+    bound: Bound,
     /// Of a rule that only feeds.
     feeds: Option<Vec<Feed>>,
 }
 
+/// The rules of batches that share the places of their columns.
+#[derive(Debug, Default)]
+pub(super) struct Sources {
+    places: Arc<HashMap<Field, usize>>,
+    of: foldhash::HashMap<PolicyIndex, Arc<Source>>,
+}
+
+#[derive(Debug)]
 /// A correlation that is fed, as which of its feeders, and where among the fields its own are.
 struct Feed {
     correlation: PolicyIndex,
@@ -43,8 +54,8 @@ struct Feed {
     counted: Option<Option<usize>>,
 }
 
-impl<'b> Source<'b> {
-    pub fn new(captured: &Arc<Captured>, batch: &'b Batch, node: &Node, policies: &Policies) -> Source<'b> {
+impl Source {
+    fn new(captured: &Arc<Captured>, places: &HashMap<Field, usize>, node: &Node, policies: &Policies) -> Source {
         let feed = |consumer: &Consumer| {
             let Consumer::Correlation(correlation, feeder) = *consumer else {
                 return None;
@@ -63,30 +74,47 @@ impl<'b> Source<'b> {
         let feeds = || node.consumers.iter().filter_map(feed).collect();
         Source {
             captured: captured.clone(),
-            bound: captured.bind(batch),
+            bound: captured.places(places),
             feeds: node.only_feeds.then(feeds),
         }
     }
 }
 
 impl Detector {
-    /// A rule's condition holds for an event.
+    /// What is known of a rule for batches like this one; `None` where nothing is kept of its events.
+    fn source(&mut self, rule: PolicyIndex, batch: &Batch) -> Option<Arc<Source>> {
+        if !Arc::ptr_eq(&self.sources.places, batch.places()) {
+            self.sources.places = batch.places().clone();
+            self.sources.of.clear();
+        }
+        if let Some(source) = self.sources.of.get(&rule) {
+            return Some(source.clone());
+        }
+        let captured = self.plan.captured.get(&rule)?;
+        let source = Source::new(captured, batch.places(), self.plan.node(rule), &self.policies);
+        let source = Arc::new(source);
+        self.sources.of.insert(rule, source.clone());
+        Some(source)
+    }
+
+    /// A rule's condition holds for an event, whose uid `shared` has once it was needed.
     pub(super) fn take<'b>(
         &mut self,
         rule: PolicyIndex,
-        batch: &Batch,
+        batch: &'b Batch,
         row: usize,
-        source: &Source<'b>,
+        shared: &mut Option<Arc<str>>,
         room: &mut Vec<Read<'b>>,
     ) {
+        let Some(source) = self.source(rule, batch) else { return };
         let Some(feeds) = &source.feeds else {
-            let uid = batch.uid(row).into();
-            let fact = source.captured.read(batch, &source.bound, row, uid, self.mask);
-            return self.hit(rule, Arc::new(fact));
+            let uid = shared.get_or_insert_with(|| batch.uid(row).into());
+            let seen = Seen::new(&source.captured, batch, &source.bound, row, self.mask);
+            return self.hit(rule, &seen, uid);
         };
         let policies = self.policies.clone();
         let mask: Mask = self.mask;
-        source.bound.read(row, mask, room);
+        source.bound.read(batch, row, mask, room);
         let (uid, place) = (batch.uid(row), &batch.rows[row]);
         for feed in feeds {
             let policy = policies.get(feed.correlation);

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use foldhash::HashSet;
 use jiff::tz::TimeZone;
 use model::{Coordinate, Finding, FindingKind, FindingStatus, Millis, ReferenceRow, Severity};
 
@@ -35,6 +36,8 @@ struct Gathered {
     evidence: Vec<Coordinate>,
     rows: Vec<ReferenceRow>,
     seen_rows: BTreeSet<String>,
+    /// Rows that were looked at, while all are there.
+    same_rows: HashSet<*const ReferenceRow>,
     first: Option<Millis>,
     last: Option<Millis>,
     /// The events' accounts, in lower case; no more than two of them.
@@ -73,7 +76,9 @@ impl Gathered {
 
     fn rows(&mut self, rows: &[Arc<ReferenceRow>]) {
         for row in rows {
+            // Events of one finding mostly have the same rows.
             if self.rows.len() < ROWS_MAX
+                && self.same_rows.insert(Arc::as_ptr(row))
                 && self
                     .seen_rows
                     .insert(format!("{}\n{}\n{}", row.table, row.version, row.row))

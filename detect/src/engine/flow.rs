@@ -8,16 +8,19 @@ use model::Millis;
 use super::Detector;
 use super::fact::Fact;
 use super::plan::Consumer;
-use super::subject::{Judge, Retold};
+use super::seen::Seen;
+use super::subject::{Judge, Retold, Subjects};
 use super::timer::{Due, Timers};
 use super::window::More;
 use crate::policy::{Body, Calendar, Lookup, Policy, PolicyIndex, Rule, WorkingTime};
-use crate::reference::{Found, Gap, Join, Lookups, NoEventTables, Verdict, resolve};
+use crate::reference::{EventValues, Found, Gap, Join, Lookups, NoEventTables, Verdict, resolve};
 
 impl Detector {
     /// A rule's Sigma condition holds for an event.
-    pub(super) fn hit(&mut self, rule: PolicyIndex, fact: Arc<Fact>) {
-        if self.plan.node(rule).circular {
+    pub(super) fn hit(&mut self, rule: PolicyIndex, seen: &Seen<'_>, uid: &Arc<str>) {
+        let plan = self.plan.clone();
+        let node = plan.node(rule);
+        if node.circular {
             return;
         }
         let policies = self.policies.clone();
@@ -28,35 +31,60 @@ impl Detector {
                 return self.gap(rule, Gap::Calendar);
             }
             // Whose working time it is may be known only from the joins.
-            if time.site.is_none() && !self.on_side(time, &fact, &Found::default()) {
+            if time.site.is_none() && !self.on_side(time, seen, &Found::default()) {
                 return;
             }
         }
-        if self.plan.node(rule).deferred {
-            let forget = self.subject_expires(rule, policy, &fact);
-            self.timers.set(forget, Due::ForgetSubject(rule, fact.uid.clone()));
-            self.timers
-                .set(self.due_at(policy, &fact), Due::Subject(rule, fact.uid.clone()));
-            let uid = fact.uid.clone();
-            self.subjects.entry(rule).or_default().insert(fact, None);
-            self.write_subject(rule, &uid);
-            return self.judge(rule, [uid].into());
+        if node.deferred {
+            // What is not in the reference tables now is judged later only where the policy waits for that.
+            let known = body.lookups.iter().take_while(|l| l.event_table.is_none());
+            let known = known.count().min(if node.waits { 0 } else { usize::MAX });
+            return match self.judge_seen(rule, &body.lookups[..known], seen) {
+                Verdict::Fires(_) => self.hit_deferred(rule, policy, seen.keep(uid.clone())),
+                Verdict::DoesNotFire => {}
+                Verdict::NotJudged(gap) => self.gap(rule, gap),
+            };
         }
-        let lookups = Lookups {
-            lookups: &body.lookups,
-            joins: self.joins_of(rule),
-            tables: &self.tables,
-            events: &NoEventTables,
-        };
-        match lookups.judge(&*fact, &mut |_, _| {}) {
+        match self.judge_seen(rule, &body.lookups, seen) {
             Verdict::Fires(found) => {
-                if self.passes(body, &fact, &found) {
-                    self.fires(rule, &fact, &Arc::new(found));
+                if self.passes(body, seen, &found) {
+                    self.fires(rule, &seen.keep(uid.clone()), &Arc::new(found));
                 }
             }
             Verdict::DoesNotFire => {}
             Verdict::NotJudged(gap) => self.gap(rule, gap),
         }
+    }
+
+    fn judge_seen(&self, rule: PolicyIndex, lookups: &[Lookup], seen: &Seen<'_>) -> Verdict {
+        let lookups = Lookups {
+            lookups,
+            joins: self.joins_of(rule),
+            tables: &self.tables,
+            events: &NoEventTables,
+        };
+        lookups.judge(seen, &mut |_, _| {})
+    }
+
+    /// An event of a rule that is judged again when rows come, or later.
+    fn hit_deferred(&mut self, rule: PolicyIndex, policy: &Policy, fact: Arc<Fact>) {
+        let waits = self.plan.node(rule).waits;
+        let (uid, forget) = (fact.uid.clone(), self.subject_expires(rule, policy, &fact));
+        let due = self.due_at(policy, &fact);
+        let subjects = self.subjects.entry(rule).or_default();
+        let fresh = subjects.get(&uid).is_none();
+        subjects.insert(fact, None);
+        self.write_subject(rule, &uid, fresh);
+        self.judge(rule, [uid.clone()].into());
+        let subjects = self.subjects.entry(rule).or_default();
+        if fresh && !waits && subjects.is_settled(&uid) {
+            return subjects.expire(&uid);
+        }
+        if waits {
+            // The tables may be others by then.
+            self.timers.set(due, Due::Subject(rule, uid.clone()));
+        }
+        self.timers.set(forget, Due::ForgetSubject(rule, uid));
     }
 
     /// The joins of a rule, read for the tables as they are.
@@ -80,19 +108,19 @@ impl Detector {
     }
 
     /// Whether it is working time, or not, as the rule wants.
-    pub(super) fn on_side(&self, time: &WorkingTime, fact: &Fact, found: &Found) -> bool {
+    pub(super) fn on_side(&self, time: &WorkingTime, event: &dyn EventValues, found: &Found) -> bool {
         let Some(calendar) = self.tables.calendar() else {
             return false;
         };
-        let site = time.site.as_ref().map(|s| resolve(s, &self.scope_of(fact, found)));
+        let site = time.site.as_ref().map(|s| resolve(s, &self.scope_of(event, found)));
         let site = site.as_ref().and_then(|s| s.first()).map(|s| s.text());
-        calendar.is_working(fact.time, site.as_deref()) == (time.side == Calendar::Inside)
+        calendar.is_working(event.time(), site.as_deref()) == (time.side == Calendar::Inside)
     }
 
     /// What a rule asks for that is known only once its joins hold.
-    pub(super) fn passes(&self, rule: &Rule, fact: &Fact, found: &Found) -> bool {
+    pub(super) fn passes(&self, rule: &Rule, event: &dyn EventValues, found: &Found) -> bool {
         let time = rule.calendar.as_ref().filter(|time| time.site.is_some());
-        time.is_none_or(|time| self.on_side(time, fact, found))
+        time.is_none_or(|time| self.on_side(time, event, found))
     }
 
     /// A rule's condition and joins hold for an event; it fires unless it wants something new.
@@ -133,13 +161,26 @@ impl Detector {
 
     /// Judges subjects of a rule and tells its consumers.
     pub(super) fn judge(&mut self, rule: PolicyIndex, uids: BTreeSet<Arc<str>>) {
+        self.judge_by(rule, |subjects, judge, gap| subjects.judge(uids, judge, gap));
+    }
+
+    /// The wait of a subject is over.
+    pub(super) fn judge_due(&mut self, rule: PolicyIndex, uid: Arc<str>) {
+        self.judge_by(rule, |subjects, judge, gap| subjects.judge_due(&uid, judge, gap));
+    }
+
+    fn judge_by(
+        &mut self,
+        rule: PolicyIndex,
+        judge_by: impl FnOnce(&mut Subjects, &Judge<'_>, &mut dyn FnMut(Gap)) -> Vec<Retold>,
+    ) {
         let policies = self.policies.clone();
         let policy = policies.get(rule);
         let Some(body) = policy.rule() else {
             return;
         };
         let lookups = &body.lookups;
-        let Some(mut subjects) = self.subjects.remove(&rule) else {
+        let Some(mut subjects) = self.subjects.get_mut(&rule).map(std::mem::take) else {
             return;
         };
         let now = self.clock.now;
@@ -154,13 +195,20 @@ impl Detector {
             rests: &|fact| now.is_some_and(|now| now >= self.rests_at(policy, fact)),
             passes: &|fact, found| self.passes(body, fact, found),
             waits: self.plan.node(rule).waits,
+            version: self.tables_version,
         };
         let mut gaps = Vec::new();
-        let retold = subjects.judge(uids, &judge, &mut |gap| gaps.push(gap));
+        let retold = judge_by(&mut subjects, &judge, &mut |gap| gaps.push(gap));
+        for fact in subjects.waiting() {
+            let due = self.due_at(policy, fact);
+            if now.is_none_or(|now| now < due) {
+                self.timers.set(due, Due::Subject(rule, fact.uid.clone()));
+            }
+        }
         self.subjects.insert(rule, subjects);
         gaps.into_iter().for_each(|gap| self.gap(rule, gap));
         for Retold { fact, before, after } in retold {
-            self.write_subject(rule, &fact.uid);
+            self.write_subject(rule, &fact.uid, false);
             match (before, after) {
                 (Some(_), Some(after)) => self.replace(rule, &fact, &after),
                 (None, Some(after)) => self.add(rule, &fact, &after),
@@ -180,8 +228,9 @@ impl Detector {
         if let Some(table) = policy.rule().and_then(|r| r.table.as_ref()) {
             self.add_row(rule, policy, table, fact, found);
         }
-        for n in 0..self.plan.node(rule).consumers.len() {
-            match self.plan.node(rule).consumers[n] {
+        let plan = self.plan.clone();
+        for consumer in plan.node(rule).consumers.iter().copied() {
+            match consumer {
                 Consumer::Correlation(c, feeder) => {
                     let more = More {
                         records: found.records.clone(),
@@ -219,7 +268,8 @@ impl Detector {
         if policy.rule().is_some_and(|r| r.table.is_some()) {
             self.remove_row(rule, &fact.order());
         }
-        for consumer in self.plan.node(rule).consumers.clone() {
+        let plan = self.plan.clone();
+        for consumer in plan.node(rule).consumers.iter().copied() {
             match consumer {
                 Consumer::Correlation(c, feeder) => self.unfeed(&policies, c, feeder, fact),
                 Consumer::Expected(a) => self.remove_expected(a, &fact.order()),

@@ -17,13 +17,6 @@ pub(super) struct FoundRow {
 }
 
 impl Bytes for FoundRow {
-    fn put(&self, to: &mut Writer) {
-        to.bool(self.negative);
-        let more = (&self.aliases, &self.rows, &self.records);
-        let none = self.aliases.is_empty() && self.rows.is_empty() && self.records.is_empty();
-        to.json((!none).then_some(&more));
-    }
-
     fn take(from: &mut Reader<'_>) -> Option<FoundRow> {
         let negative = from.bool()?;
         let (aliases, rows, records) = from.json()?.unwrap_or_default();
@@ -34,6 +27,14 @@ impl Bytes for FoundRow {
             negative,
         })
     }
+}
+
+/// Writes what joins found as a [`FoundRow`] is written.
+pub(super) fn put(found: &Found, to: &mut Writer) {
+    to.bool(found.negative);
+    let more = (&found.aliases, &found.rows, &found.records);
+    let none = found.aliases.is_empty() && found.rows.is_empty() && found.records.is_empty();
+    to.json((!none).then_some(&more));
 }
 
 impl FoundRow {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use model::{LedgerIndex, Millis};
 
 use super::bytes::{Reader, Writer};
-use super::fact::{Captured, Fact, Order};
+use super::fact::{Captured, Fact, Order, Values};
 
 /// An event in one block.
 #[derive(Debug)]
@@ -21,7 +21,7 @@ pub(super) struct Kept {
 impl Kept {
     pub fn new(fact: &Fact) -> Kept {
         let mut packing = Packing::new(&fact.uid, (fact.index, fact.time, fact.received_at));
-        for values in fact.all_values() {
+        for values in fact.lists() {
             packing.field(values.iter().map(|v| &**v));
         }
         packing.finish(fact.captured())
@@ -32,13 +32,34 @@ impl Kept {
         let mut from = Reader(&self.block);
         let (received_at, index) = self.head(&mut from);
         let uid = from.shared().unwrap_or_default();
-        let values = std::iter::from_fn(|| {
-            let n = from.count()?;
-            Some((0..n).filter_map(|_| from.shared()).collect())
-        });
-        let values = values.collect();
+        let mut values = Values::with_room(self.captured.fields().len());
+        while let Some(n) = from.count() {
+            values.push(|texts| texts.extend((0..n).filter_map(|_| from.shared())));
+        }
         let place = (LedgerIndex(index), self.time, received_at);
         Arc::new(Fact::unpacked(self.captured.clone(), uid, place, values))
+    }
+
+    /// Writes the event as a [`super::fact::FactRow`] is written.
+    pub fn put(&self, to: &mut Writer) {
+        let mut from = Reader(&self.block);
+        let (received_at, index) = self.head(&mut from);
+        to.0.extend(self.captured.rule.0.to_le_bytes());
+        to.text(from.text().unwrap_or_default());
+        to.number(index);
+        to.time(self.time);
+        to.time(received_at);
+        let fields = self.captured.fields().len();
+        to.number(fields as u64);
+        to.0.extend(from.0);
+        let mut there = 0;
+        while let Some(n) = from.count() {
+            for _ in 0..n {
+                from.text();
+            }
+            there += 1;
+        }
+        (there..fields).for_each(|_| to.number(0));
     }
 
     fn head(&self, from: &mut Reader<'_>) -> (Millis, u64) {
@@ -153,13 +174,17 @@ mod tests {
         ) {
             let own = ["a", "z"].map(|f| EventField::new(Namespace::Native, f));
             let captured = Captured::new(StateId(7), Namespace::Native, default_fields().iter().cloned().chain(own));
-            let values = values.iter().map(|of| of.iter().map(|v| Arc::from(v.as_str())).collect()).collect();
+            let values = values.iter().map(|of| of.iter().map(|v| Arc::from(v.as_str())).collect::<Vec<_>>()).collect();
             let place = (LedgerIndex(index), Millis(time), Millis(received_at));
             let fact = Fact::unpacked(Arc::new(captured), uid.as_str().into(), place, values);
             let kept = Kept::new(&fact);
             let again = kept.fact();
             prop_assert_eq!(&*again, &fact);
             prop_assert_eq!((again.index, again.time, again.received_at), place);
+            let (mut plain, mut written) = (Writer(Vec::new()), Writer(Vec::new()));
+            fact.put(&mut plain);
+            kept.put(&mut written);
+            prop_assert_eq!(plain.0, written.0);
             prop_assert_eq!(kept.account(), fact.account().map(|a| &**a));
             prop_assert_eq!((kept.uid(), kept.order(), kept.received_at()), (&*fact.uid, fact.order(), fact.received_at));
         }

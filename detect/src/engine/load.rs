@@ -3,178 +3,26 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use model::{Coordinate, Finding, Millis, ReferenceRow, StateKey, StateValue};
+use model::{Millis, StateKey, StateValue};
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
 
 use super::absence::{Expected, Settled};
-use super::bucket::{Bucket, BucketId, Member};
+use super::bucket::{BucketId, Member};
 use super::bytes::{Bytes, Reader, Writer};
-use super::fact::{Fact, FactRow};
+use super::fact::Fact;
 use super::found::FoundRow;
 use super::groups::GroupId;
 use super::plan::StateId;
 use super::rows::RowEvent;
 use super::silence::Heard;
-use super::state::{self, Kind};
+use super::state::{self, Item, Kind};
 use super::subject::{Judge, SubjectRow};
 use super::timer::Due;
 use super::window::{Entry, Group, More};
+use super::written::{EntryRow, MemberRow, OpenedRow, ReportedRow, put_entry};
 use super::{Clock, Detector, StateError, correlate};
 use crate::policy::{Body, PolicyIndex};
-use crate::reference::Found;
-
-/// A member of a bucket.
-#[derive(Serialize, Deserialize)]
-pub(super) struct MemberRow {
-    bucket: Arc<str>,
-    group: Vec<(String, String)>,
-    fact: FactRow,
-    found: FoundRow,
-    expires: Millis,
-}
-
-impl MemberRow {
-    pub fn of(id: &BucketId, group: &[(String, String)], fact: &Fact, found: &Found, expires: Millis) -> MemberRow {
-        let (bucket, group) = (id.1.clone(), group.to_vec());
-        MemberRow {
-            bucket,
-            group,
-            fact: fact.write(),
-            found: FoundRow::write(found),
-            expires,
-        }
-    }
-}
-
-/// An entry of a window.
-#[derive(Serialize, Deserialize)]
-pub(super) struct EntryRow {
-    group: Arc<str>,
-    fact: FactRow,
-    feeders: Vec<usize>,
-    records: Vec<Coordinate>,
-    rows: Vec<Arc<ReferenceRow>>,
-    origins: Vec<(StateId, Arc<str>)>,
-    #[serde(default)]
-    opens: bool,
-    complete: bool,
-}
-
-impl EntryRow {
-    pub fn of(group: &Arc<str>, entry: &Entry, state: impl Fn(PolicyIndex) -> StateId) -> EntryRow {
-        EntryRow {
-            group: group.clone(),
-            fact: entry.fact().write(),
-            feeders: entry.feeders.iter().collect(),
-            records: entry.records().to_vec(),
-            rows: entry.rows().to_vec(),
-            origins: entry
-                .origins()
-                .iter()
-                .map(|(policy, group)| (state(*policy), group.clone()))
-                .collect(),
-            opens: entry.opens,
-            complete: entry.complete,
-        }
-    }
-}
-
-/// An event that opened an expectation.
-#[derive(Serialize, Deserialize)]
-pub(super) struct OpenedRow {
-    fact: FactRow,
-    found: FoundRow,
-}
-
-impl OpenedRow {
-    pub fn of(fact: &Fact, found: &Found) -> OpenedRow {
-        OpenedRow {
-            fact: fact.write(),
-            found: FoundRow::write(found),
-        }
-    }
-}
-
-/// A finding as it was reported last.
-#[derive(Serialize, Deserialize)]
-pub(super) struct ReportedRow {
-    group: Vec<(String, String)>,
-    expires: Option<Millis>,
-    finding: Finding,
-}
-
-impl ReportedRow {
-    pub fn of(_: &BucketId, bucket: &Bucket, finding: &Finding) -> ReportedRow {
-        ReportedRow {
-            group: bucket.group.clone(),
-            expires: bucket.expires,
-            finding: finding.clone(),
-        }
-    }
-}
-
-impl Bytes for MemberRow {
-    fn put(&self, to: &mut Writer) {
-        to.text(&self.bucket);
-        to.number(self.group.len() as u64);
-        for (name, value) in &self.group {
-            to.text(name);
-            to.text(value);
-        }
-        self.fact.put(to);
-        self.found.put(to);
-        to.time(self.expires);
-    }
-
-    fn take(from: &mut Reader<'_>) -> Option<MemberRow> {
-        let bucket = from.shared()?;
-        let n = from.count()?;
-        let pair = |_| Some((from.text()?.to_owned(), from.text()?.to_owned()));
-        let group = (0..n).map(pair).collect::<Option<Vec<_>>>()?;
-        Some(MemberRow {
-            bucket,
-            group,
-            fact: FactRow::take(from)?,
-            found: FoundRow::take(from)?,
-            expires: from.time()?,
-        })
-    }
-}
-
-impl Bytes for EntryRow {
-    fn put(&self, to: &mut Writer) {
-        to.text(&self.group);
-        self.fact.put(to);
-        to.number(self.feeders.len() as u64);
-        self.feeders.iter().for_each(|f| to.number(*f as u64));
-        to.0.push(u8::from(self.opens) | u8::from(self.complete) << 1);
-        let more = (&self.records, &self.rows, &self.origins);
-        let none = self.records.is_empty() && self.rows.is_empty() && self.origins.is_empty();
-        to.json((!none).then_some(&more));
-    }
-
-    fn take(from: &mut Reader<'_>) -> Option<EntryRow> {
-        let group = from.shared()?;
-        let fact = FactRow::take(from)?;
-        let n = from.count()?;
-        let feeders = (0..n)
-            .map(|_| usize::try_from(from.number()?).ok())
-            .collect::<Option<Vec<_>>>()?;
-        let flags = from.number()?;
-        let (records, rows, origins) = from.json()?.unwrap_or_default();
-        Some(EntryRow {
-            group,
-            fact,
-            feeders,
-            records,
-            rows,
-            origins,
-            opens: flags & 1 != 0,
-            complete: flags & 2 != 0,
-        })
-    }
-}
 
 /// The rows of one group, as they come.
 #[derive(Default)]
@@ -309,7 +157,11 @@ impl Detector {
             // Taken up a group at a time.
             Kind::Window => {}
             Kind::Row => {
-                let event: RowEvent = read(key, value)?;
+                let mut event: RowEvent = read_bytes(key, value)?;
+                // Earlier versions left these out.
+                if let Json::Object(columns) = Arc::make_mut(&mut event.columns) {
+                    RowEvent::complete(columns, event.time, &event.record);
+                }
                 self.timers.set(event.expires, Due::ForgetRow(index, event.order()));
                 self.table(index).insert(event);
             }
@@ -327,14 +179,14 @@ impl Detector {
                 }
             }
             Kind::Opened => {
-                let row: OpenedRow = read(key, value)?;
+                let row: OpenedRow = read_bytes(key, value)?;
                 let Some(fact) = row.fact.read(captured) else {
                     return Ok(false);
                 };
                 self.opened.push((index, fact, row.found.read()));
             }
             Kind::Expected => {
-                let event: Expected = read(key, value)?;
+                let event: Expected = read_bytes(key, value)?;
                 self.timers.set(
                     event.expires,
                     Due::ForgetExpected(index, (event.time, event.uid.clone())),
@@ -399,7 +251,7 @@ impl Detector {
             self.complete(id.0, policy, c, &id.1, &order);
         }
         for (id, order) in std::mem::take(&mut self.rewrite) {
-            self.write_entry(id.0, &id.1, &order);
+            self.write_entry(id.0, &id.1, &order, false);
         }
         self.let_go();
     }
@@ -437,7 +289,7 @@ impl Detector {
         writer.time(group.forgotten_at.unwrap_or(Millis(i64::MAX)));
         writer.number(group.entries().count() as u64);
         for entry in group.entries() {
-            EntryRow::of(&id.1, entry, |policy| self.state(policy)).put(&mut writer);
+            put_entry(&id.1, entry, |policy| self.state(policy), &mut writer);
             writer.text(entry.bucket().map_or("", |uid| uid));
         }
         writer.0
@@ -555,21 +407,15 @@ impl Detector {
                 rests: &|_| false,
                 passes: &|fact, found| self.passes(rule, fact, found),
                 waits: false,
+                version: self.tables_version,
             };
             subjects.relink(uids, &judge);
             self.subjects.insert(index, subjects);
         }
     }
 
-    pub(super) fn write_subject(&mut self, rule: PolicyIndex, uid: &Arc<str>) {
-        let Some(subject) = self.subjects.get(&rule).and_then(|s| s.get(uid)) else {
-            return;
-        };
-        let row = SubjectRow {
-            fact: subject.fact.write(),
-            told: subject.told.as_deref().map(FoundRow::write),
-        };
-        let key = state::key(Kind::Subject, self.plan.node(rule).state, &[uid.as_bytes()]);
-        self.changes.put_bytes(key, &row);
+    /// A subject came, or says something else; `fresh`: it came.
+    pub(super) fn write_subject(&mut self, rule: PolicyIndex, uid: &Arc<str>, fresh: bool) {
+        self.changes.touch(Item::Subject(rule, uid.clone()), fresh);
     }
 }

@@ -33,6 +33,7 @@ mod plan;
 mod references;
 mod report;
 mod rows;
+mod seen;
 mod silence;
 mod state;
 mod step;
@@ -40,16 +41,16 @@ mod subject;
 mod timer;
 mod view;
 mod window;
+mod written;
 
 pub use silence::{Seen, Watched, rules_of};
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, OnceLock};
 
-use model::{
-    Batch, Delta, Field, Finding, FindingStatus, LedgerIndex, LogSource, Millis, StateKey, StateValue, Wanted,
-};
+use foldhash::HashMap;
+use model::{Batch, Delta, Field, Finding, LedgerIndex, LogSource, Millis, StateKey, StateValue, Wanted};
 use serde::{Deserialize, Serialize};
 
 use self::bucket::{Bucket, BucketId};
@@ -94,17 +95,19 @@ struct Clock {
 pub struct Detector {
     policies: Arc<Policies>,
     rules: Arc<RuleSet>,
-    plan: Plan,
+    plan: Arc<Plan>,
     wanted: Wanted,
     /// What each rule needs of it, once that was asked.
     columns: OnceLock<(Vec<Field>, HashMap<PolicyIndex, Vec<u32>>)>,
     tables: Tables,
+    /// Counts the tables that were put in place.
+    tables_version: u64,
     /// The joins of each policy, read for the tables.
     joins: Vec<Vec<Join>>,
     position: LedgerIndex,
     clock: Clock,
     timers: Timers,
-    subjects: BTreeMap<PolicyIndex, subject::Subjects>,
+    subjects: HashMap<PolicyIndex, subject::Subjects>,
     rows: rows::EventTableRows,
     windows: groups::Groups,
     /// Room for the name of a group.
@@ -115,8 +118,8 @@ pub struct Detector {
     fault: Option<StateError>,
     /// Findings are told at the end only.
     tells_at_end: bool,
-    absences: BTreeMap<PolicyIndex, absence::Expectations>,
-    buckets: foldhash::HashMap<BucketId, Bucket>,
+    absences: HashMap<PolicyIndex, absence::Expectations>,
+    buckets: HashMap<BucketId, Bucket>,
     /// Where the event of a rule, or an expectation, is a member.
     event_bucket: foldhash::HashMap<(PolicyIndex, Arc<str>), BucketId>,
     /// At start: expectations that were settled before, and what events had opened.
@@ -134,6 +137,12 @@ pub struct Detector {
     /// Those that are not what they were; of those without a bucket what was told.
     unfed: BTreeSet<BucketId>,
     unfed_alone: Vec<Finding>,
+    /// By when they have to be events.
+    feed_by: Option<Millis>,
+    /// Findings that are told next, as they stand.
+    standing: HashMap<BucketId, Finding>,
+    /// Where the batches at hand have what rules keep of their events.
+    sources: feed::Sources,
     /// When records were received that are findings of their own, since the last flush.
     raised: HashMap<Arc<str>, Millis>,
     /// Buckets that changed since the last flush, in the order in which they first did.
@@ -175,7 +184,7 @@ impl Detector {
         position: LedgerIndex,
         spill: Option<(Box<dyn Spill>, usize)>,
     ) -> Result<Detector, StateError> {
-        let plan = Plan::new(&policies);
+        let plan = Arc::new(Plan::new(&policies));
         let mut wanted = rules.wanted().clone();
         wanted.extend(plan.wanted());
         let mut detector = Detector {
@@ -185,30 +194,34 @@ impl Detector {
             wanted,
             columns: OnceLock::new(),
             tables,
+            tables_version: 1,
             joins: Vec::new(),
             position,
             clock: Clock::default(),
             timers: Timers::default(),
-            subjects: BTreeMap::new(),
-            rows: BTreeMap::new(),
+            subjects: HashMap::default(),
+            rows: HashMap::default(),
             windows: groups::Groups::default(),
             group_name: String::new(),
             rewrite: Vec::new(),
             fault: None,
             tells_at_end: false,
-            absences: BTreeMap::new(),
-            buckets: foldhash::HashMap::default(),
-            event_bucket: foldhash::HashMap::default(),
-            settled: HashMap::new(),
+            absences: HashMap::default(),
+            buckets: HashMap::default(),
+            event_bucket: HashMap::default(),
+            settled: HashMap::default(),
             opened: Vec::new(),
-            heard: HashMap::new(),
+            heard: HashMap::default(),
             silences: silence::Silences::default(),
             delays: delay::Delays::default(),
-            habits: HashMap::new(),
-            fed: HashMap::new(),
+            habits: HashMap::default(),
+            fed: fed::Fed::default(),
             unfed: BTreeSet::new(),
             unfed_alone: Vec::new(),
-            raised: HashMap::new(),
+            feed_by: None,
+            standing: HashMap::default(),
+            sources: feed::Sources::default(),
+            raised: HashMap::default(),
             dirty: Vec::new(),
             is_dirty: foldhash::HashSet::default(),
             ready: Vec::new(),
@@ -372,51 +385,7 @@ impl Detector {
             .iter()
             .map(|batch| self.rules.evaluate(batch))
             .collect::<Vec<Vec<Hit>>>();
-        self.process_hits(span, batches, &hits)
-    }
-
-    /// As [`Detector::process`], with the hits of each batch given.
-    fn process_hits(&mut self, span: &[(LedgerIndex, Millis)], batches: &[Batch], hits: &[Vec<Hit>]) -> Output {
-        let steps = self.steps(batches, hits);
-        let records = self.records(span, batches, &steps);
-        let mut sources: foldhash::HashMap<(u32, PolicyIndex), feed::Source<'_>> = foldhash::HashMap::default();
-        let mut room = Vec::new();
-        let (spoken, mut ears) = self.spoken(batches);
-        let mut spoken = spoken.into_iter().peekable();
-        let arrivals = self.arrivals(batches);
-        let (mut arrivals, mut unit) = (arrivals.as_slice(), None);
-        let restarts = self.restarts(batches, &steps);
-        let mut restarts = restarts.into_iter().peekable();
-        let mut steps = steps.into_iter().peekable();
-        for &(index, received_at) in &records {
-            fail::fail_point!("detect::record");
-            // Before the time between goes by: nobody was there to hear.
-            while let Some(restart) = restarts.next_if(|r| r.index <= index) {
-                self.begin_anew(&restart, received_at);
-            }
-            self.tick(received_at);
-            let now = received_at
-                .max(self.clock.now.unwrap_or(received_at))
-                .0
-                .div_euclid(delay::UNIT_MS);
-            if unit.replace(now) != Some(now) && !arrivals.is_empty() {
-                let until = self.of_unit(&records, arrivals, now);
-                self.delayed(batches, &arrivals[..until]);
-                arrivals = &arrivals[until..];
-            }
-            while let Some((_, n)) = spoken.next_if(|s| s.0 <= index) {
-                self.hear(&batches[n], &mut ears[n], received_at);
-            }
-            while let Some(step) = steps.next_if(|s| s.index == index) {
-                if let Some(captured) = self.plan.captured.get(&step.rule) {
-                    let (batch, row) = (&batches[step.batch as usize], step.row as usize);
-                    let source = || feed::Source::new(captured, batch, self.plan.node(step.rule), &self.policies);
-                    let source = sources.entry((step.batch, step.rule)).or_insert_with(source);
-                    self.take(step.rule, batch, row, source, &mut room);
-                }
-            }
-            self.position = index.next();
-        }
+        self.process_hits(span, batches, &hits);
         fail::fail_point!("detect::judged");
         self.flush()
     }
@@ -437,7 +406,18 @@ impl Detector {
     /// that a table opens are opened and closed accordingly, with the next call's output.
     pub fn set_tables(&mut self, tables: Tables) {
         self.tables = tables;
+        self.tables_version += 1;
         self.read_joins();
+        for (rule, subjects) in &self.subjects {
+            let policy = self.policies.get(*rule);
+            for subject in subjects.iter() {
+                let due = self.due_at(policy, &subject.fact);
+                if self.clock.now.is_none_or(|now| now < due) {
+                    self.timers
+                        .set(due, timer::Due::Subject(*rule, subject.fact.uid.clone()));
+                }
+            }
+        }
         self.open_tables();
     }
 
@@ -450,7 +430,8 @@ impl Detector {
             self.open_silences();
         }
         loop {
-            if self.feed_before(self.timers.next_until(to).unwrap_or(to)) {
+            let next = self.timers.peek_until(to).map(|(at, due)| (at, due.policy()));
+            if self.feed_before(next.map_or(to, |(at, _)| at), next.map(|(_, policy)| policy)) {
                 continue;
             }
             let Some((at, due)) = self.timers.pop_until(to) else {
@@ -461,35 +442,36 @@ impl Detector {
             self.due(due);
         }
         self.clock.now = Some(to);
-        if self.clock != before && !self.changes.off {
-            self.changes
-                .put(state::key(Kind::Time, plan::StateId(0), &[]), &self.clock);
+        if self.clock != before {
+            self.changes.touch(state::Item::Time, false);
         }
     }
 
     /// Writes out what changed.
     fn flush(&mut self) -> Output {
         while !self.tells_at_end {
-            for id in std::mem::take(&mut self.dirty) {
-                self.settle(&id);
-            }
             let fed = self.has_unfed();
-            self.feed_findings();
+            self.feed_findings(true);
             if let Some(now) = self.clock.now.filter(|_| fed) {
                 // What findings open may be due already, and be found itself; events of findings are no findings, so this ends.
                 self.tick(now);
+            }
+            for id in std::mem::take(&mut self.dirty) {
+                self.settle(&id);
             }
             if self.dirty.is_empty() && !self.has_unfed() {
                 break;
             }
         }
         if self.tells_at_end {
-            self.feed_findings();
+            self.feed_findings(false);
         }
+        self.standing.clear();
         self.raised.clear();
         fail::fail_point!("detect::told");
         self.write_heard();
         self.write_delays();
+        self.write_items();
         self.let_go();
         fail::fail_point!("detect::let_go");
         let (put, delete) = self.changes.take();
@@ -515,15 +497,9 @@ impl Detector {
 
     /// The new revision of a bucket's finding, where it has changed.
     fn report(&mut self, id: &BucketId) -> Option<Finding> {
-        self.warm_bucket(id);
-        let bucket = self.buckets.get(id)?;
-        let finding = match self.finding(id, bucket) {
+        let finding = match self.standing.remove(id) {
             Some(finding) => finding,
-            None => {
-                let mut lost = bucket.lost.as_deref()?.clone();
-                lost.status = FindingStatus::Resolved;
-                lost
-            }
+            None => self.as_it_stands(id)?,
         };
         if !self.plan.node(id.0).withdrawable {
             return Some(finding);
@@ -533,7 +509,7 @@ impl Detector {
             return None;
         }
         bucket.reported = Some(Box::new(finding.clone()));
-        let row = load::ReportedRow::of(id, bucket, &finding);
+        let row = written::ReportedRow::of(bucket, &finding);
         let key = state::key(Kind::Finding, self.plan.node(id.0).state, &[id.1.as_bytes()]);
         self.changes.put(key, &row);
         Some(finding)

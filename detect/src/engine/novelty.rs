@@ -12,7 +12,7 @@ use super::finding::told;
 use super::found::FoundRow;
 use super::habit::{DAY_MS, Day, Habit, day_of};
 use super::plan::{StateId, habit_id};
-use super::state::{Kind, key};
+use super::state::{self, Kind, key};
 use super::timer::{Due, Timers};
 use crate::explain::{Explained, shown};
 use crate::policy::{Novelty, PolicyIndex, Reference};
@@ -44,7 +44,7 @@ pub(super) struct DayRow {
 impl Detector {
     /// An event of a rule that fires for what is new.
     pub(super) fn seen(&mut self, rule: PolicyIndex, novelty: &Novelty, fact: &Arc<Fact>, found: &Arc<Found>) {
-        let scope = self.scope_of(fact, found);
+        let scope = self.scope_of(&**fact, found);
         let Some(name) = name(&novelty.key, &scope) else {
             return self.gap(rule, Gap::At("key".into()));
         };
@@ -88,9 +88,9 @@ impl Detector {
             self.remove(rule, &before);
         }
         if earlier {
-            self.write_habit(rule, &name);
+            self.changes.touch(state::Item::Habit(rule, name.clone()), !known);
         }
-        self.write_day(rule, &name, &value, day);
+        self.write_day(rule, &name, &value, day, fresh);
         let Some(habit) = self.habits.get(&id) else { return };
         let mut again: Vec<(Arc<str>, i64)> = habit
             .looking_back(novelty, &value, day)
@@ -141,7 +141,7 @@ impl Detector {
         if was == new && seen.held.is_some() {
             return;
         }
-        self.write_day(rule, name, value, day);
+        self.write_day(rule, name, value, day, false);
         match (was, new) {
             (None, Some(new)) => self.add(rule, &fact, &new),
             (Some(_), None) => self.remove(rule, &fact),
@@ -210,17 +210,16 @@ impl Detector {
             if let Some(days) = habit.values.get_mut(value) {
                 days.remove(day);
             }
-            self.changes.delete(self.day_key(rule, name, value, *day));
+            self.write_day(rule, name, value, *day, false);
         }
         habit.values.retain(|_, days| !days.is_empty());
         if habit.values.is_empty() {
-            self.changes
-                .delete(key(Kind::Habit, self.habit_state(rule), &[name.as_bytes()]));
+            self.changes.touch(state::Item::Habit(rule, name.clone()), false);
         } else {
             self.habits.insert((rule, name.clone()), habit);
         }
         for (value, day) in let_go {
-            self.write_day(rule, name, &value, day);
+            self.write_day(rule, name, &value, day, false);
         }
         if let Some(next) = next {
             self.timers
@@ -321,7 +320,7 @@ impl Detector {
         habit_id(self.policies.get(rule)).unwrap_or(StateId(0))
     }
 
-    fn day_key(&self, rule: PolicyIndex, name: &str, value: &str, day: i64) -> Vec<u8> {
+    pub(super) fn day_key(&self, rule: PolicyIndex, name: &str, value: &str, day: i64) -> Vec<u8> {
         key(
             Kind::Day,
             self.habit_state(rule),
@@ -329,37 +328,35 @@ impl Detector {
         )
     }
 
-    fn write_habit(&mut self, rule: PolicyIndex, name: &Arc<str>) {
-        let Some(habit) = self.habits.get(&(rule, name.clone())) else {
-            return;
-        };
-        let row = HabitRow {
-            key: name.clone(),
-            since: habit.since,
-        };
-        let key = key(Kind::Habit, self.habit_state(rule), &[name.as_bytes()]);
-        self.changes.put(key, &row);
+    pub(super) fn habit_key(&self, rule: PolicyIndex, name: &str) -> Vec<u8> {
+        key(Kind::Habit, self.habit_state(rule), &[name.as_bytes()])
     }
 
-    fn write_day(&mut self, rule: PolicyIndex, name: &Arc<str>, value: &Arc<str>, day: i64) {
-        let habit = self.habits.get(&(rule, name.clone()));
-        let Some(seen) = habit.and_then(|h| h.values.get(value)?.get(&day)) else {
-            return;
-        };
-        let row = DayRow {
+    pub(super) fn habit_row(&self, rule: PolicyIndex, name: &Arc<str>) -> Option<HabitRow> {
+        let habit = self.habits.get(&(rule, name.clone()))?;
+        Some(HabitRow {
+            key: name.clone(),
+            since: habit.since,
+        })
+    }
+
+    pub(super) fn day_row(&self, rule: PolicyIndex, name: &Arc<str>, value: &Arc<str>, day: i64) -> Option<DayRow> {
+        let seen = self.habits.get(&(rule, name.clone()))?.values.get(value)?.get(&day)?;
+        let held = seen.held.as_ref();
+        Some(DayRow {
             key: name.clone(),
             value: value.clone(),
             day,
             first: seen.first.clone(),
             last: seen.last,
-            held: seen
-                .held
-                .as_ref()
-                .map(|(fact, found)| (fact.write(), FoundRow::write(found))),
+            held: held.map(|(fact, found)| (fact.write(), FoundRow::write(found))),
             told: seen.told.as_deref().map(FoundRow::write),
-        };
-        let key = self.day_key(rule, name, value, day);
-        self.changes.put(key, &row);
+        })
+    }
+
+    fn write_day(&mut self, rule: PolicyIndex, name: &Arc<str>, value: &Arc<str>, day: i64, fresh: bool) {
+        let item = state::Item::Day(rule, name.clone(), value.clone(), day);
+        self.changes.touch(item, fresh);
     }
 }
 

@@ -7,9 +7,8 @@ use model::{FindingStatus, Millis};
 use super::Detector;
 use super::bucket::{Bucket, BucketId, Member, uid};
 use super::fact::{Fact, Order};
-use super::load::MemberRow;
 use super::plan::StateId;
-use super::state::{Kind, key};
+use super::state::{Item, Kind, key};
 use super::timer::Due;
 use crate::policy::{Policy, PolicyIndex};
 use crate::reference::{EventValues, Found, Scope, resolve};
@@ -46,9 +45,9 @@ impl Detector {
         ((index, uid), group)
     }
 
-    pub(super) fn scope_of<'a>(&'a self, fact: &'a Fact, found: &'a Found) -> Scope<'a> {
+    pub(super) fn scope_of<'a>(&'a self, event: &'a dyn EventValues, found: &'a Found) -> Scope<'a> {
         Scope {
-            event: Some(fact as &dyn EventValues),
+            event: Some(event),
             aliases: &found.aliases,
             row: None,
             count: None,
@@ -58,7 +57,7 @@ impl Detector {
     }
 
     pub(super) fn add_event(&mut self, index: PolicyIndex, policy: &Policy, fact: &Arc<Fact>, found: &Arc<Found>) {
-        let (id, group) = self.bucket_of(index, policy, &self.scope_of(fact, found), fact.time, &fact.uid);
+        let (id, group) = self.bucket_of(index, policy, &self.scope_of(&**fact, found), fact.time, &fact.uid);
         let member = Member::Event(fact.clone(), found.clone());
         if policy.dedup.is_none() && !self.plan.node(index).withdrawable {
             // Nothing will ever change it: no state.
@@ -69,24 +68,29 @@ impl Detector {
             };
             let finding = self.finding(&id, &bucket);
             if let Some(finding) = finding {
-                self.tell_alone(finding);
+                self.tell_alone(finding, fact.received_at);
             }
             self.raised.insert(id.1, fact.received_at);
             return;
         }
-        let window = policy.dedup.as_ref().map_or(0, |d| d.window_ms);
-        let expires = self.kept_until(fact, policy.lateness_ms, window.saturating_add(policy.wait_ms));
-        if !self.changes.off {
-            let row = MemberRow::of(&id, &group, fact, found, expires);
-            self.changes.put_bytes(self.member_key(&id, &fact.order()), &row);
-        }
-        self.timers.set(expires, Due::ForgetMember(id.clone(), fact.order()));
+        let expires = self.member_expires(index, fact);
+        let order = fact.order();
+        let fresh = self.buckets.get(&id).is_none_or(|b| !b.members.contains_key(&order));
+        self.changes.touch(Item::Member(id.clone(), order.clone()), fresh);
+        self.timers.set(expires, Due::ForgetMember(id.clone(), order.clone()));
         self.event_bucket.insert((index, fact.uid.clone()), id.clone());
-        self.join(&id, group, fact.order(), member, expires);
+        self.join(&id, group, order, member, expires);
+    }
+
+    /// When an event is forgotten that is a member of a finding.
+    pub(super) fn member_expires(&self, index: PolicyIndex, fact: &Fact) -> Millis {
+        let policy = self.policies.get(index);
+        let window = policy.dedup.as_ref().map_or(0, |d| d.window_ms);
+        self.kept_until(fact, policy.lateness_ms, window.saturating_add(policy.wait_ms))
     }
 
     pub(super) fn move_event(&mut self, index: PolicyIndex, policy: &Policy, fact: &Arc<Fact>, found: &Arc<Found>) {
-        let (id, _) = self.bucket_of(index, policy, &self.scope_of(fact, found), fact.time, &fact.uid);
+        let (id, _) = self.bucket_of(index, policy, &self.scope_of(&**fact, found), fact.time, &fact.uid);
         if self.event_bucket.get(&(index, fact.uid.clone())) != Some(&id) {
             self.remove_event(index, fact);
         }
@@ -97,7 +101,7 @@ impl Detector {
         let Some(id) = self.event_bucket.remove(&(index, fact.uid.clone())) else {
             return;
         };
-        self.changes.delete(self.member_key(&id, &fact.order()));
+        self.changes.touch(Item::Member(id.clone(), fact.order()), false);
         self.leave(&id, &fact.order(), false);
     }
 

@@ -2,13 +2,15 @@
 //!
 //! Rows of the same key are one row: the earliest event's value of each column, else a later one's.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use foldhash::{HashMap, HashMapExt as _};
 use model::{Coordinate, Millis};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
 
+use super::bytes::{Bytes, Put, Reader, Writer};
 use super::fact::Order;
 use crate::policy::{PolicyIndex, Take};
 use crate::reference::{EventRow, combinations, each_value, key, scalar};
@@ -26,12 +28,43 @@ pub(super) struct RowEvent {
     pub expires: Millis,
     /// Names the row; the uid where the table has no key.
     pub id: Arc<str>,
-    pub columns: Map<String, Json>,
+    /// With its time and its record, as a row has them.
+    pub columns: Arc<Json>,
 }
 
 impl RowEvent {
+    /// Its time and its record are columns, too.
+    pub fn complete(columns: &mut Map<String, Json>, time: Millis, record: &Coordinate) {
+        columns.insert("time".into(), time.0.into());
+        columns.insert("record".into(), record.to_string().into());
+    }
+
     pub fn order(&self) -> Order {
         (self.time, self.uid.clone())
+    }
+}
+
+impl Put for RowEvent {
+    fn put(&self, to: &mut Writer) {
+        to.text(&self.uid);
+        to.time(self.time);
+        to.json(Some(&self.record));
+        to.time(self.expires);
+        to.text(&self.id);
+        to.json(Some(&self.columns));
+    }
+}
+
+impl Bytes for RowEvent {
+    fn take(from: &mut Reader<'_>) -> Option<RowEvent> {
+        Some(RowEvent {
+            uid: from.shared()?,
+            time: from.time()?,
+            record: from.json()??,
+            expires: from.time()?,
+            id: from.shared()?,
+            columns: from.json()??,
+        })
     }
 }
 
@@ -112,9 +145,18 @@ impl Table {
     }
 
     fn merge(&self, id: &Arc<str>) -> Option<EventRow> {
-        let mut events = self.by_id.get(id)?.iter().filter_map(|order| self.events.get(order));
+        let orders = self.by_id.get(id)?;
+        let mut events = orders.iter().filter_map(|order| self.events.get(order));
         let first = events.next()?;
-        let mut columns = first.columns.clone();
+        if orders.len() == 1 && self.taken.is_empty() {
+            return Some(EventRow {
+                row: first.columns.clone(),
+                record: first.record.clone(),
+                time: first.time,
+                id: id.clone(),
+            });
+        }
+        let mut columns = first.columns.as_object().cloned().unwrap_or_default();
         let mut lacking: Vec<String> = columns
             .iter()
             .filter(|(name, value)| value.is_null() && self.taken.iter().all(|(t, _)| **t != ***name))
@@ -153,8 +195,7 @@ impl Table {
             };
             columns.insert(name.to_string(), value.unwrap_or(Json::Null));
         }
-        columns.insert("time".into(), first.time.0.into());
-        columns.insert("record".into(), first.record.to_string().into());
+        RowEvent::complete(&mut columns, first.time, &first.record);
         Some(EventRow {
             row: Arc::new(Json::Object(columns)),
             record: first.record.clone(),
@@ -199,4 +240,4 @@ pub(super) fn row_keys(row: &EventRow, columns: &[Arc<str>]) -> Vec<String> {
 }
 
 /// All tables kept from events.
-pub(super) type EventTableRows = BTreeMap<PolicyIndex, Table>;
+pub(super) type EventTableRows = foldhash::HashMap<PolicyIndex, Table>;

@@ -12,19 +12,23 @@
 //!        9 16  SHA-256 of what names the item within the policy; of W 8 bytes each of that of the group and of the
 //!              entry, so that a group's rows stand together
 //! value  0  1  format version; this file writes 1 and 2
-//!        1     of version 1 JSON; of 2 (B, S, W, G) bytes as `bytes.rs` writes them
+//!        1     of version 1 JSON; of 2 (B, S, W, G, R, O, X) bytes as `bytes.rs` writes them
 //! ```
 //! A row of a policy that is not there any more, or in another version, is dropped when the state is read.
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use foldhash::HashMap;
 use model::{StateKey, StateValue};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 
-use super::bytes::{Bytes, Reader, Writer};
+use super::bucket::BucketId;
+use super::bytes::{Bytes, Put, Reader, Writer};
+use super::fact::Order;
 use super::plan::StateId;
+use crate::policy::PolicyIndex;
 
 const VERSION: u8 = 1;
 const VERSION_BYTES: u8 = 2;
@@ -124,47 +128,83 @@ pub(super) fn grouped_key(kind: Kind, policy: StateId, group: &str, parts: &[&[u
     out
 }
 
-/// What changed since the last delta: the last word for each key.
+/// An item of the state of which the engine knows how it stands; it is written when a delta is.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Item {
+    /// Engine time.
+    Time,
+    /// A member of a bucket.
+    Member(BucketId, Order),
+    /// A subject of a rule.
+    Subject(PolicyIndex, Arc<str>),
+    /// An entry of a group of a correlation.
+    Entry(PolicyIndex, Arc<str>, Order),
+    /// An event of a table.
+    Row(PolicyIndex, Order),
+    /// An expectation that an event opened.
+    Opened(PolicyIndex, Arc<str>),
+    /// An expectation that is settled.
+    Settled(PolicyIndex, Arc<str>),
+    /// An expected event.
+    Expected(PolicyIndex, Order),
+    /// Since when a key is known to a rule.
+    Habit(PolicyIndex, Arc<str>),
+    /// A day on which a key was seen with a value.
+    Day(PolicyIndex, Arc<str>, Arc<str>, i64),
+    /// An event that a finding is.
+    Fed(PolicyIndex, Arc<str>),
+}
+
+/// What changed since the last delta.
 #[derive(Debug, Default)]
 pub(super) struct Changes {
-    rows: BTreeMap<StateKey, Option<StateValue>>,
+    /// The last of a key counts.
+    rows: Vec<(StateKey, Option<StateValue>)>,
+    /// What changed, and whether it was not there before.
+    touched: HashMap<Item, bool>,
     /// Nobody keeps the state.
     pub off: bool,
 }
 
 impl Changes {
-    /// Puts a value as bytes.
-    pub fn put_bytes(&mut self, key: StateKey, value: &impl Bytes) {
-        if self.off {
-            return;
+    /// An item came, changed or went; `fresh`: it was not there before. What comes and goes within one delta is nowhere in it.
+    pub fn touch(&mut self, item: Item, fresh: bool) {
+        if !self.off {
+            self.touched.entry(item).or_insert(fresh);
         }
-        let mut writer = Writer(Vec::with_capacity(128));
-        writer.0.push(VERSION_BYTES);
-        value.put(&mut writer);
-        self.rows.insert(key, Some(writer.0));
+    }
+
+    /// The items of the next delta, and which were not there before.
+    pub fn touched(&mut self) -> HashMap<Item, bool> {
+        std::mem::take(&mut self.touched)
     }
 
     pub fn put(&mut self, key: StateKey, value: &impl Serialize) {
-        if self.off {
-            return;
+        if !self.off {
+            self.rows.push((key, Some(json(value))));
         }
-        let mut bytes = vec![VERSION];
-        // The engine's own types: maps have text keys, and nothing refuses to be written.
-        serde_json::to_writer(&mut bytes, value).expect("the engine's state is always JSON");
-        self.rows.insert(key, Some(bytes));
+    }
+
+    /// Puts what [`json`] or [`bytes`] made of a value.
+    pub fn put_row(&mut self, key: StateKey, value: StateValue) {
+        self.rows.push((key, Some(value)));
     }
 
     pub fn delete(&mut self, key: StateKey) {
-        if self.off {
-            return;
+        if !self.off {
+            self.rows.push((key, None));
         }
-        self.rows.insert(key, None);
     }
 
     /// Takes what changed, keys in order.
     pub fn take(&mut self) -> (Vec<(StateKey, StateValue)>, Vec<StateKey>) {
         let (mut put, mut delete) = (Vec::new(), Vec::new());
-        for (key, value) in std::mem::take(&mut self.rows) {
+        let mut rows = std::mem::take(&mut self.rows);
+        // The last of a key first.
+        rows.reverse();
+        rows.sort_by(|a, b| a.0.cmp(&b.0));
+        rows.dedup_by(|later, kept| later.0 == kept.0);
+        for (key, value) in rows {
             match value {
                 Some(value) => put.push((key, value)),
                 None => delete.push(key),
@@ -172,4 +212,25 @@ impl Changes {
         }
         (put, delete)
     }
+}
+
+/// A value as a row has it.
+pub(super) fn json(value: &impl Serialize) -> StateValue {
+    let mut bytes = vec![VERSION];
+    // The engine's own types: maps have text keys, and nothing refuses to be written.
+    serde_json::to_writer(&mut bytes, value).expect("the engine's state is always JSON");
+    bytes
+}
+
+/// As [`json`], of what is written as bytes.
+pub(super) fn bytes(value: &impl Put) -> StateValue {
+    written(|to| value.put(to))
+}
+
+/// A value of what `put` writes.
+pub(super) fn written(put: impl FnOnce(&mut Writer)) -> StateValue {
+    let mut writer = Writer(Vec::with_capacity(256));
+    writer.0.push(VERSION_BYTES);
+    put(&mut writer);
+    writer.0
 }

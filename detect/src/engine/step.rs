@@ -1,8 +1,10 @@
 //! What a span of the ledger brings, in the order in which it is taken.
 
+use std::sync::Arc;
+
 use model::{Batch, LedgerIndex, Millis};
 
-use super::Detector;
+use super::{Detector, delay};
 use crate::Hit;
 use crate::policy::PolicyIndex;
 
@@ -17,6 +19,50 @@ pub(super) struct Step {
 }
 
 impl Detector {
+    /// As [`Detector::process`], with the hits of each batch given.
+    pub(super) fn process_hits(&mut self, span: &[(LedgerIndex, Millis)], batches: &[Batch], hits: &[Vec<Hit>]) {
+        let steps = self.steps(batches, hits);
+        let records = self.records(span, batches, &steps);
+        let mut room = Vec::new();
+        let (spoken, mut ears) = self.spoken(batches);
+        let mut spoken = spoken.into_iter().peekable();
+        let arrivals = self.arrivals(batches);
+        let (mut arrivals, mut unit) = (arrivals.as_slice(), None);
+        let mut senders = delay::senders(batches, arrivals);
+        let restarts = self.restarts(batches, &steps);
+        let mut restarts = restarts.into_iter().peekable();
+        let mut steps = steps.into_iter().peekable();
+        let mut event: ((u32, u32), Option<Arc<str>>) = ((0, 0), None);
+        for (n, &(index, received_at)) in records.iter().enumerate() {
+            fail::fail_point!("detect::record");
+            // Before the time between goes by: nobody was there to hear.
+            while let Some(restart) = restarts.next_if(|r| r.index <= index) {
+                self.begin_anew(&restart, received_at);
+            }
+            self.tick(received_at);
+            if !arrivals.is_empty() {
+                let now = received_at.max(self.clock.now.unwrap_or(received_at));
+                let now = now.0.div_euclid(delay::UNIT_MS);
+                if unit.replace(now) != Some(now) {
+                    let until = self.of_unit(&records[n..], arrivals, now);
+                    self.delayed(batches, &mut senders, &arrivals[..until]);
+                    arrivals = &arrivals[until..];
+                }
+            }
+            while let Some((_, n)) = spoken.next_if(|s| s.0 <= index) {
+                self.hear(&batches[n], &mut ears[n], received_at);
+            }
+            while let Some(step) = steps.next_if(|s| s.index == index) {
+                if event.0 != (step.batch, step.row) {
+                    event = ((step.batch, step.row), None);
+                }
+                let (batch, row) = (&batches[step.batch as usize], step.row as usize);
+                self.take(step.rule, batch, row, &mut event.1, &mut room);
+            }
+            self.position = index.next();
+        }
+    }
+
     /// What state is touched by, in the order in which it is.
     pub(super) fn steps(&self, batches: &[Batch], hits: &[Vec<Hit>]) -> Vec<Step> {
         let mut steps: Vec<Step> = Vec::with_capacity(hits.iter().map(Vec::len).sum());

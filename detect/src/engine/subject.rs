@@ -2,13 +2,14 @@
 //! whenever such a row comes, changes or goes, and when the wait is over.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use foldhash::HashMap;
 use model::Millis;
 use serde::{Deserialize, Serialize};
 
-use super::bytes::{Bytes, Reader, Writer};
+use super::bytes::{Bytes, Reader};
 use super::fact::{Fact, FactRow};
 use super::found::FoundRow;
 use super::rows::EventTableRows;
@@ -25,6 +26,8 @@ pub(super) struct Subject {
     pub told: Option<Arc<Found>>,
     /// Questions to event tables on which the verdict rests: step and key.
     asked: BTreeSet<(usize, String)>,
+    /// Which tables it was judged by.
+    judged_by: u64,
     /// With `claim`: the rows that satisfy a step, and the group that contends for them.
     wanted: BTreeMap<(usize, String), Wish>,
 }
@@ -45,12 +48,6 @@ pub(super) struct SubjectRow {
 }
 
 impl Bytes for SubjectRow {
-    fn put(&self, to: &mut Writer) {
-        self.fact.put(to);
-        to.bool(self.told.is_some());
-        self.told.iter().for_each(|t| t.put(to));
-    }
-
     fn take(from: &mut Reader<'_>) -> Option<SubjectRow> {
         let fact = FactRow::take(from)?;
         let told = if from.bool()? {
@@ -65,9 +62,11 @@ impl Bytes for SubjectRow {
 /// The subjects of one rule.
 #[derive(Debug, Default)]
 pub(super) struct Subjects {
-    by_uid: BTreeMap<Arc<str>, Subject>,
+    by_uid: HashMap<Arc<str>, Subject>,
     /// Subjects by what they asked: step and key.
     by_question: HashMap<(usize, String), BTreeSet<Arc<str>>>,
+    /// Those that were judged last.
+    touched: BTreeSet<Arc<str>>,
     /// Who contends for rows, and who has which: by step and key.
     claims: HashMap<(usize, String), Claim>,
 }
@@ -100,6 +99,8 @@ pub(super) struct Judge<'a> {
     pub passes: &'a dyn Fn(&Fact, &Found) -> bool,
     /// Nothing fires before its wait is over.
     pub waits: bool,
+    /// Which tables they are: others have another number.
+    pub version: u64,
 }
 
 impl Subjects {
@@ -112,13 +113,18 @@ impl Subjects {
         self.claims.get(&(step, key.to_owned()))?.assigned.get(uid).cloned()
     }
 
-    /// Adds an event; it is not judged yet.
+    pub fn iter(&self) -> impl Iterator<Item = &Subject> {
+        self.by_uid.values()
+    }
+
+    /// Adds an event; it is not judged yet. An event that is there stays as it is.
     pub fn insert(&mut self, fact: Arc<Fact>, told: Option<Arc<Found>>) {
         let subject = Subject {
             fact: fact.clone(),
             found: told.clone(),
             told,
             asked: BTreeSet::new(),
+            judged_by: 0,
             wanted: BTreeMap::new(),
         };
         self.by_uid.entry(fact.uid.clone()).or_insert(subject);
@@ -149,6 +155,9 @@ impl Subjects {
     /// The subjects that asked `step` with one of `keys`.
     pub fn asked(&self, step: usize, keys: &[String]) -> BTreeSet<Arc<str>> {
         let mut out = BTreeSet::new();
+        if self.by_question.is_empty() {
+            return out;
+        }
         for key in keys {
             out.extend(
                 self.by_question
@@ -159,6 +168,23 @@ impl Subjects {
             );
         }
         out
+    }
+
+    /// The wait of an event is over: what it waited for is told. It is judged again where the tables are others than they were.
+    pub fn judge_due(&mut self, uid: &Arc<str>, judge: &Judge<'_>, gaps: &mut dyn FnMut(Gap)) -> Vec<Retold> {
+        match self.by_uid.get(uid) {
+            Some(subject) if subject.judged_by == judge.version => {
+                self.touched.clear();
+                self.tell(uid, judge).into_iter().collect()
+            }
+            _ => self.judge([uid.clone()].into(), judge, gaps),
+        }
+    }
+
+    /// Whether nothing that comes can change what an event's joins said, but other tables.
+    pub fn is_settled(&self, uid: &str) -> bool {
+        let settled = |s: &Subject| s.found.is_none() && s.told.is_none() && s.asked.is_empty() && s.wanted.is_empty();
+        self.by_uid.get(uid).is_none_or(settled)
     }
 
     /// Judges the subjects again, and those whose claims that changes; tells what changed for consumers, by uid.
@@ -179,7 +205,9 @@ impl Subjects {
                 queue.extend(self.assign(&group));
             }
         }
-        touched.iter().filter_map(|uid| self.tell(uid, judge)).collect()
+        let told = touched.iter().filter_map(|uid| self.tell(uid, judge)).collect();
+        self.touched = touched;
+        told
     }
 
     /// Links a subject that was judged before to what it asks, without judging it.
@@ -241,20 +269,26 @@ impl Subjects {
             return;
         };
         subject.found = found;
+        subject.judged_by = judge.version;
         let time = subject.fact.time;
-        let old_asked = std::mem::replace(&mut subject.asked, asked.clone());
-        let old_wanted = std::mem::replace(&mut subject.wanted, wanted.clone());
-        for question in old_asked.difference(&asked) {
-            if let Some(askers) = self.by_question.get_mut(question) {
-                askers.remove(uid);
+        if asked != subject.asked {
+            let old_asked = std::mem::replace(&mut subject.asked, asked.clone());
+            for question in old_asked.difference(&asked) {
+                if let Some(askers) = self.by_question.get_mut(question) {
+                    askers.remove(uid);
+                }
+            }
+            for question in asked.difference(&old_asked) {
+                self.by_question
+                    .entry(question.clone())
+                    .or_default()
+                    .insert(uid.clone());
             }
         }
-        for question in asked.difference(&old_asked) {
-            self.by_question
-                .entry(question.clone())
-                .or_default()
-                .insert(uid.clone());
+        if wanted.is_empty() && subject.wanted.is_empty() {
+            return;
         }
+        let old_wanted = std::mem::replace(&mut subject.wanted, wanted.clone());
         for (group, _) in old_wanted.iter().filter(|(group, _)| !wanted.contains_key(*group)) {
             if let Some(claim) = self.claims.get_mut(group) {
                 claim.wanted.remove(uid);
@@ -307,6 +341,14 @@ impl Subjects {
             .collect();
         claim.assigned = assigned;
         changed
+    }
+
+    /// Of those that were judged last, the events whose joins hold otherwise than was told: they wait.
+    pub fn waiting(&self) -> impl Iterator<Item = &Arc<Fact>> {
+        let subjects = self.touched.iter().filter_map(|uid| self.by_uid.get(uid));
+        subjects
+            .filter(|s| s.found.is_some() && s.found != s.told)
+            .map(|s| &s.fact)
     }
 
     fn tell(&mut self, uid: &Arc<str>, judge: &Judge<'_>) -> Option<Retold> {

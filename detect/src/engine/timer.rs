@@ -55,7 +55,11 @@ pub(super) struct Timers {
 
 /// What is due, by time; at one moment in the order of [`Due`], each once.
 #[derive(Debug, Default)]
-struct Slots(BTreeMap<Millis, Slot>);
+struct Slots {
+    slots: BTreeMap<Millis, Slot>,
+    /// When the first is due: that nothing is costs one look.
+    next: Option<Millis>,
+}
 
 /// What is due at one moment, the last first once it is `sorted`: thousands are forgotten at the same, and need no order before.
 #[derive(Debug, Default)]
@@ -80,7 +84,10 @@ impl Slot {
 
 impl Slots {
     fn set(&mut self, at: Millis, due: Due) {
-        let slot = self.0.entry(at).or_default();
+        if self.next.is_none_or(|next| at < next) {
+            self.next = Some(at);
+        }
+        let slot = self.slots.entry(at).or_default();
         slot.dues.push(due);
         slot.sorted = slot.dues.len() == 1;
         if slot.dues.len() > 2 * slot.distinct + SLOT_TWICE {
@@ -89,11 +96,19 @@ impl Slots {
     }
 
     fn next(&self) -> Option<Millis> {
-        self.0.first_key_value().map(|(at, _)| *at)
+        self.next
+    }
+
+    fn peek(&mut self) -> Option<(Millis, &Due)> {
+        let (at, slot) = self.slots.iter_mut().next()?;
+        if !slot.sorted {
+            slot.sort();
+        }
+        Some((*at, slot.dues.last()?))
     }
 
     fn pop(&mut self) -> Option<(Millis, Due)> {
-        let mut first = self.0.first_entry()?;
+        let mut first = self.slots.first_entry()?;
         let at = *first.key();
         let slot = first.get_mut();
         if !slot.sorted {
@@ -102,6 +117,7 @@ impl Slots {
         let due = slot.dues.pop();
         if slot.dues.is_empty() {
             first.remove();
+            self.next = self.slots.first_key_value().map(|(at, _)| *at);
         }
         // No slot is empty.
         Some((at, due?))
@@ -126,24 +142,48 @@ impl Timers {
         self.judge.next()
     }
 
-    /// When the first is due, by `to`.
-    pub fn next_until(&self, to: Millis) -> Option<Millis> {
-        let next = [self.judge.next(), self.forget.next()].into_iter().flatten().min();
-        next.filter(|at| *at <= to)
+    /// What is due first, by `to`, and when; of two at the same moment, judgements first.
+    pub fn peek_until(&mut self, to: Millis) -> Option<(Millis, &Due)> {
+        self.first_until(to)?.peek()
     }
 
-    /// Takes the first that is due by `to`; of two at the same moment, judgements first.
+    /// Takes what [`Timers::peek_until`] tells.
     pub fn pop_until(&mut self, to: Millis) -> Option<(Millis, Due)> {
-        let from = match (self.judge.next(), self.forget.next()) {
-            (Some(j), Some(f)) if j <= f => &mut self.judge,
-            (Some(_), None) => &mut self.judge,
-            _ => &mut self.forget,
+        self.first_until(to)?.pop()
+    }
+
+    fn first_until(&mut self, to: Millis) -> Option<&mut Slots> {
+        let (at, slots) = match (self.judge.next, self.forget.next) {
+            (Some(j), Some(f)) if j <= f => (j, &mut self.judge),
+            (Some(j), None) => (j, &mut self.judge),
+            (_, Some(f)) => (f, &mut self.forget),
+            (None, None) => return None,
         };
-        if from.next()? > to { None } else { from.pop() }
+        (at <= to).then_some(slots)
     }
 }
 
 impl Due {
+    /// Of which policy it is.
+    pub fn policy(&self) -> PolicyIndex {
+        match self {
+            Due::Subject(policy, _)
+            | Due::Window(policy, _)
+            | Due::Expectation(policy, _)
+            | Due::Silence(policy, _)
+            | Due::Delay(policy, _)
+            | Due::ForgetMember((policy, _), _)
+            | Due::ForgetEntries(policy, _)
+            | Due::ForgetSubject(policy, _)
+            | Due::ForgetDays(policy, _)
+            | Due::ForgetRow(policy, _)
+            | Due::ForgetOpened(policy, _)
+            | Due::ForgetFed(policy, _)
+            | Due::ForgetExpected(policy, _)
+            | Due::ForgetBucket((policy, _)) => *policy,
+        }
+    }
+
     fn is_judgement(&self) -> bool {
         matches!(
             self,

@@ -4,15 +4,22 @@
 //! What is usual of a source is the median of all its records over the time before. A finding of the same key and bucket of
 //! time that is told again has the evidence of all its spans.
 
+//!
+//! What comes is only noted; it is counted when spans of so many records are judged, and at the end of a call what is still open then.
+
+mod arrival;
 mod sketch;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use model::{Batch, Column, Coordinate, Field, Finding, LedgerIndex, Millis, TOPIC_DOCKET};
+use foldhash::{HashMap, HashSet};
+use model::{Coordinate, Field, Finding, Millis};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use self::arrival::Fresh;
+pub(super) use self::arrival::senders;
 use self::sketch::Sketch;
 use super::absence::text;
 use super::bucket::{Bucket, Member, uid};
@@ -20,7 +27,7 @@ use super::plan::StateId;
 use super::state::{Kind, key};
 use super::timer::Due;
 use super::{Detector, absence};
-use crate::policy::{Body, Delay, Of, Policy, PolicyIndex};
+use crate::policy::{Body, Delay, Policy, PolicyIndex};
 use crate::reference::Found;
 use crate::sigma::lower;
 
@@ -46,22 +53,37 @@ type SenderId = (PolicyIndex, Arc<str>, Arc<str>);
 /// What is known of delays.
 #[derive(Debug, Default)]
 pub(super) struct Delays {
-    spans: BTreeMap<(SenderId, Millis), Span>,
-    /// Of each source, by hour of receipt.
+    /// By policy and start.
+    spans: HashMap<(PolicyIndex, Millis), Senders>,
+    /// What came in this call, in the order of engine time: not counted in spans yet, and from `unusual` on not in what is usual.
+    fresh: Vec<Fresh>,
+    unusual: usize,
+    /// Of each source, by hour of receipt; hours before `usual_from` are forgotten.
     usual: BTreeMap<Arc<str>, BTreeMap<i64, Sketch>>,
+    usual_from: i64,
+    /// Of sources that were asked for, all hours from one on: by for how long one looks back, milliseconds.
+    summed: BTreeMap<(Arc<str>, i64), (i64, Sketch)>,
     /// What was told last.
     told: BTreeMap<SenderId, Box<Finding>>,
-    senders: BTreeSet<SenderId>,
-    changed: BTreeSet<(SenderId, Millis)>,
+    senders: HashSet<SenderId>,
     changed_usual: BTreeSet<(Arc<str>, i64)>,
-    /// The ends of spans for which a timer is set.
+    /// The ends of spans for which a timer is set, and for which policies one was set last.
     armed: BTreeSet<(PolicyIndex, Millis)>,
+    last: HashMap<PolicyIndex, Millis>,
 }
+
+/// The spans of senders that begin at one moment.
+type Senders = HashMap<(Arc<str>, Arc<str>), Span>;
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct Span {
     sketch: Sketch,
     records: Vec<Coordinate>,
+    /// It changed since it was written; and whether it ever was.
+    #[serde(skip)]
+    changed: bool,
+    #[serde(skip)]
+    written: bool,
 }
 
 /// A row of the state.
@@ -87,109 +109,7 @@ pub(super) fn sender_fields() -> [Field; 2] {
     [Field::ocsf("docket.system"), Field::ocsf("device.hostname")]
 }
 
-/// A row of a batch: its leaf, which batch, which row.
-pub(super) type Arrival = (LedgerIndex, usize, usize);
-
 impl Detector {
-    /// The rows of batches in ledger order, where delays are watched.
-    pub(super) fn arrivals(&self, batches: &[Batch]) -> Vec<Arrival> {
-        if self.plan.delays.is_empty() {
-            return Vec::new();
-        }
-        let rows = batches.iter().enumerate().filter(|(_, b)| *b.source != *TOPIC_DOCKET);
-        let mut out: Vec<Arrival> = rows
-            .flat_map(|(n, b)| b.rows.iter().enumerate().map(move |(row, r)| (r.index, n, row)))
-            .filter(|(index, ..)| *index >= self.position)
-            .collect();
-        out.sort_unstable();
-        out
-    }
-
-    /// How many of the rows are of records that come before engine time has passed this unit.
-    pub(super) fn of_unit(&self, records: &[(LedgerIndex, Millis)], arrivals: &[Arrival], unit: i64) -> usize {
-        let from = arrivals.first().map_or(LedgerIndex(0), |(index, ..)| *index);
-        let from = records.partition_point(|(index, _)| *index < from);
-        let later = |(_, at): &&(LedgerIndex, Millis)| at.0.div_euclid(UNIT_MS) > unit;
-        let end = records[from..].iter().find(later).map(|(index, _)| *index);
-        end.map_or(arrivals.len(), |end| {
-            arrivals.partition_point(|(index, ..)| *index < end)
-        })
-    }
-
-    /// Rows came that are of one unit of engine time, and it is now.
-    pub(super) fn delayed(&mut self, batches: &[Batch], arrivals: &[Arrival]) {
-        let Some(now) = self.clock.now else { return };
-        let columns: Vec<[Option<&Column>; 2]> = batches
-            .iter()
-            .map(|batch| sender_fields().map(|f| batch.column(&f)))
-            .collect();
-        let mut groups: BTreeMap<(&str, &str), (Sketch, Vec<Coordinate>)> = BTreeMap::new();
-        for (_, n, row) in arrivals {
-            let place = &batches[*n].rows[*row];
-            let delay_ms = place.received_at - place.time;
-            if delay_ms.saturating_abs() > DELAY_MS_MAX {
-                continue;
-            }
-            let named = columns[*n].iter().flatten();
-            let sender = named
-                .filter_map(|c| c.first(*row))
-                .find(|v| !v.is_empty())
-                .unwrap_or("");
-            let (sketch, records) = groups.entry((&batches[*n].source, sender)).or_default();
-            sketch.add(delay_ms);
-            if records.len() < RECORDS_MAX {
-                let id = batches[*n].uid(*row).split('#').next();
-                records.extend(id.and_then(|id| id.parse::<Coordinate>().ok()));
-            }
-        }
-        for ((source, sender), (sketch, records)) in groups {
-            let (source, sender): (Arc<str>, Arc<str>) = (lower(source).into(), lower(sender).into());
-            let hour = now.0.div_euclid(HOUR_MS);
-            let hours = self.delays.usual.entry(source.clone()).or_default();
-            hours.entry(hour).or_default().merge(&sketch);
-            self.delays.changed_usual.insert((source.clone(), hour));
-            for index in self.plan.delays.clone() {
-                self.count_delays(index, &source, &sender, now, &sketch, &records);
-            }
-        }
-    }
-
-    fn count_delays(
-        &mut self,
-        index: PolicyIndex,
-        source: &Arc<str>,
-        sender: &Arc<str>,
-        now: Millis,
-        sketch: &Sketch,
-        records: &[Coordinate],
-    ) {
-        let policies = self.policies.clone();
-        let Body::Delay(delay) = &policies.get(index).body else {
-            return;
-        };
-        let sender = match delay.of {
-            Of::Sender => sender.clone(),
-            Of::Source => "".into(),
-        };
-        let id: SenderId = (index, source.clone(), sender);
-        if !self.delays.senders.contains(&id) {
-            if self.delays.senders.len() >= SENDERS_MAX {
-                return;
-            }
-            self.delays.senders.insert(id.clone());
-        }
-        let step = delay.over_ms / 2;
-        let last = Millis(now.0.div_euclid(step) * step);
-        for start in [last.plus_ms(-step), last] {
-            let span = self.delays.spans.entry((id.clone(), start)).or_default();
-            span.sketch.merge(sketch);
-            let room = RECORDS_MAX.saturating_sub(span.records.len());
-            span.records.extend(records.iter().take(room).cloned());
-            self.delays.changed.insert((id.clone(), start));
-            self.arm_delay(index, start.plus_ms(delay.over_ms));
-        }
-    }
-
     fn arm_delay(&mut self, index: PolicyIndex, end: Millis) {
         if self.delays.armed.insert((index, end)) {
             self.timers.set(end, Due::Delay(index, end));
@@ -203,25 +123,26 @@ impl Detector {
         let policy = policies.get(index);
         let Body::Delay(delay) = &policy.body else { return };
         let start = end.plus_ms(-delay.over_ms);
-        let ids = self
-            .delays
-            .spans
-            .keys()
-            .filter(|((i, ..), at)| *i == index && *at == start);
-        let ids: Vec<SenderId> = ids.map(|(id, _)| id.clone()).collect();
-        if ids.is_empty() {
-            return;
+        let mut spans = self.delays.spans.remove(&(index, start)).unwrap_or_default();
+        for (id, _) in spans.iter().filter(|(_, span)| span.written) {
+            let key = self.span_key(&(index, id.0.clone(), id.1.clone()), start);
+            self.changes.delete(key);
         }
-        let asked = self.limits(index, delay, end);
-        for id in ids {
-            let Some(span) = self.delays.spans.remove(&(id.clone(), start)) else {
-                continue;
-            };
-            self.delays.changed.remove(&(id.clone(), start));
-            self.changes.delete(self.span_key(&id, start));
-            let named = asked.get(&id.1).or_else(|| asked.get(""));
-            if let (Some(limit), true) = (named, span.sketch.count() >= delay.at_least) {
-                self.judge_delay(policy, &id, &span, limit, end);
+        let counted: u64 = spans.values().map(|span| span.sketch.count()).sum();
+        let until = start.plus_ms(delay.over_ms / 2 * 2);
+        if counted + self.delays.came(start, until) >= delay.at_least {
+            self.delays.count_into(&mut spans, index, start, until);
+            spans.retain(|_, span| span.sketch.count() >= delay.at_least);
+            let mut spans: Vec<((Arc<str>, Arc<str>), Span)> = spans.into_iter().collect();
+            spans.sort_by(|a, b| a.0.cmp(&b.0));
+            if !spans.is_empty() {
+                self.delays.count_usual();
+                let asked = self.limits(index, delay, end);
+                for ((source, sender), span) in spans {
+                    if let Some(limit) = asked.get(&source).or_else(|| asked.get("")) {
+                        self.judge_delay(policy, &(index, source, sender), &span, limit, end);
+                    }
+                }
             }
         }
         self.forget_usual(end);
@@ -326,18 +247,30 @@ impl Detector {
         };
         self.changes.put(self.told_key(id), &row);
         if policy.reports {
-            self.tell_alone(finding);
+            let at = finding.time;
+            self.tell_alone(finding, at);
         }
     }
 
     /// The median of a source's records received within so long before; `None` while too few are known.
-    fn usual(&self, source: &Arc<str>, at: Millis, within_ms: i64) -> Option<i64> {
+    fn usual(&mut self, source: &Arc<str>, at: Millis, within_ms: i64) -> Option<i64> {
         let from = at.plus_ms(-within_ms).0.div_euclid(HOUR_MS);
-        let mut all = Sketch::default();
-        for (_, sketch) in self.delays.usual.get(source)?.range(from..) {
-            all.merge(sketch);
-        }
-        (all.count() >= USUAL_RECORDS_MIN).then(|| all.percentile(50))?
+        let hours = self.delays.usual.get(source)?;
+        let id = (source.clone(), within_ms);
+        let sum = match self.delays.summed.get_mut(&id).filter(|(since, _)| *since <= from) {
+            Some((since, sum)) => {
+                hours.range(*since..from).for_each(|(_, sketch)| sum.take(sketch));
+                *since = from;
+                sum
+            }
+            None => {
+                let mut sum = Sketch::default();
+                hours.range(from..).for_each(|(_, sketch)| sum.merge(sketch));
+                self.delays.summed.insert(id.clone(), (from, sum));
+                &mut self.delays.summed.get_mut(&id)?.1
+            }
+        };
+        (sum.count() >= USUAL_RECORDS_MIN).then(|| sum.percentile(50))?
     }
 
     /// Hours that nobody asks for any more are forgotten.
@@ -351,10 +284,17 @@ impl Detector {
                 _ => None,
             });
         let from = now.plus_ms(-keep.max().unwrap_or(HOUR_MS)).0.div_euclid(HOUR_MS);
+        if from <= self.delays.usual_from {
+            return;
+        }
+        self.delays.usual_from = from;
         for (source, hours) in &mut self.delays.usual {
             while let Some(oldest) = hours.first_entry().filter(|e| *e.key() < from) {
                 self.changes.delete(usual_key(source, *oldest.key()));
                 self.delays.changed_usual.remove(&(source.clone(), *oldest.key()));
+                self.delays
+                    .summed
+                    .retain(|(of, _), (from, _)| of != source || &*from > oldest.key());
                 oldest.remove();
             }
         }
@@ -363,17 +303,27 @@ impl Detector {
 
     /// Writes what came since the last time.
     pub(super) fn write_delays(&mut self) {
-        for (id, start) in std::mem::take(&mut self.delays.changed) {
-            if let Some(span) = self.delays.spans.get(&(id.clone(), start)) {
+        self.count_open();
+        self.delays.count_usual();
+        self.delays.fresh.clear();
+        self.delays.unusual = 0;
+        let mut rows = Vec::new();
+        for ((index, start), spans) in &mut self.delays.spans {
+            for ((source, sender), span) in spans.iter_mut().filter(|(_, span)| span.changed) {
+                (span.changed, span.written) = (false, true);
                 let row = DelayRow {
-                    source: id.1.clone(),
-                    sender: id.2.clone(),
-                    start,
+                    source: source.clone(),
+                    sender: sender.clone(),
+                    start: *start,
                     span: Some(span.clone()),
                     told: None,
                 };
-                self.changes.put(self.span_key(&id, start), &row);
+                rows.push((*index, row));
             }
+        }
+        for (index, row) in rows {
+            let key = self.span_key(&(index, row.source.clone(), row.sender.clone()), row.start);
+            self.changes.put(key, &row);
         }
         for (source, hour) in std::mem::take(&mut self.delays.changed_usual) {
             if let Some(sketch) = self.delays.usual.get(&source).and_then(|h| h.get(&hour)) {
@@ -407,8 +357,10 @@ impl Detector {
         };
         let id: SenderId = (index, row.source, row.sender);
         self.delays.senders.insert(id.clone());
-        if let Some(span) = row.span {
-            self.delays.spans.insert((id.clone(), row.start), span);
+        if let Some(mut span) = row.span {
+            span.written = true;
+            let spans = self.delays.spans.entry((index, row.start)).or_default();
+            spans.insert((id.1.clone(), id.2.clone()), span);
             self.arm_delay(index, row.start.plus_ms(delay.over_ms));
         }
         if let Some(told) = row.told {

@@ -49,6 +49,18 @@ impl Sketch {
         }
     }
 
+    /// Takes out what was merged before.
+    pub fn take(&mut self, other: &Sketch) {
+        for (bin, n) in &other.0 {
+            if let Some(of) = self.0.get_mut(bin) {
+                *of = of.saturating_sub(*n);
+                if *of == 0 {
+                    self.0.remove(bin);
+                }
+            }
+        }
+    }
+
     pub fn count(&self) -> u64 {
         self.0.values().map(|n| u64::from(*n)).sum()
     }
@@ -104,7 +116,10 @@ mod tests {
             b.add(d);
             both.add(d);
         }
+        let alone = a.clone();
         a.merge(&b);
         assert_eq!(a, both);
+        a.take(&b);
+        assert_eq!(a, alone);
     }
 }

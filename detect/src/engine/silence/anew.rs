@@ -33,7 +33,8 @@ impl Detector {
                 let sources = anew.source.as_ref().and_then(|field| {
                     let captured = self.plan.captured.get(&step.rule)?;
                     let (batch, row) = (&batches[step.batch as usize], step.row as usize);
-                    let fact = captured.read(batch, &captured.bind(batch), row, batch.uid(row).into(), self.mask);
+                    let places = captured.places(batch.places());
+                    let fact = captured.read(batch, &places, row, batch.uid(row).into(), self.mask);
                     let sources = fact.values(field).iter();
                     Some(sources.map(|s| lower(s).into()).collect())
                 });

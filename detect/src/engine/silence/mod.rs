@@ -228,7 +228,8 @@ impl Detector {
                 let began = heard.last.unwrap_or(heard.since);
                 if let Some(told) = told {
                     let over = tell::returned(*told, began, now, self.tables.zone());
-                    self.tell_alone(over);
+                    let at = over.time;
+                    self.tell_alone(over, at);
                 }
             }
             let Some(watch) = self.silences.watches.get_mut(&id) else {

@@ -62,7 +62,8 @@ impl Detector {
             watch.heard.finding = finding.clone().map(Box::new);
         }
         if let Some(finding) = finding {
-            self.tell_alone(finding);
+            let at = finding.time;
+            self.tell_alone(finding, at);
         }
     }
 
@@ -74,7 +75,8 @@ impl Detector {
         finding.status = FindingStatus::Resolved;
         finding.last_seen = finding.last_seen.max(now);
         finding.message = format!("{}; it is not watched any more", finding.message);
-        self.tell_alone(*finding);
+        let at = finding.time;
+        self.tell_alone(*finding, at);
     }
 }
 

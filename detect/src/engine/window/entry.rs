@@ -47,6 +47,10 @@ impl Feeders {
         })
     }
 
+    pub fn count(self) -> u32 {
+        self.0.count_ones()
+    }
+
     pub fn last(self) -> Option<usize> {
         self.0.checked_ilog2().map(|n| n as usize)
     }

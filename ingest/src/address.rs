@@ -6,7 +6,14 @@ use std::net::{IpAddr, Ipv4Addr};
 /// `::ffff:1.2.3.4` (IPv4). Nothing else is one: no octal, no short forms, no names.
 #[must_use]
 pub fn address(text: &str) -> (Option<IpAddr>, Option<u16>) {
-    if !text.bytes().any(|b| b == b':') && !text.starts_with('[') {
+    // Nothing but hexadecimal digits, dots, brackets and zones begins like an address.
+    if !matches!(
+        text.as_bytes().first(),
+        Some(b':' | b'[' | b'0'..=b'9' | b'a'..=b'f' | b'A'..=b'F')
+    ) {
+        return (None, None);
+    }
+    if memchr::memchr(b':', text.as_bytes()).is_none() && !text.starts_with('[') {
         let is_v4 = is_ipv4(text).then(|| text.parse::<Ipv4Addr>().ok()).flatten();
         return (is_v4.map(IpAddr::V4), None);
     }
@@ -21,6 +28,12 @@ pub fn address(text: &str) -> (Option<IpAddr>, Option<u16>) {
         .split_once('%')
         .map_or(inner, |(ip, _)| if ip.contains(':') { ip } else { inner });
     (inner.parse::<IpAddr>().ok().map(|ip| ip.to_canonical()), None)
+}
+
+/// Whether a text is an [`address`].
+#[must_use]
+pub(crate) fn is_address(text: &str) -> bool {
+    is_ipv4(text) || address(text).0.is_some()
 }
 
 /// Whether a text is an IPv4 address; what is read so is written so.
@@ -62,6 +75,7 @@ mod tests {
     proptest! {
         #[test]
         fn ipv4_is_what_the_library_reads(text in "[0-9.]{0,16}|([0-9]{1,3}\\.){3}[0-9]{1,3}|[0-9a.: ]{0,16}") {
+            prop_assert_eq!(is_address(&text), address(&text).0.is_some());
             prop_assert_eq!(is_ipv4(&text), text.parse::<Ipv4Addr>().is_ok(), "{}", text);
             if let Ok(ip) = text.parse::<Ipv4Addr>() {
                 prop_assert_eq!(ip.to_string(), text);

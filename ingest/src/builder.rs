@@ -53,6 +53,8 @@ struct Parts<'a> {
     unmapped: ArenaVec<'a, Member<'a>>,
     /// A bit for a byte of each name in `unmapped`.
     unmapped_tags: [u64; 4],
+    /// That byte of each of them.
+    unmapped_names: ArenaVec<'a, u8>,
     unmapped_keys: usize,
     labels: ArenaVec<'a, &'a str>,
     profiles: ArenaVec<'a, Value<'a>>,
@@ -89,6 +91,7 @@ impl<'a> EventBuilder<'a> {
             cells: head(input, class, activity, vendor, product),
             unmapped: ArenaVec::new_in(bump),
             unmapped_tags: [0; 4],
+            unmapped_names: ArenaVec::new_in(bump),
             unmapped_keys: 0,
             labels,
             profiles: ArenaVec::new_in(bump),
@@ -253,8 +256,8 @@ impl<'a> EventBuilder<'a> {
             }
             scalar => scalar,
         };
-        let tag = usize::from(tag(name));
-        let (word, bit) = (&mut self.parts.unmapped_tags[tag / 64], 1 << (tag % 64));
+        let tag = tag(name);
+        let (word, bit) = (&mut self.parts.unmapped_tags[usize::from(tag >> 6)], 1 << (tag & 63));
         let may_be_there = *word & bit != 0;
         *word |= bit;
         if may_be_there && let Some((_, there)) = self.parts.unmapped.iter_mut().find(|(n, _)| *n == name) {
@@ -262,7 +265,9 @@ impl<'a> EventBuilder<'a> {
         } else {
             if self.parts.unmapped.capacity() == 0 {
                 self.parts.unmapped.reserve(16);
+                self.parts.unmapped_names.reserve(16);
             }
+            self.parts.unmapped_names.push(tag);
             self.parts.unmapped.push((self.parts.keep.text(name), value));
         }
         self

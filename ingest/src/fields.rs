@@ -17,6 +17,9 @@ impl<'a> Fields<'a> {
         if let Some(value) = self.0.get(path) {
             return (!value.is_null()).then_some(value);
         }
+        if !self.0.has_objects() {
+            return None;
+        }
         self.below(path)
     }
 

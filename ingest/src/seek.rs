@@ -18,6 +18,13 @@ pub(crate) fn find(text: &str, word: &str) -> Option<usize> {
     memchr_iter(*first, text).find(|at| text[at + 1..].starts_with(rest))
 }
 
+/// Wherever a word of one byte or more stands in a text, be it within itself.
+pub(crate) fn find_all<'t>(text: &'t str, word: &'t str) -> impl Iterator<Item = usize> + 't {
+    let (text, word) = (text.as_bytes(), word.as_bytes());
+    let first = word.first().copied().unwrap_or_default();
+    memchr_iter(first, text).filter(move |at| text[*at..].starts_with(word))
+}
+
 /// Where a word stands last in a text.
 #[must_use]
 pub(crate) fn find_last(text: &str, word: &str) -> Option<usize> {
@@ -45,6 +52,17 @@ pub(crate) fn trim(text: &str) -> &str {
     }
 }
 
+/// As [`str::trim_start`]. Most texts begin with one blank or none.
+#[must_use]
+#[inline]
+pub(crate) fn trim_start(text: &str) -> &str {
+    match text.as_bytes() {
+        [b'!'..=b'~', ..] => text,
+        [b' ', b'!'..=b'~', ..] => &text[1..],
+        _ => text.trim_start(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -54,12 +72,17 @@ mod tests {
         #[test]
         fn trims_what_the_library_trims(text in "[ \\t\\na!~\x7f中\u{3000}]{0,4}") {
             prop_assert_eq!(trim(&text), text.trim());
+            prop_assert_eq!(trim_start(&text), text.trim_start());
         }
 
         #[test]
         fn finds_what_the_library_finds(text in "[ab中]{0,12}", word in "[ab中]{0,3}") {
             prop_assert_eq!(find(&text, &word), text.find(&word));
             prop_assert_eq!(contains(&text, &word), text.contains(&word));
+            if !word.is_empty() {
+                let all: Vec<_> = (0..text.len()).filter(|at| text.as_bytes()[*at..].starts_with(word.as_bytes())).collect();
+                prop_assert_eq!(find_all(&text, &word).collect::<Vec<_>>(), all);
+            }
             prop_assert_eq!(find_last(&text, &word), text.rfind(&word));
             prop_assert_eq!(split_once(&text, &word), text.split_once(&*word));
         }

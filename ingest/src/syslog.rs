@@ -141,7 +141,7 @@ pub fn parse(line: &str) -> Envelope<'_> {
         e.flags.push("syslog.time_missing");
         host_tag(rest, &mut e);
     } else {
-        e.message = rest.trim().into();
+        e.message = seek::trim(rest).into();
     }
     e
 }
@@ -178,7 +178,7 @@ pub fn from_object(object: Object<'_>) -> Option<Envelope<'static>> {
     if line.is_empty() {
         line = &message;
     }
-    e.message = Cow::Owned(line.trim().to_owned());
+    e.message = Cow::Owned(seek::trim(line).to_owned());
     Some(Envelope {
         kind: Kind::Json,
         pri,
@@ -364,7 +364,7 @@ fn element<'a>(text: &'a str, kept: &mut usize) -> Option<(Element, &'a str)> {
         if let Some(after) = rest.strip_prefix(']') {
             return Some(((id.to_owned(), parameters), after));
         }
-        let (name, after) = rest.split_once("=\"")?;
+        let (name, after) = seek::split_once(rest, "=\"")?;
         if name.contains(['"', ']', ' ']) {
             return None;
         }
@@ -413,7 +413,7 @@ fn host_tag<'a>(rest: &'a str, e: &mut Envelope<'a>) {
         } else {
             after
         };
-        e.message = text.trim().into();
+        e.message = seek::trim(text).into();
         return;
     }
     let rest = rest.trim_start_matches(' ');

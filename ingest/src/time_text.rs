@@ -128,9 +128,13 @@ fn digits_only(text: &str) -> Option<Number> {
         b'+' => (1, &text[1..]),
         _ => (1, text),
     };
-    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
-    let all_digits = |s: &str| s.bytes().all(|b| b.is_ascii_digit());
-    if whole.is_empty() || whole.len() > 19 || !all_digits(whole) || !all_digits(fraction) {
+    let is_digit = |b: u8| b.is_ascii_digit();
+    let (whole, fraction) = match digits.bytes().position(|b| !is_digit(b)) {
+        None => (digits, ""),
+        Some(at) if digits.as_bytes()[at] == b'.' => (&digits[..at], &digits[at + 1..]),
+        Some(_) => return None,
+    };
+    if whole.is_empty() || whole.len() > 19 || !fraction.bytes().all(is_digit) {
         return None;
     }
     // 8 and 14 digits are no epoch number of these decades, but dates.

@@ -8,7 +8,7 @@ use bumpalo::Bump;
 
 use crate::outline::Outlines;
 use crate::path::{PathId, Paths};
-use crate::value::{Object, Value};
+use crate::value::{Object, Value, tag};
 
 /// The memory of a group of events, and the paths that its events speak of.
 ///
@@ -18,7 +18,31 @@ pub struct Arena {
     bump: Bump,
     pub(crate) paths: RefCell<Paths>,
     pub(crate) outlines: RefCell<Outlines>,
-    native: bool,
+    native: NativeNames,
+}
+
+/// Names of sources' own fields: it may take a name for one of them that is none, never one of them for none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NativeNames([u64; 4]);
+
+impl NativeNames {
+    /// Every name.
+    pub const ALL: NativeNames = NativeNames([u64::MAX; 4]);
+    /// No name.
+    pub const NONE: NativeNames = NativeNames([0; 4]);
+
+    /// Those that have one of these tags, a bit for each.
+    pub(crate) fn of_tags(tags: [u64; 4]) -> NativeNames {
+        NativeNames(tags)
+    }
+
+    /// Whether a name may be one of them.
+    #[must_use]
+    #[inline]
+    pub fn may_have(self, name: &str) -> bool {
+        let tag = tag(name);
+        self.0[usize::from(tag >> 6)] & 1 << (tag & 63) != 0
+    }
 }
 
 /// Memory that is kept over [`Arena::reset`]: what a group of hostile records took more goes back.
@@ -46,7 +70,7 @@ impl Arena {
             bump: Bump::new(),
             paths: RefCell::new(Paths::new()),
             outlines: RefCell::new(Outlines::new()),
-            native: true,
+            native: NativeNames::ALL,
         }
     }
 
@@ -60,18 +84,24 @@ impl Arena {
         self.outlines.get_mut().tidy();
     }
 
-    /// Says whether anybody asks for [`Event::native`](crate::Event::native), as nobody does where only columns are made and the plan
-    /// has none of them ([`Plan::wants_native`](crate::Plan::wants_native)); formats may then leave out what they would have to put
-    /// together.
-    pub fn set_native(&mut self, wanted: bool) {
+    /// Says which members of [`Event::native`](crate::Event::native) anybody asks for, where only columns are made
+    /// ([`Plan::wants_native`](crate::Plan::wants_native)); formats may then leave out others that they would have to put together.
+    pub fn set_native(&mut self, wanted: NativeNames) {
         self.native = wanted;
     }
 
-    /// Whether anybody asks for the source's own fields; `true` by default.
+    /// Whether anybody asks for any of the source's own fields; `true` by default.
     #[must_use]
     #[inline]
     pub fn wants_native(&self) -> bool {
-        self.native
+        self.native != NativeNames::NONE
+    }
+
+    /// Whether anybody may ask for the source's own field of that name; `true` by default.
+    #[must_use]
+    #[inline]
+    pub fn wants_native_of(&self, name: &str) -> bool {
+        self.native.may_have(name)
     }
 
     /// The memory itself.

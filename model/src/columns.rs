@@ -8,7 +8,7 @@ use smallvec::SmallVec;
 use crate::batch::{Batch, Columns, EXISTS, Field, Namespace, Row, Uids, Wanted};
 use crate::path::{PathId, Paths, known};
 use crate::value::{Value, is_same};
-use crate::{Cell, Event, LedgerIndex, LogSource, Millis, plain};
+use crate::{Cell, Event, LedgerIndex, LogSource, Millis, NativeNames, plain};
 
 mod filler;
 mod names;
@@ -150,10 +150,14 @@ impl Plan {
         plan
     }
 
-    /// Whether a column is of the source's own fields.
+    /// Which of the sources' own fields columns are of.
     #[must_use]
-    pub fn wants_native(&self) -> bool {
-        !self.native.is_empty() || !self.native_all.is_empty()
+    pub fn wants_native(&self) -> NativeNames {
+        if self.native_all.is_empty() {
+            NativeNames::of_tags(self.native.tags())
+        } else {
+            NativeNames::ALL
+        }
     }
 
     /// What is wanted.

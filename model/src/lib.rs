@@ -21,7 +21,7 @@ mod state;
 mod time;
 pub mod value;
 
-pub use arena::Arena;
+pub use arena::{Arena, NativeNames};
 pub use batch::{Batch, Column, EXISTS, Field, Namespace, Row, Uids, Values, Wanted};
 pub use cells::{Begun, Cell, Cells};
 pub use columns::{OpenBatch, Plan};

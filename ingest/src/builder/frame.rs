@@ -86,9 +86,10 @@ impl<'a> EventBuilder<'a> {
             time,
             cells,
             outline,
-            unmapped: Object::of(
+            unmapped: Object::of_tagged(
                 arena,
                 std::mem::replace(&mut self.parts.unmapped, ArenaVec::new_in(arena.bump())).into_bump_slice(),
+                &self.parts.unmapped_names,
             ),
             native: self.parts.native,
             system: self.parts.system,

@@ -1,5 +1,6 @@
 //! The shell's words: quotes, escapes, separators, redirections, substitutions.
 
+use crate::seek;
 /// A simple command as it was written.
 #[derive(Debug, Default)]
 pub(super) struct Simple {
@@ -399,5 +400,5 @@ fn is_arithmetic(inner: &str) -> bool {
         && inner
             .bytes()
             .all(|b| b.is_ascii_alphanumeric() || b" _$+-*/%()<>=!&|^~?:,".contains(&b))
-        && !inner.contains("$(")
+        && !seek::contains(inner, "$(")
 }

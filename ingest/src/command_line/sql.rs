@@ -1,5 +1,8 @@
 //! SQL statements inside command lines.
 
+use crate::seek;
+use memchr::memchr2_iter;
+
 /// Whether a text that stands where a command line would is SQL (a database session of a bastion).
 pub(super) fn is_bare(text: &str) -> bool {
     let mut words = Words(text);
@@ -9,7 +12,8 @@ pub(super) fn is_bare(text: &str) -> bool {
     let mut second = || words.next().unwrap_or("");
     let any = |word: &str, of: &[&str]| of.iter().any(|w| word.eq_ignore_ascii_case(w));
     // A word inside is looked for in the beginning only: what is longer is not told apart by it.
-    let holds = |word: &str| Words(super::prefix(text, 4096)).any(|w| w.eq_ignore_ascii_case(word));
+    let beginning = super::prefix(text, 4096);
+    let holds = |word: &str| stands_in(word, beginning) && Words(beginning).any(|w| w.eq_ignore_ascii_case(word));
     if verb("select") {
         return !holds("do") || holds("from");
     }
@@ -62,6 +66,16 @@ pub(super) fn is_bare(text: &str) -> bool {
         return any(second(), MODES);
     }
     verb("use") || verb("desc") || verb("describe")
+}
+
+/// Whether a word stands anywhere in a text, be it within another one; in capitals or not.
+fn stands_in(word: &str, text: &str) -> bool {
+    let (word, text) = (word.as_bytes(), text.as_bytes());
+    let Some(first) = word.first() else { return true };
+    memchr2_iter(first.to_ascii_lowercase(), first.to_ascii_uppercase(), text).any(|at| {
+        let there = text.get(at..at + word.len());
+        there.is_some_and(|there| there.eq_ignore_ascii_case(word))
+    })
 }
 
 const OBJECTS: &[&str] = &[
@@ -167,7 +181,7 @@ impl<'a> Iterator for Words<'a> {
             if let Some(after) = text.strip_prefix("/*!") {
                 self.0 = after.trim_start_matches(|c: char| c.is_ascii_digit());
             } else if let Some(after) = text.strip_prefix("/*") {
-                self.0 = after.find("*/").map_or("", |end| &after[end + 2..]);
+                self.0 = seek::find(after, "*/").map_or("", |end| &after[end + 2..]);
             } else if let Some(after) = text.strip_prefix("--") {
                 // In a shell `--` begins no comment, but no command begins with it either.
                 self.0 = after.find('\n').map_or("", |end| &after[end..]);
@@ -188,10 +202,14 @@ impl<'a> Iterator for Words<'a> {
 /// The statements of a text, split at `;` outside quotes, without comments, blanks joined to one.
 pub(super) fn statements(text: &str) -> Vec<String> {
     let mut out = Vec::new();
-    let mut statement = String::new();
+    let mut statement = String::with_capacity(text.len());
     let mut rest = text;
     let mut executable = false;
-    while let Some(c) = rest.chars().next() {
+    loop {
+        let plain = rest.bytes().position(|b| !is_plain(b)).unwrap_or(rest.len());
+        statement.push_str(&rest[..plain]);
+        rest = &rest[plain..];
+        let Some(c) = rest.chars().next() else { break };
         let mut taken = c.len_utf8();
         match c {
             '\'' | '"' => {
@@ -242,6 +260,15 @@ pub(super) fn statements(text: &str) -> Vec<String> {
     }
     end(&mut statement, &mut out);
     out
+}
+
+/// Whether a byte stands for itself only.
+fn is_plain(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric()
+        || matches!(
+            byte,
+            b'_' | b',' | b'.' | b'=' | b'(' | b')' | b'<' | b'>' | b'@' | b'%'
+        )
 }
 
 fn blank(statement: &mut String) {

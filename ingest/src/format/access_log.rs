@@ -5,6 +5,7 @@ use std::borrow::Cow;
 
 use crate::format::http::Request;
 use crate::format::{Format, Input, Match, Quarantine, error_log};
+use crate::seek;
 use crate::time_text;
 
 /// Access logs of nginx and Apache.
@@ -109,7 +110,7 @@ pub(crate) fn event<'a>(input: &Input<'a>, line: &str, device: Option<&str>) -> 
 /// Who wrote it: the two differ in how they escape; where nothing is escaped, the source's name may tell.
 fn product(input: &Input<'_>, line: &str) -> &'static str {
     let source = &*input.record.source;
-    if source.contains("apache") || source.contains("httpd") || line.contains("\\\"") {
+    if seek::contains(source, "apache") || seek::contains(source, "httpd") || seek::contains(line, "\\\"") {
         "Apache"
     } else {
         "nginx"

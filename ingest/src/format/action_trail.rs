@@ -39,7 +39,7 @@ pub static FORMAT: Format = Format {
 const RESOURCES_MAX: usize = 100;
 
 fn matches(input: &Input<'_>) -> Option<Match> {
-    if !input.text.trim_start().starts_with('{') {
+    if !seek::trim_start(input.text).starts_with('{') {
         return None;
     }
     let object = input.object().ok()?;
@@ -368,7 +368,7 @@ fn resources<'a>(b: &mut EventBuilder<'a>, fields: Fields<'a>, named: Vec<serde_
         }
     } else if let (Some(name), kind) = (fields.text("resourceName"), fields.text("resourceType")) {
         for name in name.split([',', ';']).filter(|n| !n.trim().is_empty()) {
-            found.push(json!({"name": name.trim(), "type": kind.as_deref().unwrap_or("unknown")}));
+            found.push(json!({"name": seek::trim(name), "type": kind.as_deref().unwrap_or("unknown")}));
         }
     }
     found.truncate(RESOURCES_MAX);

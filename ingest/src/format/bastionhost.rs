@@ -36,6 +36,7 @@ use crate::format::draft::{self, Names};
 use crate::format::{Format, Input, Match, Quarantine};
 use crate::keep::Keep;
 use crate::mask;
+use crate::seek;
 use crate::time_text::{self, ParsedTime};
 
 /// Alibaba Cloud's Bastionhost.
@@ -47,7 +48,7 @@ pub static FORMAT: Format = Format {
 };
 
 fn matches(input: &Input<'_>) -> Option<Match> {
-    if !input.text.trim_start().starts_with('{') {
+    if !seek::trim_start(input.text).starts_with('{') {
         return None;
     }
     let object = input.object().ok()?;
@@ -357,10 +358,10 @@ impl<'a> Content<'a> {
         for part in text.split([',', ';', '\n', '|', '，', '；']).take(64) {
             let pair = part
                 .split_once('=')
-                .or_else(|| part.split_once(": "))
+                .or_else(|| seek::split_once(part, ": "))
                 .or_else(|| part.split_once('：'));
             if let Some((key, value)) = pair {
-                values.insert(arena.text(&key.trim().to_lowercase()), value.trim());
+                values.insert(arena.text(&seek::trim(key).to_lowercase()), seek::trim(value));
             }
         }
         Content {

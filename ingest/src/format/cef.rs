@@ -22,6 +22,7 @@ use crate::fields::Fields;
 use crate::format::draft::{self, Names};
 use crate::format::facts::{self, Facts};
 use crate::format::{Format, Input, Match, Quarantine};
+use crate::seek;
 use crate::syslog;
 use crate::time_text;
 
@@ -56,7 +57,7 @@ pub(super) fn split_header<'a>(text: &'a str, mark: &str) -> Option<(&'a str, &'
     }
     let at = text[..head_end].find(mark)?;
     let header = &text[..at];
-    if header.contains(": ") || !(header.is_empty() || header.ends_with(' ') || header.ends_with('>')) {
+    if seek::contains(header, ": ") || !(header.is_empty() || header.ends_with(' ') || header.ends_with('>')) {
         return None;
     }
     let body = &text[at + mark.len()..];
@@ -92,7 +93,7 @@ fn head(body: &str) -> Option<([Cow<'_, str>; HEAD], &str)> {
         *part = if escaped {
             Cow::Owned(unescape_bars(text).trim().to_owned())
         } else {
-            Cow::Borrowed(text.trim())
+            Cow::Borrowed(seek::trim(text))
         };
         rest = after;
     }
@@ -216,7 +217,7 @@ fn normalize<'a>(input: &mut Input<'a>) -> Result<Vec<Event<'a>>, Quarantine> {
         ("severity", severity),
     ];
     if keep.arena.wants_native() {
-        for (key, value) in told {
+        for (key, value) in told.into_iter().filter(|(key, _)| keep.arena.wants_native_of(key)) {
             native.or_insert(key, keep.text(value));
         }
         b.native(native);
@@ -305,7 +306,7 @@ fn time<'a>(b: &mut EventBuilder<'a>, input: &Input<'_>, fields: Fields<'a>, env
 /// A time that may end in a zone's name. `UTC`, `GMT` and `Z` are clear; of any other the source's configured zone is taken:
 /// `CST` is three.
 pub(super) fn named(b: &mut EventBuilder<'_>, input: &Input<'_>, text: &str) -> bool {
-    let text = text.trim();
+    let text = seek::trim(text);
     let (base, zone) = match text.rsplit_once(' ') {
         Some((base, zone)) if zone.len() >= 2 && zone.bytes().all(|c| c.is_ascii_alphabetic()) => (base, zone),
         _ => (text, ""),

@@ -32,6 +32,7 @@ use crate::format::draft::Names;
 use crate::format::draft::{self, ITEMS_MAX};
 use crate::format::{Format, Input, Match, Quarantine};
 use crate::json;
+use crate::seek;
 
 /// AWS CloudTrail.
 pub static FORMAT: Format = Format {
@@ -43,12 +44,12 @@ pub static FORMAT: Format = Format {
 
 fn matches(input: &Input<'_>) -> Option<Match> {
     let found = |reason| Some(Match { score: 95, reason });
-    if !input.text.trim_start().starts_with('{') {
+    if !seek::trim_start(input.text).starts_with('{') {
         return None;
     }
     if records(&input.text).is_some() {
         let about = input.text.get(..input.text.len().min(1 << 14)).unwrap_or(&input.text);
-        return (about.contains("\"eventSource\"") || about.contains("\"userIdentity\""))
+        return (seek::contains(about, "\"eventSource\"") || seek::contains(about, "\"userIdentity\""))
             .then_some(())
             .and_then(|()| found("CloudTrail's file of records"));
     }

@@ -29,6 +29,7 @@ use crate::class;
 use crate::detection;
 use crate::fields::{Fields, scalar};
 use crate::format::{self, Format, Input, Match, Quarantine, base_event, host};
+use crate::seek;
 use crate::time_text;
 pub(crate) use shipper::single;
 use shipper::{cri, forward, of_object};
@@ -283,7 +284,7 @@ fn is_cri(text: &str) -> bool {
 /// Takes an envelope off; `None`: there is none.
 pub(crate) fn unwrap<'a>(input: &Input<'a>) -> Option<Envelope<'a>> {
     let arena = input.arena;
-    let text = input.text.trim_start();
+    let text = seek::trim_start(input.text);
     match text.as_bytes().first()? {
         b'{' => of_object(arena, input.object().ok()?),
         b'[' => forward(arena, text),

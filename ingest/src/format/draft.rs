@@ -10,6 +10,7 @@ use serde_json::json;
 use crate::builder::{EventBuilder, address};
 use crate::fields::{Fields, scalar};
 use crate::format::Input;
+use crate::seek;
 
 /// Takes the time as [`EventBuilder::time_of`]; one without a zone is UTC, as the source's documentation says, with the
 /// label `time.zone_assumed`.
@@ -40,7 +41,7 @@ fn is_bare(text: &str) -> bool {
 /// Where it came from: an address, or else a service's name.
 pub(crate) fn source(b: &mut EventBuilder<'_>, text: Option<Cow<'_, str>>) {
     let Some(text) = text else { return };
-    let text = text.trim();
+    let text = seek::trim(&text);
     if address(text).0.is_some() || text.starts_with(|c: char| c.is_ascii_digit()) {
         b.ip("src_endpoint.ip", text);
     } else if !text.is_empty() && text != "-" {

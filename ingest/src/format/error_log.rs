@@ -5,6 +5,7 @@ use crate::class;
 use crate::format::access_log::request_line;
 use crate::format::{Format, Input, Match, Quarantine, host};
 use crate::mask::mask;
+use crate::seek;
 use crate::time_text::{self, ParsedTime};
 use model::{Event, Map, Millis};
 
@@ -81,7 +82,7 @@ pub(crate) fn event<'a>(input: &Input<'a>, line: &str, device: Option<&str>) -> 
         ("client", e.client),
         ("message", e.message),
     ] {
-        if !value.is_empty() && keep.arena.wants_native() {
+        if !value.is_empty() && keep.arena.wants_native_of(name) {
             native.insert(name, keep.text(value));
         }
     }
@@ -119,15 +120,15 @@ fn client(b: &mut EventBuilder<'_>, e: &Entry<'_>) {
         }
         return;
     };
-    let (client, rest) = rest.split_once(", ").unwrap_or((rest, ""));
+    let (client, rest) = seek::split_once(rest, ", ").unwrap_or((rest, ""));
     b.unmapped("client", client);
     if let Some((server, _)) = rest
         .strip_prefix("server: ")
-        .and_then(|r| r.split_once(", ").or(Some((r, ""))))
+        .and_then(|r| seek::split_once(r, ", ").or(Some((r, ""))))
     {
         b.unmapped("server", server);
     }
-    if let Some((_, rest)) = rest.split_once("request: \"") {
+    if let Some((_, rest)) = seek::split_once(rest, "request: \"") {
         // The request is written as the client sent it, quotes and all; what follows it is looked for from the end.
         let request = rest.rsplit_once("\", host: ").map_or(rest, |(request, _)| request);
         let request = request
@@ -142,11 +143,11 @@ fn client(b: &mut EventBuilder<'_>, e: &Entry<'_>) {
     if let Some((_, host)) = rest.rsplit_once(", host: \"") {
         b.unmapped("host", host.split('"').next().unwrap_or(""));
     }
-    if let Some((_, user)) = e.message.split_once("user \"").filter(|(before, _)| before.is_empty()) {
+    if let Some((_, user)) = seek::split_once(e.message, "user \"").filter(|(before, _)| before.is_empty()) {
         // `user "zhang.wei": password mismatch`, `user "x" was not found in "/etc/htpasswd"`
         let user = user.split('"').next().unwrap_or("");
         b.unmapped("user", user).set("actor.user.name", user);
-        if e.message.contains("password mismatch") || e.message.contains("was not found in") {
+        if seek::contains(e.message, "password mismatch") || seek::contains(e.message, "was not found in") {
             b.success(false);
         }
     }
@@ -159,7 +160,7 @@ fn nginx(line: &str) -> Option<Entry<'_>> {
     if level.len() > 8 || !level.bytes().all(|b| b.is_ascii_lowercase()) {
         return None;
     }
-    let (process, rest) = rest.split_once(": ").unwrap_or(("", rest));
+    let (process, rest) = seek::split_once(rest, ": ").unwrap_or(("", rest));
     let (pid, tid) = process.split_once('#').unwrap_or(("", ""));
     let is_number = |s: &str| !s.is_empty() && s.bytes().all(|b| b.is_ascii_digit());
     if !is_number(pid) || !is_number(tid) {
@@ -204,11 +205,11 @@ fn apache(line: &str) -> Option<Entry<'_>> {
     }
     rest = after;
     for _ in 0..3 {
-        let Some((inner, after)) = rest.strip_prefix('[').and_then(|r| r.split_once("] ")) else {
+        let Some((inner, after)) = rest.strip_prefix('[').and_then(|r| seek::split_once(r, "] ")) else {
             break;
         };
         if let Some(process) = inner.strip_prefix("pid ") {
-            let (pid, tid) = process.split_once(":tid ").unwrap_or((process, ""));
+            let (pid, tid) = seek::split_once(process, ":tid ").unwrap_or((process, ""));
             (e.pid, e.tid) = (pid, tid);
         } else if let Some(client) = inner.strip_prefix("client ").or_else(|| inner.strip_prefix("remote ")) {
             e.client = client;
@@ -217,7 +218,7 @@ fn apache(line: &str) -> Option<Entry<'_>> {
         }
         rest = after;
     }
-    if let Some((code, _)) = rest.split_once(": ")
+    if let Some((code, _)) = seek::split_once(rest, ": ")
         && code.len() == 7
         && code.starts_with("AH")
     {

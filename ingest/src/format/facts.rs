@@ -18,11 +18,13 @@ use smallvec::SmallVec;
 
 use serde_json::json;
 
+use crate::address::is_address;
 use crate::builder::{EventBuilder, address, is_ipv4};
 use crate::class::{self, Class};
 use crate::command_line;
 use crate::format::{Input, draft, http};
 use crate::mask::mask;
+use crate::seek;
 
 type Text<'a> = Cow<'a, str>;
 
@@ -263,7 +265,7 @@ impl Facts<'_> {
         } else if !at.is_empty() && at != "-" {
             b.set_in(path, "hostname", at);
         }
-        if address(host).0.is_some() {
+        if is_address(host) {
             if !b.has_in(path, "ip") {
                 b.ip_in(path, host);
             }
@@ -350,7 +352,7 @@ pub(crate) fn outcome(word: &str) -> (Option<bool>, bool) {
     if word.is_empty() {
         return (None, false);
     }
-    let lower = word.trim().to_lowercase();
+    let lower = seek::trim(word).to_lowercase();
     let starts = |words: &[&str]| words.iter().any(|w| lower.starts_with(w));
     if starts(&[
         "block",

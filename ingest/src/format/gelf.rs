@@ -15,6 +15,7 @@ use crate::builder::EventBuilder;
 use crate::fields::Fields;
 use crate::format::facts::{self, Facts};
 use crate::format::{Format, Input, Match, Quarantine, collector};
+use crate::seek;
 
 /// Graylog's Extended Log Format.
 pub static FORMAT: Format = Format {
@@ -25,7 +26,7 @@ pub static FORMAT: Format = Format {
 };
 
 fn matches(input: &Input<'_>) -> Option<Match> {
-    if !input.text.trim_start().starts_with('{') {
+    if !seek::trim_start(input.text).starts_with('{') {
         return None;
     }
     let object = input.object().ok()?;

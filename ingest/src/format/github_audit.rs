@@ -82,7 +82,7 @@ const CATEGORIES: &[&str] = &[
 ];
 
 fn matches(input: &Input<'_>) -> Option<Match> {
-    if !input.text.trim_start().starts_with('{') {
+    if !seek::trim_start(input.text).starts_with('{') {
         return None;
     }
     let object = input.object().ok()?;

@@ -27,8 +27,12 @@ pub(crate) fn machine(b: &mut EventBuilder<'_>, host: &str) {
 
 /// The last part of a path, of either kind of system; the whole where there is none.
 pub(crate) fn file_name(path: &str) -> &str {
-    let end = path.trim_end_matches(['/', '\\']);
-    end.rsplit(['/', '\\']).next().filter(|n| !n.is_empty()).unwrap_or(path)
+    let end = match path.as_bytes() {
+        [.., b'/' | b'\\'] => path.trim_end_matches(['/', '\\']),
+        _ => path,
+    };
+    let from = memchr::memrchr2(b'/', b'\\', end.as_bytes()).map_or(0, |at| at + 1);
+    end.get(from..).filter(|n| !n.is_empty()).unwrap_or(path)
 }
 
 /// Puts a file with its name and type at `object`.

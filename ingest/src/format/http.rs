@@ -11,6 +11,7 @@ use crate::class;
 use crate::format::{Input, host};
 use crate::keep::Keep;
 use crate::mask::mask;
+use crate::seek;
 use crate::time_text::ParsedTime;
 
 /// What a log tells of a request.
@@ -170,7 +171,7 @@ impl Request<'_> {
         };
         let whole = mask(&whole);
         // `http://host/path` is asked of proxies; its host is the client's word.
-        let path = match whole.split_once("://") {
+        let path = match seek::split_once(&whole, "://") {
             Some((scheme, rest)) if !scheme.is_empty() && scheme.bytes().all(|c| c.is_ascii_alphanumeric()) => {
                 rest.find('/').map_or("", |at| &rest[at..])
             }
@@ -209,7 +210,7 @@ impl Request<'_> {
             ("sc-bytes", &bytes),
             ("request", &self.malformed),
         ] {
-            if !value.is_empty() {
+            if !value.is_empty() && keep.arena.wants_native_of(name) {
                 native.push((name, Value::String(keep.text(value))));
             }
         }

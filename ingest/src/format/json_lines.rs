@@ -8,6 +8,7 @@ use crate::builder::EventBuilder;
 use crate::class;
 use crate::fields::Fields;
 use crate::format::{Format, Input, Match, Quarantine};
+use crate::seek;
 use model::{Event, Labels};
 
 /// Any JSON object a line.
@@ -19,7 +20,7 @@ pub static FORMAT: Format = Format {
 };
 
 fn matches(input: &Input<'_>) -> Option<Match> {
-    (input.text.trim_start().starts_with('{') && input.object().is_ok()).then_some(Match {
+    (seek::trim_start(input.text).starts_with('{') && input.object().is_ok()).then_some(Match {
         score: 1,
         reason: "a JSON object of no known source",
     })

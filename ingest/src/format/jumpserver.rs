@@ -30,6 +30,7 @@ use crate::class::{self, Class};
 use crate::fields::{Fields, scalar};
 use crate::format::{Format, Input, Match, Quarantine};
 use crate::json;
+use crate::seek;
 
 mod activity;
 mod command;
@@ -205,14 +206,14 @@ impl<'a> Line<'a> {
         let at = head.find(TAG)?;
         let header = head[..at].trim();
         // Another program's message that only speaks of us has that program's tag before it.
-        if header.contains(": ") || header.ends_with(':') || (at > 0 && !head[..at].ends_with(' ')) {
+        if seek::contains(header, ": ") || header.ends_with(':') || (at > 0 && !head[..at].ends_with(' ')) {
             return None;
         }
         let rest = &text[at + TAG.len()..];
         // `jumpserver: `, `jumpserver[12]: `, or RFC 5424's `jumpserver PROCID MSGID - `.
         let body = match rest.as_bytes().first()? {
             b':' => rest[1..].trim_start(),
-            b'[' => rest.split_once("]:")?.1.trim_start(),
+            b'[' => seek::split_once(rest, "]:")?.1.trim_start(),
             b' ' if !header.is_empty() => {
                 let mut parts = rest[1..].splitn(4, ' ');
                 let (_, _, data, body) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
@@ -224,7 +225,7 @@ impl<'a> Line<'a> {
             }
             _ => return None,
         };
-        match body.split_once(" - {") {
+        match seek::split_once(body, " - {") {
             Some((category, _)) if is_category(category) => Some(Line {
                 header,
                 category: Some(category),
@@ -256,7 +257,7 @@ fn strip_priority(text: &str) -> &str {
 
 /// `outer(inner)`, split at the *last* `(`; without brackets all is `inner`.
 fn split(text: &str) -> (Option<&str>, &str) {
-    let text = text.trim();
+    let text = seek::trim(text);
     match text.strip_suffix(')').and_then(|t| t.rsplit_once('(')) {
         Some((outer, inner)) if !inner.is_empty() => {
             let outer = outer.trim();

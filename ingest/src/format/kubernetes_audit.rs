@@ -41,6 +41,7 @@ use crate::fields::Fields;
 use crate::format::draft::{self, Names};
 use crate::format::{Format, Input, Match, Quarantine};
 use crate::json;
+use crate::seek;
 use google::google;
 use secrets::masked;
 
@@ -53,7 +54,7 @@ pub static FORMAT: Format = Format {
 };
 
 fn matches(input: &Input<'_>) -> Option<Match> {
-    if !input.text.trim_start().starts_with('{') {
+    if !seek::trim_start(input.text).starts_with('{') {
         return None;
     }
     let object = input.object().ok()?;

@@ -17,6 +17,7 @@ use crate::format::cef::{named, split_header};
 use crate::format::draft::{self, Names};
 use crate::format::facts::{self, Facts};
 use crate::format::{Format, Input, Match, Quarantine};
+use crate::seek;
 use crate::syslog;
 
 /// Log Event Extended Format.
@@ -77,9 +78,9 @@ fn normalize<'a>(input: &mut Input<'a>) -> Result<Vec<Event<'a>>, Quarantine> {
     let mut native = Map::new();
     for pair in rest.split(by).take(KEYS_MAX) {
         if let Some((key, value)) = pair.split_once('=')
-            && !key.trim().is_empty()
+            && !seek::trim(key).is_empty()
         {
-            native.insert(key.trim(), value.trim());
+            native.insert(seek::trim(key), seek::trim(value));
         }
     }
     let own = native.build(input.arena);

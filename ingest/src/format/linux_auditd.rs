@@ -38,6 +38,7 @@ pub mod join;
 mod laurel;
 pub(crate) mod lost;
 mod merged;
+pub mod pairs;
 pub mod record;
 mod syscall;
 
@@ -83,7 +84,7 @@ fn matches(input: &Input<'_>) -> Option<Match> {
 fn over_syslog(object: Object<'_>) -> Option<syslog::Envelope<'static>> {
     let envelope = syslog::from_object(object)?;
     let first = envelope.message.lines().next()?;
-    (first.contains("type=") && Record::parse(first).is_some()).then_some(envelope)
+    (seek::contains(first, "type=") && Record::parse(first).is_some()).then_some(envelope)
 }
 
 /// The host of a line: the one that it names, or that of its syslog header, or that of what the line came in.

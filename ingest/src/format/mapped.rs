@@ -7,6 +7,7 @@
 use model::Event;
 
 use crate::format::{Format, Input, Match, Quarantine, web_audit};
+use crate::seek;
 
 /// A system's JSON, by the source's mapping.
 pub static FORMAT: Format = Format {
@@ -18,7 +19,7 @@ pub static FORMAT: Format = Format {
 
 fn matches(input: &Input<'_>) -> Option<Match> {
     let mapping = input.settings.mapping.as_ref()?;
-    if !input.text.trim_start().starts_with('{') {
+    if !seek::trim_start(input.text).starts_with('{') {
         return None;
     }
     mapping.is_of(input.object().ok()?).then_some(Match {

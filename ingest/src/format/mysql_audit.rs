@@ -25,6 +25,7 @@ use crate::command_line::simple_commands;
 use crate::fields::Fields;
 use crate::format::linux_auth::DETAIL;
 use crate::format::{Format, Input, Match, Quarantine, host, sql_statement};
+use crate::seek;
 use line::line;
 
 /// MariaDB and MySQL audit logs.
@@ -96,7 +97,6 @@ fn normalize<'a>(input: &mut Input<'a>) -> Result<Vec<Event<'a>>, Quarantine> {
     let keep = input.keep();
     let act = line(input.text).ok_or(Quarantine("server_audit_columns"))?;
     let mut native: SmallVec<[Member<'a>; 9]> = SmallVec::new();
-    let wants_native = keep.arena.wants_native();
     for (name, value) in [
         ("serverhost", &act.server),
         ("username", &act.user),
@@ -115,7 +115,7 @@ fn normalize<'a>(input: &mut Input<'a>) -> Result<Vec<Event<'a>>, Quarantine> {
         ),
         ("retcode", &act.status),
     ] {
-        if !value.is_empty() && wants_native {
+        if !value.is_empty() && keep.arena.wants_native_of(name) {
             native.push((name, Value::String(keep.text(value))));
         }
     }
@@ -171,13 +171,13 @@ fn from_json<'a>(object: Object<'a>) -> Option<(Act<'a>, Map<'a>)> {
         }
         // `li.na[li.na] @ web-b-02 [10.0.0.9]`
         let user = get("user");
-        let (account, from) = match user.split_once(" @ ") {
+        let (account, from) = match seek::split_once(&user, " @ ") {
             Some((account, from)) => (account.trim().to_owned(), from.to_owned()),
             None => (user.into_owned(), String::new()),
         };
         let account = account.split('[').next().unwrap_or("").trim().to_owned();
         let (host, ip) = match from.split_once('[') {
-            Some((host, ip)) => (host.trim().to_owned(), ip.trim_end_matches(']').to_owned()),
+            Some((host, ip)) => (seek::trim(host).to_owned(), ip.trim_end_matches(']').to_owned()),
             None => (from.trim().to_owned(), String::new()),
         };
         let either = |a: Cow<'a, str>, b: String| if a.is_empty() { Cow::Owned(b) } else { a };

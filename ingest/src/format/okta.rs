@@ -39,7 +39,7 @@ pub static FORMAT: Format = Format {
 };
 
 fn matches(input: &Input<'_>) -> Option<Match> {
-    if !input.text.trim_start().starts_with('{') {
+    if !seek::trim_start(input.text).starts_with('{') {
         return None;
     }
     let object = input.object().ok()?;

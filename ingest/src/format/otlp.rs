@@ -22,6 +22,7 @@ use crate::fields::Fields;
 use crate::format::facts::{self, Facts};
 use crate::format::{Format, Input, Match, Quarantine, collector, draft};
 use crate::json::DEPTH_MAX;
+use crate::seek;
 
 /// OTLP log records.
 pub static FORMAT: Format = Format {
@@ -32,7 +33,7 @@ pub static FORMAT: Format = Format {
 };
 
 fn matches(input: &Input<'_>) -> Option<Match> {
-    if !input.text.trim_start().starts_with('{') {
+    if !seek::trim_start(input.text).starts_with('{') {
         return None;
     }
     let object = input.object().ok()?;

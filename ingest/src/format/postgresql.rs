@@ -154,7 +154,7 @@ pub(crate) fn part(text: &str) -> Option<Part> {
 
 /// Whether a text is one entry of csvlog and no more, be it cut.
 pub(crate) fn is_one_csv_entry(text: &str) -> bool {
-    read::csv_entry(text).is_some_and(|(_, rest)| rest.trim().is_empty())
+    read::csv_entry(text).is_some_and(|(_, rest)| seek::trim(rest).is_empty())
 }
 
 /// What a line of syslog holds of an entry.
@@ -169,9 +169,12 @@ pub(crate) struct Chunk<'a> {
 /// What a line of postgres over syslog holds; blanks at its beginning are its own.
 pub(crate) fn syslog_chunk(text: &str) -> Option<Chunk<'_>> {
     over_syslog(text)?;
-    let at = text.find("postgres[").or_else(|| text.find("postgres: "))?;
+    let at = tag(text)?;
     let message = text[at..].split_once(": ")?.1;
-    let counted = message.trim_start().strip_prefix('[').and_then(|m| m.split_once("] "));
+    let counted = message
+        .trim_start()
+        .strip_prefix('[')
+        .and_then(|m| seek::split_once(m, "] "));
     let number = |count: &str| {
         let (entry, part) = count.split_once('-')?;
         Some((entry.parse().ok()?, part.parse().ok()?))
@@ -189,15 +192,20 @@ pub(crate) fn syslog_chunk(text: &str) -> Option<Chunk<'_>> {
     })
 }
 
+/// Where postgres writes its name as syslog's tag.
+fn tag(text: &str) -> Option<usize> {
+    seek::find(text, "postgres[").or_else(|| seek::find(text, "postgres: "))
+}
+
 /// A syslog line of postgres, and its message without the counter `[3-1]`.
 fn over_syslog(text: &str) -> Option<(syslog::Envelope<'_>, &str)> {
-    let at = text.find("postgres[").or_else(|| text.find("postgres: "))?;
+    let at = tag(text)?;
     let envelope = syslog::parse(text);
     if !envelope.is_syslog() || envelope.program() != Some("postgres") {
         return None;
     }
     let message = text[at..].split_once(": ")?.1.trim_start();
-    let message = match message.strip_prefix('[').and_then(|m| m.split_once("] ")) {
+    let message = match message.strip_prefix('[').and_then(|m| seek::split_once(m, "] ")) {
         Some((count, rest)) if count.bytes().all(|b| b.is_ascii_digit() || b == b'-') => rest.trim_start(),
         _ => message,
     };
@@ -211,13 +219,13 @@ fn normalize<'a>(input: &mut Input<'a>) -> Result<Vec<Event<'a>>, Quarantine> {
         let entry = read::json_entry(input.object()?).ok_or(Quarantine("postgresql_fields"))?;
         return Ok(event::events(input, &entry));
     }
-    if text.trim().is_empty() {
+    if seek::trim(text).is_empty() {
         return Err(Quarantine("empty"));
     }
     let mut entries: Vec<Entry<'_>> = Vec::new();
     if read::csv_entry(text).is_some() {
         let mut rest = text;
-        while !rest.trim().is_empty() && entries.len() < ENTRIES_MAX {
+        while !seek::trim(rest).is_empty() && entries.len() < ENTRIES_MAX {
             let Some((entry, after)) = read::csv_entry(rest) else {
                 entries.push(Entry::continuation(rest.into()));
                 break;
@@ -259,6 +267,7 @@ fn native<'a, 'e>(keep: Keep<'a>, fields: impl IntoIterator<Item = (&'static str
     }
     fields
         .into_iter()
+        .filter(|(name, _)| keep.arena.wants_native_of(name))
         .filter_map(|(name, value)| Some((name, Value::String(keep.text(value.filter(|v| !v.is_empty())?)))))
         .collect()
 }

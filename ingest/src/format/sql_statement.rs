@@ -9,6 +9,7 @@ use serde_json::json;
 use crate::builder::EventBuilder;
 use crate::class;
 use crate::format::Input;
+use crate::seek;
 
 /// Bytes of a statement that are looked at.
 const BYTES_MAX: usize = 64 << 10;
@@ -346,7 +347,7 @@ impl<'a> Iterator for Words<'a> {
                 // MySQL runs what stands in it.
                 self.rest = inner.trim_start_matches(|c: char| c.is_ascii_digit());
             } else if let Some(inner) = rest.strip_prefix("/*") {
-                self.rest = inner.split_once("*/").map_or("", |(_, rest)| rest);
+                self.rest = seek::split_once(inner, "*/").map_or("", |(_, rest)| rest);
             } else if let Some(after) = rest.strip_prefix("*/") {
                 self.rest = after;
             } else if matches!(first, b'"' | b'\'' | b'`') {

@@ -6,6 +6,7 @@ use crate::class;
 use crate::format::linux_auditd::lost;
 use crate::format::linux_auth::{self, line::Line};
 use crate::format::{Format, Input, Match, Quarantine, access_log, error_log, nginx_json};
+use crate::seek;
 use crate::syslog::{self, Envelope};
 
 /// Syslog of any program.
@@ -33,7 +34,7 @@ fn matches(input: &Input<'_>) -> Option<Match> {
 /// Reads a line of any syslog form and any program.
 pub(crate) fn read<'a>(input: &mut Input<'a>) -> Result<Vec<Event<'a>>, Quarantine> {
     let text = input.text;
-    if text.trim().is_empty() {
+    if seek::trim(text).is_empty() {
         return Err(Quarantine("empty"));
     }
     let mut input = &*input;

@@ -44,7 +44,7 @@ fn matches(input: &Input<'_>) -> Option<Match> {
             reason: "the journal's __REALTIME_TIMESTAMP and MESSAGE",
         });
     }
-    let text = input.text.trim_start();
+    let text = seek::trim_start(input.text);
     let starts = ["__CURSOR=", "__REALTIME_TIMESTAMP="]
         .iter()
         .any(|s| text.starts_with(s));
@@ -248,7 +248,7 @@ fn audit_line(entry: Object<'_>, message: &str, host: Option<&str>) -> Option<St
 fn envelope<'e>(entry: Object<'e>, message: &'e str, host: Option<Cow<'e, str>>) -> Envelope<'e> {
     let mut envelope = syslog::parse("");
     envelope.kind = Kind::Json;
-    envelope.message = message.trim().into();
+    envelope.message = seek::trim(message).into();
     envelope.host = host;
     envelope.tag = text(entry, "SYSLOG_IDENTIFIER").or_else(|| text(entry, "_COMM"));
     envelope.pid = text(entry, "_PID").or_else(|| text(entry, "SYSLOG_PID"));

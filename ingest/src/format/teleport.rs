@@ -40,6 +40,7 @@ use crate::format::draft::{self, Names};
 use crate::format::mongodb_audit;
 use crate::format::{Format, Input, Match, Quarantine};
 use crate::mask::mask;
+use crate::seek;
 
 /// Teleport.
 pub static FORMAT: Format = Format {
@@ -50,7 +51,7 @@ pub static FORMAT: Format = Format {
 };
 
 fn matches(input: &Input<'_>) -> Option<Match> {
-    if !input.text.trim_start().starts_with('{') {
+    if !seek::trim_start(input.text).starts_with('{') {
         return None;
     }
     let object = input.object().ok()?;

@@ -37,6 +37,7 @@ use crate::format::{Format, Input, Match, Quarantine};
 
 mod words;
 
+use crate::seek;
 use words::{ACCOUNT, ACTION, ACTIONS, EVENT_ID, MODULE, NAMES, OBJECT, READ, RESULT, SOURCE, SYSTEM, TIME};
 
 /// The application audit event.
@@ -51,7 +52,7 @@ pub static FORMAT: Format = Format {
 const IDS_MAX: usize = 100;
 
 fn matches(input: &Input<'_>) -> Option<Match> {
-    if !input.text.trim_start().starts_with('{') {
+    if !seek::trim_start(input.text).starts_with('{') {
         return None;
     }
     let object = input.object().ok()?;
@@ -325,7 +326,7 @@ fn outcome(fields: Fields<'_>) -> Outcome {
     let Some(text) = fields.first(RESULT) else {
         return Outcome::Missing;
     };
-    match text.trim().to_lowercase().as_str() {
+    match seek::trim(&text).to_lowercase().as_str() {
         "success" | "succeeded" | "successful" | "ok" | "true" | "1" | "成功" => Outcome::Success,
         "failure" | "failed" | "fail" | "error" | "false" | "0" | "失败" => Outcome::Failure,
         "denied" | "deny" | "rejected" | "forbidden" | "拒绝" => Outcome::Denied,

@@ -70,7 +70,7 @@ struct Entry<'a> {
 }
 
 fn matches(input: &Input<'_>) -> Option<Match> {
-    let text = input.text.trim_start();
+    let text = seek::trim_start(input.text);
     // Its priority looks like a tag.
     if snare::is_line(text) {
         return Some(Match {
@@ -102,7 +102,7 @@ fn matches(input: &Input<'_>) -> Option<Match> {
 }
 
 fn normalize<'a>(input: &mut Input<'a>) -> Result<Vec<Event<'a>>, Quarantine> {
-    let text = input.text.trim_start();
+    let text = seek::trim_start(input.text);
     if let Some(entry) = snare::entry(input.arena, text) {
         return Ok(vec![event::event(input, &entry)]);
     }

@@ -11,6 +11,8 @@ pub(super) struct Names {
     by_tag: Vec<Vec<Name>>,
     /// A bit for each tag that has a name.
     bits: [u64; 4],
+    /// A bit for each tag of a name that itself holds dots: where an object has none of them, a path leads one way only.
+    dotted: [u64; 4],
     /// Every column, and the path that leads to it.
     all: Vec<(usize, Box<str>)>,
 }
@@ -20,6 +22,10 @@ pub(super) struct Names {
 struct Name {
     name: Box<str>,
     leads_to: Vec<(usize, Box<str>)>,
+    /// Columns of the value itself, where the name holds no dot.
+    itself: Vec<usize>,
+    /// Columns of what stands below the value, where the name holds no dot.
+    inside: Names,
 }
 
 impl Names {
@@ -31,33 +37,66 @@ impl Names {
         for key in keys.chain([path]) {
             let tag = usize::from(value::tag(key));
             self.bits[tag / 64] |= 1 << (tag % 64);
+            let is_dotted = key.contains('.');
+            if is_dotted {
+                self.dotted[tag / 64] |= 1 << (tag % 64);
+            }
             let names = &mut self.by_tag[tag];
-            match names.iter_mut().find(|n| *n.name == *key) {
-                Some(name) => name.leads_to.push((column, path.into())),
-                None => names.push(Name {
+            let at = names.iter().position(|n| *n.name == *key).unwrap_or_else(|| {
+                names.push(Name {
                     name: key.into(),
-                    leads_to: vec![(column, path.into())],
-                }),
+                    leads_to: Vec::new(),
+                    itself: Vec::new(),
+                    inside: Names::default(),
+                });
+                names.len() - 1
+            });
+            let name = &mut names[at];
+            name.leads_to.push((column, path.into()));
+            match path[key.len()..].strip_prefix('.') {
+                None if !is_dotted => name.itself.push(column),
+                Some(rest) if !is_dotted => name.inside.add(rest, column),
+                _ => {}
             }
         }
     }
 
+    /// Fills the columns of an object's members; crosses arrays of objects below them.
     #[inline]
     pub fn fill(&self, object: Object<'_>, row: usize, columns: &mut [Filler]) {
         if object.lacks(&self.bits) {
             return;
         }
+        let is_plain = object.lacks(&self.dotted);
         for (tag, name, value) in object.iter_tagged() {
+            if self.bits[usize::from(tag >> 6)] & 1 << (tag & 63) == 0 {
+                continue;
+            }
             for known in &self.by_tag[usize::from(tag)] {
-                if *known.name == *name {
+                if *known.name != *name {
+                    continue;
+                }
+                if is_plain {
+                    known
+                        .itself
+                        .iter()
+                        .for_each(|column| text(value, row, &mut columns[*column]));
+                    known.inside.fill_below(value, row, columns);
+                } else {
                     known.fill(object, value, row, columns);
                 }
             }
         }
     }
+
+    /// A bit for each tag that a name of a member has that leads to a column.
+    pub fn tags(&self) -> [u64; 4] {
+        self.bits
+    }
 }
 
 impl Name {
+    /// Of an object with names that themselves hold dots: a path may lead several ways.
     fn fill(&self, object: Object<'_>, value: &Value<'_>, row: usize, columns: &mut [Filler]) {
         for (column, path) in &self.leads_to {
             let column = &mut columns[*column];
@@ -81,6 +120,9 @@ impl Names {
     /// Fills the columns of what stands below a value; crosses arrays of objects. No other value of the event fills them,
     /// because none stands at, above or below another's place.
     pub fn fill_below(&self, value: &Value<'_>, row: usize, columns: &mut [Filler]) {
+        if self.all.is_empty() {
+            return;
+        }
         match value {
             Value::Object(object) => self.fill(*object, row, columns),
             Value::Array([Value::Object(object)]) => self.fill(*object, row, columns),

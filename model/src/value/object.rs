@@ -23,6 +23,8 @@ struct Members<'a> {
     tags: &'a [u64],
     /// A bit for each byte that a name has there: most names that are looked for and not there are told so by it.
     bits: [u64; 4],
+    /// Whether a member is an object.
+    has_objects: bool,
 }
 
 impl<'a> Members<'a> {
@@ -31,7 +33,13 @@ impl<'a> Members<'a> {
         for tag in tags.iter().flat_map(|word| word.to_le_bytes()).take(members.len()) {
             bits[usize::from(tag >> 6)] |= 1 << (tag & 63);
         }
-        Members { members, tags, bits }
+        let has_objects = members.iter().any(|(_, value)| matches!(value, Value::Object(_)));
+        Members {
+            members,
+            tags,
+            bits,
+            has_objects,
+        }
     }
 }
 
@@ -39,6 +47,7 @@ static EMPTY: Members<'static> = Members {
     members: &[],
     tags: &[],
     bits: [0; 4],
+    has_objects: false,
 };
 
 /// A byte that mostly tells a name from others.
@@ -90,23 +99,23 @@ impl<'a> Object<'a> {
         Object(bump.alloc(Members::new(members, tags)))
     }
 
+    /// [`Object::of`] members whose names' tags are known.
+    #[must_use]
+    pub fn of_tagged(arena: &'a Arena, members: &'a [Member<'a>], tags: &[u8]) -> Object<'a> {
+        if members.is_empty() || members.len() != tags.len() {
+            return Object::of(arena, members);
+        }
+        let tags = words(arena, tags);
+        Object(arena.bump().alloc(Members::new(members, tags)))
+    }
+
     /// [`Object::new`] of members whose names' tags are known.
     #[must_use]
     pub fn tagged(arena: &'a Arena, members: &[Member<'a>], tags: &[u8]) -> Object<'a> {
         if members.is_empty() || members.len() != tags.len() {
             return Object::new(arena, members);
         }
-        let bump = arena.bump();
-        let members = bump.alloc_slice_copy(members);
-        let mut eights = tags.chunks(8);
-        let tags = bump.alloc_slice_fill_with(tags.len().div_ceil(8), |_| {
-            let eight = eights.next().unwrap_or_default();
-            match eight.first_chunk::<8>() {
-                Some(eight) => u64::from_le_bytes(*eight),
-                None => eight.iter().rev().fold(0, |word, tag| word << 8 | u64::from(*tag)),
-            }
-        });
-        Object(bump.alloc(Members::new(members, tags)))
+        Object::of_tagged(arena, arena.bump().alloc_slice_copy(members), tags)
     }
 
     /// Members.
@@ -120,6 +129,13 @@ impl<'a> Object<'a> {
     #[inline]
     pub fn is_empty(self) -> bool {
         self.0.members.is_empty()
+    }
+
+    /// Whether a member is an object; `false`: no path leads through it.
+    #[must_use]
+    #[inline]
+    pub fn has_objects(self) -> bool {
+        self.0.has_objects
     }
 
     /// The value of that name.
@@ -182,8 +198,12 @@ impl<'a> Object<'a> {
 
     /// As [`Object::iter`], with the tag of each name.
     pub(crate) fn iter_tagged(self) -> impl Iterator<Item = (u8, &'a str, &'a Value<'a>)> {
-        let tags = self.0.tags.iter().flat_map(|word| word.to_le_bytes());
-        tags.zip(self.0.members).map(|(tag, (name, value))| (tag, *name, value))
+        let tags = self.0.tags;
+        let members = self.0.members.iter().enumerate();
+        members.filter_map(move |(n, (name, value))| {
+            let tag = (tags.get(n / 8)? >> (n % 8 * 8)) as u8;
+            Some((tag, *name, value))
+        })
     }
 
     /// Names, in order.
@@ -247,6 +267,18 @@ impl<'a> Object<'a> {
         }
         out.push('}');
     }
+}
+
+/// Tags, eight in a word.
+fn words<'a>(arena: &'a Arena, tags: &[u8]) -> &'a [u64] {
+    let mut eights = tags.chunks(8);
+    arena.bump().alloc_slice_fill_with(tags.len().div_ceil(8), |_| {
+        let eight = eights.next().unwrap_or_default();
+        match eight.first_chunk::<8>() {
+            Some(eight) => u64::from_le_bytes(*eight),
+            None => eight.iter().rev().fold(0, |word, tag| word << 8 | u64::from(*tag)),
+        }
+    })
 }
 
 impl fmt::Debug for Object<'_> {

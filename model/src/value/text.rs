@@ -6,18 +6,32 @@ pub(crate) fn write_int(n: i64, out: &mut String) {
     out.push_str(int_text(n, &mut digits));
 }
 
+/// The numbers from 00 to 99.
+static PAIRS: [u8; 200] = {
+    let mut pairs = [0; 200];
+    let mut n = 0;
+    while n < 100 {
+        pairs[n * 2] = b'0' + (n / 10) as u8;
+        pairs[n * 2 + 1] = b'0' + (n % 10) as u8;
+        n += 1;
+    }
+    pairs
+};
+
 /// A whole number in digits, in the buffer that is given.
 #[must_use]
 pub fn int_text(n: i64, digits: &mut [u8; 20]) -> &str {
     let mut rest = n.unsigned_abs();
     let mut at = digits.len();
-    loop {
+    while rest >= 10 {
+        let pair = (rest % 100) as usize * 2;
+        rest /= 100;
+        at -= 2;
+        digits[at..at + 2].copy_from_slice(&PAIRS[pair..pair + 2]);
+    }
+    if rest > 0 || n == 0 {
         at -= 1;
-        digits[at] = b'0' + (rest % 10) as u8;
-        rest /= 10;
-        if rest == 0 {
-            break;
-        }
+        digits[at] = b'0' + rest as u8;
     }
     if n < 0 {
         at -= 1;

@@ -3,6 +3,7 @@
 use crate::builder::EventBuilder;
 use crate::class;
 use crate::format::{Input, http};
+use crate::seek;
 use model::Event;
 
 /// Django's words for a status, as it logs them.
@@ -62,7 +63,7 @@ fn quoted(body: &str) -> Option<Request<'_>> {
     if !(before.is_empty() || before.ends_with(' ')) || before.len() > 64 {
         return None;
     }
-    let (request, rest) = rest.split_once("\" ")?;
+    let (request, rest) = seek::split_once(rest, "\" ")?;
     let mut parts = request.split(' ');
     let (method, target) = (parts.next()?, parts.next()?);
     let code = rest

@@ -20,6 +20,7 @@ use crate::builder::{EventBuilder, address};
 use crate::class::{self, Class};
 use crate::fields::{Fields, scalar};
 use crate::format::Input;
+use crate::seek;
 use crate::time_text;
 
 /// Persons of one change that get an event each.
@@ -121,8 +122,8 @@ fn update_activity(fields: Fields<'_>, password: u8) -> u8 {
         let on = is_on(&change.after);
         match field.as_str() {
             "is active" | "active" | "激活" | "激活中" => return if on { 2 } else { 5 },
-            f if f.contains("mfa") || f.contains("otp") => return if on { 10 } else { 11 },
-            f if f.contains("password") || f.contains("密码") => return password,
+            f if seek::contains(f, "mfa") || seek::contains(f, "otp") => return if on { 10 } else { 11 },
+            f if seek::contains(f, "password") || seek::contains(f, "密码") => return password,
             _ => {}
         }
     }
@@ -306,7 +307,7 @@ fn people(fields: Fields<'_>) -> (Vec<String>, Vec<String>) {
 
 /// `a, b`, `['a', 'b']` or `["a"]`; the words for "empty" are an empty list.
 fn list(text: &str) -> Vec<String> {
-    let text = text.trim();
+    let text = seek::trim(text);
     if is_empty_word(text) {
         return Vec::new();
     }
@@ -321,7 +322,7 @@ fn list(text: &str) -> Vec<String> {
 
 fn is_empty_word(text: &str) -> bool {
     matches!(
-        text.trim().to_lowercase().as_str(),
+        seek::trim(text).to_lowercase().as_str(),
         "" | "空" | "empty" | "none" | "null" | "[]" | "-"
     )
 }

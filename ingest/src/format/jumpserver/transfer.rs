@@ -7,6 +7,7 @@ use crate::builder::EventBuilder;
 use crate::class::{self, Class};
 use crate::fields::Fields;
 use crate::format::Input;
+use crate::seek;
 
 pub(super) fn class(fields: Fields<'_>) -> (&'static Class, u8) {
     let activity = match choice_text(fields, "operate").unwrap_or_default().as_ref() {
@@ -32,7 +33,7 @@ pub(super) fn build<'a>(b: &mut EventBuilder<'a>, input: &Input<'_>, fields: Fie
         _ => 1,
     };
     let name = fields.text("filename").unwrap_or_default();
-    match name.split_once("=>") {
+    match seek::split_once(&name, "=>") {
         Some((old, new)) if operate.starts_with("rename") => {
             file(b, "file", old.trim(), type_id);
             file(b, "file_result", new.trim(), type_id);

@@ -2,7 +2,9 @@
 
 mod call;
 
-use model::Event;
+use std::borrow::Cow;
+
+use model::{Event, Value};
 use serde_json::json;
 
 use super::merged::{Merged, command_line, number};
@@ -53,12 +55,11 @@ impl<'a> Maker<'a, '_> {
     fn event(&self, class: &'static Class, activity: u8) -> EventBuilder<'a> {
         let mut b = EventBuilder::new(self.input, class, activity, "Linux", "auditd");
         let id = self.lines.id();
-        let text = id.to_string();
-        let uid = id.uid();
-        b.time(id.time)
-            .original_time(text.split(':').next().unwrap_or(""), None)
-            .original_uid(&uid)
-            .metadata("correlation_uid", uid.as_str())
+        let (uid, time) = id.uid_in(b.arena());
+        b.time(id.time);
+        b.set("metadata.original_time", Value::String(time))
+            .set("metadata.original_event_uid", Value::String(uid))
+            .metadata("correlation_uid", Value::String(uid))
             .metadata_word("log_name", "audit");
         host::device(&mut b, Some(id.node.as_str()));
         if self.lines.is_partial() {
@@ -80,43 +81,24 @@ impl<'a> Maker<'a, '_> {
 
     /// The fields that have no home in OCSF, under their own names.
     fn unmapped(&self, b: &mut EventBuilder<'_>) {
-        const MAPPED: &[&str] = &[
-            "pid",
-            "ppid",
-            "auid",
-            "exe",
-            "comm",
-            "cwd",
-            "res",
-            "acct",
-            "hostname",
-            "addr",
-            "terminal",
-            "tty",
-            "cmd",
-            "proctitle",
-            "success",
-            "data",
-            "argc",
-            "items",
-            "arch",
-            "syscall",
-        ];
         for record in &self.lines.records {
             if matches!(&*record.kind, "EXECVE" | "PATH" | "EOE") {
                 continue;
             }
-            for (key, _) in &record.fields {
-                if !MAPPED.contains(&&**key)
-                    && let Some(value) = record.get(key)
-                {
-                    let value = value.replace(['\0', '\u{1}'], " ");
-                    // Laurel's own, whose fields are called as those of the event.
-                    match &*record.kind {
-                        kind @ ("PARENT_INFO" | "CONTAINER_INFO") => b.unmapped(&format!("{kind}.{key}"), value),
-                        _ => b.unmapped(key, value),
-                    };
+            for (key, _) in record.fields.iter() {
+                if is_mapped(key) {
+                    continue;
                 }
+                let Some(value) = record.get(key) else { continue };
+                let value = match memchr::memchr2(0, 1, value.as_bytes()) {
+                    Some(_) => Cow::Owned(value.replace(['\0', '\u{1}'], " ")),
+                    None => Cow::Borrowed(value),
+                };
+                // Laurel's own, whose fields are called as those of the event.
+                match &*record.kind {
+                    kind @ ("PARENT_INFO" | "CONTAINER_INFO") => b.unmapped(&format!("{kind}.{key}"), value),
+                    _ => b.unmapped(key, value),
+                };
             }
         }
     }
@@ -452,7 +434,7 @@ impl<'a> Maker<'a, '_> {
         let main = lines.main();
         let mut b = self.event(&class::BASE_EVENT, 99);
         b.set("activity_name", kind).set("message", main.text);
-        let denied = main.get("apparmor") == Some("DENIED") || main.text.contains("avc:  denied");
+        let denied = main.get("apparmor") == Some("DENIED") || seek::contains(main.text, "avc:  denied");
         if denied {
             b.success(false);
         } else {
@@ -477,6 +459,33 @@ impl<'a> Maker<'a, '_> {
         }
         b
     }
+}
+
+/// Whether a field has a home in OCSF.
+fn is_mapped(key: &str) -> bool {
+    matches!(
+        key,
+        "pid"
+            | "ppid"
+            | "auid"
+            | "exe"
+            | "comm"
+            | "cwd"
+            | "res"
+            | "acct"
+            | "hostname"
+            | "addr"
+            | "terminal"
+            | "tty"
+            | "cmd"
+            | "proctitle"
+            | "success"
+            | "data"
+            | "argc"
+            | "items"
+            | "arch"
+            | "syscall"
+    )
 }
 
 fn class_has_source(uid: u32) -> bool {

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use model::{Millis, Object, Value};
 
+use super::pairs::Pairs;
 use super::record::{EventId, Record};
 use crate::fields::scalar;
 
@@ -53,8 +54,8 @@ fn record<'a>(id: &EventId, kind: &'a str, object: Object<'a>) -> Record<'a> {
     let mut record = Record {
         id: id.clone(),
         kind: Cow::Borrowed(kind),
-        fields: Vec::new(),
-        enriched: Vec::new(),
+        fields: Pairs::default(),
+        enriched: Pairs::default(),
         text: "",
     };
     for (key, value) in object {
@@ -64,18 +65,17 @@ fn record<'a>(id: &EventId, kind: &'a str, object: Object<'a>) -> Record<'a> {
         match (kind, key) {
             ("EXECVE", "ARGV") => {
                 for (n, argument) in texts(value).into_iter().enumerate() {
-                    record.fields.push((format!("a{n}").into(), argument));
+                    record.fields.push(format!("a{n}").into(), argument);
                 }
             }
             ("EXECVE", "ARGV_STR") => {
-                record
-                    .fields
-                    .extend(scalar(value).map(|v| (Cow::Borrowed("ARGV_STR"), v)));
+                if let Some(line) = scalar(value) {
+                    record.fields.push(Cow::Borrowed("ARGV_STR"), line);
+                }
             }
             ("PROCTITLE", "ARGV") => {
-                record
-                    .fields
-                    .push((Cow::Borrowed("proctitle"), texts(value).join("\0").into()));
+                let title = texts(value).join("\0");
+                record.fields.push(Cow::Borrowed("proctitle"), title.into());
             }
             _ => {
                 // An uid that was not set is written as a number; names of parents (`PPID`) are objects.
@@ -86,7 +86,7 @@ fn record<'a>(id: &EventId, kind: &'a str, object: Object<'a>) -> Record<'a> {
                 } else {
                     &mut record.fields
                 };
-                list.push((Cow::Borrowed(key), value));
+                list.push(Cow::Borrowed(key), value);
             }
         }
     }

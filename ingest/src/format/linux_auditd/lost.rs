@@ -5,6 +5,7 @@ use model::Event;
 
 use crate::class;
 use crate::format::linux_auth::line::Line;
+use crate::seek;
 
 /// How the sentences begin, after the kernel's clock.
 const SENTENCES: &[&str] = &[
@@ -23,10 +24,12 @@ const SENTENCES: &[&str] = &[
 
 /// The sentence within a line's message.
 fn sentence(message: &str) -> Option<&str> {
-    let message = message.trim();
+    let message = seek::trim(message);
     // `[ 8123.411052] audit: …`
     let text = match message.strip_prefix('[').and_then(|m| m.split_once(']')) {
-        Some((clock, rest)) if clock.bytes().all(|b| b.is_ascii_digit() || matches!(b, b' ' | b'.')) => rest.trim(),
+        Some((clock, rest)) if clock.bytes().all(|b| b.is_ascii_digit() || matches!(b, b' ' | b'.')) => {
+            seek::trim(rest)
+        }
         _ => message,
     };
     SENTENCES.iter().any(|s| text.starts_with(s)).then_some(text)

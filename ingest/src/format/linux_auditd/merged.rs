@@ -1,5 +1,8 @@
 //! The lines of one event as one thing.
 
+use std::cell::OnceCell;
+
+use model::value::int_text;
 use model::{Map, Value};
 
 use super::record::{EventId, Record, hex, is_set};
@@ -17,6 +20,9 @@ const COMMAND_BYTES_MAX: usize = 1 << 20;
 /// The lines of one event; never none.
 pub(super) struct Merged<'a> {
     pub records: Vec<Record<'a>>,
+    /// Which of them says what the event is about.
+    main: usize,
+    arguments: OnceCell<Option<(Vec<String>, bool)>>,
 }
 
 /// A file that a system call named.
@@ -37,7 +43,12 @@ pub(super) struct Socket {
 
 impl<'a> Merged<'a> {
     pub(super) fn new(records: Vec<Record<'a>>) -> Merged<'a> {
-        Merged { records }
+        let main = (0..).zip(&records).min_by_key(|(_, r)| rank(&r.kind));
+        Merged {
+            main: main.map_or(0, |(n, _)| n),
+            records,
+            arguments: OnceCell::new(),
+        }
     }
 
     pub(super) fn id(&self) -> &EventId {
@@ -46,32 +57,7 @@ impl<'a> Merged<'a> {
 
     /// The record that says what the event is about.
     pub(super) fn main(&self) -> &Record<'a> {
-        const SUPPLEMENTS: &[&str] = &[
-            "CWD",
-            "PATH",
-            "PROCTITLE",
-            "SOCKADDR",
-            "FD_PAIR",
-            "OBJ_PID",
-            "BPRM_FCAPS",
-            "CAPSET",
-            "MMAP",
-            "IPC",
-            "SOCKETCALL",
-            "EOE",
-            "PARENT_INFO",
-            "CONTAINER_INFO",
-            "EXECVE",
-        ];
-        let rank = |r: &Record<'_>| match &*r.kind {
-            "SYSCALL" => 1,
-            "EXECVE" => 2,
-            "PATH" => 3,
-            kind if SUPPLEMENTS.contains(&kind) => 4,
-            // AVC, CONFIG_CHANGE, … beside their SYSCALL.
-            _ => 0,
-        };
-        self.records.iter().min_by_key(|r| rank(r)).unwrap_or(&self.records[0])
+        &self.records[self.main]
     }
 
     pub(super) fn of(&self, kind: &str) -> Option<&Record<'a>> {
@@ -80,9 +66,11 @@ impl<'a> Merged<'a> {
 
     /// A field of the main record, or else of any.
     pub(super) fn get(&self, name: &str) -> Option<&str> {
-        self.main()
-            .get(name)
-            .or_else(|| self.records.iter().find_map(|r| r.get(name)))
+        let own = self.main().get(name);
+        if own.is_some() || self.records.len() == 1 {
+            return own;
+        }
+        self.records.iter().find_map(|r| r.get(name))
     }
 
     /// A field that auditd translated, of any record.
@@ -101,12 +89,16 @@ impl<'a> Merged<'a> {
     }
 
     /// The arguments of the program, and whether all are there.
-    pub(super) fn arguments(&self) -> Option<(Vec<String>, bool)> {
+    pub(super) fn arguments(&self) -> Option<&(Vec<String>, bool)> {
+        self.arguments.get_or_init(|| self.read_arguments()).as_ref()
+    }
+
+    fn read_arguments(&self) -> Option<(Vec<String>, bool)> {
         let mut arguments: Vec<(u32, u32, String)> = Vec::new();
         let mut count = None;
         for record in self.records.iter().filter(|r| r.kind == "EXECVE") {
             count = count.or_else(|| record.get("argc").and_then(|c| c.parse::<usize>().ok()));
-            for (key, value) in &record.fields {
+            for (key, value) in record.fields.iter() {
                 let Some((index, part)) = argument_index(key) else {
                     continue;
                 };
@@ -181,7 +173,7 @@ impl<'a> Merged<'a> {
         let paths = self.records.iter().filter(|r| r.kind == "PATH").count();
         let items = call.and_then(|c| c.get("items")?.parse::<usize>().ok()).unwrap_or(0);
         paths < items
-            || self.arguments().is_some_and(|(_, whole)| !whole)
+            || self.arguments().is_some_and(|(_, whole)| !*whole)
             || matches!(self.syscall(), Some("execve" | "execveat")) && self.of("EXECVE").is_none()
     }
 
@@ -204,9 +196,12 @@ impl<'a> Merged<'a> {
         }
         put_all(keep, &mut native, "type", kinds);
         let has_arguments = self.of("EXECVE").is_some();
-        let (arguments, _) = self.arguments().unwrap_or_default();
-        for (n, argument) in arguments.into_iter().enumerate() {
-            native.insert(keep.arena.format(format_args!("a{n}")), keep.arena.text(&argument));
+        let arguments = self.arguments().map_or(&[][..], |(arguments, _)| arguments);
+        for (n, argument) in (0..).zip(arguments) {
+            let name = keep.arena.concat(&["a", int_text(n, &mut [0; 20])]);
+            if keep.arena.wants_native_of(name) {
+                native.insert(name, keep.arena.text(argument));
+            }
         }
         let main: *const Record<'_> = self.main();
         // The main record's fields win.
@@ -216,7 +211,10 @@ impl<'a> Merged<'a> {
             .filter(|r| std::ptr::eq(*r, main))
             .chain(self.records.iter().filter(|r| !std::ptr::eq(*r, main)));
         for record in order {
-            for (key, value) in &record.fields {
+            for (key, value) in record.fields.iter() {
+                if !keep.arena.wants_native_of(key) {
+                    continue;
+                }
                 let skip = has_arguments && argument_index(key).is_some()
                     || record.kind == "PATH" && matches!(&**key, "name" | "nametype" | "objtype");
                 if skip || key.ends_with("_len") {
@@ -229,7 +227,7 @@ impl<'a> Merged<'a> {
                     false => put_all(keep, &mut native, key, vec![&value]),
                 }
             }
-            for (key, value) in &record.enriched {
+            for (key, value) in record.enriched.iter() {
                 put_all(keep, &mut native, key, vec![value]);
             }
         }
@@ -248,9 +246,22 @@ impl<'a> Merged<'a> {
     }
 }
 
+/// What says most of an event is about comes first.
+fn rank(kind: &str) -> u8 {
+    match kind {
+        "SYSCALL" => 1,
+        "EXECVE" => 2,
+        "PATH" => 3,
+        "CWD" | "PROCTITLE" | "SOCKADDR" | "FD_PAIR" | "OBJ_PID" | "BPRM_FCAPS" | "CAPSET" | "MMAP" | "IPC"
+        | "SOCKETCALL" | "EOE" | "PARENT_INFO" | "CONTAINER_INFO" => 4,
+        // AVC, CONFIG_CHANGE, … beside their SYSCALL.
+        _ => 0,
+    }
+}
+
 /// Puts one value as text, several as a list; what is there stays.
 fn put_all<'k>(keep: Keep<'k>, native: &mut Map<'k>, name: &str, values: Vec<&str>) {
-    if native.contains_key(name) || values.is_empty() {
+    if !keep.arena.wants_native_of(name) || native.contains_key(name) || values.is_empty() {
         return;
     }
     let value = match values.as_slice() {
@@ -329,7 +340,7 @@ mod tests {
         let records: Vec<_> = lines.iter().map(|l| Record::parse(l).expect("a record")).collect();
         let merged = Merged::new(records);
         let (arguments, whole) = merged.arguments().expect("arguments");
-        assert_eq!(arguments, ["sh", "ab cdef", "rm -rf /", "x'y"]);
+        assert_eq!(arguments.as_slice(), ["sh", "ab cdef", "rm -rf /", "x'y"]);
         assert!(whole);
         assert_eq!(command_line(&arguments), r"sh 'ab cdef' 'rm -rf /' 'x'\''y'");
     }

@@ -1,15 +1,20 @@
 //! A line of the Linux audit log: `[node=HOST] type=T msg=audit(SEC.mmm:SERIAL): key=value …`.
 
-use model::Millis;
 use std::borrow::Cow;
 use std::fmt;
 
+use memchr::{memchr, memchr2};
+use model::value::int_text;
+use model::{Arena, Millis};
 use serde::{Deserialize, Serialize};
+
+use super::pairs::Pairs;
+use crate::seek;
 
 /// Fields that one line may have; what goes over is left out.
 const FIELDS_MAX: usize = 4096;
 /// Separates what auditd added by `log_format=ENRICHED`.
-const ENRICHED: char = '\u{1d}';
+const ENRICHED: u8 = 0x1d;
 
 /// Which event a line belongs to.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -30,6 +35,24 @@ impl EventId {
             "" => self.to_string(),
             node => format!("{node}/{self}"),
         }
+    }
+
+    /// [`EventId::uid`], and of it the time alone.
+    #[must_use]
+    pub fn uid_in<'a>(&self, arena: &'a Arena) -> (&'a str, &'a str) {
+        let millis = 1000 + self.time.0.rem_euclid(1000);
+        let (mut seconds_digits, mut millis_digits, mut serial_digits) = ([0; 20], [0; 20], [0; 20]);
+        let seconds = int_text(self.time.0.div_euclid(1000), &mut seconds_digits);
+        let millis = int_text(millis, &mut millis_digits).get(1..).unwrap_or_default();
+        let serial = match i64::try_from(self.serial) {
+            Ok(serial) => int_text(serial, &mut serial_digits),
+            Err(_) => arena.format(format_args!("{}", self.serial)),
+        };
+        let slash = if self.node.is_empty() { "" } else { "/" };
+        let uid = arena.concat(&[&self.node, slash, seconds, ".", millis, ":", serial]);
+        let from = self.node.len() + slash.len();
+        let time = uid.get(from..from + seconds.len() + 4).unwrap_or_default();
+        (uid, time)
     }
 }
 
@@ -53,9 +76,9 @@ pub struct Record<'a> {
     /// `SYSCALL`, `USER_LOGIN`, …; a number where we know no name.
     pub kind: Cow<'a, str>,
     /// In order, decoded; those inside `msg='…'` among them.
-    pub fields: Vec<(Cow<'a, str>, Cow<'a, str>)>,
+    pub fields: Pairs<'a>,
     /// What auditd translated: `AUID`, `SYSCALL`, …
-    pub enriched: Vec<(Cow<'a, str>, Cow<'a, str>)>,
+    pub enriched: Pairs<'a>,
     /// The text after the id, for records that are no `key=value`.
     pub text: &'a str,
 }
@@ -64,7 +87,7 @@ pub struct Record<'a> {
 /// header) is passed over.
 #[must_use]
 pub fn head(line: &str) -> Option<(EventId, Cow<'_, str>, &str)> {
-    let audit = memchr::memmem::find(line.as_bytes(), b"audit(")?;
+    let audit = seek::find(line, "audit(")?;
     let (head, rest) = line.split_at(audit);
     let (stamp, text) = rest.strip_prefix("audit(")?.split_once(')')?;
     // Without it in old daemons' own records.
@@ -110,24 +133,27 @@ impl<'a> Record<'a> {
     #[must_use]
     pub fn parse(line: &'a str) -> Option<Record<'a>> {
         let (id, kind, text) = head(line)?;
-        let (plain, enriched) = text.split_once(ENRICHED).unwrap_or((text, ""));
+        let (plain, enriched) = match memchr(ENRICHED, text.as_bytes()) {
+            Some(at) => (&text[..at], &text[at + 1..]),
+            None => (text, ""),
+        };
         let mut record = Record {
             id,
             kind,
-            fields: Vec::new(),
-            enriched: Vec::new(),
-            text: plain.trim(),
+            fields: Pairs::default(),
+            enriched: Pairs::default(),
+            text: seek::trim(plain),
         };
         let is_arguments = record.kind == "EXECVE";
         scan(plain, &mut |key, value, quoted| {
             if record.fields.len() < FIELDS_MAX {
                 let value = decoded(&key, value, quoted, is_arguments);
-                record.fields.push((key, value));
+                record.fields.push(key, value);
             }
         });
         scan(enriched, &mut |key, value, _| {
             if record.enriched.len() < FIELDS_MAX {
-                record.enriched.push((key, Cow::Borrowed(value)));
+                record.enriched.push(key, Cow::Borrowed(value));
             }
         });
         Some(record)
@@ -146,8 +172,8 @@ impl<'a> Record<'a> {
     }
 }
 
-fn find<'r>(fields: &'r [(Cow<'_, str>, Cow<'_, str>)], name: &str) -> Option<&'r str> {
-    let (_, value) = fields.iter().find(|(k, _)| k == name)?;
+fn find<'r>(fields: &'r Pairs<'_>, name: &str) -> Option<&'r str> {
+    let value = &**fields.get(name)?;
     is_set(value).then_some(value)
 }
 
@@ -159,20 +185,23 @@ pub fn is_set(value: &str) -> bool {
 
 /// Calls `found` with each key, value, and whether the value was in quotes.
 fn scan<'a>(text: &'a str, found: &mut impl FnMut(Cow<'a, str>, &'a str, bool)) {
-    let mut rest = text.trim_start();
+    let mut rest = seek::trim_start(text);
     // `old auid=4294967295 new auid=0` of old kernels
     let mut before = "";
     while !rest.is_empty() {
-        let end = rest.find([' ', '=']).unwrap_or(rest.len());
+        let end = memchr2(b' ', b'=', rest.as_bytes()).unwrap_or(rest.len());
         let (word, after) = rest.split_at(end);
         let Some(after) = after.strip_prefix('=') else {
             before = word;
-            rest = after.trim_start();
+            rest = seek::trim_start(after);
             continue;
         };
-        let key = word.trim_start_matches(['(', ',', '\'']);
+        let key = match word.as_bytes() {
+            [b'a'..=b'z', ..] => word,
+            _ => word.trim_start_matches(['(', ',', '\'']),
+        };
         let (value, next, quoted) = value(key, after);
-        rest = next.trim_start();
+        rest = seek::trim_start(next);
         if key == "msg" && quoted {
             scan(value, found);
         } else if !key.is_empty() {
@@ -190,7 +219,8 @@ fn scan<'a>(text: &'a str, found: &mut impl FnMut(Cow<'a, str>, &'a str, bool)) 
 fn value<'a>(key: &str, text: &'a str) -> (&'a str, &'a str, bool) {
     if let Some(inner) = text.strip_prefix('"') {
         // Without its end (a cut line) the rest is the value.
-        let (value, rest) = inner.split_once('"').unwrap_or((inner, ""));
+        let end = memchr(b'"', inner.as_bytes());
+        let (value, rest) = end.map_or((inner, ""), |end| (&inner[..end], &inner[end + 1..]));
         return (value, rest, true);
     }
     if let Some(inner) = text.strip_prefix('\'') {
@@ -204,44 +234,46 @@ fn value<'a>(key: &str, text: &'a str) -> (&'a str, &'a str, bool) {
     }
     if let Some(inner) = text.strip_prefix('{') {
         let (value, rest) = inner.split_once('}').unwrap_or((inner, ""));
-        return (value.trim(), rest, true);
+        return (seek::trim(value), rest, true);
     }
-    let (value, rest) = text.split_at(text.find(' ').unwrap_or(text.len()));
+    let (value, rest) = text.split_at(memchr(b' ', text.as_bytes()).unwrap_or(text.len()));
     // `(hostname=?, addr=?, … res=success)` of old kernels; `(null)` and `(none)` keep their bracket.
-    let cut = if value.starts_with('(') {
-        value
-    } else {
-        value.trim_end_matches([',', ')', '\''])
+    let cut = match value.as_bytes() {
+        [b'(', ..] | [.., b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z'] => value,
+        _ => value.trim_end_matches([',', ')', '\'']),
     };
     (cut, rest, false)
 }
 
 /// The kernel writes text with blanks, quotes or other than ASCII as hex without quotes.
 fn decoded<'a>(key: &str, value: &'a str, quoted: bool, is_arguments: bool) -> Cow<'a, str> {
-    const TEXTS: &[&str] = &[
-        "comm",
-        "ocomm",
-        "exe",
-        "name",
-        "cwd",
-        "proctitle",
-        "cmd",
-        "acct",
-        "path",
-        "key",
-        "grp",
-        "dir",
-        "file",
-        "unit",
-        "watch",
-        "old-disk",
-        "new-disk",
-        "img-ctx",
-        "device",
-        "vm",
-        "new-group",
-        "cmdline",
-    ];
+    let is_text = || {
+        matches!(
+            key,
+            "comm"
+                | "ocomm"
+                | "exe"
+                | "name"
+                | "cwd"
+                | "proctitle"
+                | "cmd"
+                | "acct"
+                | "path"
+                | "key"
+                | "grp"
+                | "dir"
+                | "file"
+                | "unit"
+                | "watch"
+                | "old-disk"
+                | "new-disk"
+                | "img-ctx"
+                | "device"
+                | "vm"
+                | "new-group"
+                | "cmdline"
+        )
+    };
     let is_argument = || {
         is_arguments
             && !key.ends_with("_len")
@@ -249,7 +281,7 @@ fn decoded<'a>(key: &str, value: &'a str, quoted: bool, is_arguments: bool) -> C
                 .strip_prefix('a')
                 .is_some_and(|k| k.starts_with(|c: char| c.is_ascii_digit()))
     };
-    if quoted || !(TEXTS.contains(&key) || is_argument()) {
+    if quoted || !value.len().is_multiple_of(2) || !(is_text() || is_argument()) {
         return Cow::Borrowed(value);
     }
     match hex(value) {

@@ -5,7 +5,9 @@ const I386: &str = "40000003";
 const AARCH64: &str = "c00000b7";
 
 /// Number on x86-64, i386, aarch64 (-1: none there), and name.
-const CALLS: &[(i16, i16, i16, &str)] = &[
+type Call = (i16, i16, i16, &'static str);
+
+const CALLS: &[Call] = &[
     (0, 3, 63, "read"),
     (1, 4, 64, "write"),
     (2, 5, -1, "open"),
@@ -99,19 +101,13 @@ const CALLS: &[(i16, i16, i16, &str)] = &[
 /// The name of a call; `arch` and `number` as auditd writes them.
 pub(super) fn name(arch: &str, number: &str) -> Option<&'static str> {
     let number: i16 = number.parse().ok().filter(|n| *n >= 0)?;
-    let arch = arch.trim_start_matches("0x");
-    CALLS
-        .iter()
-        .find(|(x86_64, i386, aarch64, _)| {
-            number
-                == match arch {
-                    X86_64 | "x86_64" => *x86_64,
-                    I386 | "i386" => *i386,
-                    AARCH64 | "aarch64" => *aarch64,
-                    _ => -1,
-                }
-        })
-        .map(|(.., name)| *name)
+    let of: fn(&Call) -> i16 = match arch.trim_start_matches("0x") {
+        X86_64 | "x86_64" => |call| call.0,
+        I386 | "i386" => |call| call.1,
+        AARCH64 | "aarch64" => |call| call.2,
+        _ => return None,
+    };
+    CALLS.iter().find(|call| of(call) == number).map(|(.., name)| *name)
 }
 
 /// What a call does to the files that it names, as OCSF's activity of File System Activity; nothing of other calls.

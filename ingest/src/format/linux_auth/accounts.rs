@@ -3,6 +3,7 @@
 use super::line::{Line, quoted};
 use crate::builder::EventBuilder;
 use crate::class;
+use crate::seek;
 use model::Event;
 
 /// The label of lines that tell of a change that another line stands for (`/etc/gshadow` beside `/etc/group`).
@@ -29,7 +30,7 @@ pub(super) fn event<'a>(line: &Line<'_, 'a>) -> Option<Event<'a>> {
         "userdel" | "groupdel" => deleted(line, text),
         "groupmod" => {
             let rest = text.strip_prefix("group changed in ")?;
-            let name = rest.split_once("(group ")?.1.split(['/', ',', ')']).next()?;
+            let name = seek::split_once(rest, "(group ")?.1.split(['/', ',', ')']).next()?;
             let mut b = group(line, OTHER, name);
             b.word("activity_name", "Change")
                 .label_if(!rest.starts_with("/etc/group "), DETAIL);
@@ -145,11 +146,11 @@ fn modified<'a>(line: &Line<'_, 'a>, text: &str) -> Option<EventBuilder<'a>> {
         return Some(b);
     }
     let (name, rest) = quoted(text.strip_prefix("change user ")?)?;
-    let rest = rest.trim();
+    let rest = seek::trim(rest);
     if rest == "password" {
         return Some(user(line, PASSWORD_RESET, name));
     }
-    let (attribute, values) = rest.split_once(" from ")?;
+    let (attribute, values) = seek::split_once(rest, " from ")?;
     let (from, values) = quoted(values)?;
     let to = values.strip_prefix(" to ").and_then(quoted).map_or("", |(to, _)| to);
     let mut b = user(line, OTHER, name);
@@ -191,8 +192,8 @@ fn deleted<'a>(line: &Line<'_, 'a>, text: &str) -> Option<EventBuilder<'a>> {
 /// `user U added by A to group G`, `user U removed by A from group G`
 fn gpasswd<'a>(line: &Line<'_, 'a>, text: &str) -> Option<EventBuilder<'a>> {
     if let Some(rest) = text.strip_prefix("members of group ") {
-        let (of, rest) = rest.split_once(" set by ")?;
-        let (actor, members) = rest.split_once(" to ")?;
+        let (of, rest) = seek::split_once(rest, " set by ")?;
+        let (actor, members) = seek::split_once(rest, " to ")?;
         let mut b = group(line, OTHER, of);
         b.word("activity_name", "Set members")
             .set("actor.user.name", actor)
@@ -224,7 +225,7 @@ fn password<'a>(line: &Line<'_, 'a>, text: &str) -> Option<EventBuilder<'a>> {
         return Some(b);
     }
     let rest = text.strip_prefix("changed ")?;
-    let (what, name) = rest.split_once(" for ").or_else(|| rest.split_once(" of "))?;
+    let (what, name) = seek::split_once(rest, " for ").or_else(|| seek::split_once(rest, " of "))?;
     let mut b = user(line, OTHER, name.trim_matches('\''));
     b.set("activity_name", format!("Change {what}"))
         .unmapped("attribute", what);

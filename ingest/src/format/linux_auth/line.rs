@@ -124,7 +124,7 @@ impl<'l, 'a> Line<'l, 'a> {
         }
         let mut native: SmallVec<[(&'a str, Value<'a>); 4]> = SmallVec::new();
         let mut put = |name: &'a str, value: Option<&str>| {
-            if let Some(value) = value.filter(|v| !v.is_empty()) {
+            if let Some(value) = value.filter(|v| !v.is_empty() && keep.arena.wants_native_of(name)) {
                 native.push((name, Value::String(keep.text(value))));
             }
         };

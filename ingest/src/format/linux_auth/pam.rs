@@ -167,7 +167,7 @@ impl<'a> Pam<'_, 'a> {
 
 /// `U(uid=0)` as the name and the id.
 fn account(text: &str) -> (&str, Option<&str>) {
-    let text = text.trim();
+    let text = seek::trim(text);
     match seek::split_once(text, "(uid=") {
         Some((name, id)) => (name, Some(id.trim_end_matches(')')).filter(|id| !id.is_empty())),
         None => (text, None),

@@ -197,14 +197,14 @@ fn connection<'a>(line: &Line<'_, 'a>, text: &str) -> Option<EventBuilder<'a>> {
             .set("actor.session.terminal", terminal)
             .set("actor.session.is_remote", true);
         b.unmapped("session", what);
-        b.set_some("unmapped.channel", rest.trim().strip_prefix("id "));
+        b.set_some("unmapped.channel", seek::trim(rest).strip_prefix("id "));
         return Some(b);
     }
     if let Some(rest) = after("Close session: user ") {
         let (user, peer, rest) = last_from(rest, false)?;
         let mut b = ssh(line, CLOSE, Some(peer))?;
         b.set("actor.user.name", user).label(DETAIL);
-        b.set_some("unmapped.channel", rest.trim().strip_prefix("id "));
+        b.set_some("unmapped.channel", seek::trim(rest).strip_prefix("id "));
         return Some(b);
     }
     if let Some(reason) = after("Disconnecting: ") {
@@ -233,7 +233,7 @@ fn connection<'a>(line: &Line<'_, 'a>, text: &str) -> Option<EventBuilder<'a>> {
         // `user U IP port N`: the name is the client's choice, the peer stands last.
         let kinds = ["user ", "authenticating user ", "invalid user "];
         let rest = kinds.iter().find_map(|k| rest.strip_prefix(k))?;
-        let at = rest.rfind(" port ")?;
+        let at = seek::find_last(rest, " port ")?;
         let host = rest[..at].rfind(' ').map_or(0, |i| i + 1);
         let (peer, after) = Peer::read(&rest[host..], true)?;
         return closed(

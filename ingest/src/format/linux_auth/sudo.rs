@@ -171,7 +171,10 @@ fn parse<'a>(invoker: &'a str, text: &'a str) -> Run<'a> {
 fn events_of<'a>(line: &Line<'_, 'a>, run: &Run<'_>) -> Vec<Event<'a>> {
     // Refused by the policy, not for a wrong password.
     let denied = run.reason.is_some_and(|r| {
-        r.contains("not allowed") || r.contains("NOT in sudoers") || r.contains("NOT authorized") || r == "reject"
+        seek::contains(r, "not allowed")
+            || seek::contains(r, "NOT in sudoers")
+            || seek::contains(r, "NOT authorized")
+            || r == "reject"
     });
     let finish = |mut b: EventBuilder<'a>| {
         b.success(run.reason.is_none()).set_some("status_detail", run.reason);

@@ -6,6 +6,7 @@ use memchr::memchr;
 use model::Value;
 
 use super::Act;
+use crate::seek;
 use crate::syslog;
 
 const OPERATIONS: &[&str] = &[
@@ -35,7 +36,7 @@ pub(super) fn line(text: &str) -> Option<Act<'_>> {
     let (time, rest, server) = match text.split_once(',') {
         Some((first, rest)) if is_time(first) => (Some(Value::from(first)), rest, None),
         _ => {
-            let at = text.find("mysql-server_auditing: ").or_else(|| text.find("mysqld: "))?;
+            let at = seek::find(text, "mysql-server_auditing: ").or_else(|| seek::find(text, "mysqld: "))?;
             let envelope = syslog::parse(text);
             let rest = text[at..].split_once(": ")?.1;
             let time = match &envelope.time_text {

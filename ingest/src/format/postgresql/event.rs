@@ -3,11 +3,11 @@
 use std::borrow::Cow;
 
 use model::{Event, Value};
-use serde_json::json;
 
 use super::native;
 use super::read::{Entry, csv, split_prefix};
-use crate::builder::{EventBuilder, address};
+use crate::address::is_address;
+use crate::builder::EventBuilder;
 use crate::class::{self, Class};
 use crate::command_line::simple_commands;
 use crate::format::linux_auth::DETAIL;
@@ -166,8 +166,8 @@ impl<'a> Maker<'a, '_> {
         let (place, port) = match remote.strip_suffix(')').and_then(|r| r.split_once('(')) {
             Some((host, port)) => (host, Some(port)),
             // What is no address with a port is a name with one.
-            None if address(remote).0.is_none() && remote != "[local]" => match remote.rsplit_once(':') {
-                Some((host, port)) if address(host).0.is_some() || port.parse::<u16>().is_ok() => (host, Some(port)),
+            None if !is_address(remote) && remote != "[local]" => match remote.rsplit_once(':') {
+                Some((host, port)) if is_address(host) || port.parse::<u16>().is_ok() => (host, Some(port)),
                 _ => (remote, None),
             },
             None => (remote, None),
@@ -285,10 +285,12 @@ impl<'a> Maker<'a, '_> {
     fn store(&self, activity: u8, database: Option<&str>) -> EventBuilder<'a> {
         let mut b = self.event(&class::DATASTORE_ACTIVITY, activity);
         let database = database.unwrap_or("-");
-        b.set(
-            "database",
-            json!({"name": database, "type_id": 1, "type": "Relational"}),
-        );
+        let database = b.arena().object(&[
+            ("name", Value::String(b.keep().text(database))),
+            ("type_id", Value::Int(1)),
+            ("type", Value::String("Relational")),
+        ]);
+        b.set("database", database);
         b.set("type_id", 1).word("type", "Database");
         if !b.has("src_endpoint") {
             b.word("src_endpoint.name", "-");
@@ -303,11 +305,15 @@ impl<'a> Maker<'a, '_> {
         let e = self.entry;
         let session = e.session.as_deref().or(e.pid.as_deref()).unwrap_or("-");
         let uid = match (statement, &e.line) {
-            (Some((id, sub)), _) => format!("{session}/{id}/{sub}"),
-            (None, Some(line)) => format!("{session}/{line}"),
-            (None, None) => session.to_owned(),
+            (Some((id, sub)), _) => b.arena().concat(&[session, "/", id, "/", sub]),
+            (None, Some(line)) => b.arena().concat(&[session, "/", line]),
+            (None, None) => b.keep().text(session),
         };
-        b.set("query_info", json!({"query_string": sql, "uid": uid}));
+        let info = b.arena().object(&[
+            ("query_string", Value::String(b.keep().text(sql))),
+            ("uid", Value::String(uid)),
+        ]);
+        b.set("query_info", info);
         b.commands(simple_commands(sql));
         if e.is_cut {
             b.label("statement_truncated");
@@ -443,22 +449,19 @@ fn clock_ms(text: &str) -> Option<i64> {
 /// The statement that `log_statement` or `log_min_duration_statement` wrote.
 fn statement(text: &str) -> Option<&str> {
     let rest = match text.strip_prefix("duration: ") {
-        Some(rest) => rest.split_once(" ms  ")?.1,
+        Some(rest) => seek::split_once(rest, " ms  ")?.1,
         None => text,
     };
     if let Some(sql) = rest.strip_prefix("statement: ") {
         return Some(sql);
     }
     let rest = rest.strip_prefix("execute ")?;
-    rest.split_once(": ").map(|(_, sql)| sql)
+    seek::split_once(rest, ": ").map(|(_, sql)| sql)
 }
 
 /// The value of `user=` and the like: up to a blank, or in quotes.
 fn named<'t>(text: &'t str, name: &str) -> Option<&'t str> {
-    let at = text
-        .match_indices(name)
-        .map(|(at, _)| at)
-        .find(|at| *at == 0 || text.as_bytes()[at - 1] == b' ')?;
+    let at = seek::find_all(text, name).find(|at| *at == 0 || text.as_bytes()[at - 1] == b' ')?;
     let rest = &text[at + name.len()..];
     match rest.strip_prefix('"') {
         Some(inner) => inner.split_once('"').map(|(value, _)| value),

@@ -2,11 +2,12 @@
 
 use std::borrow::Cow;
 
-use crate::seek;
+use memchr::{memchr, memchr_iter, memchr2};
 use model::Object;
 
-use crate::builder::address;
+use crate::address::is_address;
 use crate::fields::Fields;
+use crate::seek;
 
 /// An entry, as far as its form has it.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -36,11 +37,29 @@ pub(super) struct Entry<'a> {
     pub is_cut: bool,
 }
 
-const SEVERITIES: &[&str] = &[
-    "LOG", "ERROR", "FATAL", "PANIC", "WARNING", "NOTICE", "INFO", "DEBUG", "DEBUG1", "DEBUG2", "DEBUG3", "DEBUG4",
-    "DEBUG5",
-];
-const DETAILS: &[&str] = &["DETAIL", "HINT", "STATEMENT", "CONTEXT", "QUERY", "LOCATION"];
+fn is_severity(word: &str) -> bool {
+    matches!(
+        word,
+        "LOG"
+            | "ERROR"
+            | "FATAL"
+            | "PANIC"
+            | "WARNING"
+            | "NOTICE"
+            | "INFO"
+            | "DEBUG"
+            | "DEBUG1"
+            | "DEBUG2"
+            | "DEBUG3"
+            | "DEBUG4"
+            | "DEBUG5"
+    )
+}
+
+/// Of a line that tells more of the one before it.
+fn is_detail(word: &str) -> bool {
+    matches!(word, "DETAIL" | "HINT" | "STATEMENT" | "CONTEXT" | "QUERY" | "LOCATION")
+}
 
 impl<'a> Entry<'a> {
     pub(super) fn continuation(text: Cow<'a, str>) -> Entry<'a> {
@@ -64,16 +83,15 @@ pub(super) fn has_time(prefix: &str) -> bool {
 
 /// What stands before the first `SEVERITY:  `, the severity, and the message.
 pub(super) fn split_prefix(line: &str) -> Option<(&str, &str, &str)> {
-    for (at, _) in line.match_indices(":  ") {
-        let start = line[..at]
-            .rfind(|c: char| !(c.is_ascii_uppercase() || c.is_ascii_digit()))
-            .map_or(0, |n| n + line[n..].chars().next().map_or(1, char::len_utf8));
-        let word = &line[start..at];
-        if SEVERITIES.contains(&word) || DETAILS.contains(&word) {
-            return Some((&line[..start], word, &line[at + 3..]));
-        }
-    }
-    None
+    let bytes = line.as_bytes();
+    memchr_iter(b':', bytes)
+        .filter(|at| bytes[at + 1..].starts_with(b"  "))
+        .find_map(|at| {
+            let of_word = |b: &u8| b.is_ascii_uppercase() || b.is_ascii_digit();
+            let start = bytes[..at].iter().rposition(|b| !of_word(b)).map_or(0, |n| n + 1);
+            let word = &line[start..at];
+            (is_severity(word) || is_detail(word)).then(|| (&line[..start], word, &line[at + 3..]))
+        })
 }
 
 /// The entries of a text of several lines.
@@ -113,7 +131,7 @@ pub(super) fn text_entry(line: &str) -> Option<Entry<'_>> {
     let mut entry = Entry {
         severity: severity.into(),
         message: message.into(),
-        is_continuation: DETAILS.contains(&severity),
+        is_continuation: is_detail(severity),
         ..Entry::default()
     };
     read_prefix(prefix, &mut entry);
@@ -125,11 +143,10 @@ fn read_prefix<'a>(prefix: &'a str, entry: &mut Entry<'a>) {
     if has_time(prefix) {
         let from = prefix.len() - prefix.trim_start_matches(['[', '<']).len();
         // Date, time, and the zone where there is one.
-        let mut end = prefix[from..]
-            .match_indices([' ', ':', ']', '>'])
-            .map(|(n, _)| n + from)
-            .find(|n| *n >= from + 19)
-            .unwrap_or(prefix.len());
+        let mut end = prefix.as_bytes()[from + 19..]
+            .iter()
+            .position(|b| matches!(b, b' ' | b':' | b']' | b'>'))
+            .map_or(prefix.len(), |n| n + from + 19);
         let zone = prefix[end..].strip_prefix(' ').unwrap_or("");
         let length = zone
             .find(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '+' | '-')))
@@ -155,7 +172,7 @@ fn read_prefix<'a>(prefix: &'a str, entry: &mut Entry<'a>) {
         .filter(|w| !w.is_empty() && !matches!(*w, "]" | ">" | "-" | ":"));
     let known = |value: &'a str| Some(Cow::Borrowed(value)).filter(|v| !matches!(&**v, "" | "[unknown]"));
     for word in words {
-        if let Some((name, value)) = word.split_once('=') {
+        if let Some((name, value)) = split(word, b'=') {
             match name {
                 "user" | "usr" => entry.user = known(value),
                 "db" | "database" => entry.database = known(value),
@@ -168,7 +185,7 @@ fn read_prefix<'a>(prefix: &'a str, entry: &mut Entry<'a>) {
             && entry.pid.is_none()
         {
             entry.pid = known(pid.trim_end_matches([']', ':']).split('-').next().unwrap_or(""));
-        } else if let Some((user, database)) = word.split_once('@')
+        } else if let Some((user, database)) = split(word, b'@')
             && entry.user.is_none()
         {
             entry.user = known(user);
@@ -186,18 +203,22 @@ fn read_prefix<'a>(prefix: &'a str, entry: &mut Entry<'a>) {
 }
 
 fn is_remote(word: &str) -> bool {
-    let host = word.split('(').next().unwrap_or(word);
-    word == "[local]" || address(host).0.is_some()
+    let host = split(word, b'(').map_or(word, |(host, _)| host);
+    word == "[local]" || is_address(host)
 }
+
+/// Columns that an entry of csvlog has at least.
+const COLUMNS_MIN: usize = 14;
 
 /// An entry of csvlog, and what follows it.
 pub(super) fn csv_entry(text: &str) -> Option<(Entry<'_>, &str)> {
-    if !has_time(text) {
+    // Most lines of text are let go of here.
+    if !has_time(text) || memchr_iter(b',', text.as_bytes()).nth(COLUMNS_MIN - 2).is_none() {
         return None;
     }
     let (columns, rest, is_cut) = csv(text, 26)?;
     let severity = columns.get(11)?;
-    if columns.len() < 14 || !SEVERITIES.contains(&&**severity) {
+    if columns.len() < COLUMNS_MIN || !is_severity(severity) {
         return None;
     }
     let mut columns = columns.into_iter();
@@ -231,7 +252,7 @@ pub(super) fn csv_entry(text: &str) -> Option<(Entry<'_>, &str)> {
 
 /// The columns of a line of CSV, what follows it, and whether it ends within a quoted one.
 pub(super) fn csv(text: &str, columns_max: usize) -> Option<(Vec<Cow<'_, str>>, &str, bool)> {
-    let mut columns = Vec::new();
+    let mut columns = Vec::with_capacity(columns_max.min(26));
     let mut rest = text;
     loop {
         if columns.len() >= columns_max {
@@ -241,7 +262,7 @@ pub(super) fn csv(text: &str, columns_max: usize) -> Option<(Vec<Cow<'_, str>>, 
             let mut value: Cow<'_, str> = Cow::Borrowed("");
             let mut after = inner;
             loop {
-                let Some((part, tail)) = after.split_once('"') else {
+                let Some((part, tail)) = split(after, b'"') else {
                     add(&mut value, after);
                     columns.push(value);
                     return Some((columns, "", true));
@@ -260,7 +281,7 @@ pub(super) fn csv(text: &str, columns_max: usize) -> Option<(Vec<Cow<'_, str>>, 
             }
             columns.push(value);
         } else {
-            let end = rest.find([',', '\n']).unwrap_or(rest.len());
+            let end = memchr2(b',', b'\n', rest.as_bytes()).unwrap_or(rest.len());
             columns.push(rest[..end].into());
             rest = &rest[end..];
         }
@@ -275,6 +296,12 @@ pub(super) fn csv(text: &str, columns_max: usize) -> Option<(Vec<Cow<'_, str>>, 
             };
         }
     }
+}
+
+/// What stands before and after the first of an ASCII character.
+fn split(text: &str, mark: u8) -> Option<(&str, &str)> {
+    let at = memchr(mark, text.as_bytes())?;
+    Some((&text[..at], &text[at + 1..]))
 }
 
 fn add<'a>(value: &mut Cow<'a, str>, part: &'a str) {

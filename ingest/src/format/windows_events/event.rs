@@ -159,7 +159,7 @@ impl<'a> Maker<'a, '_> {
             b.metadata("original_event_uid", Value::String(uid));
         }
         if let Some(message) = e.message.as_deref().and_then(|m| m.lines().next()) {
-            b.set("message", message.trim());
+            b.set("message", seek::trim(message));
         }
         let (category, service) = self.logsource();
         b.logsource("windows", category, &service);
@@ -346,7 +346,7 @@ impl<'a> Maker<'a, '_> {
     fn failed(&self) -> bool {
         self.entry.keywords.as_deref().is_some_and(|k| {
             let k = k.to_ascii_lowercase();
-            k.contains("failure") || k == "0x8010000000000000" || k == "-9218868437227405312"
+            seek::contains(&k, "failure") || k == "0x8010000000000000" || k == "-9218868437227405312"
         })
     }
 
@@ -389,7 +389,7 @@ fn is_machine(name: &str, sid: Option<&str>) -> bool {
 
 /// A decimal number, or a hexadecimal one with `0x`.
 fn number(text: &str) -> Option<i32> {
-    let text = text.trim();
+    let text = seek::trim(text);
     match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
         Some(hex) => i32::try_from(u32::from_str_radix(hex, 16).ok()?).ok(),
         None => text.parse().ok(),

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use model::{Arena, Map, Value};
 
 use super::Entry;
+use crate::seek;
 
 /// Levels of elements.
 const DEPTH_MAX: usize = 32;
@@ -24,13 +25,13 @@ pub(super) fn entry<'a>(arena: &'a Arena, text: &str) -> Option<Entry<'a>> {
         content.push_str(&unescape(&rest[..at]));
         rest = &rest[at + 1..];
         if let Some(data) = rest.strip_prefix("![CDATA[") {
-            let (data, after) = data.split_once("]]>").unwrap_or((data, ""));
+            let (data, after) = seek::split_once(data, "]]>").unwrap_or((data, ""));
             content.push_str(data);
             rest = after;
             continue;
         }
         if let Some(comment) = rest.strip_prefix("!--") {
-            rest = comment.split_once("-->").map_or("", |(_, after)| after);
+            rest = seek::split_once(comment, "-->").map_or("", |(_, after)| after);
             continue;
         }
         let end = tag_end(rest);
@@ -90,7 +91,7 @@ fn read_attributes(mut text: &str) -> Vec<(&str, Cow<'_, str>)> {
             break;
         };
         let (value, after) = rest[1..].split_once(quote).unwrap_or((&rest[1..], ""));
-        all.push((name.trim(), unescape(value)));
+        all.push((seek::trim(name), unescape(value)));
         text = after;
         if all.len() >= 32 {
             break;

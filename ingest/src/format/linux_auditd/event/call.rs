@@ -47,9 +47,9 @@ impl<'a> Maker<'a, '_> {
         let mut b = self.event(&class::PROCESS_ACTIVITY, 1);
         let arguments = lines
             .arguments()
-            .map(|(arguments, _)| command_line(&arguments))
+            .map(|(arguments, _)| command_line(arguments))
             .or_else(|| lines.of("EXECVE")?.get("ARGV_STR").map(str::to_owned));
-        let arguments_missing = lines.arguments().is_some_and(|(_, whole)| !whole);
+        let arguments_missing = lines.arguments().is_some_and(|(_, whole)| !*whole);
         if arguments_missing || (arguments.is_none() && lines.title_is_cut()) {
             b.label("cmd.truncated");
         }

@@ -8,6 +8,7 @@ use crate::builder::EventBuilder;
 use crate::class;
 use crate::command_line::simple_commands;
 use crate::format::host;
+use crate::seek;
 
 impl<'a> Maker<'a, '_> {
     pub(super) fn process(&self, activity: u8) -> EventBuilder<'a> {
@@ -136,7 +137,7 @@ impl<'a> Maker<'a, '_> {
         if let Some(content) = &content {
             let part = |name: &str| {
                 let (_, rest) = content.split_once(&format!("<{name}>"))?;
-                Some(rest.split_once("</")?.0.trim())
+                Some(seek::split_once(rest, "</")?.0.trim())
             };
             let command = match (part("Command"), part("Arguments")) {
                 (Some(command), Some(arguments)) => format!("{command} {arguments}"),

@@ -1,6 +1,6 @@
 //! Looks for words in short texts. To prepare a search, as the library does for each call, costs more than to look.
 
-use memchr::{memchr_iter, memrchr_iter};
+use memchr::{memchr, memchr_iter, memrchr_iter};
 
 /// Whether a word stands in a text.
 #[must_use]
@@ -40,6 +40,21 @@ pub(crate) fn find_last(text: &str, word: &str) -> Option<usize> {
 pub(crate) fn split_once<'a>(text: &'a str, word: &str) -> Option<(&'a str, &'a str)> {
     let at = find(text, word)?;
     Some((&text[..at], &text[at + word.len()..]))
+}
+
+/// What stands before and after an ASCII character, where it stands first.
+#[must_use]
+#[inline]
+pub(crate) fn cut(text: &str, mark: u8) -> Option<(&str, &str)> {
+    let at = memchr(mark, text.as_bytes())?;
+    Some((text.get(..at)?, text.get(at + 1..)?))
+}
+
+/// Whether an ASCII character stands in a text.
+#[must_use]
+#[inline]
+pub(crate) fn has(text: &str, mark: u8) -> bool {
+    memchr(mark, text.as_bytes()).is_some()
 }
 
 /// As [`str::trim`]. Most texts have nothing around them.
@@ -85,6 +100,8 @@ mod tests {
             }
             prop_assert_eq!(find_last(&text, &word), text.rfind(&word));
             prop_assert_eq!(split_once(&text, &word), text.split_once(&*word));
+            prop_assert_eq!(cut(&text, b'b'), text.split_once('b'));
+            prop_assert_eq!(has(&text, b'b'), text.contains('b'));
         }
     }
 }

@@ -89,7 +89,7 @@ impl Envelope<'_> {
     pub fn program(&self) -> Option<&str> {
         let tag = self.tag.as_deref()?;
         let name = tag.rsplit('/').next().filter(|n| !n.is_empty()).unwrap_or(tag);
-        Some(name.split_once('(').map_or(name, |(name, _)| name)).filter(|n| !n.is_empty())
+        Some(seek::cut(name, b'(').map_or(name, |(name, _)| name)).filter(|n| !n.is_empty())
     }
 
     /// Whether the line looks like syslog at all.
@@ -211,7 +211,7 @@ pub fn repeated(message: &str) -> Option<(u32, Option<&str>)> {
         .strip_prefix("last ")
         .unwrap_or(message)
         .strip_prefix("message repeated ")?;
-    let (count, after) = after.split_once(' ')?;
+    let (count, after) = seek::cut(after, b' ')?;
     let count = count.parse().ok()?;
     let after = after.strip_prefix("time")?;
     let after = after.strip_prefix('s').unwrap_or(after);

@@ -40,7 +40,13 @@ impl NativeNames {
     #[must_use]
     #[inline]
     pub fn may_have(self, name: &str) -> bool {
-        let tag = tag(name);
+        self.may_have_tag(tag(name))
+    }
+
+    /// [`NativeNames::may_have`] of a name with that [`tag`].
+    #[must_use]
+    #[inline]
+    pub fn may_have_tag(self, tag: u8) -> bool {
         self.0[usize::from(tag >> 6)] & 1 << (tag & 63) != 0
     }
 }
@@ -102,6 +108,13 @@ impl Arena {
     #[inline]
     pub fn wants_native_of(&self, name: &str) -> bool {
         self.native.may_have(name)
+    }
+
+    /// [`Arena::wants_native_of`] a name with that [`tag`].
+    #[must_use]
+    #[inline]
+    pub fn wants_native_tag(&self, tag: u8) -> bool {
+        self.native.may_have_tag(tag)
     }
 
     /// The memory itself.

@@ -202,7 +202,8 @@ impl<'a> Iterator for Words<'a> {
 /// The statements of a text, split at `;` outside quotes, without comments, blanks joined to one.
 pub(super) fn statements(text: &str) -> Vec<String> {
     let mut out = Vec::new();
-    let mut statement = String::with_capacity(text.len());
+    // With room for what is put before it.
+    let mut statement = String::with_capacity(text.len() + 8);
     let mut rest = text;
     let mut executable = false;
     loop {
@@ -278,9 +279,12 @@ fn blank(statement: &mut String) {
 }
 
 fn end(statement: &mut String, out: &mut Vec<String>) {
-    let text = statement.trim();
-    if !text.is_empty() {
-        out.push(text.to_owned());
+    let length = statement.trim().len();
+    if length > 0 && length == statement.len() {
+        return out.push(std::mem::take(statement));
+    }
+    if length > 0 {
+        out.push(statement.trim().to_owned());
     }
     statement.clear();
 }

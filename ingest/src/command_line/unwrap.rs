@@ -1,6 +1,7 @@
 //! What the programs that run other programs run.
 
 use super::{COMMANDS_MAX, DEPTH_MAX, OUT_BYTES_MAX, lex, sql};
+use crate::seek;
 
 /// Programs that run the rest of their words.
 struct Wrapper {
@@ -134,8 +135,17 @@ impl Reader {
 
     /// The statements of a SQL text.
     pub(super) fn sql(&mut self, text: &str) {
-        for statement in sql::statements(text) {
-            self.push(&format!("sql: {statement}"));
+        for mut statement in sql::statements(text) {
+            // A line already, and nothing stands around it.
+            let is_line = memchr::memchr2(b'\n', b'\r', statement.as_bytes()).is_none();
+            if !is_line {
+                self.push(&format!("sql: {statement}"));
+                continue;
+            }
+            statement.insert_str(0, "sql: ");
+            if !self.is_full() && self.has_room(statement.len()) {
+                self.out.push(statement);
+            }
         }
     }
 
@@ -304,7 +314,7 @@ impl Reader {
 
 /// Newlines and other blanks inside arguments become spaces: an element is one line.
 fn one_line(text: &str) -> std::borrow::Cow<'_, str> {
-    if text.contains(['\n', '\r']) {
+    if memchr::memchr2(b'\n', b'\r', text.as_bytes()).is_some() {
         text.replace(['\n', '\r'], " ").into()
     } else {
         text.into()
@@ -319,7 +329,7 @@ fn basename(program: &str) -> &str {
 }
 
 fn is_assignment(word: &str) -> bool {
-    let Some((name, _)) = word.split_once('=') else {
+    let Some((name, _)) = seek::cut(word, b'=') else {
         return false;
     };
     let name = name.strip_suffix('+').unwrap_or(name);
@@ -330,7 +340,7 @@ fn is_assignment(word: &str) -> bool {
 
 /// `f()`, `f(){`
 fn is_function_head(word: &str) -> bool {
-    word.len() > 2 && (word.ends_with("()") || word.ends_with("(){")) && !word.contains('.')
+    word.len() > 2 && (word.ends_with("()") || word.ends_with("(){")) && !seek::has(word, b'.')
 }
 
 /// The words after the options and after `skip` more words.
@@ -439,7 +449,7 @@ fn shell_script(words: &[&str]) -> Option<String> {
             break;
         }
         if !word.starts_with("--") {
-            given |= word.starts_with('-') && word.contains('c');
+            given |= word.starts_with('-') && seek::has(word, b'c');
             at += usize::from(word.ends_with(['o', 'O']));
         } else if matches!(*word, "--rcfile" | "--init-file") {
             at += 1;

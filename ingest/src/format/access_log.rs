@@ -61,7 +61,7 @@ pub(crate) fn event<'a>(input: &Input<'a>, line: &str, device: Option<&str>) -> 
         peer = second;
         after = after.get(second.len() + 1..)?;
     }
-    let (_ident, user) = after.split_once(' ').unwrap_or((after, "-"));
+    let (_ident, user) = seek::cut(after, b' ').unwrap_or((after, "-"));
     let nil = |text: &str| if text == "-" { String::new() } else { text.to_owned() };
 
     let (request, rest) = quoted(rest)?;
@@ -161,7 +161,7 @@ fn quoted(text: &str) -> Option<(Cow<'_, str>, &str)> {
 
 /// `\xHH`, `\"`, `\\`, `\n`, `\t` as the bytes they stand for; bytes that are no text are replaced.
 pub(crate) fn unescape(text: &str) -> Cow<'_, str> {
-    if !text.contains('\\') {
+    if !seek::has(text, b'\\') {
         return Cow::Borrowed(text);
     }
     let bytes = text.as_bytes();
@@ -199,7 +199,7 @@ pub(crate) fn unescape(text: &str) -> Cow<'_, str> {
 
 /// `METHOD TARGET PROTOCOL`; without a protocol it is HTTP/0.9.
 pub(crate) fn request_line(request: &str) -> Option<(&str, &str, &str)> {
-    let (method, rest) = request.split_once(' ')?;
+    let (method, rest) = seek::cut(request, b' ')?;
     let is_token = !method.is_empty()
         && method.len() <= 32
         && method.bytes().all(|b| b.is_ascii_uppercase() || b"-_".contains(&b));

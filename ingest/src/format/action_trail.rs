@@ -176,7 +176,7 @@ fn unwrap<'a>(input: &mut Input<'a>, outer: Object<'a>) -> Result<(Object<'a>, O
     for (key, value) in inner {
         // `event.userIdentity.type` was an object once.
         let key = &key["event.".len()..];
-        match key.split_once('.') {
+        match seek::cut(key, b'.') {
             Some((head, tail)) => {
                 let inner = event.or_insert(head, Object::default());
                 match inner {

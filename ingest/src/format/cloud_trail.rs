@@ -374,7 +374,7 @@ fn identity<'a>(b: &mut EventBuilder<'a>, fields: Fields<'a>, path: &'static str
     let principal = of("principalId");
     let arn = of("arn");
     let session = || {
-        let from_principal = principal.as_deref().and_then(|p| p.split_once(':')).map(|(_, s)| s);
+        let from_principal = principal.as_deref().and_then(|p| seek::cut(p, b':')).map(|(_, s)| s);
         let from_arn = || arn.as_deref().and_then(|a| a.rsplit_once('/')).map(|(_, s)| s);
         from_principal.or_else(from_arn).filter(|s| !s.is_empty())
     };

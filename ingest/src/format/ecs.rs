@@ -66,7 +66,7 @@ fn matches(input: &Input<'_>) -> Option<Match> {
 
 /// Dotted keys as the objects that they mean; a scalar in the way keeps its place.
 fn nested<'a>(arena: &'a Arena, object: Object<'a>) -> Object<'a> {
-    if !object.keys().any(|k| k.contains('.')) {
+    if !object.keys().any(|k| seek::has(k, b'.')) {
         return object;
     }
     let mut out = Tree::default();
@@ -101,7 +101,7 @@ impl<'a> Tree<'a> {
 
     // Bounded by `depth`.
     fn put(&mut self, key: &'a str, value: Value<'a>, depth: usize) {
-        match key.split_once('.') {
+        match seek::cut(key, b'.') {
             Some((head, rest)) if depth < 16 && !head.is_empty() && !rest.is_empty() => match self.enter(head) {
                 Some(inner) => inner.put(rest, value, depth + 1),
                 None => self.replace(key, value),

@@ -161,7 +161,7 @@ fn nginx(line: &str) -> Option<Entry<'_>> {
         return None;
     }
     let (process, rest) = seek::split_once(rest, ": ").unwrap_or(("", rest));
-    let (pid, tid) = process.split_once('#').unwrap_or(("", ""));
+    let (pid, tid) = seek::cut(process, b'#').unwrap_or(("", ""));
     let is_number = |s: &str| !s.is_empty() && s.bytes().all(|b| b.is_ascii_digit());
     if !is_number(pid) || !is_number(tid) {
         return None;
@@ -169,7 +169,7 @@ fn nginx(line: &str) -> Option<Entry<'_>> {
     // The number of the connection.
     let message = rest
         .strip_prefix('*')
-        .and_then(|r| r.split_once(' '))
+        .and_then(|r| seek::cut(r, b' '))
         .filter(|(n, _)| is_number(n))
         .map_or(rest, |(_, m)| m);
     Some(Entry {
@@ -199,8 +199,8 @@ fn apache(line: &str) -> Option<Entry<'_>> {
         .strip_prefix('[')?
         .split_once("] ")
         .or_else(|| Some((rest.strip_prefix('[')?.strip_suffix(']')?, "")))?;
-    (e.module, e.level) = level.split_once(':').unwrap_or(("", level));
-    if level.len() > 64 || level.contains(' ') {
+    (e.module, e.level) = seek::cut(level, b':').unwrap_or(("", level));
+    if level.len() > 64 || seek::has(level, b' ') {
         return None;
     }
     rest = after;

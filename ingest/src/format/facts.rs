@@ -292,7 +292,7 @@ impl Facts<'_> {
             let path = url
                 .split_once("://")
                 .map_or(&*url, |(_, rest)| rest.find('/').map_or("/", |at| &rest[at..]));
-            let (path, query) = path.split_once('?').unwrap_or((path, ""));
+            let (path, query) = seek::cut(path, b'?').unwrap_or((path, ""));
             b.set("http_request.url.url_string", &*url)
                 .set("http_request.url.path", path)
                 .set("http_request.url.query_string", query);

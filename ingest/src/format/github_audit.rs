@@ -88,7 +88,7 @@ fn matches(input: &Input<'_>) -> Option<Match> {
     let object = input.object().ok()?;
     let fields = Fields(object);
     let action = fields.value("action")?.as_str()?;
-    let (category, _) = action.split_once('.')?;
+    let (category, _) = seek::cut(action, b'.')?;
     let has = |name: &str| object.contains_key(name);
     let known = CATEGORIES.contains(&category);
     if has("_document_id") && has("actor") {
@@ -151,7 +151,7 @@ fn kind(action: &str, operation: &str) -> (&'static Class, u8) {
 }
 
 fn verb(action: &str, operation: &str) -> u8 {
-    let word = action.split_once('.').map_or(action, |(_, w)| w);
+    let word = seek::cut(action, b'.').map_or(action, |(_, w)| w);
     let starts = |words: &[&str]| words.iter().any(|w| word.starts_with(w));
     match operation {
         "create" => 1,
@@ -312,6 +312,7 @@ fn actor<'a>(b: &mut EventBuilder<'a>, fields: Fields<'a>, path: &'static str) {
 }
 
 fn is_mail(text: &str) -> bool {
-    text.split_once('@')
-        .is_some_and(|(name, host)| !name.is_empty() && host.contains('.') && text.is_ascii() && !text.contains(' '))
+    seek::cut(text, b'@').is_some_and(|(name, host)| {
+        !name.is_empty() && seek::has(host, b'.') && text.is_ascii() && !seek::has(text, b' ')
+    })
 }

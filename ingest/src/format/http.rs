@@ -165,7 +165,7 @@ impl Request<'_> {
         if self.target.is_empty() {
             return;
         }
-        let whole = match self.query.is_empty() || self.target.contains('?') {
+        let whole = match self.query.is_empty() || seek::has(&self.target, b'?') {
             true => Cow::Borrowed(&*self.target),
             false => Cow::Owned(format!("{}?{}", self.target, self.query)),
         };
@@ -177,7 +177,7 @@ impl Request<'_> {
             }
             _ => &whole,
         };
-        let (path, query) = path.split_once('?').unwrap_or((path, ""));
+        let (path, query) = seek::cut(path, b'?').unwrap_or((path, ""));
         b.set("http_request.url.path", path)
             .set("http_request.url.query_string", query);
         b.set("http_request.url.url_string", &*whole);
@@ -190,7 +190,7 @@ impl Request<'_> {
         if !keep.arena.wants_native() {
             return Object::default();
         }
-        let (stem, query) = self.target.split_once('?').unwrap_or((&self.target, &self.query));
+        let (stem, query) = seek::cut(&self.target, b'?').unwrap_or((&self.target, &self.query));
         let status = self.status.map(|s| s.to_string()).unwrap_or_default();
         let bytes = self.bytes.map(|s| s.to_string()).unwrap_or_default();
         let mut native: SmallVec<[(&str, Value<'i>); 16]> = SmallVec::new();
@@ -221,7 +221,7 @@ impl Request<'_> {
 /// `host:8080`, `[::1]:80` as host and port.
 fn split_port(host: &str) -> (&str, Option<u16>) {
     match host.rsplit_once(':') {
-        Some((name, port)) if !name.contains(':') || name.ends_with(']') => match port.parse() {
+        Some((name, port)) if !seek::has(name, b':') || name.ends_with(']') => match port.parse() {
             Ok(port) => (name, Some(port)),
             Err(_) => (host, None),
         },
@@ -231,7 +231,7 @@ fn split_port(host: &str) -> (&str, Option<u16>) {
 
 /// Whether an address is, or lies within, `10.0.0.1` or `10.0.0.0/8`.
 pub(super) fn within(ip: IpAddr, range: &str) -> bool {
-    let (net, bits) = range.split_once('/').unwrap_or((range, ""));
+    let (net, bits) = seek::cut(range, b'/').unwrap_or((range, ""));
     let Ok(net) = net.trim().parse::<IpAddr>() else {
         return false;
     };

@@ -105,7 +105,7 @@ fn matches(input: &Input<'_>) -> Option<Match> {
 
 fn normalize<'a>(input: &mut Input<'a>) -> Result<Vec<Event<'a>>, Quarantine> {
     // Over TCP a NUL is all that parts records; JSON has none inside.
-    if input.text.contains('\0') {
+    if seek::has(input.text, b'\0') {
         let whole = &*input;
         let mut events = Vec::new();
         for text in whole.text.split('\0').filter(|t| !t.trim().is_empty()) {
@@ -245,7 +245,7 @@ fn is_category(text: &str) -> bool {
 }
 
 fn strip_priority(text: &str) -> &str {
-    let Some((digits, rest)) = text.strip_prefix('<').and_then(|t| t.split_once('>')) else {
+    let Some((digits, rest)) = text.strip_prefix('<').and_then(|t| seek::cut(t, b'>')) else {
         return text;
     };
     if (1..=3).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit()) {

@@ -256,7 +256,7 @@ fn event<'a>(input: &Input<'a>, mut object: Object<'a>, cluster: Option<String>)
     }
     b.set_some("http_request.user_agent", fields.text("userAgent").as_deref());
     if let Some(uri) = fields.text("requestURI") {
-        let (path, query) = uri.split_once('?').unwrap_or((&uri, ""));
+        let (path, query) = seek::cut(&uri, b'?').unwrap_or((&uri, ""));
         b.set("http_request.url.path", if path.is_empty() { "/" } else { path })
             .set("http_request.url.query_string", query);
     }

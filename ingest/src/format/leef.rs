@@ -68,8 +68,8 @@ fn normalize<'a>(input: &mut Input<'a>) -> Result<Vec<Event<'a>>, Quarantine> {
     };
     let rest = parts.next().unwrap_or_default();
     // Some senders of 2.0 leave the field out.
-    let (by, rest) = match rest.split_once('|') {
-        Some((field, after)) if level.starts_with('2') && !field.contains('=') => match delimiter(field) {
+    let (by, rest) = match seek::cut(rest, b'|') {
+        Some((field, after)) if level.starts_with('2') && !seek::has(field, b'=') => match delimiter(field) {
             Some(by) => (by, after),
             None => return Err(Quarantine("leef_delimiter_unknown")),
         },
@@ -77,7 +77,7 @@ fn normalize<'a>(input: &mut Input<'a>) -> Result<Vec<Event<'a>>, Quarantine> {
     };
     let mut native = Map::new();
     for pair in rest.split(by).take(KEYS_MAX) {
-        if let Some((key, value)) = pair.split_once('=')
+        if let Some((key, value)) = seek::cut(pair, b'=')
             && !seek::trim(key).is_empty()
         {
             native.insert(seek::trim(key), seek::trim(value));

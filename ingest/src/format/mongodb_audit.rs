@@ -361,7 +361,7 @@ impl<'a> Act<'a, '_> {
         let mut b = self.event(&class::DATASTORE_ACTIVITY, activity);
         let ns = self.namespace();
         let (database, collection) = match ns.as_deref() {
-            Some(ns) => ns.split_once('.').unwrap_or((ns, "")),
+            Some(ns) => seek::cut(ns, b'.').unwrap_or((ns, "")),
             None => ("", ""),
         };
         let database = if database.is_empty() { "-" } else { database };

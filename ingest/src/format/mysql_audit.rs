@@ -15,7 +15,7 @@ mod line;
 
 use std::borrow::Cow;
 
-use model::value::Member;
+use model::value::{Member, tag};
 use model::{Event, Map, Object, Value};
 use smallvec::SmallVec;
 
@@ -81,6 +81,19 @@ fn matches(input: &Input<'_>) -> Option<Match> {
     })
 }
 
+/// What a line's columns are called, with the tags of the names.
+static NATIVE: [(&str, u8); 9] = [
+    ("serverhost", tag("serverhost")),
+    ("username", tag("username")),
+    ("host", tag("host")),
+    ("connectionid", tag("connectionid")),
+    ("queryid", tag("queryid")),
+    ("operation", tag("operation")),
+    ("database", tag("database")),
+    ("object", tag("object")),
+    ("retcode", tag("retcode")),
+];
+
 fn normalize<'a>(input: &mut Input<'a>) -> Result<Vec<Event<'a>>, Quarantine> {
     if input.text.starts_with('{') {
         let object = input.take_object()?;
@@ -97,25 +110,24 @@ fn normalize<'a>(input: &mut Input<'a>) -> Result<Vec<Event<'a>>, Quarantine> {
     let keep = input.keep();
     let act = line(input.text).ok_or(Quarantine("server_audit_columns"))?;
     let mut native: SmallVec<[Member<'a>; 9]> = SmallVec::new();
-    for (name, value) in [
-        ("serverhost", &act.server),
-        ("username", &act.user),
-        ("host", &act.host),
-        ("connectionid", &act.connection),
-        ("queryid", &act.query),
-        ("operation", &act.operation),
-        ("database", &act.database),
-        (
-            "object",
-            if act.statement.is_empty() {
-                &act.table
-            } else {
-                &act.statement
-            },
-        ),
-        ("retcode", &act.status),
-    ] {
-        if !value.is_empty() && keep.arena.wants_native_of(name) {
+    let object = if act.statement.is_empty() {
+        &act.table
+    } else {
+        &act.statement
+    };
+    let values = [
+        &act.server,
+        &act.user,
+        &act.host,
+        &act.connection,
+        &act.query,
+        &act.operation,
+        &act.database,
+        object,
+        &act.status,
+    ];
+    for ((name, tag), value) in NATIVE.iter().zip(values) {
+        if keep.arena.wants_native_tag(*tag) && !value.is_empty() {
             native.push((name, Value::String(keep.text(value))));
         }
     }
@@ -176,7 +188,7 @@ fn from_json<'a>(object: Object<'a>) -> Option<(Act<'a>, Map<'a>)> {
             None => (user.into_owned(), String::new()),
         };
         let account = account.split('[').next().unwrap_or("").trim().to_owned();
-        let (host, ip) = match from.split_once('[') {
+        let (host, ip) = match seek::cut(&from, b'[') {
             Some((host, ip)) => (seek::trim(host).to_owned(), ip.trim_end_matches(']').to_owned()),
             None => (from.trim().to_owned(), String::new()),
         };
@@ -322,7 +334,7 @@ impl<'a> Maker<'a, '_> {
             // Beside the CONNECT of the same connection: whose rights it goes on with, `account`@`host`.
             "PROXY_CONNECT" => {
                 let mut b = self.logon(7);
-                let (account, _) = act.table.split_once('@').unwrap_or((&act.table, ""));
+                let (account, _) = seek::cut(&act.table, b'@').unwrap_or((&act.table, ""));
                 let account = account.trim_matches(['`', '\'']);
                 b.set("account_switch_type_id", 2)
                     .word("account_switch_type", "Impersonate");
@@ -393,14 +405,11 @@ impl<'a> Maker<'a, '_> {
         let act = &self.act;
         let mut b = self.event(&class::DATASTORE_ACTIVITY, activity);
         let database = if act.database.is_empty() { "-" } else { &*act.database };
-        let database = b.arena().object(&[
-            ("name", Value::String(b.keep().text(database))),
-            ("type_id", Value::Int(1)),
-            ("type", Value::String("Relational")),
-        ]);
-        b.set("database", database);
+        b.set("database.name", database)
+            .set("database.type_id", 1)
+            .word("database.type", "Relational");
         // Of a renaming `old|db.new`.
-        let (table, renamed) = match act.table.split_once('|') {
+        let (table, renamed) = match seek::cut(&act.table, b'|') {
             Some((old, new)) if act.operation == "RENAME" => (old, new),
             _ => (&*act.table, ""),
         };
@@ -414,11 +423,9 @@ impl<'a> Maker<'a, '_> {
         let mut b = self.store(sql_statement::activity(&act.statement));
         if !act.statement.is_empty() {
             let id = if act.query.is_empty() { &act.id } else { &act.query };
-            let info = b.arena().object(&[
-                ("query_string", Value::String(b.keep().text(&act.statement))),
-                ("uid", Value::String(b.arena().concat(&[&act.connection, "/", id]))),
-            ]);
-            b.set("query_info", info);
+            let uid = b.arena().concat(&[&act.connection, "/", id]);
+            b.set("query_info.query_string", &*act.statement)
+                .set("query_info.uid", Value::String(uid));
             b.commands(simple_commands(&act.statement));
         }
         let mut all = vec![b];

@@ -24,6 +24,7 @@
 
 use std::borrow::Cow;
 
+use memchr::memchr_iter;
 use model::{Event, Map, Value};
 
 use crate::format::{Format, Input, Match, Quarantine};
@@ -176,7 +177,7 @@ pub(crate) fn syslog_chunk(text: &str) -> Option<Chunk<'_>> {
         .strip_prefix('[')
         .and_then(|m| seek::split_once(m, "] "));
     let number = |count: &str| {
-        let (entry, part) = count.split_once('-')?;
+        let (entry, part) = seek::cut(count, b'-')?;
         Some((entry.parse().ok()?, part.parse().ok()?))
     };
     let (number, text) = match counted.and_then(|(count, rest)| Some((number(count)?, rest))) {
@@ -194,7 +195,12 @@ pub(crate) fn syslog_chunk(text: &str) -> Option<Chunk<'_>> {
 
 /// Where postgres writes its name as syslog's tag.
 fn tag(text: &str) -> Option<usize> {
-    seek::find(text, "postgres[").or_else(|| seek::find(text, "postgres: "))
+    let bytes = text.as_bytes();
+    let named = |at: &usize| bytes[..*at].ends_with(b"postgres");
+    let tag = memchr_iter(b'[', bytes)
+        .find(named)
+        .or_else(|| memchr_iter(b':', bytes).find(|at| bytes.get(at + 1) == Some(&b' ') && named(at)))?;
+    Some(tag - "postgres".len())
 }
 
 /// A syslog line of postgres, and its message without the counter `[3-1]`.

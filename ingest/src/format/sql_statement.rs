@@ -23,7 +23,8 @@ pub(crate) fn activity(sql: &str) -> u8 {
     };
     let all;
     let has = |words: &[Word<'_>], w: &str| words.iter().any(|t| t.is(w));
-    match first.upper().as_ref() {
+    let mut upper = [0; 16];
+    match first.upper_in(&mut upper) {
         "SELECT" | "SHOW" | "DESCRIBE" | "DESC" | "TABLE" | "VALUES" | "FETCH" => 1,
         "WITH" => {
             all = words(sql);
@@ -245,6 +246,17 @@ impl<'a> Word<'a> {
         !self.quoted && self.text.eq_ignore_ascii_case(word)
     }
 
+    /// [`Word::upper`] of a word that fits in; empty where it does not.
+    fn upper_in<'b>(&self, buffer: &'b mut [u8; 16]) -> &'b str {
+        let word = self.text.as_bytes();
+        let Some(upper) = buffer.get_mut(..word.len()).filter(|_| !self.quoted) else {
+            return "";
+        };
+        upper.copy_from_slice(word);
+        upper.make_ascii_uppercase();
+        str::from_utf8(upper).unwrap_or_default()
+    }
+
     /// In capitals; empty where it is quoted.
     fn upper(&self) -> Cow<'_, str> {
         if self.quoted {
@@ -342,7 +354,7 @@ impl<'a> Iterator for Words<'a> {
             } else if !first.is_ascii() && rest.starts_with(char::is_whitespace) {
                 self.rest = rest.trim_start();
             } else if rest.starts_with("--") || first == b'#' {
-                self.rest = rest.split_once('\n').map_or("", |(_, rest)| rest);
+                self.rest = seek::cut(rest, b'\n').map_or("", |(_, rest)| rest);
             } else if let Some(inner) = rest.strip_prefix("/*!") {
                 // MySQL runs what stands in it.
                 self.rest = inner.trim_start_matches(|c: char| c.is_ascii_digit());

@@ -198,7 +198,7 @@ fn statement(fields: Fields<'_>) -> u8 {
     let query = fields.first(&["db_query", "query"]).unwrap_or_default();
     if let Some(command) = query.trim_start().strip_prefix('{') {
         // MongoDB's: the command is the first key.
-        let command = command.trim_start().strip_prefix('"').and_then(|c| c.split_once('"'));
+        let command = command.trim_start().strip_prefix('"').and_then(|c| seek::cut(c, b'"'));
         return mongodb_audit::activity(command.map_or("", |(name, _)| name));
     }
     let first = query.split_whitespace().next().unwrap_or_default().to_ascii_uppercase();

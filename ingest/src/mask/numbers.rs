@@ -69,37 +69,51 @@ const GROUPED: usize = 19;
 
 /// Bank card numbers of 16 digits in groups of four.
 fn in_groups(bytes: &[u8], found: &mut dyn FnMut(Range<usize>)) {
-    let separator = |b: u8| b == b' ' || b == b'-';
-    let word = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';
-    let mut from = 0;
-    // The first of a number's separators stands in its fifth place; one in the text has digits on both sides.
-    while let Some(n) = memchr::memchr2(b' ', b'-', bytes.get(from..).unwrap_or_default()) {
-        let first = from + n;
-        from = first + 1;
-        let Some(start) = first.checked_sub(4) else { continue };
-        let Some(number) = bytes.get(start..start + GROUPED) else {
-            return;
-        };
-        if !number[3].is_ascii_digit() || !number[5].is_ascii_digit() {
+    let of_number = |b: u8| b.is_ascii_digit() || is_separator(b);
+    let mut at = 0;
+    // A run of 19 such bytes covers every 19th place, so only those are looked at.
+    while let Some(b) = bytes.get(at + GROUPED - 1) {
+        let probe = at + GROUPED - 1;
+        if !of_number(*b) {
+            at = probe + 1;
             continue;
         }
+        let before = bytes[at..probe].iter().rposition(|b| !of_number(*b));
+        let start = before.map_or(at, |n| at + n + 1);
+        let after = bytes[probe..].iter().position(|b| !of_number(*b));
+        at = after.map_or(bytes.len(), |n| probe + n);
+        if at - start >= GROUPED {
+            in_run(bytes, start..at, found);
+        }
+    }
+}
+
+fn is_separator(b: u8) -> bool {
+    b == b' ' || b == b'-'
+}
+
+/// Those of [`in_groups`] that stand in a run of digits, blanks and hyphens.
+fn in_run(bytes: &[u8], run: Range<usize>, found: &mut dyn FnMut(Range<usize>)) {
+    let word = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';
+    let mut start = run.start;
+    while start + GROUPED <= run.end {
+        let number = &bytes[start..start + GROUPED];
         let fits = number.iter().enumerate().all(|(at, b)| match at % 5 {
-            4 => separator(*b) && *b == number[4],
+            4 => is_separator(*b) && *b == number[4],
             _ => b.is_ascii_digit(),
         });
         let before = start.checked_sub(1).map(|at| bytes[at]);
         let after = bytes.get(start + GROUPED).copied();
         let stands_alone = !before.is_some_and(|b| word(b) || b == b'.') && !after.is_some_and(word);
-        if !fits || !stands_alone {
-            continue;
-        }
         let mut digits = [0; 16];
         let of_groups = number.iter().filter(|b| b.is_ascii_digit());
         digits.iter_mut().zip(of_groups).for_each(|(to, digit)| *to = *digit);
-        if is_bank_card(&digits) {
+        if fits && stands_alone && is_bank_card(&digits) {
             // Six digits and a separator; four digits.
             found(start + 7..start + GROUPED - 4);
-            from = start + GROUPED;
+            start += GROUPED;
+        } else {
+            start += 1;
         }
     }
 }
@@ -150,4 +164,26 @@ fn is_bank_card(digits: &[u8]) -> bool {
         })
         .sum();
     known && sum.is_multiple_of(10)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Looked for at every place.
+    fn plain(bytes: &[u8]) -> Vec<Range<usize>> {
+        let mut all = Vec::new();
+        in_run(bytes, 0..bytes.len(), &mut |span| all.push(span));
+        all
+    }
+
+    proptest! {
+        #[test]
+        fn groups_are_found_wherever_they_stand(text in "([a-z_. -]{0,24}(4111[ -]1111[ -]1111[ -]1111|[0-9]{0,6})){0,6}[a-z. -]{0,20}") {
+            let mut found = Vec::new();
+            in_groups(text.as_bytes(), &mut |span| found.push(span));
+            prop_assert_eq!(found, plain(text.as_bytes()), "{}", text);
+        }
+    }
 }

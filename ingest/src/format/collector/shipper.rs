@@ -1,6 +1,7 @@
 //! The envelopes of each shipper.
 
 use super::*;
+use crate::seek;
 
 /// `2026-03-02T14:06:33.1Z stdout F line`
 pub(super) fn cri<'a>(arena: &'a Arena, text: &'a str) -> Option<Envelope<'a>> {
@@ -8,7 +9,8 @@ pub(super) fn cri<'a>(arena: &'a Arena, text: &'a str) -> Option<Envelope<'a>> {
     let (time, stream, tag) = (parts.next()?, parts.next()?, parts.next()?);
     let line = parts.next().unwrap_or_default();
     let tag = tag.split(':').next()?;
-    if !matches!(stream, "stdout" | "stderr") || !matches!(tag, "F" | "P") || time.len() < 20 || !time.contains('T') {
+    if !matches!(stream, "stdout" | "stderr") || !matches!(tag, "F" | "P") || time.len() < 20 || !seek::has(time, b'T')
+    {
         return None;
     }
     Some(Envelope {

@@ -28,7 +28,7 @@ pub(super) fn event<'a>(input: &Input<'a>, body: &str) -> Event<'a> {
     b.logsource("jumpserver", "", "django").system("jumpserver");
     b.set("message", body);
     if let Some(request) = request {
-        let (path, query) = request.target.split_once('?').unwrap_or((request.target, ""));
+        let (path, query) = seek::cut(request.target, b'?').unwrap_or((request.target, ""));
         http::set_method(&mut b, request.method);
         if activity == 99 {
             b.set("activity_name", request.method);
@@ -59,7 +59,7 @@ fn phrase(body: &str) -> Option<Request<'_>> {
 
 /// `"GET /x HTTP/1.1" 200 17`, perhaps with a time in brackets before it.
 fn quoted(body: &str) -> Option<Request<'_>> {
-    let (before, rest) = body.split_once('"')?;
+    let (before, rest) = seek::cut(body, b'"')?;
     if !(before.is_empty() || before.ends_with(' ')) || before.len() > 64 {
         return None;
     }

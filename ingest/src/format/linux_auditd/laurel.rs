@@ -7,6 +7,7 @@ use model::{Millis, Object, Value};
 use super::pairs::Pairs;
 use super::record::{EventId, Record};
 use crate::fields::scalar;
+use crate::seek;
 
 /// Whether an object looks like Laurel's.
 pub(super) fn is_one(object: Object<'_>) -> bool {
@@ -22,7 +23,7 @@ fn is_kind(name: &str) -> bool {
 
 fn id(object: Object<'_>) -> Option<EventId> {
     let (time, serial) = object.get("ID")?.as_str()?.split_once(':')?;
-    let (seconds, millis) = time.split_once('.')?;
+    let (seconds, millis) = seek::cut(time, b'.')?;
     let millis: i64 = millis.parse::<u16>().ok().filter(|m| *m < 1000)?.into();
     Some(EventId {
         node: object.get("NODE").and_then(Value::as_str).unwrap_or("").to_owned(),

@@ -26,7 +26,7 @@ const SENTENCES: &[&str] = &[
 fn sentence(message: &str) -> Option<&str> {
     let message = seek::trim(message);
     // `[ 8123.411052] audit: …`
-    let text = match message.strip_prefix('[').and_then(|m| m.split_once(']')) {
+    let text = match message.strip_prefix('[').and_then(|m| seek::cut(m, b']')) {
         Some((clock, rest)) if clock.bytes().all(|b| b.is_ascii_digit() || matches!(b, b' ' | b'.')) => {
             seek::trim(rest)
         }
@@ -48,7 +48,7 @@ pub(crate) fn event<'a>(line: &Line<'_, 'a>) -> Option<Event<'a>> {
     b.word("activity_name", "Records Lost").success(false);
     b.word("log_name", "audit").word("log_provider", "auditd");
     b.set("status_detail", text);
-    for (key, value) in text.split_ascii_whitespace().filter_map(|w| w.split_once('=')) {
+    for (key, value) in text.split_ascii_whitespace().filter_map(|w| seek::cut(w, b'=')) {
         b.unmapped(key, value);
     }
     Some(b.finish())

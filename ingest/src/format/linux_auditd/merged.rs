@@ -8,6 +8,7 @@ use model::{Map, Value};
 use super::record::{EventId, Record, hex, is_set};
 use super::syscall;
 use crate::keep::Keep;
+use crate::seek;
 
 /// Bytes of a process's title that the kernel writes.
 const TITLE_BYTES_MAX: usize = 128;
@@ -274,7 +275,7 @@ fn put_all<'k>(keep: Keep<'k>, native: &mut Map<'k>, name: &str, values: Vec<&st
 /// `a3` → (3, 0), `a3[1]` → (3, 1); nothing of `a3_len`.
 fn argument_index(key: &str) -> Option<(u32, u32)> {
     let rest = key.strip_prefix('a')?;
-    match rest.split_once('[') {
+    match seek::cut(rest, b'[') {
         None => Some((rest.parse().ok()?, 0)),
         Some((index, part)) => Some((index.parse().ok()?, part.strip_suffix(']')?.parse().ok()?)),
     }

@@ -92,8 +92,8 @@ pub fn head(line: &str) -> Option<(EventId, Cow<'_, str>, &str)> {
     let (stamp, text) = rest.strip_prefix("audit(")?.split_once(')')?;
     // Without it in old daemons' own records.
     let text = text.strip_prefix(':').unwrap_or(text);
-    let (time, serial) = stamp.split_once(':')?;
-    let (seconds, millis) = time.split_once('.')?;
+    let (time, serial) = seek::cut(stamp, b':')?;
+    let (seconds, millis) = seek::cut(time, b'.')?;
     if millis.len() != 3 || !millis.bytes().all(|b| b.is_ascii_digit()) {
         return None;
     }
@@ -105,7 +105,7 @@ pub fn head(line: &str) -> Option<(EventId, Cow<'_, str>, &str)> {
     let mut kind = None;
     let mut node = "";
     for word in head.split_ascii_whitespace() {
-        match word.split_once('=') {
+        match seek::cut(word, b'=') {
             Some(("type", v)) => kind = Some(v),
             Some(("node", v)) => node = v,
             _ => {}
@@ -227,13 +227,13 @@ fn value<'a>(key: &str, text: &'a str) -> (&'a str, &'a str, bool) {
         // `msg='…'` may hold such marks itself; it ends with the last one.
         let split = match key {
             "msg" => inner.rsplit_once('\''),
-            _ => inner.split_once('\''),
+            _ => seek::cut(inner, b'\''),
         };
         let (value, rest) = split.unwrap_or((inner, ""));
         return (value, rest, true);
     }
     if let Some(inner) = text.strip_prefix('{') {
-        let (value, rest) = inner.split_once('}').unwrap_or((inner, ""));
+        let (value, rest) = seek::cut(inner, b'}').unwrap_or((inner, ""));
         return (seek::trim(value), rest, true);
     }
     let (value, rest) = text.split_at(memchr(b' ', text.as_bytes()).unwrap_or(text.len()));

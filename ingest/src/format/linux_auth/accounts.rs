@@ -72,7 +72,7 @@ fn group<'a>(line: &Line<'_, 'a>, activity: u8, name: &str) -> EventBuilder<'a> 
 
 /// `name=N, UID=1001, GID=1001, home=/home/N, shell=/bin/sh, from=/dev/pts/0`
 fn fields(text: &str) -> impl Iterator<Item = (&str, &str)> {
-    text.split(", ").filter_map(|part| part.split_once('='))
+    text.split(", ").filter_map(|part| seek::cut(part, b'='))
 }
 
 fn created<'a>(line: &Line<'_, 'a>, text: &str) -> Option<EventBuilder<'a>> {

@@ -15,10 +15,10 @@ pub(super) fn event<'a>(line: &Line<'_, 'a>) -> Option<Event<'a>> {
         ("pam_unix", line.program, "", text)
     } else {
         let rest = text.strip_prefix("pam_").map(|_| text)?;
-        let (module, rest) = rest.split_once('(')?;
+        let (module, rest) = seek::cut(rest, b'(')?;
         let (inner, rest) = seek::split_once(rest, "): ")?;
-        let (service, kind) = inner.split_once(':')?;
-        if module.contains(' ') {
+        let (service, kind) = seek::cut(inner, b':')?;
+        if seek::has(module, b' ') {
             return None;
         }
         (module, service, kind, rest)
@@ -190,7 +190,7 @@ pub(super) fn fields(text: &str) -> Fields<'_> {
     let (text, user) = seek::split_once(text, " user=").unwrap_or((text, ""));
     fields.user = user.trim();
     for word in text.split_ascii_whitespace() {
-        match word.split_once('=') {
+        match seek::cut(word, b'=') {
             Some(("ruser", v)) => fields.ruser = v,
             Some(("rhost", v)) => fields.rhost = v,
             Some(("tty", v)) => fields.tty = v,

@@ -5,6 +5,7 @@ use super::line::{Line, Peer, quoted};
 use crate::builder::EventBuilder;
 use crate::class;
 use crate::format::host;
+use crate::seek;
 use model::Event;
 
 const UPLOAD: u8 = 1;
@@ -35,7 +36,7 @@ pub(super) fn event<'a>(line: &Line<'_, 'a>) -> Option<Event<'a>> {
         }
         return Some(b.finish());
     }
-    let (verb, rest) = text.split_once(' ')?;
+    let (verb, rest) = seek::cut(text, b' ')?;
     let operand = rest
         .strip_prefix("name ")
         .or_else(|| rest.strip_prefix("old "))

@@ -32,7 +32,7 @@ pub(super) fn event<'a>(line: &Line<'_, 'a>) -> Option<Event<'a>> {
 /// sshd writes the bytes of a name beyond ASCII as `\347` (and some lines as `\\347`): put together again where they are
 /// text. No ASCII comes of it, so a name gains nothing by which it could imitate the rest of a line.
 fn names_decoded(text: &str) -> Cow<'_, str> {
-    if !text.contains('\\') {
+    if !seek::has(text, b'\\') {
         return Cow::Borrowed(text);
     }
     let mut bytes = Vec::with_capacity(text.len());
@@ -58,7 +58,7 @@ fn names_decoded(text: &str) -> Cow<'_, str> {
 
 /// Lines of an attempt to log on.
 fn attempt<'a>(line: &Line<'_, 'a>, text: &str) -> Option<EventBuilder<'a>> {
-    let (outcome, rest) = text.split_once(' ')?;
+    let (outcome, rest) = seek::cut(text, b' ')?;
     match outcome {
         "Accepted" if !rest.starts_with("key ") && !rest.starts_with("certificate ") => accepted(line, rest),
         "Failed" => failed(line, rest),
@@ -84,7 +84,7 @@ fn attempt<'a>(line: &Line<'_, 'a>, text: &str) -> Option<EventBuilder<'a>> {
             ))
         }
         "PAM" => {
-            let (count, rest) = rest.split_once(' ')?;
+            let (count, rest) = seek::cut(rest, b' ')?;
             let count = count.parse::<u32>().ok()?;
             let rest = rest.strip_prefix("more authentication failure")?;
             let fields = super::pam::fields(rest);
@@ -115,7 +115,7 @@ fn accepted<'a>(line: &Line<'_, 'a>, rest: &str) -> Option<EventBuilder<'a>> {
     if let Some(key) = key {
         let mut words = key.split(' ');
         b.set_some("unmapped.key_type", words.next());
-        b.set_some("user.credential_uid", words.next().filter(|w| w.contains(':')));
+        b.set_some("user.credential_uid", words.next().filter(|w| seek::has(w, b':')));
         if let Some((_, id)) = seek::split_once(key, " ID ") {
             b.unmapped("certificate", id);
         }
@@ -125,7 +125,7 @@ fn accepted<'a>(line: &Line<'_, 'a>, rest: &str) -> Option<EventBuilder<'a>> {
 
 fn failed<'a>(line: &Line<'_, 'a>, rest: &str) -> Option<EventBuilder<'a>> {
     let (method, rest) = seek::split_once(rest, " for ")?;
-    if method.contains(' ') {
+    if seek::has(method, b' ') {
         return None;
     }
     let (user, peer, _) = last_from(rest, true)?;
@@ -294,7 +294,7 @@ fn closed<'a>(line: &Line<'_, 'a>, activity: u8, user: &str, peer: Peer<'_>, rea
 /// Clients that speak no SSH, names that do not resolve: scanners.
 fn broken<'a>(line: &Line<'_, 'a>, text: &str) -> Option<EventBuilder<'a>> {
     let peer = if let Some(rest) = text.strip_prefix("reverse mapping checking getaddrinfo for ") {
-        let (name, rest) = rest.split_once(' ')?;
+        let (name, rest) = seek::cut(rest, b' ')?;
         let (ip, _) = rest.strip_prefix('[')?.split_once(']')?;
         let mut b = ssh(line, FAIL, Some(Peer { host: ip, port: None }))?;
         b.set("src_endpoint.hostname", name).label(DETAIL).success(false);

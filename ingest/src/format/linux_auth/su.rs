@@ -38,8 +38,8 @@ fn su<'a>(line: &Line<'_, 'a>) -> Option<EventBuilder<'a>> {
     // `+ /dev/pts/1 zhang:root`, beside `Successful su …`
     let success = text.starts_with("+ ");
     let rest = text.strip_prefix("+ ").or_else(|| text.strip_prefix("- "))?;
-    let (terminal, rest) = rest.split_once(' ')?;
-    let (actor, user) = rest.split_once(':')?;
+    let (terminal, rest) = seek::cut(rest, b' ')?;
+    let (actor, user) = seek::cut(rest, b':')?;
     let mut b = switch(line, success, user, actor, terminal);
     b.label(DETAIL);
     Some(b)

@@ -150,7 +150,7 @@ fn parse<'a>(invoker: &'a str, text: &'a str) -> Run<'a> {
             return run;
         }
         let (part, after) = seek::split_once(rest, " ; ").unwrap_or((rest, ""));
-        match part.split_once('=') {
+        match seek::cut(part, b'=') {
             Some(("TTY", v)) => run.terminal = v,
             Some(("PWD" | "CWD", v)) => run.folder = v,
             Some(("USER", v)) => run.user = v,

@@ -9,31 +9,34 @@ use super::Act;
 use crate::seek;
 use crate::syslog;
 
-const OPERATIONS: &[&str] = &[
-    "CONNECT",
-    "DISCONNECT",
-    "FAILED_CONNECT",
-    "FAILED CONNECT",
-    "QUERY",
-    "QUERY_DDL",
-    "QUERY_DML",
-    "QUERY_DCL",
-    "QUERY_DML_NO_SELECT",
-    "READ",
-    "WRITE",
-    "CREATE",
-    "ALTER",
-    "RENAME",
-    "DROP",
-    "PROXY_CONNECT",
-    "CHANGEUSER",
-    "AUDIT",
-];
+fn is_operation(word: &str) -> bool {
+    matches!(
+        word,
+        "CONNECT"
+            | "DISCONNECT"
+            | "FAILED_CONNECT"
+            | "FAILED CONNECT"
+            | "QUERY"
+            | "QUERY_DDL"
+            | "QUERY_DML"
+            | "QUERY_DCL"
+            | "QUERY_DML_NO_SELECT"
+            | "READ"
+            | "WRITE"
+            | "CREATE"
+            | "ALTER"
+            | "RENAME"
+            | "DROP"
+            | "PROXY_CONNECT"
+            | "CHANGEUSER"
+            | "AUDIT"
+    )
+}
 
 /// A line of `server_audit`: `20261122 02:43:15,bast-a-01,li.na,localhost,30,149,QUERY,crm,'…',1064`; over syslog without
 /// the time; in Aurora with epoch microseconds.
 pub(super) fn line(text: &str) -> Option<Act<'_>> {
-    let (time, rest, server) = match text.split_once(',') {
+    let (time, rest, server) = match seek::cut(text, b',') {
         Some((first, rest)) if is_time(first) => (Some(Value::from(first)), rest, None),
         _ => {
             let at = seek::find(text, "mysql-server_auditing: ").or_else(|| seek::find(text, "mysqld: "))?;
@@ -62,7 +65,7 @@ pub(super) fn line(text: &str) -> Option<Act<'_>> {
     };
     let (written, user, client, connection, query, operation, database) =
         (next()?, next()?, next()?, next()?, next()?, next()?, next()?);
-    if !OPERATIONS.contains(&operation) || !connection.bytes().all(|b| b.is_ascii_digit()) {
+    if !is_operation(operation) || !connection.bytes().all(|b| b.is_ascii_digit()) {
         return None;
     }
     let object = next().unwrap_or("");
@@ -121,7 +124,7 @@ fn is_time(text: &str) -> bool {
 }
 
 fn unescape(text: &str) -> Cow<'_, str> {
-    if !text.contains('\\') {
+    if !seek::has(text, b'\\') {
         return Cow::Borrowed(text);
     }
     let mut out = String::with_capacity(text.len());

@@ -163,7 +163,7 @@ impl<'a> Maker<'a, '_> {
         let Some(remote) = self.entry.remote.as_deref().filter(|_| class_has_source) else {
             return;
         };
-        let (place, port) = match remote.strip_suffix(')').and_then(|r| r.split_once('(')) {
+        let (place, port) = match remote.strip_suffix(')').and_then(|r| seek::cut(r, b'(')) {
             Some((host, port)) => (host, Some(port)),
             // What is no address with a port is a name with one.
             None if !is_address(remote) && remote != "[local]" => match remote.rsplit_once(':') {
@@ -285,12 +285,9 @@ impl<'a> Maker<'a, '_> {
     fn store(&self, activity: u8, database: Option<&str>) -> EventBuilder<'a> {
         let mut b = self.event(&class::DATASTORE_ACTIVITY, activity);
         let database = database.unwrap_or("-");
-        let database = b.arena().object(&[
-            ("name", Value::String(b.keep().text(database))),
-            ("type_id", Value::Int(1)),
-            ("type", Value::String("Relational")),
-        ]);
-        b.set("database", database);
+        b.set("database.name", database)
+            .set("database.type_id", 1)
+            .word("database.type", "Relational");
         b.set("type_id", 1).word("type", "Database");
         if !b.has("src_endpoint") {
             b.word("src_endpoint.name", "-");
@@ -309,11 +306,16 @@ impl<'a> Maker<'a, '_> {
             (None, Some(line)) => b.arena().concat(&[session, "/", line]),
             (None, None) => b.keep().text(session),
         };
-        let info = b.arena().object(&[
-            ("query_string", Value::String(b.keep().text(sql))),
-            ("uid", Value::String(uid)),
-        ]);
-        b.set("query_info", info);
+        if sql.is_empty() {
+            // The schema wants the text, be it of nothing.
+            let info = b
+                .arena()
+                .object(&[("query_string", "".into()), ("uid", Value::String(uid))]);
+            b.set("query_info", info);
+        } else {
+            b.set("query_info.query_string", sql)
+                .set("query_info.uid", Value::String(uid));
+        }
         b.commands(simple_commands(sql));
         if e.is_cut {
             b.label("statement_truncated");
@@ -440,7 +442,7 @@ fn is_unknown_zone(text: &str) -> bool {
 fn clock_ms(text: &str) -> Option<i64> {
     let mut parts = text.splitn(3, ':');
     let (hours, minutes, seconds) = (parts.next()?, parts.next()?, parts.next()?);
-    let (seconds, fraction) = seconds.split_once('.').unwrap_or((seconds, "0"));
+    let (seconds, fraction) = seek::cut(seconds, b'.').unwrap_or((seconds, "0"));
     let whole = i64::from(hours.parse::<u32>().ok()?) * 3600 + i64::from(minutes.parse::<u16>().ok()?) * 60;
     let fraction: i64 = format!("{fraction:0<3}").get(..3)?.parse().ok()?;
     Some((whole + i64::from(seconds.parse::<u16>().ok()?)) * 1000 + fraction)
@@ -464,7 +466,7 @@ fn named<'t>(text: &'t str, name: &str) -> Option<&'t str> {
     let at = seek::find_all(text, name).find(|at| *at == 0 || text.as_bytes()[at - 1] == b' ')?;
     let rest = &text[at + name.len()..];
     match rest.strip_prefix('"') {
-        Some(inner) => inner.split_once('"').map(|(value, _)| value),
+        Some(inner) => seek::cut(inner, b'"').map(|(value, _)| value),
         None => rest.split([' ', ',']).next(),
     }
     .filter(|v| !v.is_empty())
@@ -474,7 +476,7 @@ fn named<'t>(text: &'t str, name: &str) -> Option<&'t str> {
 fn refused(text: &str) -> Option<(Option<&str>, Option<&str>)> {
     let quoted = |after: &str| {
         let rest = &text[text.find(after)? + after.len()..];
-        rest.split_once('"').map(|(value, _)| value)
+        seek::cut(rest, b'"').map(|(value, _)| value)
     };
     let refused = seek::contains(text, "authentication failed for user")
         || text.starts_with("no pg_hba.conf entry for")

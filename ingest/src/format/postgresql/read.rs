@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use memchr::{memchr, memchr_iter, memchr2};
+use memchr::{memchr_iter, memchr2};
 use model::Object;
 
 use crate::address::is_address;
@@ -172,7 +172,7 @@ fn read_prefix<'a>(prefix: &'a str, entry: &mut Entry<'a>) {
         .filter(|w| !w.is_empty() && !matches!(*w, "]" | ">" | "-" | ":"));
     let known = |value: &'a str| Some(Cow::Borrowed(value)).filter(|v| !matches!(&**v, "" | "[unknown]"));
     for word in words {
-        if let Some((name, value)) = split(word, b'=') {
+        if let Some((name, value)) = seek::cut(word, b'=') {
             match name {
                 "user" | "usr" => entry.user = known(value),
                 "db" | "database" => entry.database = known(value),
@@ -185,7 +185,7 @@ fn read_prefix<'a>(prefix: &'a str, entry: &mut Entry<'a>) {
             && entry.pid.is_none()
         {
             entry.pid = known(pid.trim_end_matches([']', ':']).split('-').next().unwrap_or(""));
-        } else if let Some((user, database)) = split(word, b'@')
+        } else if let Some((user, database)) = seek::cut(word, b'@')
             && entry.user.is_none()
         {
             entry.user = known(user);
@@ -194,7 +194,7 @@ fn read_prefix<'a>(prefix: &'a str, entry: &mut Entry<'a>) {
             entry.remote = Some(word.into());
             if separators.len() == 2 {
                 // The application's name may hold blanks.
-                let from = rest.find(word).map_or(rest.len(), |n| n + word.len());
+                let from = seek::find(rest, word).map_or(rest.len(), |n| n + word.len());
                 entry.application = known(rest[from..].trim());
                 break;
             }
@@ -203,7 +203,7 @@ fn read_prefix<'a>(prefix: &'a str, entry: &mut Entry<'a>) {
 }
 
 fn is_remote(word: &str) -> bool {
-    let host = split(word, b'(').map_or(word, |(host, _)| host);
+    let host = seek::cut(word, b'(').map_or(word, |(host, _)| host);
     word == "[local]" || is_address(host)
 }
 
@@ -262,7 +262,7 @@ pub(super) fn csv(text: &str, columns_max: usize) -> Option<(Vec<Cow<'_, str>>, 
             let mut value: Cow<'_, str> = Cow::Borrowed("");
             let mut after = inner;
             loop {
-                let Some((part, tail)) = split(after, b'"') else {
+                let Some((part, tail)) = seek::cut(after, b'"') else {
                     add(&mut value, after);
                     columns.push(value);
                     return Some((columns, "", true));
@@ -298,12 +298,6 @@ pub(super) fn csv(text: &str, columns_max: usize) -> Option<(Vec<Cow<'_, str>>, 
     }
 }
 
-/// What stands before and after the first of an ASCII character.
-fn split(text: &str, mark: u8) -> Option<(&str, &str)> {
-    let at = memchr(mark, text.as_bytes())?;
-    Some((&text[..at], &text[at + 1..]))
-}
-
 fn add<'a>(value: &mut Cow<'a, str>, part: &'a str) {
     if value.is_empty() {
         *value = Cow::Borrowed(part);
@@ -317,7 +311,7 @@ pub(super) fn json_entry(object: Object<'_>) -> Option<Entry<'_>> {
     let f = Fields(object);
     let text = |name| f.text(name);
     let remote = text("remote_host").map(|host| match text("remote_port") {
-        Some(port) if host.contains(':') => format!("[{host}]:{port}").into(),
+        Some(port) if seek::has(&host, b':') => format!("[{host}]:{port}").into(),
         Some(port) => format!("{host}:{port}").into(),
         None => host,
     });

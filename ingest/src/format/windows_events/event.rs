@@ -149,7 +149,7 @@ impl<'a> Maker<'a, '_> {
             .metadata("event_code", e.id.to_string());
         let computer = e.computer.trim();
         host::device(&mut b, Some(computer));
-        if let Some((name, domain)) = computer.split_once('.')
+        if let Some((name, domain)) = seek::cut(computer, b'.')
             && address(computer).0.is_none()
         {
             b.set("device.domain", domain).system_of("host:", name);
@@ -358,7 +358,7 @@ impl<'a> Maker<'a, '_> {
 /// The simple commands of a Windows command line: its backslash is no escape, and the program stands without its folder.
 fn commands(text: &str) -> Vec<String> {
     let text = text.trim_start();
-    let quoted = text.strip_prefix('"').and_then(|t| t.split_once('"'));
+    let quoted = text.strip_prefix('"').and_then(|t| seek::cut(t, b'"'));
     let (program, rest) = quoted.unwrap_or_else(|| text.split_at(text.find(char::is_whitespace).unwrap_or(text.len())));
     let name = host::file_name(program).replace(' ', "_");
     simple_commands(&format!("{name}{rest}").replace('\\', "\\\\"))

@@ -10,6 +10,7 @@
 use model::{Arena, Map};
 
 use super::Entry;
+use crate::seek;
 
 const MARK: &str = "MSWinEventLog";
 /// Values of one message.
@@ -22,7 +23,7 @@ pub(super) fn is_line(text: &str) -> bool {
 
 fn fields(text: &str) -> Option<Vec<&str>> {
     // JSON and XML hold no tab before it.
-    let (head, rest) = text.split_once('\t')?;
+    let (head, rest) = seek::cut(text, b'\t')?;
     if !head.ends_with(MARK) {
         return None;
     }

@@ -85,7 +85,7 @@ fn tag_end(text: &str) -> usize {
 
 fn read_attributes(mut text: &str) -> Vec<(&str, Cow<'_, str>)> {
     let mut all = Vec::new();
-    while let Some((name, rest)) = text.split_once('=') {
+    while let Some((name, rest)) = seek::cut(text, b'=') {
         let rest = rest.trim_start();
         let Some(quote) = rest.chars().next().filter(|c| matches!(c, '"' | '\'')) else {
             break;
@@ -164,7 +164,7 @@ fn put<'a>(arena: &'a Arena, data: &mut Map<'a>, name: &str, text: &str) {
 }
 
 fn unescape(text: &str) -> Cow<'_, str> {
-    if !text.contains('&') {
+    if !seek::has(text, b'&') {
         return Cow::Borrowed(text);
     }
     let mut out = String::with_capacity(text.len());

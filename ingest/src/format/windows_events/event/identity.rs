@@ -3,6 +3,7 @@
 use super::{LOGON_TYPES, Maker, reason, words};
 use crate::builder::EventBuilder;
 use crate::class;
+use crate::seek;
 
 impl<'a> Maker<'a, '_> {
     pub(super) fn logon(&self, activity: u8) -> EventBuilder<'a> {
@@ -153,7 +154,7 @@ impl<'a> Maker<'a, '_> {
         let domain = self.get("AccountDomain").or_else(|| self.get("Param2"));
         // `CORP\li.na`
         let (domain, name) = match name.as_deref() {
-            Some(name) => match name.split_once('\\') {
+            Some(name) => match seek::cut(name, b'\\') {
                 Some((domain, name)) => (Some(domain), Some(name)),
                 None => (domain.as_deref(), Some(name)),
             },

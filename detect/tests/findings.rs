@@ -1,5 +1,7 @@
 //! Findings as events, exceptions and delays.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
+
 use model::FindingStatus;
 use serde_json::json;
 

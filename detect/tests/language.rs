@@ -1,5 +1,7 @@
 //! What the `docket:` key can say, from the text of a policy to its findings.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
+
 use std::collections::BTreeMap;
 
 use model::{Finding, FindingStatus};

@@ -364,7 +364,7 @@ fn line_of(payload: &[u8], normalizer: &Normalizer, all: &mut BTreeMap<String, V
             let target = format::name(known.name);
             let count = all.get(&target).map_or(0, Vec::len);
             add(all, &target, payload.to_vec());
-            if count % 16 == 0 {
+            if count.is_multiple_of(16) {
                 add(all, "format-detected", payload.to_vec());
                 let number = ingest::format::FORMATS
                     .iter()

@@ -299,7 +299,7 @@ fn sessions(app: &App, ids: Vec<String>, text: &LedgerText) -> Result<Vec<Sessio
             some("host"),
             some("account"),
         ];
-        let mut ask = |condition: &str, within: &[Agg], mut take: &mut dyn FnMut(&mut Session, &Within<String>)| {
+        let mut ask = |condition: &str, within: &[Agg], take: &mut dyn FnMut(&mut Session, &Within<String>)| {
             let request = Request::new(of.clone().and(asking::query(app, condition)?));
             let found = counted(app, &request, &[terms("session", usize::MAX, within.to_vec())], text)?;
             if let Some(Found::Terms { buckets, .. }) = found.first() {
@@ -308,7 +308,7 @@ fn sessions(app: &App, ids: Vec<String>, text: &LedgerText) -> Result<Vec<Sessio
                         id: bucket.key.clone(),
                         ..Session::default()
                     });
-                    (&mut take)(session, bucket);
+                    take(session, bucket);
                 }
             }
             Ok::<_, ApiError>(())

@@ -1,5 +1,7 @@
 //! The embedded gateway: HTTP and syslog, tokens, alerts, search, restart. No broker.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
+
 mod harness;
 
 use std::io::Write as _;
@@ -36,7 +38,7 @@ fn a_line_becomes_an_alert_and_a_search_hit() {
     server.start();
 
     let mut tcp = TcpStream::connect(("127.0.0.1", syslog)).unwrap();
-    write!(tcp, "{DIRECT_LOGON}\n").unwrap();
+    writeln!(tcp, "{DIRECT_LOGON}").unwrap();
     let told = await_some("the webhook to be told", || {
         hook.all()
             .into_iter()

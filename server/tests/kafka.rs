@@ -1,5 +1,7 @@
 //! The gateway before a real Kafka: a shipper is told "kept" when Kafka has it, and the line finds it there.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
+
 mod harness;
 
 use std::io::Write as _;

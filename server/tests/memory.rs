@@ -1,6 +1,8 @@
 //! Two hundred connections that send as fast as they can, one of them a line without an end: bounded memory, and every
 //! record accounted for. And more connections than are allowed.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
+
 mod harness;
 
 use std::io::{Read as _, Write};

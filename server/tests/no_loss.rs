@@ -2,6 +2,8 @@
 //!
 //! Checked against the input and against an undisturbed run on the same topics, not against Docket's counters.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
+
 mod harness;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};

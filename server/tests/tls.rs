@@ -1,5 +1,7 @@
 //! Syslog and HTTP over TLS, client certificates, and what the configuration says when it is wrong.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
+
 mod harness;
 
 use std::io::{Read as _, Write as _};

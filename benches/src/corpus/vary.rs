@@ -48,23 +48,24 @@ pub(super) fn vary(line: &[u8], random: &mut Random) -> Vec<u8> {
             at += 8;
             continue;
         }
-        if starts && line[at].is_ascii_digit() {
-            if let Some(length) = address(&line[at..]) {
-                let address = random.below(ADDRESSES);
-                let first = line[at..].split(|b| *b == b'.').next().unwrap_or_default();
-                out.extend_from_slice(first);
-                out.extend(
-                    format!(
-                        ".{}.{}.{}",
-                        16 + address / 2500,
-                        1 + address / 250 % 10,
-                        1 + address % 250
-                    )
-                    .bytes(),
-                );
-                at += length;
-                continue;
-            }
+        if starts
+            && line[at].is_ascii_digit()
+            && let Some(length) = address(&line[at..])
+        {
+            let address = random.below(ADDRESSES);
+            let first = line[at..].split(|b| *b == b'.').next().unwrap_or_default();
+            out.extend_from_slice(first);
+            out.extend(
+                format!(
+                    ".{}.{}.{}",
+                    16 + address / 2500,
+                    1 + address / 250 % 10,
+                    1 + address % 250
+                )
+                .bytes(),
+            );
+            at += length;
+            continue;
         }
         if starts && line[at].is_ascii_hexdigit() {
             let is_id = |b: &u8| b.is_ascii_hexdigit() || *b == b'-';

@@ -46,7 +46,7 @@ pub async fn msearch(
         .split(|b| *b == b'\n')
         .filter(|l| !l.iter().all(u8::is_ascii_whitespace))
         .collect();
-    if lines.len() % 2 != 0 || lines.len() / 2 > SEARCHES_MAX {
+    if !lines.len().is_multiple_of(2) || lines.len() / 2 > SEARCHES_MAX {
         return Err(ApiError::bad_request(format!(
             "_msearch: give 1 to {SEARCHES_MAX} pairs of header and body"
         )));
@@ -367,11 +367,8 @@ fn planned(name: &str, body: &Value, depth: usize) -> Result<Planned, ApiError> 
         .unwrap_or(&Value::Null);
     let within = plan(sub, depth + 1)?;
     let inner: Vec<Agg> = within.iter().map(|p| p.agg.clone()).collect();
-    let kinds = body.as_object().into_iter().flatten();
-    let Some((kind, settings)) = kinds
-        .filter(|(k, _)| !matches!(k.as_str(), "aggs" | "aggregations" | "meta"))
-        .next()
-    else {
+    let mut kinds = body.as_object().into_iter().flatten();
+    let Some((kind, settings)) = kinds.find(|(k, _)| !matches!(k.as_str(), "aggs" | "aggregations" | "meta")) else {
         return Err(unknown("aggregation", name));
     };
     let field = plain(settings["field"].as_str().unwrap_or_default());

@@ -1,7 +1,7 @@
 //! `docket policy coverage`
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -78,7 +78,7 @@ struct Known {
 /// Runs it.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let loaded = super::policy::load(&args.paths)?;
-    let known = args.data.as_ref().map(known).transpose()?;
+    let known = args.data.as_deref().map(known).transpose()?;
     let covered = clauses()
         .map(|(clause, title)| cover(clause, title, &loaded.policies, known.as_ref()))
         .collect::<anyhow::Result<Vec<_>>>()?;
@@ -100,7 +100,7 @@ fn clauses() -> impl Iterator<Item = (&'static str, &'static str)> {
     lines.map(|(clause, title)| (clause, title.trim_matches('"')))
 }
 
-fn known(data: &PathBuf) -> anyhow::Result<Known> {
+fn known(data: &Path) -> anyhow::Result<Known> {
     let path = data.join(alert::FILE_NAME);
     if !path.is_file() {
         let why = format!("{} holds no alerts; give --data DIR of a server", data.display());

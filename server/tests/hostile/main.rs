@@ -1,6 +1,8 @@
 //! All of `data/hostile` by the command line and by every listener: no crash, bounded memory, and each record kept as
 //! it was sent, cut and marked, or refused with a status that says whose move it is.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
+
 #[path = "../harness/mod.rs"]
 mod harness;
 

@@ -11,17 +11,17 @@ use crate::world::{Entry, Shipper, Site, Way};
 pub const NDJSON: Way = Way {
     name: "curl-ndjson",
     entry: Entry::Http,
-    start: |site, source| Curl::new(site, source, ndjson),
+    start: |site, source| Curl::boxed(site, source, ndjson),
 };
 pub const BULK: Way = Way {
     name: "curl-bulk",
     entry: Entry::Http,
-    start: |site, source| Curl::new(site, source, bulk),
+    start: |site, source| Curl::boxed(site, source, bulk),
 };
 pub const HEC: Way = Way {
     name: "curl-hec",
     entry: Entry::Http,
-    start: |site, source| Curl::new(site, source, hec),
+    start: |site, source| Curl::boxed(site, source, hec),
 };
 
 struct Curl {
@@ -34,7 +34,7 @@ struct Curl {
 }
 
 impl Curl {
-    fn new(site: &Site, source: &str, ship: fn(&Curl, &[String])) -> Box<dyn Shipper> {
+    fn boxed(site: &Site, source: &str, ship: fn(&Curl, &[String])) -> Box<dyn Shipper> {
         Box::new(Curl {
             url: format!("http://{}", site.http),
             token: site.token(source),

@@ -1,6 +1,8 @@
 //! Shippers that other people wrote, each delivering 10,000 lines to the binary: rsyslog, syslog-ng, kcat, curl and
 //! the OpenTelemetry SDK; undisturbed, across kills, and across restarts.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
+
 #[path = "../harness/mod.rs"]
 mod harness;
 

@@ -101,7 +101,7 @@ fn failure(refusal: &Refusal) -> Response {
         }
         Refusal::Body(BodyError::Cut) => Code::DeadlineExceeded,
         Refusal::Body(BodyError::Unknown(_)) => Code::Unimplemented,
-        Refusal::Body(error) if body::status(&error) == StatusCode::PAYLOAD_TOO_LARGE => Code::ResourceExhausted,
+        Refusal::Body(error) if body::status(error) == StatusCode::PAYLOAD_TOO_LARGE => Code::ResourceExhausted,
         Refusal::Bad(_) | Refusal::Body(_) => Code::InvalidArgument,
     };
     let escaped: String = refusal.to_string().bytes().map(escape).collect();

@@ -40,7 +40,7 @@ pub async fn logs(State(app): State<App>, headers: HeaderMap, body: axum::body::
                 Refusal::Unknown => StatusCode::UNAUTHORIZED,
                 Refusal::Forbidden(_) => StatusCode::FORBIDDEN,
                 Refusal::Bad(_) => StatusCode::BAD_REQUEST,
-                Refusal::Body(error) => body::status(&error),
+                Refusal::Body(error) => body::status(error),
                 Refusal::Busy(_) => {
                     count_refused();
                     StatusCode::SERVICE_UNAVAILABLE

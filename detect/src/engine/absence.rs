@@ -1,8 +1,9 @@
 //! Expectations: what opened them, until when, and what satisfied them.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use foldhash::HashMap;
 use model::Millis;
 use serde::{Deserialize, Serialize};
 

@@ -1,12 +1,12 @@
 //! What belongs to one finding: the completing events of one key and one bucket of time.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use model::{Finding, Millis};
 use sha2::{Digest, Sha256};
 
-use super::fact::{Fact, Order};
+use super::fact::Fact;
+use super::members::Members;
 use crate::policy::PolicyIndex;
 use crate::reference::Found;
 
@@ -30,7 +30,9 @@ pub(super) enum Member {
 #[derive(Debug, Default)]
 pub(super) struct Bucket {
     pub group: Vec<(String, String)>,
-    pub members: BTreeMap<Order, Member>,
+    pub members: Members,
+    /// It changed since the last flush.
+    pub dirty: bool,
     /// Until when it is kept.
     pub expires: Option<Millis>,
     /// It lost its members since: the finding as it was.
@@ -47,5 +49,8 @@ pub(super) fn uid(policy: &str, parts: &[&str]) -> Arc<str> {
         hash.update((part.len() as u64).to_be_bytes());
         hash.update(part);
     }
-    hex::encode(&hash.finalize()[..16]).into()
+    let mut text = [0; 32];
+    // Twice as many digits as bytes, so it fits.
+    let _ = hex::encode_to_slice(&hash.finalize()[..16], &mut text);
+    std::str::from_utf8(&text).unwrap_or_default().into()
 }

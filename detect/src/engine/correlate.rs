@@ -353,7 +353,7 @@ impl Detector {
                 .collect();
             let downstream = &self.plan.node(index).downstream;
             if !downstream.is_empty() {
-                told.extend(self.is_dirty.iter().filter(|id| downstream.contains(&id.0)).cloned());
+                told.extend(self.dirty.iter().filter(|id| downstream.contains(&id.0)).cloned());
             }
             told.iter().for_each(|id| self.settle(id));
         }

@@ -14,7 +14,7 @@ use crate::policy::EventField;
 use crate::reference::EventValues;
 
 /// Values of one field of one event; those beyond are left out.
-const VALUES_MAX: usize = 1_000;
+pub(super) const VALUES_MAX: usize = 1_000;
 
 /// The fields that are kept of a rule's events, in order, and the columns where they are read.
 #[derive(Debug)]
@@ -99,6 +99,11 @@ pub(super) struct Bound(Vec<SmallVec<[usize; 2]>>);
 pub(super) type Read<'b> = SmallVec<[Cow<'b, str>; 1]>;
 
 impl Bound {
+    /// The places of the columns of a field.
+    pub fn of(&self, field: usize) -> &[usize] {
+        self.0.get(field).map_or(&[], |places| places.as_slice())
+    }
+
     /// What is kept of the values of a field in a row: those of the first of its columns that has any.
     pub fn each<'b>(&self, batch: &'b Batch, row: usize, field: usize, mask: Mask, each: &mut dyn FnMut(Cow<'b, str>)) {
         let mut n = 0;

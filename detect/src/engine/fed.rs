@@ -7,9 +7,10 @@
 //! whatever the order in which it came to hold. Findings of policies that read findings, or take events of those that do, are no
 //! events: nothing goes round in a circle.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use foldhash::HashMap;
 use model::{
     Batch, EXISTS, Field, Finding, FindingKind, FindingStatus, LogSource, Millis, Namespace, PlainEvent, Severity,
     Wanted,
@@ -223,7 +224,7 @@ impl Detector {
             return;
         }
         let raised_at = self.buckets.get(id).and_then(|bucket| {
-            let (order, member) = bucket.members.first_key_value()?;
+            let (order, member) = bucket.members.first()?;
             match member {
                 Member::Silent(..) | Member::Missing(_) => Some(order.0),
                 Member::Event(fact, _) => Some(fact.received_at),
@@ -316,7 +317,7 @@ impl Detector {
         let policies = self.policies.clone();
         let plan = self.plan.clone();
         let mut last: BTreeMap<(Millis, &str), &Finding> = BTreeMap::new();
-        let mut times: HashMap<&str, Millis> = HashMap::new();
+        let mut times: HashMap<&str, Millis> = HashMap::default();
         for finding in told.iter().filter(|f| !plan.readers.is_derived(f)) {
             if let Some(before) = times.insert(&finding.uid, finding.time) {
                 last.remove(&(before, finding.uid.as_str()));
@@ -337,7 +338,7 @@ impl Detector {
     fn facts_of(&self, findings: &[&Finding], policies: &Policies) -> Facts {
         let readers = &self.plan.readers;
         let (reads, source) = (Reads::of(&readers.wanted), Arc::from(SOURCE));
-        let mut facts = Facts::new();
+        let mut facts = Facts::default();
         for class in [2003, 2004] {
             let stands = |f: &&Finding| f.status == FindingStatus::New && class_uid(f) == class;
             let events = findings.iter().enumerate().filter(|(_, f)| stands(f));
@@ -388,7 +389,7 @@ impl Detector {
         let uid: Arc<str> = finding.uid.as_str().into();
         let bucket = policy.and_then(|i| Some((i, self.buckets.get(&(i, uid.clone()))?)));
         let completed = bucket.and_then(|(policy, bucket)| {
-            let (order, member) = bucket.members.first_key_value()?;
+            let (order, member) = bucket.members.first()?;
             self.completed_by(policy, order, member)
         });
         let alone = || self.raised.get(&uid).copied();

@@ -11,7 +11,7 @@ use super::Detector;
 use super::fact::{Bound, Captured, Mask, Read};
 use super::kept::Packing;
 use super::plan::{Consumer, Node};
-use super::seen::Seen;
+use super::seen::{Event, Seen};
 use super::window::Entry;
 use crate::policy::{Body, Correlation, Policies, Policy, PolicyIndex};
 
@@ -38,15 +38,46 @@ pub(super) struct Source {
     feeds: Option<Vec<Feed>>,
 }
 
-/// The rules of batches that share the places of their columns.
+/// Layouts of batches that are remembered.
+const LAYOUTS_MAX: usize = 64;
+
+/// What is known of rules for batches that were seen.
 #[derive(Debug, Default)]
 pub(super) struct Sources {
-    places: Arc<HashMap<Field, usize>>,
-    of: foldhash::HashMap<PolicyIndex, Arc<Source>>,
+    layouts: Vec<Layout>,
+    /// The layout that was asked for last.
+    last: usize,
 }
 
+/// Batches that share the places of their columns.
 #[derive(Debug)]
+struct Layout {
+    places: Arc<HashMap<Field, usize>>,
+    /// By the rule's number.
+    rules: Vec<Option<Arc<Source>>>,
+}
+
+impl Sources {
+    fn layout(&mut self, places: &Arc<HashMap<Field, usize>>) -> &mut Layout {
+        let is = |layout: &Layout| Arc::ptr_eq(&layout.places, places);
+        if !self.layouts.get(self.last).is_some_and(is) {
+            self.last = self.layouts.iter().position(is).unwrap_or_else(|| {
+                if self.layouts.len() >= LAYOUTS_MAX {
+                    self.layouts.clear();
+                }
+                self.layouts.push(Layout {
+                    places: places.clone(),
+                    rules: Vec::new(),
+                });
+                self.layouts.len() - 1
+            });
+        }
+        &mut self.layouts[self.last]
+    }
+}
+
 /// A correlation that is fed, as which of its feeders, and where among the fields its own are.
+#[derive(Debug)]
 struct Feed {
     correlation: PolicyIndex,
     feeder: usize,
@@ -83,34 +114,28 @@ impl Source {
 impl Detector {
     /// What is known of a rule for batches like this one; `None` where nothing is kept of its events.
     fn source(&mut self, rule: PolicyIndex, batch: &Batch) -> Option<Arc<Source>> {
-        if !Arc::ptr_eq(&self.sources.places, batch.places()) {
-            self.sources.places = batch.places().clone();
-            self.sources.of.clear();
-        }
-        if let Some(source) = self.sources.of.get(&rule) {
+        let layout = self.sources.layout(batch.places());
+        let at = rule.0 as usize;
+        if let Some(source) = layout.rules.get(at).and_then(Option::as_ref) {
             return Some(source.clone());
         }
         let captured = self.plan.captured.get(&rule)?;
         let source = Source::new(captured, batch.places(), self.plan.node(rule), &self.policies);
         let source = Arc::new(source);
-        self.sources.of.insert(rule, source.clone());
+        if layout.rules.len() <= at {
+            layout.rules.resize_with(at + 1, || None);
+        }
+        layout.rules[at] = Some(source.clone());
         Some(source)
     }
 
-    /// A rule's condition holds for an event, whose uid `shared` has once it was needed.
-    pub(super) fn take<'b>(
-        &mut self,
-        rule: PolicyIndex,
-        batch: &'b Batch,
-        row: usize,
-        shared: &mut Option<Arc<str>>,
-        room: &mut Vec<Read<'b>>,
-    ) {
+    /// A rule's condition holds for an event.
+    pub(super) fn take<'b>(&mut self, rule: PolicyIndex, event: &mut Event<'b>, room: &mut Vec<Read<'b>>) {
+        let (batch, row) = (event.batch(), event.row());
         let Some(source) = self.source(rule, batch) else { return };
         let Some(feeds) = &source.feeds else {
-            let uid = shared.get_or_insert_with(|| batch.uid(row).into());
-            let seen = Seen::new(&source.captured, batch, &source.bound, row, self.mask);
-            return self.hit(rule, &seen, uid);
+            event.make_room();
+            return self.hit(rule, &Seen::new(event, &source.captured, &source.bound));
         };
         let policies = self.policies.clone();
         let mask: Mask = self.mask;
@@ -121,9 +146,12 @@ impl Detector {
             let Body::Correlation(c) = &policy.body else { continue };
             let mut name = std::mem::take(&mut self.group_name);
             if name_group(feed, room, &mut name) {
-                let mut packing = Packing::new(uid, (place.index, place.time, place.received_at));
+                let bytes = std::mem::take(&mut self.packing_room);
+                let mut packing = Packing::new(bytes, uid, (place.index, place.time, place.received_at));
                 room.iter().for_each(|of| packing.field(of.iter().map(|v| &**v)));
-                let entry = entry(c, feed, packing.finish(&source.captured), room);
+                let (kept, bytes) = packing.finish(&source.captured);
+                self.packing_room = bytes;
+                let entry = entry(c, feed, kept, room);
                 self.feed_group(&policies, (feed.correlation, policy, c), entry, &name, uid);
             }
             self.group_name = name;

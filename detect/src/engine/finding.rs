@@ -10,6 +10,7 @@ use model::{Coordinate, Finding, FindingKind, FindingStatus, Millis, ReferenceRo
 use super::Detector;
 use super::bucket::{Bucket, BucketId, Member};
 use super::fact::{Fact, Order};
+use super::members::Members;
 use super::plan::default_fields;
 use super::view::View;
 use super::window::Group;
@@ -101,11 +102,11 @@ impl Detector {
     /// The finding of a bucket; `None` where it has no member.
     pub(super) fn finding(&self, id: &BucketId, bucket: &Bucket) -> Option<Finding> {
         let policy = self.policies.get(id.0);
-        let (first, _) = bucket.members.first_key_value()?;
+        let (first, of_first) = bucket.members.first()?;
         let mut gathered = Gathered::default();
         let mut count = None;
         let mut severity = None;
-        for (order, member) in &bucket.members {
+        for (order, member) in bucket.members.iter() {
             match member {
                 Member::Event(fact, found) => {
                     gathered.fact(fact);
@@ -139,7 +140,7 @@ impl Detector {
                 .rows
                 .sort_by_cached_key(|row| (row.table.clone(), row.row.to_string()));
         }
-        let telling = self.telling(id.0, first, &bucket.members[first])?;
+        let telling = self.telling(id.0, first, of_first)?;
         let scope = self.scope(&telling, count);
         // Of several accounts none is the finding's own, unless the policy says which.
         let account = match (policy.actor.is_empty(), gathered.accounts.len()) {
@@ -269,8 +270,11 @@ impl Detector {
 
     /// Every event of the windows that end with the members; windows that overlap are walked once.
     fn gather_windows(&self, policy: PolicyIndex, c: &Correlation, bucket: &Bucket, gathered: &mut Gathered) {
+        if let Members::One(order, Member::Window(group)) = &bucket.members {
+            return self.gather_group(policy, c, group, &[order.0], gathered, CHAIN_MAX);
+        }
         let mut ends: BTreeMap<&Arc<str>, Vec<Millis>> = BTreeMap::new();
-        for (order, member) in &bucket.members {
+        for (order, member) in bucket.members.iter() {
             if let Member::Window(group) = member {
                 ends.entry(group).or_default().push(order.0);
             }
@@ -296,7 +300,9 @@ impl Detector {
         let mut chained: BTreeMap<(PolicyIndex, Arc<str>), Vec<Millis>> = BTreeMap::new();
         for end in ends {
             let (from, until) = Group::window(c, end.plus_ms(-c.completes_after_ms()));
-            for entry in entries.between_times(after.max(from), until) {
+            let entries = entries.between_times(after.max(from), until);
+            gathered.evidence.reserve(entries.size_hint().0.min(EVIDENCE_MANY));
+            for entry in entries {
                 let event = entry.kept();
                 gathered.event(event.time(), event.account(), event.uid());
                 gathered.evidence.extend(entry.records().iter().cloned());

@@ -17,7 +17,7 @@ use crate::reference::{EventValues, Found, Gap, Join, Lookups, NoEventTables, Ve
 
 impl Detector {
     /// A rule's Sigma condition holds for an event.
-    pub(super) fn hit(&mut self, rule: PolicyIndex, seen: &Seen<'_>, uid: &Arc<str>) {
+    pub(super) fn hit(&mut self, rule: PolicyIndex, seen: &Seen<'_>) {
         let plan = self.plan.clone();
         let node = plan.node(rule);
         if node.circular {
@@ -40,7 +40,7 @@ impl Detector {
             let known = body.lookups.iter().take_while(|l| l.event_table.is_none());
             let known = known.count().min(if node.waits { 0 } else { usize::MAX });
             return match self.judge_seen(rule, &body.lookups[..known], seen) {
-                Verdict::Fires(_) => self.hit_deferred(rule, policy, seen.keep(uid.clone())),
+                Verdict::Fires(_) => self.hit_deferred(rule, policy, seen.keep()),
                 Verdict::DoesNotFire => {}
                 Verdict::NotJudged(gap) => self.gap(rule, gap),
             };
@@ -48,7 +48,7 @@ impl Detector {
         match self.judge_seen(rule, &body.lookups, seen) {
             Verdict::Fires(found) => {
                 if self.passes(body, seen, &found) {
-                    self.fires(rule, &seen.keep(uid.clone()), &Arc::new(found));
+                    self.fires(rule, &seen.keep(), &Arc::new(found));
                 }
             }
             Verdict::DoesNotFire => {}

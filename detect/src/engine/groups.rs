@@ -8,6 +8,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use foldhash::HashMap;
+use foldhash::fast::RandomState;
 use smallvec::SmallVec;
 
 use super::window::Group;
@@ -18,6 +19,9 @@ pub(super) type GroupId = (PolicyIndex, Arc<str>);
 
 /// The name of a group, where it is looked up: most are short enough to lie beside their group.
 type Name = SmallVec<[u8; 24]>;
+
+/// Groups by name; a group that is there is found by a name that is lent, and one that is not made in the same look.
+type Named = hashbrown::HashMap<Name, Group, RandomState>;
 
 /// Where bytes lie.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,7 +56,7 @@ pub trait Spill: Send {
 #[derive(Default)]
 pub(super) struct Groups {
     /// Of each correlation, by its number.
-    warm: Vec<HashMap<Name, Group>>,
+    warm: Vec<Named>,
     cold: HashMap<GroupId, Place>,
     spill: Option<Box<dyn Spill>>,
     /// Bytes that the groups in memory may take, about.
@@ -85,7 +89,7 @@ impl Groups {
 
     /// Groups in memory, and those that are not.
     pub fn counts(&self) -> (usize, usize) {
-        (self.warm.iter().map(HashMap::len).sum(), self.cold.len())
+        (self.warm.iter().map(Named::len).sum(), self.cold.len())
     }
 
     /// Whether some are not in memory.
@@ -117,14 +121,9 @@ impl Groups {
     pub fn entry_named(&mut self, of: PolicyIndex, name: &str) -> &mut Group {
         let at = place(of);
         if self.warm.len() <= at {
-            self.warm.resize_with(at + 1, HashMap::default);
+            self.warm.resize_with(at + 1, Named::default);
         }
-        let groups = &mut self.warm[at];
-        // Two look-ups of a new group for one of those that are there, as most are.
-        if !groups.contains_key(name.as_bytes()) {
-            groups.insert(name.as_bytes().into(), Group::default());
-        }
-        let group = groups.get_mut(name.as_bytes()).expect("the group was put there");
+        let group = self.warm[at].entry_ref(name.as_bytes()).or_default();
         if group.epoch != self.epoch && self.spill.is_some() {
             group.epoch = self.epoch;
             self.touched.push((of, name.into()));
@@ -157,7 +156,7 @@ impl Groups {
         self.touched.push(id.clone());
         let at = place(id.0);
         if self.warm.len() <= at {
-            self.warm.resize_with(at + 1, HashMap::default);
+            self.warm.resize_with(at + 1, Named::default);
         }
         self.warm[at].insert(id.1.as_bytes().into(), group);
     }
@@ -204,7 +203,7 @@ impl Groups {
             }
         }
         let warm = &mut self.warm;
-        if self.recent.len() > 1_024 + 4 * warm.iter().map(HashMap::len).sum::<usize>() {
+        if self.recent.len() > 1_024 + 4 * warm.iter().map(Named::len).sum::<usize>() {
             let find = |id: &GroupId| warm.get(place(id.0))?.get(id.1.as_bytes());
             self.recent
                 .retain(|(id, epoch)| find(id).is_some_and(|g| g.epoch == *epoch));

@@ -20,11 +20,15 @@ pub(super) struct Kept {
 
 impl Kept {
     pub fn new(fact: &Fact) -> Kept {
-        let mut packing = Packing::new(&fact.uid, (fact.index, fact.time, fact.received_at));
+        let mut packing = Packing::new(
+            Vec::with_capacity(128),
+            &fact.uid,
+            (fact.index, fact.time, fact.received_at),
+        );
         for values in fact.lists() {
             packing.field(values.iter().map(|v| &**v));
         }
-        packing.finish(fact.captured())
+        packing.finish(fact.captured()).0
     }
 
     /// The event, unpacked.
@@ -124,9 +128,11 @@ pub(super) struct Packing {
 }
 
 impl Packing {
-    /// An event without values yet: its uid, where it stands in the ledger, when it happened, when it was received.
-    pub fn new(uid: &str, (index, time, received_at): (LedgerIndex, Millis, Millis)) -> Packing {
-        let mut to = Writer(Vec::with_capacity(128));
+    /// An event without values yet: its uid, where it stands in the ledger, when it happened, when it was received. It is
+    /// packed in `room`, which [`Packing::finish`] gives back.
+    pub fn new(mut room: Vec<u8>, uid: &str, (index, time, received_at): (LedgerIndex, Millis, Millis)) -> Packing {
+        room.clear();
+        let mut to = Writer(room);
         // Times are far from the ends of 64 bits; where they are not, the sum comes out right all the same.
         to.signed(received_at.0.wrapping_sub(time.0));
         to.number(index.0);
@@ -145,12 +151,13 @@ impl Packing {
         }
     }
 
-    pub fn finish(self, captured: &Arc<Captured>) -> Kept {
-        Kept {
+    pub fn finish(self, captured: &Arc<Captured>) -> (Kept, Vec<u8>) {
+        let kept = Kept {
             captured: captured.clone(),
             time: self.time,
             block: self.to.0[..self.end].into(),
-        }
+        };
+        (kept, self.to.0)
     }
 }
 

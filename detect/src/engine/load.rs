@@ -93,8 +93,9 @@ impl Detector {
         self.settled.clear();
         self.heard.clear();
         // What was told before needs no telling.
-        self.dirty.clear();
-        self.is_dirty.clear();
+        for id in std::mem::take(&mut self.dirty) {
+            self.buckets.entry(id).and_modify(|bucket| bucket.dirty = false);
+        }
         self.unfed.clear();
         Ok(())
     }
@@ -344,8 +345,8 @@ impl Detector {
         let Some(bucket) = self.buckets.get(id) else { return };
         let groups: BTreeSet<Arc<str>> = bucket
             .members
-            .values()
-            .filter_map(|m| match m {
+            .iter()
+            .filter_map(|(_, m)| match m {
                 Member::Window(group) => Some(group.clone()),
                 _ => None,
             })

@@ -28,6 +28,7 @@ mod groups;
 mod habit;
 mod kept;
 mod load;
+mod members;
 mod novelty;
 mod plan;
 mod references;
@@ -112,6 +113,8 @@ pub struct Detector {
     windows: groups::Groups,
     /// Room for the name of a group.
     group_name: String,
+    /// Room for an event that is being packed.
+    packing_room: Vec<u8>,
     /// Entries whose rows stand in an earlier format, while the state is read.
     rewrite: Vec<(groups::GroupId, fact::Order)>,
     /// State could not be read back: nothing may be judged any more.
@@ -147,7 +150,6 @@ pub struct Detector {
     raised: HashMap<Arc<str>, Millis>,
     /// Buckets that changed since the last flush, in the order in which they first did.
     dirty: Vec<BucketId>,
-    is_dirty: foldhash::HashSet<BucketId>,
     /// Revisions since the last flush.
     ready: Vec<Finding>,
     changes: Changes,
@@ -203,6 +205,7 @@ impl Detector {
             rows: HashMap::default(),
             windows: groups::Groups::default(),
             group_name: String::new(),
+            packing_room: Vec::new(),
             rewrite: Vec::new(),
             fault: None,
             tells_at_end: false,
@@ -223,7 +226,6 @@ impl Detector {
             sources: feed::Sources::default(),
             raised: HashMap::default(),
             dirty: Vec::new(),
-            is_dirty: foldhash::HashSet::default(),
             ready: Vec::new(),
             changes: Changes::default(),
             gaps: BTreeMap::new(),
@@ -488,7 +490,7 @@ impl Detector {
 
     /// Reports a bucket that changed.
     fn settle(&mut self, id: &BucketId) {
-        if self.is_dirty.remove(id) {
+        if self.buckets.get_mut(id).is_some_and(|b| std::mem::take(&mut b.dirty)) {
             self.feed_one(id);
             let revision = self.report(id);
             self.ready.extend(revision);
@@ -517,7 +519,9 @@ impl Detector {
 
     fn mark(&mut self, id: &BucketId) {
         self.mark_unfed(id);
-        if self.is_dirty.insert(id.clone()) {
+        if let Some(bucket) = self.buckets.get_mut(id)
+            && !std::mem::replace(&mut bucket.dirty, true)
+        {
             self.dirty.push(id.clone());
         }
     }

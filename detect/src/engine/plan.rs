@@ -12,7 +12,8 @@ use super::fed::Readers;
 use super::feed::only_feeds;
 use super::references::each_reference;
 use crate::policy::{
-    Anew, Body, Correlation, EventField, Expect, Lookup, Op, Opens, Policies, Policy, PolicyIndex, Root, Subject, Value,
+    Anew, Body, Correlation, EventField, Expect, Lookup, Op, Opens, Policies, Policy, PolicyIndex, Reference, Root,
+    Subject, Value,
 };
 
 /// A policy in one version, as the state names it.
@@ -57,6 +58,8 @@ pub(super) struct Node {
     pub chained: bool,
     /// The correlations that take its events, and those that take theirs; what they tell, they tell of its events.
     pub downstream: BTreeSet<PolicyIndex>,
+    /// What the parts of the key of its findings are called.
+    pub key_names: Vec<String>,
     /// How far back they look from what they tell, all together, in milliseconds.
     pub reach_ms: i64,
 }
@@ -87,6 +90,11 @@ pub(super) fn default_fields() -> &'static [EventField; 4] {
     &FIELDS
 }
 
+fn key_name(reference: &Reference) -> String {
+    let name = reference.to_string();
+    name.strip_prefix("event.").unwrap_or(&name).to_owned()
+}
+
 impl Plan {
     pub fn new(policies: &Policies) -> Plan {
         let (order, circular) = order(policies);
@@ -110,6 +118,7 @@ impl Plan {
                 },
                 only_feeds: false,
                 downstream: BTreeSet::new(),
+                key_names: p.dedup.iter().flat_map(|d| &d.by).map(key_name).collect(),
                 reach_ms: 0,
             })
             .collect();

@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use model::{FindingStatus, Millis};
+use smallvec::SmallVec;
 
 use super::Detector;
 use super::bucket::{Bucket, BucketId, Member, uid};
 use super::fact::{Fact, Order};
+use super::members::Members;
 use super::plan::StateId;
 use super::state::{Item, Kind, key};
 use super::timer::Due;
@@ -26,21 +28,25 @@ impl Detector {
         let Some(dedup) = &policy.dedup else {
             return ((index, uid(&policy.reference.id, &[own])), Vec::new());
         };
-        let mut group = Vec::with_capacity(dedup.by.len());
-        for reference in &dedup.by {
-            let texts: Vec<String> = resolve(reference, scope)
-                .iter()
-                .map(|i| i.text().into_owned())
-                .collect();
-            let name = reference.to_string();
-            let name = name.strip_prefix("event.").unwrap_or(&name).to_owned();
-            group.push((name, texts.join(",")));
+        let mut group: Vec<(String, String)> = Vec::with_capacity(dedup.by.len());
+        let names = self.plan.node(index).key_names.iter();
+        for (reference, name) in dedup.by.iter().zip(names) {
+            let mut text = String::new();
+            for (n, item) in resolve(reference, scope).iter().enumerate() {
+                text.push_str(if n == 0 { "" } else { "," });
+                text.push_str(&item.text());
+            }
+            group.push((name.clone(), text));
         }
         let window = dedup.window_ms.max(1);
-        let start = time.0.div_euclid(window).saturating_mul(window).to_string();
-        let mut parts: Vec<&str> = group.iter().map(|(_, v)| v.as_str()).collect();
-        parts.push(&start);
-        let uid = uid(&policy.reference.id, &parts);
+        let start = time.0.div_euclid(window).saturating_mul(window);
+        let mut digits = [0; 20];
+        let start = model::value::int_text(start, &mut digits);
+        let uid = {
+            let mut parts: SmallVec<[&str; 8]> = group.iter().map(|(_, v)| v.as_str()).collect();
+            parts.push(start);
+            uid(&policy.reference.id, &parts)
+        };
         group.retain(|(_, v)| !v.is_empty());
         ((index, uid), group)
     }
@@ -63,7 +69,7 @@ impl Detector {
             // Nothing will ever change it: no state.
             let bucket = Bucket {
                 group,
-                members: [(fact.order(), member)].into(),
+                members: Members::One(fact.order(), member),
                 ..Bucket::default()
             };
             let finding = self.finding(&id, &bucket);
@@ -75,7 +81,7 @@ impl Detector {
         }
         let expires = self.member_expires(index, fact);
         let order = fact.order();
-        let fresh = self.buckets.get(&id).is_none_or(|b| !b.members.contains_key(&order));
+        let fresh = self.buckets.get(&id).is_none_or(|b| b.members.get(&order).is_none());
         self.changes.touch(Item::Member(id.clone(), order.clone()), fresh);
         self.timers.set(expires, Due::ForgetMember(id.clone(), order.clone()));
         self.event_bucket.insert((index, fact.uid.clone()), id.clone());
@@ -142,7 +148,7 @@ impl Detector {
     pub(super) fn leave(&mut self, id: &BucketId, order: &Order, superseded: bool) {
         self.warm_bucket(id);
         let Some(bucket) = self.buckets.get(id) else { return };
-        if bucket.members.len() == 1 && bucket.members.contains_key(order) {
+        if bucket.members.len() == 1 && bucket.members.get(order).is_some() {
             let lost = self.finding(id, bucket).map(|mut lost| {
                 lost.status = FindingStatus::Resolved;
                 if superseded {

@@ -1,9 +1,8 @@
 //! What a span of the ledger brings, in the order in which it is taken.
 
-use std::sync::Arc;
-
 use model::{Batch, LedgerIndex, Millis};
 
+use super::seen::Event;
 use super::{Detector, delay};
 use crate::Hit;
 use crate::policy::PolicyIndex;
@@ -32,7 +31,7 @@ impl Detector {
         let restarts = self.restarts(batches, &steps);
         let mut restarts = restarts.into_iter().peekable();
         let mut steps = steps.into_iter().peekable();
-        let mut event: ((u32, u32), Option<Arc<str>>) = ((0, 0), None);
+        let mut event: Option<Event<'_>> = None;
         for (n, &(index, received_at)) in records.iter().enumerate() {
             fail::fail_point!("detect::record");
             // Before the time between goes by: nobody was there to hear.
@@ -53,11 +52,10 @@ impl Detector {
                 self.hear(&batches[n], &mut ears[n], received_at);
             }
             while let Some(step) = steps.next_if(|s| s.index == index) {
-                if event.0 != (step.batch, step.row) {
-                    event = ((step.batch, step.row), None);
-                }
                 let (batch, row) = (&batches[step.batch as usize], step.row as usize);
-                self.take(step.rule, batch, row, &mut event.1, &mut room);
+                let event = event.get_or_insert_with(|| Event::new(batch, row, self.mask));
+                event.turn_to(batch, row);
+                self.take(step.rule, event, &mut room);
             }
             self.position = index.next();
         }

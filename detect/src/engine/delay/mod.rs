@@ -23,6 +23,7 @@ pub(super) use self::arrival::senders;
 use self::sketch::Sketch;
 use super::absence::text;
 use super::bucket::{Bucket, Member, uid};
+use super::members::Members;
 use super::plan::StateId;
 use super::state::{Kind, key};
 use super::timer::Due;
@@ -218,11 +219,10 @@ impl Detector {
         let since = end.plus_ms(-delay.over_ms);
         let one = Bucket {
             group,
-            members: [(
+            members: Members::One(
                 (end, uid(&policy.reference.id, &[&own])),
                 Member::Silent(Arc::new(found), Some(since)),
-            )]
-            .into(),
+            ),
             ..Bucket::default()
         };
         let Some(mut finding) = self.finding(&bucket, &one) else {

@@ -9,6 +9,7 @@ use serde_json::json;
 use super::super::absence;
 use super::super::bucket::{Bucket, Member};
 use super::super::finding::told;
+use super::super::members::Members;
 use super::asked::Allowed;
 use super::{Detector, Watch, WatchId};
 use crate::reference::Item;
@@ -42,7 +43,7 @@ impl Detector {
         let member = Member::Silent(Arc::new(found), last);
         let silent = Bucket {
             group,
-            members: [((by, id.1.clone()), member)].into(),
+            members: Members::One((by, id.1.clone()), member),
             ..Bucket::default()
         };
         let mut finding = self.finding(&bucket, &silent);

@@ -1,5 +1,6 @@
 //! What judging costs beside normalizing: all policies and their joins over the batches of a scenario, one core; prints Markdown.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,6 +33,9 @@ struct Args {
     /// Its reference tables
     #[arg(long, default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/data/scenario/reference"))]
     reference: PathBuf,
+    /// Lists so many rules that match the most events
+    #[arg(long, default_value_t = 0)]
+    busiest: usize,
 }
 
 /// A group of records as the stages hand it on.
@@ -76,7 +80,7 @@ fn main() -> anyhow::Result<()> {
             judged.push(judge);
         }
     }
-    let (normalize, judge) = (median(&mut normalized), median(&mut judged));
+    let (normalizing, judging) = (median(&mut normalized), median(&mut judged));
     let per_event = |time: Duration| time.as_secs_f64() * 1e6 / events as f64;
     println!(
         "Machine: {machine}. {} records, {events} events, {} policies, {findings} findings, revisions counted; medians of {} rounds.\n",
@@ -85,13 +89,39 @@ fn main() -> anyhow::Result<()> {
         args.rounds
     );
     println!("| | CPU ms | µs an event |\n|---|---:|---:|");
-    for (name, time) in [("bytes to columns", normalize), ("columns to findings", judge)] {
+    for (name, time) in [("bytes to columns", normalizing), ("columns to findings", judging)] {
         println!("| {name} | {:.1} | {:.1} |", time.as_secs_f64() * 1e3, per_event(time));
     }
-    let share = judge.as_secs_f64() / normalize.as_secs_f64();
+    let share = judging.as_secs_f64() / normalizing.as_secs_f64();
     let verdict = if share <= 0.5 { "met" } else { "**not met**" };
     println!("\nJudging at most half of normalizing: {verdict}: {share:.2}.");
+    if args.busiest > 0 {
+        busiest(args.busiest, &normalize(&records, &wanted)?, &policies, &rules);
+    }
     Ok(())
+}
+
+/// Prints which rules match the most events.
+fn busiest(most: usize, groups: &[Group], policies: &Policies, rules: &RuleSet) {
+    let mut matches = BTreeMap::new();
+    let mut batches = 0;
+    for batch in groups.iter().flat_map(|g| &g.batches) {
+        batches += 1;
+        for hit in rules.evaluate(batch) {
+            *matches.entry(hit.rule).or_insert(0u32) += 1;
+        }
+    }
+    let total: u32 = matches.values().sum();
+    println!(
+        "\n{total} matches of {} rules in {batches} batches:\n\n| rule | matches |\n|---|---:|",
+        matches.len()
+    );
+    let mut all: Vec<_> = matches.into_iter().map(|(rule, n)| (n, rule)).collect();
+    all.sort_by(|a, b| b.cmp(a));
+    for (n, rule) in all.into_iter().take(most) {
+        let policy = policies.get(rule);
+        println!("| {} | {n} |", policy.name.as_deref().unwrap_or(&policy.reference.id));
+    }
 }
 
 fn detector(policies: &Arc<Policies>, rules: &Arc<RuleSet>, tables: &Tables) -> anyhow::Result<Detector> {

@@ -1,6 +1,6 @@
 //! Expectations: what opened them, until when, and what satisfied them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use foldhash::HashMap;
@@ -97,9 +97,9 @@ impl Bytes for Expected {
 /// The expectations of one absence, and the events that were expected.
 #[derive(Debug, Default)]
 pub(super) struct Expectations {
-    by_id: BTreeMap<Arc<str>, Expectation>,
+    by_id: HashMap<Arc<str>, Expectation>,
     by_key: HashMap<String, BTreeSet<Arc<str>>>,
-    expected: BTreeMap<Order, Expected>,
+    expected: HashMap<Order, Expected>,
     expected_by_key: HashMap<String, BTreeSet<Order>>,
 }
 
@@ -123,6 +123,7 @@ impl Expectations {
         self.expected.get(order)
     }
 
+    /// In no order.
     pub fn ids(&self) -> impl Iterator<Item = &Arc<str>> {
         self.by_id.keys()
     }

@@ -117,21 +117,23 @@ impl Detector {
         if before == after {
             return;
         }
-        for (reader, step, columns) in self.plan.node(rule).readers.clone() {
-            let mut keys: BTreeSet<String> = BTreeSet::new();
-            keys.extend(
-                [&before, &after]
-                    .into_iter()
-                    .flatten()
-                    .flat_map(|row| row_keys(row, &columns)),
-            );
-            let keys: Vec<String> = keys.into_iter().collect();
-            let Some(subjects) = self.subjects.get(&reader) else {
+        let plan = self.plan.clone();
+        let mut known: Option<(&[Arc<str>], BTreeSet<String>)> = None;
+        for (reader, step, columns) in &plan.node(rule).readers {
+            let Some(subjects) = self.subjects.get(reader).filter(|subjects| subjects.ask()) else {
                 continue;
             };
-            let asked = subjects.asked(step, &keys);
+            // Most readers ask by the same columns.
+            let (_, keys) = match known.take().filter(|(of, _)| of == columns) {
+                Some(same) => known.insert(same),
+                None => {
+                    let rows = [&before, &after].into_iter().flatten();
+                    known.insert((columns, rows.flat_map(|row| row_keys(row, columns)).collect()))
+                }
+            };
+            let asked = subjects.asked(*step, keys);
             if !asked.is_empty() {
-                self.judge(reader, asked);
+                self.judge(*reader, asked);
             }
         }
     }

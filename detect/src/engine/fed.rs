@@ -218,7 +218,9 @@ fn event(finding: &Finding, policy: Option<&Policy>, reads: &Reads<'_>) -> Plain
 impl Detector {
     /// Notes that a finding is not what it was.
     pub(super) fn mark_unfed(&mut self, id: &BucketId) {
-        self.standing.remove(id);
+        if !self.standing.is_empty() {
+            self.standing.remove(id);
+        }
         let readers = &self.plan.readers;
         if readers.rules.is_empty() || readers.derived.contains(&id.0) {
             return;

@@ -71,9 +71,9 @@ impl Bytes for RowEvent {
 /// The rows of one table.
 #[derive(Debug, Default)]
 pub(super) struct Table {
-    events: BTreeMap<Order, RowEvent>,
+    events: HashMap<Order, RowEvent>,
     by_id: HashMap<Arc<str>, BTreeSet<Order>>,
-    rows: BTreeMap<Arc<str>, EventRow>,
+    rows: HashMap<Arc<str>, EventRow>,
     indexes: Vec<(Vec<Arc<str>>, RowsByKey)>,
     /// Columns that do not have the earliest event's value.
     taken: Vec<(Arc<str>, Take)>,

@@ -200,11 +200,15 @@ impl Changes {
     pub fn take(&mut self) -> (Vec<(StateKey, StateValue)>, Vec<StateKey>) {
         let (mut put, mut delete) = (Vec::new(), Vec::new());
         let mut rows = std::mem::take(&mut self.rows);
+        // The first bytes tell nearly all apart, and lie here side by side.
+        let places = rows.iter().enumerate();
+        let mut places: Vec<(u128, usize)> = places.map(|(n, (key, _))| (first_bytes(key), n)).collect();
+        let key = |place: &(u128, usize)| &rows[place.1].0;
         // The last of a key first.
-        rows.reverse();
-        rows.sort_by(|a, b| a.0.cmp(&b.0));
-        rows.dedup_by(|later, kept| later.0 == kept.0);
-        for (key, value) in rows {
+        places.sort_unstable_by(|a, b| (a.0.cmp(&b.0).then_with(|| key(a).cmp(key(b)))).then(b.1.cmp(&a.1)));
+        places.dedup_by(|later, kept| later.0 == kept.0 && key(later) == key(kept));
+        for (_, place) in places {
+            let (key, value) = std::mem::take(&mut rows[place]);
             match value {
                 Some(value) => put.push((key, value)),
                 None => delete.push(key),
@@ -212,6 +216,14 @@ impl Changes {
         }
         (put, delete)
     }
+}
+
+/// The first 16 bytes of a key as a number of the same order.
+fn first_bytes(key: &[u8]) -> u128 {
+    let mut first = [0; 16];
+    let n = key.len().min(16);
+    first[..n].copy_from_slice(&key[..n]);
+    u128::from_be_bytes(first)
 }
 
 /// A value as a row has it.

@@ -152,12 +152,14 @@ impl Subjects {
         }
     }
 
+    /// Whether any of them rests on a row.
+    pub fn ask(&self) -> bool {
+        !self.by_question.is_empty()
+    }
+
     /// The subjects that asked `step` with one of `keys`.
-    pub fn asked(&self, step: usize, keys: &[String]) -> BTreeSet<Arc<str>> {
+    pub fn asked(&self, step: usize, keys: &BTreeSet<String>) -> BTreeSet<Arc<str>> {
         let mut out = BTreeSet::new();
-        if self.by_question.is_empty() {
-            return out;
-        }
         for key in keys {
             out.extend(
                 self.by_question
@@ -272,18 +274,18 @@ impl Subjects {
         subject.judged_by = judge.version;
         let time = subject.fact.time;
         if asked != subject.asked {
-            let old_asked = std::mem::replace(&mut subject.asked, asked.clone());
-            for question in old_asked.difference(&asked) {
+            for question in subject.asked.difference(&asked) {
                 if let Some(askers) = self.by_question.get_mut(question) {
                     askers.remove(uid);
                 }
             }
-            for question in asked.difference(&old_asked) {
+            for question in asked.difference(&subject.asked) {
                 self.by_question
                     .entry(question.clone())
                     .or_default()
                     .insert(uid.clone());
             }
+            subject.asked = asked;
         }
         if wanted.is_empty() && subject.wanted.is_empty() {
             return;

@@ -194,6 +194,9 @@ impl Group {
         if self.entries.capacity() == 0 {
             // Most groups hold one event.
             self.entries = VecDeque::with_capacity(1);
+        } else if self.entries.len() == 1 {
+            // Where there are two, there are more.
+            self.entries.reserve_exact(3);
         }
         self.last = self.last.max(Some(entry.time()));
         if counts_values(c) {

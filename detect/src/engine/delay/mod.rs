@@ -134,8 +134,7 @@ impl Detector {
         if counted + self.delays.came(start, until) >= delay.at_least {
             self.delays.count_into(&mut spans, index, start, until);
             spans.retain(|_, span| span.sketch.count() >= delay.at_least);
-            let mut spans: Vec<((Arc<str>, Arc<str>), Span)> = spans.into_iter().collect();
-            spans.sort_by(|a, b| a.0.cmp(&b.0));
+            let spans: BTreeMap<(Arc<str>, Arc<str>), Span> = spans.into_iter().collect();
             if !spans.is_empty() {
                 self.delays.count_usual();
                 let asked = self.limits(index, delay, end);

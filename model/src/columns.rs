@@ -321,6 +321,15 @@ impl Plan {
                         _ if step.column & IS_THERE != 0 => column.there(row),
                         Value::String(s) | Value::Number(s) => column.value(row, s),
                         Value::Int(n) => column.append_int(row, n),
+                        // Labels and profiles.
+                        Value::Array(items) => {
+                            for item in items {
+                                match *item {
+                                    Value::String(s) => column.value(row, s),
+                                    ref other => text(other, row, column),
+                                }
+                            }
+                        }
                         ref other => text(other, row, column),
                     }
                 }

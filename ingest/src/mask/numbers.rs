@@ -95,8 +95,17 @@ fn is_separator(b: u8) -> bool {
 /// Those of [`in_groups`] that stand in a run of digits, blanks and hyphens.
 fn in_run(bytes: &[u8], run: Range<usize>, found: &mut dyn FnMut(Range<usize>)) {
     let word = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';
-    let mut start = run.start;
-    while start + GROUPED <= run.end {
+    let mut from = run.start;
+    // The first of a number's separators stands in its fifth place.
+    while let Some(n) = memchr::memchr2(b' ', b'-', bytes.get(from..run.end).unwrap_or_default()) {
+        let first = from + n;
+        from = first + 1;
+        let Some(start) = first.checked_sub(4).filter(|start| *start >= run.start) else {
+            continue;
+        };
+        if start + GROUPED > run.end {
+            return;
+        }
         let number = &bytes[start..start + GROUPED];
         let fits = number.iter().enumerate().all(|(at, b)| match at % 5 {
             4 => is_separator(*b) && *b == number[4],
@@ -105,15 +114,16 @@ fn in_run(bytes: &[u8], run: Range<usize>, found: &mut dyn FnMut(Range<usize>)) 
         let before = start.checked_sub(1).map(|at| bytes[at]);
         let after = bytes.get(start + GROUPED).copied();
         let stands_alone = !before.is_some_and(|b| word(b) || b == b'.') && !after.is_some_and(word);
+        if !fits || !stands_alone {
+            continue;
+        }
         let mut digits = [0; 16];
         let of_groups = number.iter().filter(|b| b.is_ascii_digit());
         digits.iter_mut().zip(of_groups).for_each(|(to, digit)| *to = *digit);
-        if fits && stands_alone && is_bank_card(&digits) {
+        if is_bank_card(&digits) {
             // Six digits and a separator; four digits.
             found(start + 7..start + GROUPED - 4);
-            start += GROUPED;
-        } else {
-            start += 1;
+            from = start + GROUPED;
         }
     }
 }
@@ -171,7 +181,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// Looked for at every place.
+    /// Looked for at every separator.
     fn plain(bytes: &[u8]) -> Vec<Range<usize>> {
         let mut all = Vec::new();
         in_run(bytes, 0..bytes.len(), &mut |span| all.push(span));

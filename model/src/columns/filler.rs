@@ -72,11 +72,19 @@ impl Filler {
     pub fn value(&mut self, row: usize, text: &str) {
         let row = row as u32;
         match &mut self.kind {
-            Kind::One(one) if row == self.rows => {
+            Kind::One(one) if row >= self.rows => {
+                one.skip(row - self.rows);
                 one.push(text);
                 self.rows = row + 1;
             }
             Kind::Same(there, _) if row == self.rows && is_same(there, text) => self.rows = row + 1,
+            Kind::Many(many) => {
+                if row >= self.rows {
+                    many.open(row + 1 - self.rows);
+                    self.rows = row + 1;
+                }
+                many.push(text);
+            }
             _ => self.append_other(row, text),
         }
     }

@@ -4,6 +4,7 @@
 //! released: a change is a new one at the end of [`MIGRATIONS`], with a line below that says what it is for.
 //!
 //! 1. position, state, alerts with clauses and history, outbox.
+//! 2. rows of the duplicate check (kind `D`) begin with the leaf, no longer with the hash: what comes together lies together.
 
 use rusqlite::{Connection, TransactionBehavior};
 
@@ -11,7 +12,8 @@ use rusqlite::{Connection, TransactionBehavior};
 pub(crate) const APPLICATION_ID: i64 = 0x444b_414c;
 
 /// Migration `n` (from 1) is item `n - 1`.
-pub(crate) const MIGRATIONS: &[&str] = &["
+pub(crate) const MIGRATIONS: &[&str] = &[
+    "
     -- The index of the next ledger leaf that the detector has to handle.
     CREATE TABLE position (
         one         INTEGER PRIMARY KEY CHECK (one = 1),
@@ -83,7 +85,15 @@ pub(crate) const MIGRATIONS: &[&str] = &["
     ) STRICT;
     CREATE INDEX outbox_due ON outbox (channel, next_at, id) WHERE state = 'pending';
     CREATE INDEX outbox_alert ON outbox (alert);
-    "];
+    ",
+    "
+    CREATE TEMP TABLE firsts AS SELECT key, value FROM state WHERE key >= X'44' AND key < X'45' AND length(key) = 25;
+    DELETE FROM state WHERE key IN (SELECT key FROM firsts);
+    -- `||` makes text of bytes, and the cast the same bytes of it.
+    INSERT INTO state SELECT CAST(X'44' || substr(key, 18, 8) || substr(key, 2, 16) AS BLOB), value FROM firsts;
+    DROP TABLE firsts;
+    ",
+];
 
 /// Brings the tables to the newest version. `Err(found)` where the file is newer than this program.
 pub(crate) fn migrate(connection: &mut Connection) -> Result<Result<(), i64>, rusqlite::Error> {

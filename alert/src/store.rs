@@ -19,6 +19,10 @@ pub const ENGINE: &str = "engine";
 
 /// How long a writer waits for another, in milliseconds.
 const BUSY_MS_MAX: u64 = 30_000;
+/// Memory for pages of the file, at most (one more connection than the detector's rarely uses it).
+const CACHE_KIB: i64 = 32 << 10;
+/// Pages (4 KiB) in the log after which it goes to the file.
+const CHECKPOINT_PAGES: i64 = 8_000;
 
 /// The detector's state and position, the alerts and the outbox.
 pub struct Store {
@@ -149,6 +153,9 @@ impl Store {
             c.pragma_update(None, "journal_mode", "WAL")?;
             // An alert that was acknowledged to the ledger's position must survive a power cut.
             c.pragma_update(None, "synchronous", "FULL")?;
+            // What a busy second writes stays in memory until it is written once, and goes from the log to the file together.
+            c.pragma_update(None, "cache_size", -CACHE_KIB)?;
+            c.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
             c.set_prepared_statement_cache_capacity(64);
             Ok(())
         };

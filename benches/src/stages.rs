@@ -302,7 +302,9 @@ pub(crate) fn normalize(
     let normalizer = Normalizer::default();
     let (mut arena, mut plan) = (Arena::new(), Plan::new(wanted));
     arena.set_native(plan.wants_native());
-    let mut dedup = Dedup::default();
+    // As in the server: the youngest in memory, the others in files.
+    let duplicates = tempfile::tempdir()?;
+    let mut dedup = Dedup::open(duplicates.path(), ingest::dedup::YOUNG, ingest::dedup::CAPACITY)?;
     let mut next = LedgerIndex(0);
     let mut limit = LedgerIndex(0);
     loop {

@@ -9,8 +9,8 @@
 //! ([`CAPACITY`]): over that the oldest go, [`Dedup::forgotten`] counts them, and a repetition of them is taken for new (an
 //! event twice rather than none). Without a folder the youngest are all there is.
 //!
-//! Stored in the state as `b'D'`, key (16 bytes), ledger index (8 bytes, big-endian) → `received_at` (8 bytes,
-//! big-endian). The first byte `D` is reserved for this.
+//! Stored in the state as `b'D'`, ledger index (8 bytes, big-endian), key (16 bytes) → `received_at` (8 bytes,
+//! big-endian): rows that come together lie together, and so do those that go. The first byte `D` is reserved for this.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
@@ -199,15 +199,15 @@ impl Dedup {
             let Some(([STATE_KIND], rest)) = state_key.split_first_chunk::<1>() else {
                 continue;
             };
-            let (Some((key, rest)), Ok(at)) = (rest.split_first_chunk::<16>(), value.as_slice().try_into()) else {
+            let (Some((index, rest)), Ok(at)) = (rest.split_first_chunk::<8>(), value.as_slice().try_into()) else {
                 continue;
             };
-            let Ok(index) = rest.try_into().map(|b| LedgerIndex(u64::from_be_bytes(b))) else {
+            let (index, Ok(key)) = (LedgerIndex(u64::from_be_bytes(*index)), Key::try_from(rest)) else {
                 continue;
             };
             let at = Millis(i64::from_be_bytes(at));
-            if self.by_index.insert(index, (*key, at)).is_none() {
-                self.firsts.entry(*key).or_default().push((index, at));
+            if self.by_index.insert(index, (key, at)).is_none() {
+                self.firsts.entry(key).or_default().push((index, at));
             }
             self.now = self.now.max(at);
             self.position = self.position.max(index.next());
@@ -264,8 +264,8 @@ impl Dedup {
 fn state_key(key: &Key, index: LedgerIndex) -> StateKey {
     let mut out = Vec::with_capacity(25);
     out.push(STATE_KIND);
-    out.extend_from_slice(key);
     out.extend_from_slice(&index.0.to_be_bytes());
+    out.extend_from_slice(key);
     out
 }
 

@@ -1,9 +1,11 @@
 //! The line after the ledger: one thread normalizes, one judges, one indexes.
 //!
 //! ```text
-//! ledger ──► normalize ──► Group ──┬─► judge (detector, alerts: one SQLite transaction)
+//! ledger ──► normalize ──► Group ──┬─► backlog ─► judge (detector, alerts: one SQLite transaction)
 //!                                  └─► index (position in the commit)
 //! ```
+//!
+//! The index does not wait for the judge: groups that the judge has no time for wait in the [`backlog`].
 //!
 //! Each stage holds its own position; a restart replays the ledger from the least of them, in groups that
 //! are cut at every stage's position, so that a stage takes a group whole or skips it whole.
@@ -12,7 +14,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::sync_channel;
 use std::thread::JoinHandle;
 
 use anyhow::Context as _;
@@ -22,19 +24,24 @@ use search::Place;
 use crate::accounts::Accounts;
 use crate::policies::Site;
 
+mod backlog;
 mod gaps;
 mod index;
 pub mod joins;
 mod judge;
+mod make;
 pub mod mended;
 mod normalize;
+#[cfg(test)]
+mod tests;
 
 pub use gaps::Gaps;
 pub use index::Index;
 pub use judge::{Judge, Progress};
+pub use make::Maker;
 pub use normalize::Normalize;
 
-/// Groups that may wait before a stage; more make the stage before it wait. A group of one large record is many
+/// Groups that may wait before the index; more make the normalizer wait. A group of one large record is many
 /// times its size in columns, so few may wait.
 const QUEUE_GROUPS: usize = 2;
 
@@ -43,6 +50,10 @@ const QUEUE_GROUPS: usize = 2;
 pub struct Group {
     /// The leaves it holds.
     pub range: Range<LedgerIndex>,
+    /// Bytes of their payloads.
+    pub bytes: usize,
+    /// Which records repeat others, in the order in which it was asked.
+    pub verdicts: Vec<bool>,
     /// Every record's index and `received_at`, in order.
     pub span: Vec<(LedgerIndex, Millis)>,
     /// The events that they give out, without duplicates: their own, and those of records that were held before.
@@ -95,7 +106,7 @@ impl Line {
     /// The machine's: no thread can be started.
     pub fn start(self, failed: tokio::sync::mpsc::UnboundedSender<anyhow::Error>) -> anyhow::Result<Running> {
         let stop = Arc::new(AtomicBool::new(false));
-        let (to_judge, judge_in) = sync_channel::<Arc<Group>>(QUEUE_GROUPS);
+        let (to_judge, judge_in) = backlog::backlog(backlog::WHOLE_BYTES_MAX);
         let (to_index, index_in) = sync_channel::<Arc<Group>>(QUEUE_GROUPS);
         let Line {
             normalize,
@@ -103,12 +114,12 @@ impl Line {
             mut index,
         } = self;
         let cuts = [judge.position(), index.position()];
-        let halt = stop.clone();
+        let (halt, ending) = (stop.clone(), stop.clone());
         let threads = vec![
             spawn("normalize", failed.clone(), move || {
-                normalize.run(&cuts, &[to_judge, to_index], &halt)
+                normalize.run(&cuts, &to_judge, &to_index, &halt)
             })?,
-            spawn("judge", failed.clone(), move || judge.run(&judge_in))?,
+            spawn("judge", failed.clone(), move || judge.run(&judge_in, &ending))?,
             spawn("index", failed, move || index.run(&index_in))?,
         ];
         Ok(Running { threads, stop })
@@ -116,7 +127,7 @@ impl Line {
 }
 
 impl Running {
-    /// Lets the stages finish what they hold, and stores it.
+    /// Lets the stages finish what they hold, and stores it; a judge who is far behind goes on at the next start.
     ///
     /// # Errors
     /// What a stage failed of.
@@ -151,15 +162,4 @@ fn spawn(
             Ok(())
         })
         .with_context(|| format!("starting the thread `{name}`"))
-}
-
-/// Hands a group to every stage; `false` when one of them has gone.
-fn hand_on(group: Group, stages: &[SyncSender<Arc<Group>>]) -> bool {
-    let group = Arc::new(group);
-    stages.iter().all(|s| s.send(group.clone()).is_ok())
-}
-
-/// The next group, or `None` when the stage before has ended.
-fn take(from: &Receiver<Arc<Group>>) -> Option<Arc<Group>> {
-    from.recv().ok()
 }

@@ -49,6 +49,34 @@ fn a_commit_writes_state_position_alerts_and_outbox() {
 }
 
 #[test]
+fn rows_of_the_duplicate_check_of_an_earlier_version_begin_with_the_leaf_now() {
+    let dir = tempfile::tempdir().unwrap();
+    drop(open(&dir));
+    let (leaf, key) = (
+        0x0102_0304_u64.to_be_bytes(),
+        [0, 0xff, 0x44, 0xc3, 4, 5, 6, 7, 8, 9, 10, 11, 0, 0x80, 14, 0],
+    );
+    let before = [b"D".as_slice(), &key, &leaf].concat();
+    let raw = raw(&dir);
+    for (key, value) in [
+        (before.as_slice(), b"one".as_slice()),
+        (b"D", b"of others"),
+        (b"Eb", b"of others"),
+    ] {
+        raw.execute("INSERT INTO state VALUES (?1, ?2)", rusqlite::params![key, value])
+            .unwrap();
+    }
+    raw.pragma_update(None, "user_version", 1).unwrap();
+    drop(raw);
+    for _ in 0..2 {
+        let (_, state) = open(&dir).load().unwrap();
+        let row = |key: &[u8], value: &[u8]| (key.to_vec(), value.to_vec());
+        let after = row(&[b"D".as_slice(), &leaf, &key].concat(), b"one");
+        assert_eq!(state, [row(b"D", b"of others"), after, row(b"Eb", b"of others")]);
+    }
+}
+
+#[test]
 fn a_commit_that_fails_at_any_table_changes_nothing() {
     for table in ["state", "position", "alerts", "alert_clauses", "alert_events", "outbox"] {
         let dir = tempfile::tempdir().unwrap();
@@ -211,7 +239,7 @@ fn a_foreign_or_newer_file_is_left_alone() {
         Store::open(&path),
         Err(Error::NewerSchema {
             found: 99,
-            known: 1,
+            known: 2,
             ..
         })
     ));

@@ -21,7 +21,7 @@ use crate::accounts::Accounts;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::exit::{INTEGRITY, failure};
-use crate::pipeline::{Gaps, Index, Judge, Line, Normalize, Progress, joins};
+use crate::pipeline::{Gaps, Index, Judge, Line, Maker, Normalize, Progress, joins};
 use crate::policies::Site;
 use crate::spine::{Opened, Spine};
 use crate::{masking, policies, reference};
@@ -44,6 +44,8 @@ pub(super) struct Stored {
     pub(super) store: Store,
     pub(super) dedup: Dedup,
     pub(super) assembler: Assembler,
+    /// What waits at the judge's position.
+    pub(super) joins: Arc<str>,
     pub(super) accounts: Arc<Mutex<Accounts>>,
     pub(super) writer: IndexWriter,
     pub(super) policies: String,
@@ -106,6 +108,7 @@ impl Stored {
             store,
             dedup,
             assembler,
+            joins: waiting.into(),
             accounts,
             writer,
             policies,
@@ -129,15 +132,18 @@ impl Stored {
     pub(super) fn line(self, config: &Config, spine: &Spine, told: Told) -> Line {
         let wanted = Line::wanted(&self.detector);
         let held = self.assembler.held();
+        // Columns that only the index wants are not made again for the judge.
+        let again = Maker::new(
+            told.reader.clone(),
+            told.normalizer.clone(),
+            Assembler::default(),
+            self.detector.wanted(),
+        );
         Line {
             normalize: Normalize {
-                reader: told.reader,
                 durable: spine.durable(),
-                normalizer: told.normalizer,
-                assembler: self.assembler,
+                maker: Maker::new(told.reader.clone(), told.normalizer.clone(), self.assembler, &wanted),
                 dedup: self.dedup,
-                plan: model::Plan::new(&wanted),
-                arena: model::Arena::new(),
                 forgotten: 0,
                 sites: told.sites,
             },
@@ -150,6 +156,8 @@ impl Stored {
                 folder: config.data_dir.clone(),
                 clock: told.clock.clone(),
                 gaps: Gaps::default(),
+                again,
+                joins: self.joins,
             },
             index: Index {
                 held,

@@ -4,15 +4,14 @@ use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv6Addr};
 
-use model::{Batch, Column as Values, Coordinate, Field as Column, LedgerIndex, Millis};
-use tantivy::TantivyDocument;
+use model::{Batch, Column as Values, Field as Column, LedgerIndex, Millis};
 use tantivy::schema::Field;
 
 use crate::keyword::bounded;
 use crate::query::canonical;
+use crate::row::Rows;
 use crate::schema::{ADDRESSES, Fields, KEYWORDS, NUMBERS, RAW_PATH, TEXT_COLUMN_BYTES_MAX, TEXTS, WordField};
 use crate::unmapped;
-use crate::words::Texts;
 
 /// Hides secrets before they are indexed.
 #[derive(Clone, Copy, Debug)]
@@ -46,7 +45,11 @@ impl Mask {
     }
 
     fn apply<'t>(&self, text: &'t str, secrets: &[String]) -> Cow<'t, str> {
-        let masked = (self.text)(text);
+        self.also((self.text)(text), secrets)
+    }
+
+    /// Hides the secrets in a text that is masked.
+    fn also<'t>(&self, masked: Cow<'t, str>, secrets: &[String]) -> Cow<'t, str> {
         match secrets.is_empty() {
             true => masked,
             false => Cow::Owned((self.hide)(&masked, secrets).into_owned()),
@@ -67,9 +70,9 @@ pub(crate) struct Documents {
     status_id: Column,
     status: Column,
     words: Always,
-    /// Of the event that is being read.
-    indexed: Texts,
     term: String,
+    /// Events that were read and are not handed on.
+    pub(crate) rows: Rows,
 }
 
 /// A keyword field, where it is looked up, and where its values are.
@@ -118,8 +121,8 @@ impl Documents {
                 has: word("has"),
                 raw: word("raw"),
             },
-            indexed: Texts::default(),
             term: String::new(),
+            rows: Rows::default(),
             fields,
             mask,
         }
@@ -140,14 +143,8 @@ impl Documents {
         }
     }
 
-    /// The document of a row, and the bytes of text in it.
-    pub(crate) fn document(
-        &mut self,
-        batch: &Batch,
-        columns: &Columns<'_>,
-        row: usize,
-        of: &Origin<'_>,
-    ) -> (TantivyDocument, usize) {
+    /// Adds a row to those to hand on, and gives the bytes of text in it.
+    pub(crate) fn add(&mut self, batch: &Batch, columns: &Columns<'_>, row: usize, of: &Origin<'_>) -> usize {
         let Origin {
             uid,
             leaves,
@@ -156,10 +153,8 @@ impl Documents {
         } = *of;
         let status = columns.status(row);
         let (f, w, term) = (&self.fields, &self.words, &mut self.term);
-        let indexed = &mut self.indexed;
-        indexed.clear();
+        let doc = &mut self.rows;
         let place = &batch.rows[row];
-        let mut doc = TantivyDocument::with_capacity(DOCUMENT_BYTES);
         let mut bytes = 0;
         doc.add_i64(f.time, place.time.0);
         doc.add_i64(f.received, received_at.0);
@@ -169,15 +164,15 @@ impl Documents {
         doc.add_u64(f.index, leaves.first().unwrap_or(&place.index).0);
         leaves.iter().skip(1).for_each(|leaf| doc.add_u64(f.parts, leaf.0));
         doc.add_u64(f.event, uid.event);
-        let partition = bounded(&uid.partition);
+        let partition = bounded(uid.partition);
         doc.add_text(f.partition, &partition);
-        indexed.push(w.partition, &partition);
+        doc.indexed.push(w.partition, &partition);
         if let Some(offset) = uid.offset {
             doc.add_i64(f.offset, offset);
         }
         if let Some(status) = status {
             doc.add_text(f.status, &status);
-            indexed.push(w.status, &status);
+            doc.indexed.push(w.status, &status);
         }
         for (keyword, columns) in self.keywords.iter().zip(&columns.keywords) {
             let Keyword {
@@ -190,14 +185,18 @@ impl Documents {
                 if let Some(column) = column {
                     doc.add_text(*column, value);
                 }
-                indexed.push(*word, value);
+                doc.indexed.push(*word, value);
             };
-            let mut seen: Vec<&str> = Vec::new();
+            // Most have one value, or none.
+            let (mut first, mut more): (Option<&str>, Vec<&str>) = (None, Vec::new());
             each(columns, row, |v| {
-                if v.is_empty() || seen.contains(&v) || seen.len() == KEYWORD_VALUES_MAX {
+                if v.is_empty() || first == Some(v) || more.contains(&v) || more.len() + 1 == KEYWORD_VALUES_MAX {
                     return;
                 }
-                seen.push(v);
+                match first {
+                    None => first = Some(v),
+                    Some(_) => more.push(v),
+                }
                 match address(v).filter(|_| *is_address) {
                     Some(address) => add(&canonical(address)),
                     None => add(&bounded(&(self.mask.keyword)(v))),
@@ -209,7 +208,7 @@ impl Documents {
             each(columns, row, |v| {
                 if let Some(address) = address(v).filter(|a| !seen.contains(a)) {
                     seen.push(address);
-                    doc.add_ip_addr(*field, address);
+                    doc.add_address(*field, address);
                 }
             });
         }
@@ -218,7 +217,7 @@ impl Documents {
             if let Some(word) = word {
                 term.clear();
                 let _ = write!(term, "{n}");
-                indexed.push(word, term);
+                doc.indexed.push(word, term);
             }
         };
         // `class` is the first number and has no column of its own.
@@ -231,9 +230,18 @@ impl Documents {
             });
         }
         let mut secrets = Vec::new();
+        let mut masked: Vec<Cow<'_, str>> = Vec::new();
         for columns in &columns.texts {
-            each(columns, row, |v| (self.mask.secrets)(v, &mut secrets));
+            each(columns, row, |v| {
+                let text = (self.mask.text)(v);
+                // Where nothing was hidden there is no secret.
+                if let Cow::Owned(_) = text {
+                    (self.mask.secrets)(v, &mut secrets);
+                }
+                masked.push(text);
+            });
         }
+        let mut masked = masked.into_iter();
         for (((name, word, _), kept), columns) in self.texts.iter().zip(&f.text_columns).zip(&columns.texts) {
             let mut any = false;
             let mut is_short = true;
@@ -241,14 +249,15 @@ impl Documents {
             each(columns, row, |v| {
                 any = true;
                 bytes += v.len();
-                let masked = self.mask.apply(v, &secrets);
-                indexed.push(*word, &masked);
+                let Some(masked) = masked.next() else { return };
+                let masked = self.mask.also(masked, &secrets);
+                doc.indexed.push(*word, &masked);
                 if let Some(field) = kept.filter(|_| is_short) {
                     doc.add_text(field, &masked);
                 }
             });
             if any {
-                indexed.push(w.has, name);
+                doc.indexed.push(w.has, name);
             }
         }
         let unmapped = columns.unmapped.and_then(|c| c.first(row));
@@ -261,26 +270,27 @@ impl Documents {
                 } else {
                     self.mask.apply(value, &secrets)
                 };
-                indexed.push_pieces(w.unmapped, &[path, "\0=", &bounded(&value)]);
+                doc.indexed.push_pieces(w.unmapped, &[path, "\0=", &bounded(&value)]);
                 if let Some(number) = unmapped::number_of(&value) {
-                    indexed.push_pieces(w.unmapped, &[path, "\0#", unmapped::digits(number, &mut [0; 16])]);
+                    doc.indexed
+                        .push_pieces(w.unmapped, &[path, "\0#", unmapped::digits(number, &mut [0; 16])]);
                 }
             });
         }
         if let Some(raw) = columns.raw.and_then(|c| c.first(row)) {
             bytes += raw.len();
-            indexed.push(w.raw, &self.mask.apply(raw, &secrets));
-            indexed.push(w.has, "raw");
+            doc.indexed.push(w.raw, &self.mask.apply(raw, &secrets));
+            doc.indexed.push(w.has, "raw");
         }
-        doc.add_custom(f.texts, indexed.bytes());
-        (doc, bytes)
+        doc.end();
+        bytes
     }
 }
 
 /// Where an event is from.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Origin<'a> {
-    pub(crate) uid: &'a Uid,
+    pub(crate) uid: &'a Uid<'a>,
     /// Of its records, in order.
     pub(crate) leaves: &'a [LedgerIndex],
     pub(crate) received_at: Millis,
@@ -311,8 +321,6 @@ impl<'b> Columns<'b> {
     }
 }
 
-/// Bytes that most documents stay below.
-const DOCUMENT_BYTES: usize = 4096;
 /// Values of one keyword field of one event; the rest is found by the raw line only.
 const KEYWORD_VALUES_MAX: usize = 640;
 
@@ -330,36 +338,59 @@ pub(crate) fn address(text: &str) -> Option<Ipv6Addr> {
 
 /// An event's uid in the parts that are indexed. A uid that is no coordinate is a partition without offset.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Uid {
-    pub(crate) partition: String,
+pub(crate) struct Uid<'u> {
+    pub(crate) partition: &'u str,
     pub(crate) offset: Option<i64>,
     pub(crate) event: u64,
 }
 
-impl Uid {
-    pub(crate) fn parse(uid: &str) -> Uid {
+impl<'u> Uid<'u> {
+    pub(crate) fn parse(uid: &'u str) -> Uid<'u> {
         let (id, event) = match uid.rsplit_once('#') {
-            // Only what is written back as it was read may be taken apart.
-            Some((id, n)) => match n.parse::<u64>() {
-                Ok(number) if number > 0 && number.to_string() == n => (id, number),
+            Some((id, n)) => match as_written::<u64>(n) {
+                Some(number) if number > 0 => (id, number),
                 _ => (uid, 0),
             },
             None => (uid, 0),
         };
-        match id.parse::<Coordinate>() {
-            Ok(c) if c.to_string() == id => Uid {
-                partition: format!("{}/{}", c.topic, c.partition),
-                offset: Some(c.offset),
+        match coordinate(id) {
+            Some((partition, offset)) => Uid {
+                partition,
+                offset: Some(offset),
                 event,
             },
-            _ => Uid {
-                partition: id.to_owned(),
+            None => Uid {
+                partition: id,
                 offset: None,
                 event,
             },
         }
     }
+}
 
+/// Topic with partition, and offset, as [`model::Coordinate`] reads them and writes them back.
+fn coordinate(id: &str) -> Option<(&str, i64)> {
+    let slash = |text: &str| text.bytes().rposition(|b| b == b'/');
+    let at = slash(id)?;
+    let (partition, offset) = (&id[..at], as_written(&id[at + 1..])?);
+    let at = slash(partition)?;
+    let (topic, number) = (&partition[..at], as_written::<i32>(&partition[at + 1..]));
+    let is_one = number.is_some() && !topic.is_empty() && !topic.bytes().any(|b| matches!(b, b'/' | b'#'));
+    is_one.then_some((partition, offset))
+}
+
+/// A number that is written as it would be: only that may be taken apart.
+fn as_written<N: std::str::FromStr>(text: &str) -> Option<N> {
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    let plain = match digits.as_bytes() {
+        [b'0'] => digits.len() == text.len(),
+        [b'1'..=b'9', ..] => true,
+        _ => false,
+    };
+    text.parse().ok().filter(|_| plain)
+}
+
+impl Uid<'_> {
     /// As it was.
     pub(crate) fn text(partition: &str, offset: Option<i64>, event: u64) -> String {
         let mut out = partition.to_owned();
@@ -374,8 +405,11 @@ impl Uid {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 mod tests {
     use super::*;
+    use model::Coordinate;
+    use proptest::prelude::*;
 
     #[test]
     fn a_uid_is_put_together_again() {
@@ -390,7 +424,22 @@ mod tests {
             "t/0/1#01",
         ] {
             let parts = Uid::parse(uid);
-            assert_eq!(Uid::text(&parts.partition, parts.offset, parts.event), uid);
+            assert_eq!(Uid::text(parts.partition, parts.offset, parts.event), uid);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_a_coordinate_is_taken_apart_and_nothing_else(uid in r"[at/@#+0-9-]{0,4}/-?[0-9+-]{0,3}/[0-9+-]{0,4}(#[0-9]{1,2})?") {
+            let parts = Uid::parse(&uid);
+            prop_assert_eq!(Uid::text(parts.partition, parts.offset, parts.event), uid.clone());
+            let id = match parts.event {
+                0 => uid.as_str(),
+                _ => uid.rsplit_once('#').unwrap().0,
+            };
+            let read = id.parse::<Coordinate>().ok().filter(|c| c.to_string() == id);
+            let plain = read.map(|c| (format!("{}/{}", c.topic, c.partition), c.offset));
+            prop_assert_eq!(parts.offset.map(|offset| (parts.partition.to_owned(), offset)), plain);
         }
     }
 }

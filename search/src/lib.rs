@@ -20,6 +20,7 @@ mod merging;
 mod payload;
 pub mod query;
 mod reader;
+mod row;
 mod schema;
 mod segment;
 mod snapshot;

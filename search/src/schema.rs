@@ -170,8 +170,6 @@ pub struct Fields {
     pub offset: Field,
     /// `success`, `failure`, …
     pub status: Field,
-    /// What carries the texts of an event to [`crate::words`].
-    pub texts: Field,
     /// As [`KEYWORDS`], those that have a column.
     pub keywords: Vec<Option<Field>>,
     /// As [`TEXTS`], those that have a column.
@@ -213,11 +211,14 @@ impl Fields {
             partition: builder.add_text_field("partition", text()),
             offset: builder.add_i64_field("offset", fast()),
             status: builder.add_text_field("status", text()),
-            texts: builder.add_custom_field("texts", "docket_texts_1", serde_json::Value::Null),
-            keywords: KEYWORDS
-                .iter()
-                .map(|(n, _)| has_column(n).then(|| builder.add_text_field(n, text())))
-                .collect(),
+            keywords: {
+                // Carries nothing: it is the version of what is looked up by words.
+                builder.add_custom_field("texts", "docket_texts_1", serde_json::Value::Null);
+                KEYWORDS
+                    .iter()
+                    .map(|(n, _)| has_column(n).then(|| builder.add_text_field(n, text())))
+                    .collect()
+            },
             text_columns: TEXTS
                 .iter()
                 .map(|(n, _)| TEXT_COLUMNS.contains(n).then(|| builder.add_text_field(n, text())))
@@ -247,7 +248,6 @@ impl Fields {
     /// What makes [`crate::words`] in an index of these fields.
     pub(crate) fn plugin(&self) -> Plugin {
         Plugin {
-            carrier: self.texts,
             spellings: self.words.iter().map(|(_, spelling)| *spelling).collect(),
         }
     }

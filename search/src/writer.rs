@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use model::{Batch, LedgerIndex, Millis};
+use tantivy::TantivyError;
 use tantivy::indexer::IndexWriterOptions;
-use tantivy::{TantivyDocument, TantivyError};
+use tantivy::indexer::UserOperation;
 
 use crate::document::{Documents, Mask, Origin, Uid};
 use crate::error::{Error, Result};
@@ -17,6 +18,7 @@ use crate::manifest::{Manifest, folders_on_disk, hot_name};
 use crate::merging::Once;
 use crate::payload::Payload;
 use crate::reader::Searcher;
+use crate::row::Row;
 use crate::split::{Split, check, sync};
 use crate::tending::Maturing;
 
@@ -54,6 +56,9 @@ impl Default for Budgets {
     }
 }
 
+/// Bytes of text of events that are handed on together.
+const TOGETHER_BYTES: usize = 256 << 10;
+
 /// Where an event is from that came of other leaves than the one that gave it out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
@@ -83,7 +88,7 @@ pub struct IndexWriter {
     pub(crate) dir: PathBuf,
     pub(crate) manifest: Manifest,
     pub(crate) hot: Hot,
-    pub(crate) writer: tantivy::IndexWriter<TantivyDocument>,
+    pub(crate) writer: tantivy::IndexWriter<Row>,
     pub(crate) documents: Documents,
     pub(crate) payload: Payload,
     /// The position of the last commit.
@@ -99,7 +104,7 @@ pub struct IndexWriter {
     /// When the last record that was added was received.
     pub(crate) received: Millis,
     /// Writers of generations that take nothing more, until their merges have ended.
-    pub(crate) closing: BTreeMap<u64, tantivy::IndexWriter<TantivyDocument>>,
+    pub(crate) closing: BTreeMap<u64, tantivy::IndexWriter<Row>>,
     /// A generation of which splits are being made.
     pub(crate) maturing: Option<Maturing>,
     /// Splits that are no longer the index, but may be read by who began before.
@@ -238,8 +243,7 @@ impl IndexWriter {
                     received_at,
                     processed: self.processed,
                 };
-                let (document, bytes) = self.documents.document(batch, &columns, row, &origin);
-                self.writer.add_document(document)?;
+                let bytes = self.documents.add(batch, &columns, row, &origin);
                 added += 1;
                 self.hot_events += 1;
                 self.received = self.received.max(received_at);
@@ -247,17 +251,29 @@ impl IndexWriter {
                 self.payload.bytes = self.payload.bytes.saturating_add(bytes as u64);
                 self.payload.ahead.insert((first.0, parsed.event));
                 self.waiting_bytes = self.waiting_bytes.saturating_add(bytes);
+                if self.documents.rows.bytes() > TOGETHER_BYTES {
+                    self.hand_on()?;
+                }
                 // In the middle of a replacement the position cannot say what was done; its batches are bounded.
                 if self.waiting_bytes > self.budgets.waiting_bytes_max && !replaces {
+                    self.hand_on()?;
                     self.commit()?;
                 }
             }
         }
+        self.hand_on()?;
         if is_new {
             self.payload.note = work.note.to_owned();
         }
         self.payload.advance(work.up_to);
         Ok(added)
+    }
+
+    /// Hands the events that were read to the thread that indexes them.
+    fn hand_on(&mut self) -> Result<()> {
+        let rows = std::mem::take(&mut self.documents.rows);
+        self.writer.run(rows.rows().map(UserOperation::Add))?;
+        Ok(())
     }
 
     /// What was given with the position.
@@ -343,7 +359,7 @@ fn hot_rebuild(dir: &Path, reason: String) -> Error {
     }
 }
 
-pub(crate) fn writer_of(hot: &Hot, budgets: &Budgets) -> Result<tantivy::IndexWriter<TantivyDocument>> {
+pub(crate) fn writer_of(hot: &Hot, budgets: &Budgets) -> Result<tantivy::IndexWriter<Row>> {
     let options = IndexWriterOptions::builder()
         .memory_budget_per_thread(budgets.heap_bytes)
         .num_worker_threads(1)
@@ -354,7 +370,7 @@ pub(crate) fn writer_of(hot: &Hot, budgets: &Budgets) -> Result<tantivy::IndexWr
     Ok(writer)
 }
 
-pub(crate) fn commit(writer: &mut tantivy::IndexWriter<TantivyDocument>, payload: &Payload) -> Result<()> {
+pub(crate) fn commit(writer: &mut tantivy::IndexWriter<Row>, payload: &Payload) -> Result<()> {
     let mut commit = writer.prepare_commit()?;
     commit.set_payload(&payload.text());
     commit.commit()?;

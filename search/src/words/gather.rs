@@ -5,62 +5,16 @@ use std::hash::{BuildHasher as _, Hasher as _};
 
 use tantivy::indexer::doc_id_mapping::DocIdMapping;
 use tantivy::plugin::PluginWriter;
+use tantivy::schema::Schema;
 use tantivy::schema::document::ErasedDocument;
-use tantivy::schema::{Field, Schema};
-use tantivy::{DocId, Segment, TantivyDocument, TantivyError};
+use tantivy::{DocId, Segment, TantivyError};
 
 use super::dictionary::DictionaryWriter;
 use super::{LISTS, WORDS, component, lists};
 use crate::keyword::fold_into;
-use crate::schema::{Spelling, WordField};
+use crate::row::Row;
+use crate::schema::Spelling;
 use crate::tokenizer::walk;
-
-/// The texts of one event that are indexed, one after the other, as they are handed to the writer of a segment: the number of
-/// the field, the length in four bytes, the text.
-#[derive(Debug, Default)]
-pub(crate) struct Texts(Vec<u8>);
-
-impl Texts {
-    pub(crate) fn clear(&mut self) {
-        self.0.clear();
-    }
-
-    pub(crate) fn push(&mut self, field: WordField, text: &str) {
-        // No record is near 4 GiB.
-        let Ok(length) = u32::try_from(text.len()) else { return };
-        self.0.push(field.0);
-        self.0.extend_from_slice(&length.to_le_bytes());
-        self.0.extend_from_slice(text.as_bytes());
-    }
-
-    /// As [`Texts::push`], of a text in pieces.
-    pub(crate) fn push_pieces(&mut self, field: WordField, pieces: &[&str]) {
-        let Ok(length) = u32::try_from(pieces.iter().map(|p| p.len()).sum::<usize>()) else {
-            return;
-        };
-        self.0.push(field.0);
-        self.0.extend_from_slice(&length.to_le_bytes());
-        pieces.iter().for_each(|p| self.0.extend_from_slice(p.as_bytes()));
-    }
-
-    pub(crate) fn bytes(&self) -> &[u8] {
-        &self.0
-    }
-
-    fn each(bytes: &[u8], mut f: impl FnMut(u8, &str)) {
-        let mut rest = bytes;
-        while let Some((head, behind)) = rest.split_at_checked(5) {
-            let length = u32::from_le_bytes([head[1], head[2], head[3], head[4]]) as usize;
-            let Some((text, after)) = behind.split_at_checked(length) else {
-                return;
-            };
-            if let Ok(text) = std::str::from_utf8(text) {
-                f(head[0], text);
-            }
-            rest = after;
-        }
-    }
-}
 
 /// One term.
 #[derive(Clone, Copy)]
@@ -86,7 +40,6 @@ struct Spot {
 
 /// The terms of the events of a segment in the making.
 pub(super) struct Gather {
-    carrier: Field,
     spellings: Vec<Spelling>,
     vocabulary: Vocabulary,
     /// Terms of each event, event after event, each once.
@@ -221,9 +174,8 @@ impl Vocabulary {
 }
 
 impl Gather {
-    pub(super) fn new(carrier: Field, spellings: Vec<Spelling>) -> Gather {
+    pub(super) fn new(spellings: Vec<Spelling>) -> Gather {
         Gather {
-            carrier,
             spellings,
             vocabulary: Vocabulary::new(),
             held: Vec::new(),
@@ -236,8 +188,8 @@ impl Gather {
     }
 
     /// Takes the next event.
-    pub(super) fn take(&mut self, texts: &[u8]) {
-        self.spell(texts);
+    pub(super) fn take(&mut self, row: &Row) {
+        self.spell(row);
         let doc = self.ends.len() as u32;
         let vocabulary = &mut self.vocabulary;
         let touched = self
@@ -268,14 +220,15 @@ impl Gather {
     }
 
     /// Reads the terms of an event.
-    fn spell(&mut self, texts: &[u8]) {
+    fn spell(&mut self, row: &Row) {
         self.spelt.clear();
         self.tokens.clear();
         let (vocabulary, spelt, tokens) = (&self.vocabulary, &mut self.spelt, &mut self.tokens);
         let (spellings, buffer) = (&self.spellings, &mut self.buffer);
         // The field of the text before, and the place at which the next text of it goes on.
         let mut following = (u8::MAX, 0u32);
-        Texts::each(texts, |field, text| {
+        row.each_text(|field, text| {
+            let field = field.0;
             let mut add = |word: &str, place: Option<u32>| {
                 let from = spelt.len();
                 spelt.push(field);
@@ -361,10 +314,9 @@ impl Gather {
 
 impl PluginWriter for Gather {
     fn add_document(&mut self, _: DocId, document: &dyn ErasedDocument, _: &Schema) -> tantivy::Result<()> {
-        let document: Option<&TantivyDocument> = document.as_any().downcast_ref();
-        let texts = document.and_then(|d| d.get_first(self.carrier));
-        let bytes = texts.as_ref().and_then(|v| tantivy::schema::Value::as_custom(v));
-        self.take(bytes.unwrap_or_default());
+        if let Some(row) = document.as_any().downcast_ref() {
+            self.take(row);
+        }
         Ok(())
     }
 

@@ -20,7 +20,6 @@ use tantivy::plugin::{PluginMergeContext, PluginWriter, PluginWriterContext, Seg
 use tantivy::{SegmentReader, TantivyError};
 
 pub(crate) use dictionary::Dictionary;
-pub(crate) use gather::Texts;
 pub(crate) use query::{Holding, InRow, Matching, Terms, Together};
 
 use crate::schema::Spelling;
@@ -31,8 +30,6 @@ const LISTS: &str = "lists";
 
 /// What makes and merges the files.
 pub(crate) struct Plugin {
-    /// The field of a document that carries the [`Texts`] to index.
-    pub(crate) carrier: tantivy::schema::Field,
     /// How the text of each field becomes terms.
     pub(crate) spellings: Vec<Spelling>,
 }
@@ -43,7 +40,7 @@ impl SegmentPlugin for Plugin {
     }
 
     fn create_writer(&self, _: &PluginWriterContext<'_>) -> tantivy::Result<Box<dyn PluginWriter>> {
-        Ok(Box::new(gather::Gather::new(self.carrier, self.spellings.clone())))
+        Ok(Box::new(gather::Gather::new(self.spellings.clone())))
     }
 
     fn merge(&self, of: PluginMergeContext<'_>) -> tantivy::Result<()> {

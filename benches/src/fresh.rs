@@ -40,6 +40,10 @@ pub struct Outcome {
     pub questions: Vec<Duration>,
     /// Commits of the index.
     pub commits: usize,
+    /// Groups that were made again for the judge, who had no time for them.
+    pub made_again: u64,
+    /// From the last append until all was judged.
+    pub judged_after: Duration,
     /// Processor time of the process.
     pub cpu: Duration,
     /// Peak resident memory, MiB.
@@ -53,7 +57,7 @@ pub struct Outcome {
 pub fn run(folders: &Folders, rate: u64, questions: u64) -> anyhow::Result<Outcome> {
     usage::forget_peak()?;
     let ledger = Ledger::open(&folders.ledger, "bench.docket.local/ledger")?;
-    let reader = ledger.reader();
+    let (reader, beside) = (ledger.reader(), ledger.reader());
     let detector = stages::detector()?;
     let mut wanted = detector.wanted().clone();
     wanted.extend(search::wanted());
@@ -62,7 +66,7 @@ pub fn run(folders: &Folders, rate: u64, questions: u64) -> anyhow::Result<Outco
     let searcher = writer.searcher();
 
     let (durable_tx, durable_rx) = channel();
-    let (to_judge, judge_in) = sync_channel::<Arc<Group>>(stages::QUEUE_GROUPS);
+    let (to_judge, judge_in) = stages::to_judge();
     let (to_index, index_in) = sync_channel::<Arc<Group>>(stages::QUEUE_GROUPS);
     let cpu = usage::process();
     let ended = Arc::new(AtomicBool::new(false));
@@ -73,16 +77,19 @@ pub fn run(folders: &Folders, rate: u64, questions: u64) -> anyhow::Result<Outco
     let input = Input::open(&folders.input)?;
     let append = std::thread::spawn(move || append(input, ledger, rate, &durable_tx));
     let normalize =
-        std::thread::spawn(move || stages::normalize(&reader, &durable_rx, &wanted, &[to_judge, to_index]).map(|_| ()));
-    let judge = std::thread::spawn(move || stages::judge(detector, store, &judge_in).map(|_| ()));
+        std::thread::spawn(move || stages::normalize(&reader, &durable_rx, &wanted, &to_judge, &to_index).map(|_| ()));
+    let judge = std::thread::spawn(move || {
+        stages::judge(detector, store, judge_in, &beside).map(|done| (done.again, Instant::now()))
+    });
     let index = std::thread::spawn(move || index(writer, &index_in));
     let (append, normalize, judge, index) = (append.join(), normalize.join(), judge.join(), index.join());
     ended.store(true, Ordering::Relaxed);
     let panicked = |_| anyhow::anyhow!("a stage panicked");
     let questions = asking.join().map_err(panicked)??;
     normalize.map_err(panicked)??;
-    judge.map_err(panicked)??;
+    let (made_again, judged) = judge.map_err(panicked)??;
     let ((durable, appending), commits) = (append.map_err(panicked)??, index.map_err(panicked)??);
+    let ended = durable.last().map(|(_, at)| *at);
     let (mut delays, mut records) = (Vec::new(), 0);
     for (position, at) in durable {
         let seen = commits.iter().find(|(up_to, _)| *up_to >= position);
@@ -97,6 +104,8 @@ pub fn run(folders: &Folders, rate: u64, questions: u64) -> anyhow::Result<Outco
         delays,
         questions,
         commits: commits.len(),
+        made_again,
+        judged_after: ended.map_or(Duration::ZERO, |ended| judged.saturating_duration_since(ended)),
         cpu: usage::process().saturating_sub(cpu),
         peak_mib: usage::peak_mib("self")?,
     })

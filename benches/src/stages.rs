@@ -2,6 +2,7 @@
 //! and each says how much processor time its parts took.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, channel, sync_channel};
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
@@ -139,6 +140,66 @@ pub(crate) struct Group {
     pub(crate) batches: Vec<Batch>,
     dedup: Delta,
     events: u64,
+    bytes: usize,
+    /// Which records repeat others.
+    repeats: Vec<bool>,
+}
+
+/// A group before the judge: as in the server some wait whole, the others are made again.
+pub(crate) enum Waiting {
+    Whole(Arc<Group>),
+    Later {
+        range: std::ops::Range<LedgerIndex>,
+        repeats: Vec<bool>,
+        dedup: Delta,
+    },
+}
+
+/// The way to the judge.
+#[derive(Clone)]
+pub(crate) struct ToJudge {
+    sender: mpsc::Sender<Waiting>,
+    /// Bytes of the groups that wait whole.
+    whole: Arc<AtomicUsize>,
+}
+
+/// The judge's end of it.
+pub(crate) struct AtJudge {
+    receiver: Receiver<Waiting>,
+    whole: Arc<AtomicUsize>,
+    /// Groups that were made again.
+    again: u64,
+}
+
+/// As in the server: bytes of groups that wait whole.
+const WHOLE_BYTES_MAX: usize = 4 << 20;
+
+pub(crate) fn to_judge() -> (ToJudge, AtJudge) {
+    let ((sender, receiver), whole) = (channel(), Arc::new(AtomicUsize::new(0)));
+    let at = AtJudge {
+        receiver,
+        whole: whole.clone(),
+        again: 0,
+    };
+    (ToJudge { sender, whole }, at)
+}
+
+impl ToJudge {
+    fn put(&self, group: &Arc<Group>) -> anyhow::Result<()> {
+        let waiting = self.whole.load(Ordering::Relaxed);
+        let waiting = match waiting == 0 || waiting + group.bytes <= WHOLE_BYTES_MAX {
+            true => {
+                self.whole.fetch_add(group.bytes, Ordering::Relaxed);
+                Waiting::Whole(group.clone())
+            }
+            false => Waiting::Later {
+                range: group.range.clone(),
+                repeats: group.repeats.clone(),
+                dedup: group.dedup.clone(),
+            },
+        };
+        self.sender.send(waiting).ok().context("the judge has ended")
+    }
 }
 
 /// A detector of the repository's policies and the made-up operator's tables.
@@ -203,7 +264,7 @@ pub fn write_ledger(folders: &Folders) -> anyhow::Result<u64> {
 /// Of any stage.
 pub fn run(folders: &Folders) -> anyhow::Result<Outcome> {
     let ledger = Ledger::open(&folders.ledger, "bench.docket.local/ledger")?;
-    let reader = ledger.reader();
+    let (reader, beside) = (ledger.reader(), ledger.reader());
     let detector = detector()?;
     let mut wanted = detector.wanted().clone();
     wanted.extend(search::wanted());
@@ -213,13 +274,13 @@ pub fn run(folders: &Folders) -> anyhow::Result<Outcome> {
 
     let wanted_fields = wanted.len();
     let (durable_tx, durable_rx) = channel();
-    let (to_judge, judge_in) = sync_channel::<Arc<Group>>(QUEUE_GROUPS);
+    let (to_judge, judge_in) = to_judge();
     let (to_index, index_in) = sync_channel::<Arc<Group>>(QUEUE_GROUPS);
     let (start, process) = (Instant::now(), usage::process());
     // Each thread owns its channels, so that the others end when it does.
     let ledger = std::thread::spawn(move || append(input, ledger, &durable_tx));
-    let normalize = std::thread::spawn(move || normalize(&reader, &durable_rx, &wanted, &[to_judge, to_index]));
-    let judge = std::thread::spawn(move || judge(detector, store, &judge_in));
+    let normalize = std::thread::spawn(move || normalize(&reader, &durable_rx, &wanted, &to_judge, &to_index));
+    let judge = std::thread::spawn(move || judge(detector, store, judge_in, &beside));
     let index = std::thread::spawn(move || index(writer, &index_in));
     let (ledger, normalize, judge, index) = (ledger.join(), normalize.join(), judge.join(), index.join());
     let (wall, process) = (start.elapsed(), usage::process() - process);
@@ -264,6 +325,8 @@ pub(crate) struct Done {
     findings: u64,
     raised: u64,
     commits: Vec<u64>,
+    /// Groups that were made again for the judge.
+    pub(crate) again: u64,
 }
 
 fn append(mut input: Input, mut ledger: Ledger, durable: &mpsc::Sender<LedgerIndex>) -> anyhow::Result<Done> {
@@ -296,7 +359,8 @@ pub(crate) fn normalize(
     reader: &Reader,
     durable: &Receiver<LedgerIndex>,
     wanted: &Wanted,
-    stages: &[SyncSender<Arc<Group>>],
+    judge: &ToJudge,
+    index: &SyncSender<Arc<Group>>,
 ) -> anyhow::Result<Done> {
     let mut done = Done::default();
     let normalizer = Normalizer::default();
@@ -325,14 +389,17 @@ pub(crate) fn normalize(
             .index
             .next();
         let group = timed(&mut done.costs.normalize, || {
-            group(&entries, next..end, &normalizer, &mut dedup, &mut arena, &mut plan)
+            let mut repeats = looked_up(&mut dedup);
+            let mut group = group(&entries, next..end, &normalizer, &mut repeats, &mut arena, &mut plan);
+            drop(repeats);
+            group.dedup = dedup.take_delta();
+            group
         });
         let group = Arc::new(group);
         next = end;
         done.events += group.events;
-        for stage in stages {
-            stage.send(group.clone()).context("a stage has ended")?;
-        }
+        judge.put(&group)?;
+        index.send(group).ok().context("the index has ended")?;
     }
 }
 
@@ -340,20 +407,21 @@ fn group(
     entries: &[Entry],
     range: std::ops::Range<LedgerIndex>,
     normalizer: &Normalizer,
-    dedup: &mut Dedup,
+    repeats: &mut dyn FnMut(LedgerIndex, Millis, Option<[u8; 16]>) -> bool,
     arena: &mut Arena,
     plan: &mut Plan,
 ) -> Group {
     let mut batcher = Batcher::new();
     let mut span = Vec::with_capacity(entries.len());
-    let mut count = 0;
+    let (mut count, mut told) = (0, Vec::with_capacity(entries.len()));
     for Entry { index, record } in entries {
         arena.reset();
         let (index, at) = (*index, record.received_at);
         span.push((index, at));
         let normalized = normalizer.normalize(arena, record);
-        let repeats = |key| dedup.check(index, at, key).is_ok_and(|d| d.is_some());
-        if normalized.dedup(record).is_some_and(repeats) {
+        let is_repeated = repeats(index, at, normalized.dedup(record));
+        told.push(is_repeated);
+        if is_repeated {
             continue;
         }
         count += normalized.events.len() as u64;
@@ -365,30 +433,75 @@ fn group(
         range,
         span,
         batches: batcher.finish(plan),
-        dedup: dedup.take_delta(),
+        dedup: Delta::default(),
         events: count,
+        bytes: entries.iter().map(|e| e.record.payload.len()).sum(),
+        repeats: told,
     }
+}
+
+/// Asks the duplicate check.
+fn looked_up(dedup: &mut Dedup) -> impl FnMut(LedgerIndex, Millis, Option<[u8; 16]>) -> bool {
+    |index, at, key| key.is_some_and(|key| dedup.check(index, at, key).is_ok_and(|d| d.is_some()))
 }
 
 pub(crate) fn judge(
     mut detector: Detector,
     mut store: alert::Store,
-    groups: &Receiver<Arc<Group>>,
+    mut groups: AtJudge,
+    reader: &Reader,
 ) -> anyhow::Result<Done> {
     let mut done = Done::default();
-    while let Ok(group) = groups.recv() {
-        let output = timed(&mut done.costs.detect, || detector.process(&group.span, &group.batches));
-        let committed = timed(&mut done.costs.commit, || {
-            let mut delta = output.delta;
-            delta.position = group.range.end;
-            delta.put.extend(group.dedup.put.iter().cloned());
-            delta.delete.extend(group.dedup.delete.iter().cloned());
+    let (mut arena, mut plan) = (Arena::new(), Plan::new(detector.wanted()));
+    arena.set_native(plan.wants_native());
+    let normalizer = Normalizer::default();
+    let (mut deltas, mut findings, mut records) = (Vec::new(), Vec::new(), 0);
+    loop {
+        // As in the server: what waits is written together.
+        let waiting = match deltas.is_empty() {
+            true => groups.receiver.recv().ok(),
+            false if records < GROUP_RECORDS => groups.receiver.try_recv().ok(),
+            false => None,
+        };
+        let Some(waiting) = waiting else {
+            if deltas.is_empty() {
+                break;
+            }
             let now = detector.engine_time().unwrap_or(START);
-            store.commit(&[delta], &output.findings, now)
-        })?;
-        done.findings += output.findings.len() as u64;
-        done.raised += committed.raised.len() as u64;
+            let committed = timed(&mut done.costs.commit, || store.commit(&deltas, &findings, now))?;
+            done.findings += findings.len() as u64;
+            done.raised += committed.raised.len() as u64;
+            deltas.clear();
+            findings.clear();
+            records = 0;
+            continue;
+        };
+        let group = match waiting {
+            Waiting::Whole(group) => {
+                groups.whole.fetch_sub(group.bytes, Ordering::Relaxed);
+                group
+            }
+            Waiting::Later { range, repeats, dedup } => {
+                groups.again += 1;
+                let count = usize::try_from(range.end.0 - range.start.0)?;
+                let entries = reader.read(range.start, count, usize::MAX)?;
+                let mut told = repeats.into_iter();
+                let mut repeats = |_, _, _| told.next().unwrap_or_default();
+                let mut group = group(&entries, range, &normalizer, &mut repeats, &mut arena, &mut plan);
+                group.dedup = dedup;
+                Arc::new(group)
+            }
+        };
+        let output = timed(&mut done.costs.detect, || detector.process(&group.span, &group.batches));
+        let mut delta = output.delta;
+        delta.position = group.range.end;
+        delta.put.extend(group.dedup.put.iter().cloned());
+        delta.delete.extend(group.dedup.delete.iter().cloned());
+        records += group.span.len();
+        deltas.push(delta);
+        findings.extend(output.findings);
     }
+    done.again = groups.again;
     done.total = usage::thread();
     Ok(done)
 }
@@ -426,7 +539,8 @@ pub fn replay(ledger: &Path, mut each: impl FnMut(&[Batch]) -> anyhow::Result<()
         let entries = reader.read(next, GROUP_RECORDS, GROUP_BYTES)?;
         let Some(last) = entries.last() else { return Ok(()) };
         let end = last.index.next();
-        let group = group(&entries, next..end, &normalizer, &mut dedup, &mut arena, &mut plan);
+        let mut repeats = looked_up(&mut dedup);
+        let group = group(&entries, next..end, &normalizer, &mut repeats, &mut arena, &mut plan);
         next = end;
         each(&group.batches)?;
     }

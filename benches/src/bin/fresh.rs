@@ -41,6 +41,11 @@ fn main() -> anyhow::Result<()> {
         run.cpu.as_secs_f64(),
         run.peak_mib
     );
+    println!(
+        "Judged {:.1} s after the last append; {} groups made again for the judge\n",
+        run.judged_after.as_secs_f64(),
+        run.made_again
+    );
     println!("| ms | | p50 | p90 | p99 | most |\n|---|---:|---:|---:|---:|---:|");
     println!("{}", percentile::row("durable to searchable", &run.delays));
     println!("{}", percentile::row("a question", &run.questions));

@@ -46,10 +46,10 @@ impl Batcher {
 
     fn place(&mut self, plan: &Plan, source: &Arc<str>, event: &Event<'_>) -> usize {
         let new = self.open.len();
-        if new <= LOOKED_THROUGH_MAX {
-            if let Some(place) = self.open.iter().position(|open| open.takes(source, event)) {
-                return place;
-            }
+        if new <= LOOKED_THROUGH_MAX
+            && let Some(place) = self.open.iter().position(|open| open.takes(source, event))
+        {
+            return place;
         }
         let kind = (source.clone(), event.logsource.to_logsource(), event.class_uid);
         let place = *self.places.entry(kind).or_insert(new);

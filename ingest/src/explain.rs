@@ -105,7 +105,7 @@ impl Normalizer {
             .collect();
         // Of equals the first in order stays the first.
         candidates.sort_by_key(|c| std::cmp::Reverse(c.score));
-        let chosen = known.map_or_else(|| detection::by_bytes(&input), |k| k);
+        let chosen = known.unwrap_or_else(|| detection::by_bytes(&input));
         let chosen_name = chosen.format.map_or("unknown", |f| f.name);
         let best = candidates.first().map_or(0, |c| c.score);
         for candidate in candidates.iter_mut().filter(|c| c.format != chosen_name) {

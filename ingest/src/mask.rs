@@ -77,7 +77,8 @@ fn passes<'t>(text: &'t str, find: &mut dyn FnMut(&str, &mut Vec<Range<usize>>))
         if pass == PASSES_MAX
             && let Some(first) = spans.iter().map(|s| s.start).min()
         {
-            spans = vec![first..masked.len()];
+            spans.clear();
+            spans.push(first..masked.len());
         }
         let Cow::Owned(again) = without(&masked, spans) else {
             break;

@@ -151,7 +151,7 @@ pub fn parse(line: &str) -> Envelope<'_> {
 #[must_use]
 pub fn from_object(object: Object<'_>) -> Option<Envelope<'static>> {
     let text = |names: &[&str]| {
-        let value = names.iter().find_map(|n| object.get(*n))?;
+        let value = names.iter().find_map(|n| object.get(n))?;
         value.as_str().map(|s| Cow::Owned(s.to_owned())).or_else(|| {
             let number = value.is_number() || value.is_boolean();
             number.then(|| Cow::Owned(value.to_string()))

@@ -251,7 +251,7 @@ fn whatever_happens_the_index_is_what_the_ledger_holds() {
         let mut rng = Rng(seed);
         let dir = tempfile::tempdir().unwrap();
         // Every tenth leaf after the first hundred replaces an earlier one.
-        let replaces = |at: u64| (at >= 100 && at % 10 == 7).then(|| at / 3);
+        let replaces = |at: u64| (at >= 100 && at % 10 == 7).then_some(at / 3);
         let take = |writer: &mut IndexWriter, from: u64, to: u64| {
             for at in from..to {
                 match replaces(at) {

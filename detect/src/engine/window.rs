@@ -71,6 +71,10 @@ const ENTRY_BYTES: usize = 120;
 type Places = SmallVec<[usize; 4]>;
 
 /// The events of a group.
+#[allow(
+    clippy::box_collection,
+    reason = "most groups have none: a word of room each, not three"
+)]
 #[derive(Debug, Default)]
 pub(super) struct Group {
     entries: VecDeque<Entry>,

@@ -159,12 +159,7 @@ fn item(item: &Item, event: Row<'_>) -> Explained {
         Some(field) => &**field,
         None => "any field",
     };
-    let asked: Vec<String> = item
-        .groups
-        .iter()
-        .filter_map(|ways| ways.first())
-        .map(|m| asks(m))
-        .collect();
+    let asked: Vec<String> = item.groups.iter().filter_map(|ways| ways.first()).map(asks).collect();
     let few = asked.iter().take(SHOWN_MAX).map(String::as_str).collect::<Vec<_>>();
     let more = asked.len().saturating_sub(few.len());
     let mut what = format!(

@@ -65,7 +65,7 @@ const BY_FORMAT: &[&str] = &["metadata.version", "metadata.log_format", "metadat
 
 pub(super) fn explained(event: &Event<'_>, input: &Input<'_>) -> Explained {
     let ocsf = serde_json::to_value(event.ocsf()).unwrap_or_default();
-    let native = serde_json::to_value(&event.native).unwrap_or_default();
+    let native = serde_json::to_value(event.native).unwrap_or_default();
     let (mut leaves, mut fields) = (Vec::new(), Vec::new());
     flatten(&ocsf, String::new(), &mut leaves);
     flatten(&native, String::new(), &mut fields);
@@ -79,7 +79,7 @@ pub(super) fn explained(event: &Event<'_>, input: &Input<'_>) -> Explained {
         .map(|(path, text)| Trace {
             path: path.clone(),
             value: shown(text),
-            from: origin(path, text, original_time.as_deref(), &fields, &input.text),
+            from: origin(path, text, original_time.as_deref(), &fields, input.text),
         })
         .collect();
     let only_raw = fields

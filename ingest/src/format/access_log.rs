@@ -17,7 +17,7 @@ pub static FORMAT: Format = Format {
 };
 
 fn matches(input: &Input<'_>) -> Option<Match> {
-    split(&input.text).map(|_| Match {
+    split(input.text).map(|_| Match {
         score: 70,
         reason: "an address and a time in brackets before a quoted request",
     })
@@ -33,7 +33,7 @@ pub(crate) fn read<'a>(input: &Input<'a>) -> Result<Vec<Event<'a>>, Quarantine> 
         let envelope = input.envelope();
         (&*envelope.message, envelope.host.as_deref())
     } else {
-        (&*input.text, None)
+        (input.text, None)
     };
     event(input, text, device)
         .or_else(|| error_log::event(input, text, device))

@@ -147,11 +147,11 @@ fn normalize<'a>(input: &mut Input<'a>) -> Result<Vec<Event<'a>>, Quarantine> {
         "additionalEventData",
     ] {
         if let Some(value) = fields.value(name) {
-            b.unmapped(name, value.clone());
+            b.unmapped(name, *value);
         }
     }
     for (name, value) in envelope {
-        b.unmapped(&name, value);
+        b.unmapped(name, value);
     }
     b.native(object);
     Ok(vec![b.finish()])

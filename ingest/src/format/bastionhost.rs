@@ -190,7 +190,7 @@ fn start<'a>(
     }
     for (name, value) in fields.0 {
         if !READ.contains(name) {
-            b.unmapped(name, value.clone());
+            b.unmapped(name, *value);
         }
     }
     b
@@ -448,7 +448,7 @@ fn session<'a>(input: &Input<'a>, object: Object<'a>, event_type: &str) -> Vec<E
         b.unmapped("content", &*mask::mask(&text));
         result(&mut b, fields, Kind::Session);
         draft::complete(&mut b);
-        b.native(object.clone());
+        b.native(object);
         b.finish()
     };
     match (&start, &end) {

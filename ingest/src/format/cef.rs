@@ -40,7 +40,7 @@ const HEADER_BYTES_MAX: usize = 512;
 const KEYS_MAX: usize = 512;
 
 fn matches(input: &Input<'_>) -> Option<Match> {
-    let (header, _) = split_header(&input.text, "CEF:")?;
+    let (header, _) = split_header(input.text, "CEF:")?;
     Some(Match {
         score: if header.is_empty() { 98 } else { 92 },
         reason: "`CEF:0|`",
@@ -171,7 +171,7 @@ fn unescape(text: &str) -> Cow<'_, str> {
 
 fn normalize<'a>(input: &mut Input<'a>) -> Result<Vec<Event<'a>>, Quarantine> {
     let text = input.text;
-    let (header, body) = split_header(&text, "CEF:").ok_or(Quarantine("cef_no_mark"))?;
+    let (header, body) = split_header(text, "CEF:").ok_or(Quarantine("cef_no_mark"))?;
     let (head, rest) = head(body).ok_or(Quarantine("cef_header_incomplete"))?;
     let keep = input.keep();
     let mut native = Map::new();
@@ -206,7 +206,7 @@ fn normalize<'a>(input: &mut Input<'a>) -> Result<Vec<Event<'a>>, Quarantine> {
             continue;
         }
         let label = labelled.then(|| fields.text(&format!("{key}Label"))).flatten();
-        b.unmapped(label.as_deref().unwrap_or(key), value.clone());
+        b.unmapped(label.as_deref().unwrap_or(key), *value);
     }
     let told = [
         ("deviceVendor", vendor),

@@ -47,8 +47,8 @@ fn matches(input: &Input<'_>) -> Option<Match> {
     if !seek::trim_start(input.text).starts_with('{') {
         return None;
     }
-    if records(&input.text).is_some() {
-        let about = input.text.get(..input.text.len().min(1 << 14)).unwrap_or(&input.text);
+    if records(input.text).is_some() {
+        let about = input.text.get(..input.text.len().min(1 << 14)).unwrap_or(input.text);
         return (seek::contains(about, "\"eventSource\"") || seek::contains(about, "\"userIdentity\""))
             .then_some(())
             .and_then(|()| found("CloudTrail's file of records"));
@@ -89,7 +89,7 @@ fn records(text: &str) -> Option<&str> {
 
 fn normalize<'a>(input: &mut Input<'a>) -> Result<Vec<Event<'a>>, Quarantine> {
     let whole = &*input;
-    if let Some(list) = records(&whole.text) {
+    if let Some(list) = records(whole.text) {
         // A file of an hour holds more keys than one object may, so that it is read record by record.
         let mut events = Vec::new();
         for (text, parsed) in json::parse_all(whole.arena, list)? {

@@ -164,7 +164,7 @@ fn bare<'a>(part: &Input<'a>, envelope: &Envelope<'_>) -> Event<'a> {
         "",
         if name.is_empty() { "unknown" } else { name },
     );
-    b.set("message", &*crate::mask::mask(&part.text));
+    b.set("message", &*crate::mask::mask(part.text));
     if let Some(host) = &envelope.host {
         host::machine(&mut b, host);
     }
@@ -210,13 +210,15 @@ impl<'a> Envelope<'a> {
                 cells.put(id, Value::String(arena.text(path)));
             }
             let Some(time) = time.or(moved) else { return };
-            let kept = labels.into_iter().flatten().filter_map(|label| match label.as_str()? {
-                "time.missing" => Some(Value::String("time.of_collector")),
-                skewed if SKEW_LABELS.iter().any(|s| *s == skewed) => None,
-                _ => Some(*label),
+            let kept = labels.into_iter().flatten().filter_map(|label| -> Option<Value<'a>> {
+                match label.as_str()? {
+                    "time.missing" => Some(Value::String("time.of_collector")),
+                    skewed if is_skew(skewed) => None,
+                    _ => Some(*label),
+                }
             });
             let skewed = skew_labels(time, input.record.received_at);
-            let all: Vec<Value<'a>> = kept.chain(skewed.map(|l| Value::String(l))).collect();
+            let all: Vec<Value<'a>> = kept.chain(skewed.map(|l| -> Value<'a> { Value::String(l) })).collect();
             cells.put(known::METADATA_LABELS, arena.list(&all));
             if let Some(text) = text
                 && missing
@@ -338,6 +340,11 @@ pub(crate) fn describe<'a>(
     for event in events {
         envelope.describe(event, input, &line);
     }
+}
+
+/// Whether a label tells that a clock is off.
+fn is_skew(label: &str) -> bool {
+    SKEW_LABELS.contains(&label)
 }
 
 #[cfg(test)]

@@ -46,7 +46,7 @@ fn normalize<'a>(input: &mut Input<'a>) -> Result<Vec<Event<'a>>, Quarantine> {
     }
     b.unmapped("act", &*act);
     if let Some(detail) = fields.value("detail") {
-        b.unmapped("detail", detail.clone());
+        b.unmapped("detail", *detail);
     }
     if let Some(id) = fields.first(&["detail.ticket_id", "detail.ticket"]) {
         b.ticket(&id);

@@ -18,7 +18,7 @@ pub static FORMAT: Format = Format {
 };
 
 fn matches(input: &Input<'_>) -> Option<Match> {
-    let is_error_log = nginx(&input.text).is_some() || apache(&input.text).is_some();
+    let is_error_log = nginx(input.text).is_some() || apache(input.text).is_some();
     is_error_log.then_some(Match {
         score: 65,
         reason: "a time and a level in brackets",
@@ -26,7 +26,7 @@ fn matches(input: &Input<'_>) -> Option<Match> {
 }
 
 fn normalize<'a>(input: &mut Input<'a>) -> Result<Vec<Event<'a>>, Quarantine> {
-    event(input, &input.text, None)
+    event(input, input.text, None)
         .map(|e| vec![e])
         .ok_or(Quarantine("error_log_unreadable"))
 }

@@ -51,7 +51,7 @@ fn normalize<'a>(input: &mut Input<'a>) -> Result<Vec<Event<'a>>, Quarantine> {
         }
     }
     for (name, value) in &object {
-        b.unmapped(name, value.clone());
+        b.unmapped(name, *value);
     }
     b.set_logsource(logsource);
     b.native(object);

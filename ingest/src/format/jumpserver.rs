@@ -82,7 +82,7 @@ fn matches(input: &Input<'_>) -> Option<Match> {
             reason: "the keys of a session or command of JumpServer",
         });
     }
-    let line = Line::read(&input.text)?;
+    let line = Line::read(input.text)?;
     Some(match (line.header, line.category) {
         ("", Some(_)) => Match {
             score: 100,
@@ -123,7 +123,7 @@ fn record<'a>(input: &mut Input<'a>) -> Result<Vec<Event<'a>>, Quarantine> {
         return Ok(events(input, category, object, ""));
     }
     let text = input.text;
-    let line = Line::read(&text).ok_or(Quarantine("jumpserver_no_tag"))?;
+    let line = Line::read(text).ok_or(Quarantine("jumpserver_no_tag"))?;
     let Some(category) = line.category else {
         return Ok(vec![django::event(input, line.body)]);
     };
@@ -158,7 +158,7 @@ fn events<'a>(input: &Input<'a>, category: &str, object: Object<'a>, header: &st
                 &["datetime", "date_start", "date_created", "timestamp"],
             );
             for (name, value) in &object {
-                b.unmapped(name, value.clone());
+                b.unmapped(name, *value);
             }
             b
         }
@@ -370,7 +370,7 @@ fn time<'a>(b: &mut EventBuilder<'a>, input: &Input<'_>, fields: Fields<'a>, nam
 fn keep<'a>(b: &mut EventBuilder<'a>, fields: Fields<'a>, names: &[&str]) {
     for name in names {
         if let Some(value) = choice(fields, name) {
-            b.unmapped(name, value.clone());
+            b.unmapped(name, *value);
         }
     }
 }

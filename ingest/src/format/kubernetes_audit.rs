@@ -202,7 +202,7 @@ fn event<'a>(input: &Input<'a>, mut object: Object<'a>, cluster: Option<String>)
     let arena = input.arena;
     // Log services flatten an event, so that its objects come as JSON text.
     for name in TEXTS {
-        if let Some(Value::String(text)) = object.get(*name)
+        if let Some(Value::String(text)) = object.get(name)
             && text.starts_with(['{', '['])
             && let Ok(read) = serde_json::from_str::<serde_json::Value>(text)
             && (read.is_object() || read.is_array())

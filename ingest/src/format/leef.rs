@@ -32,7 +32,7 @@ pub static FORMAT: Format = Format {
 const KEYS_MAX: usize = 512;
 
 fn matches(input: &Input<'_>) -> Option<Match> {
-    let (header, _) = split_header(&input.text, "LEEF:")?;
+    let (header, _) = split_header(input.text, "LEEF:")?;
     Some(Match {
         score: if header.is_empty() { 98 } else { 92 },
         reason: "`LEEF:1.0|`",

@@ -137,7 +137,7 @@ fn normalize<'a>(input: &mut Input<'a>) -> Result<Vec<Event<'a>>, Quarantine> {
         return Err(Quarantine("auditd_unreadable"));
     }
     flags.dedup();
-    let mut part = Input::of_text(input, &input.text);
+    let mut part = Input::of_text(input, input.text);
     part.flags.extend(flags);
     Ok(groups
         .into_iter()

@@ -224,12 +224,10 @@ impl<'a> Act<'a, '_> {
     fn source(&self, b: &mut EventBuilder<'a>) {
         match self.fields.first(&["remote.ip", "remote.unix"]) {
             Some(text) if text.starts_with('/') => drop(b.set("src_endpoint.name", &*text)),
-            Some(ip) => {
-                if b.ip("src_endpoint.ip", &ip) {
-                    b.set_some("src_endpoint.port", draft::port(self.fields, "remote.port"));
-                }
+            Some(ip) if b.ip("src_endpoint.ip", &ip) => {
+                b.set_some("src_endpoint.port", draft::port(self.fields, "remote.port"));
             }
-            None => {}
+            _ => {}
         }
         if !b.has("src_endpoint") {
             b.set("src_endpoint.name", if self.is_system() { "system" } else { "-" });

@@ -62,10 +62,10 @@ fn matches(input: &Input<'_>) -> Option<Match> {
     if input.text.starts_with('{') {
         let object = input.object().ok()?;
         let percona = object.get("audit_record").is_some_and(Value::is_object);
-        let enterprise = ["class", "event", "timestamp"].iter().all(|k| object.contains_key(*k))
+        let enterprise = ["class", "event", "timestamp"].iter().all(|k| object.contains_key(k))
             && ["account", "connection_id", "general_data", "connection_data", "login"]
                 .iter()
-                .any(|k| object.contains_key(*k));
+                .any(|k| object.contains_key(k));
         return (percona || enterprise).then_some(Match {
             score: 90,
             reason: if percona {
@@ -75,7 +75,7 @@ fn matches(input: &Input<'_>) -> Option<Match> {
             },
         });
     }
-    line(&input.text).map(|_| Match {
+    line(input.text).map(|_| Match {
         score: 90,
         reason: "server_audit's columns with an operation of its own",
     })

@@ -42,7 +42,7 @@ fn matches(input: &Input<'_>) -> Option<Match> {
         return None;
     }
     let object = input.object().ok()?;
-    let has = |names: &[&str]| names.iter().any(|n| object.contains_key(*n));
+    let has = |names: &[&str]| names.iter().any(|n| object.contains_key(n));
     let all = has(STATUS) && has(PEER) && (has(METHOD) && has(TARGET) || has(REQUEST));
     all.then_some(Match {
         score: 70,
@@ -54,7 +54,7 @@ fn normalize<'a>(input: &mut Input<'a>) -> Result<Vec<Event<'a>>, Quarantine> {
     if input.text.starts_with('<') {
         // nginx' own syslog: `<190>Mar  1 10:00:00 web-1 nginx: {…}`
         let text = input.text;
-        let envelope = syslog::parse(&text);
+        let envelope = syslog::parse(text);
         if envelope.message.starts_with('{') {
             return object(&mut Input::of_text(input, &envelope.message), envelope.host.as_deref());
         }
@@ -74,14 +74,14 @@ pub(crate) fn object<'a>(input: &mut Input<'a>, device: Option<&str>) -> Result<
     let mut request = Request {
         product: "nginx",
         time: time_text::parse_any(&time_text, input.record.received_at, &input.settings.time_zone),
-        time_text: time_text.into(),
-        peer: take(PEER).into(),
-        forwarded_for: take(FORWARDED).into(),
-        user: take(USER).into(),
-        method: take(METHOD).into(),
-        target: take(TARGET).into(),
-        query: take(QUERY).into(),
-        protocol: take(PROTOCOL).into(),
+        time_text,
+        peer: take(PEER),
+        forwarded_for: take(FORWARDED),
+        user: take(USER),
+        method: take(METHOD),
+        target: take(TARGET),
+        query: take(QUERY),
+        protocol: take(PROTOCOL),
         status: take(STATUS).parse().ok().filter(|s| (100..1000).contains(s)),
         bytes: take(BYTES).parse().ok(),
         duration_ms: take(SECONDS)
@@ -89,11 +89,11 @@ pub(crate) fn object<'a>(input: &mut Input<'a>, device: Option<&str>) -> Result<
             .ok()
             .filter(|s| s.is_finite())
             .map(|s| (s * 1000.0).round() as i64),
-        user_agent: take(AGENT).into(),
-        referrer: take(REFERRER).into(),
-        host: take(HOST).into(),
-        uid: take(UID).into(),
-        scheme: take(SCHEME).into(),
+        user_agent: take(AGENT),
+        referrer: take(REFERRER),
+        host: take(HOST),
+        uid: take(UID),
+        scheme: take(SCHEME),
         device,
         ..Request::default()
     };
@@ -105,7 +105,7 @@ pub(crate) fn object<'a>(input: &mut Input<'a>, device: Option<&str>) -> Result<
                 request.target = Cow::Owned(target.to_owned());
                 request.protocol = Cow::Owned(protocol.to_owned());
             }
-            None => request.malformed = line.into(),
+            None => request.malformed = line,
         }
     }
     let empty = request.method.is_empty() && request.target.is_empty() && request.malformed.is_empty();
@@ -128,7 +128,7 @@ fn take<'a>(object: Object<'a>, taken: &mut [bool], names: &[&str]) -> Cow<'a, s
         };
         let value = &object.members()[place].1;
         let text = scalar(value);
-        if text.is_some() || value.is_null() || *value == "" {
+        if text.is_some() || value.is_null() || value.is_empty() {
             taken[place] = true;
             return text.filter(|t| t != "-").unwrap_or_default();
         }

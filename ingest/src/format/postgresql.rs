@@ -53,13 +53,13 @@ fn matches(input: &Input<'_>) -> Option<Match> {
         let object = input.object().ok()?;
         let is_one = ["error_severity", "message", "pid"]
             .iter()
-            .all(|k| object.contains_key(*k));
+            .all(|k| object.contains_key(k));
         return is_one.then_some(Match {
             score: 90,
             reason: "jsonlog's error_severity and pid",
         });
     }
-    let text: &str = &input.text;
+    let text: &str = input.text;
     if read::csv_entry(text).is_some() {
         return Some(Match {
             score: 92,
@@ -220,7 +220,7 @@ fn over_syslog(text: &str) -> Option<(syslog::Envelope<'_>, &str)> {
 
 fn normalize<'a>(input: &mut Input<'a>) -> Result<Vec<Event<'a>>, Quarantine> {
     let input = &*input;
-    let text: &str = &input.text;
+    let text: &str = input.text;
     if text.starts_with('{') {
         let entry = read::json_entry(input.object()?).ok_or(Quarantine("postgresql_fields"))?;
         return Ok(event::events(input, &entry));

@@ -72,7 +72,7 @@ pub(crate) fn of_line<'a>(line: &Line<'_, 'a>, envelope: &Envelope<'_>) -> Vec<E
 }
 
 fn flagged<'a>(input: &Input<'a>, flag: &'static str) -> Input<'a> {
-    let mut part = Input::of_text(input, &input.text);
+    let mut part = Input::of_text(input, input.text);
     part.flags.push(flag);
     part
 }

@@ -163,7 +163,7 @@ fn entry_events<'a>(input: &Input<'a>, entry: Object<'a>) -> Result<Vec<Event<'a
         (linux_auditd::FORMAT.normalize)(&mut part)?
     } else {
         let envelope = envelope(entry, &message, host);
-        let part = Input::of_text(input, &input.text);
+        let part = Input::of_text(input, input.text);
         syslog_other::of_line(&Line::new(&part, &envelope), &envelope)
     };
     let cursor = text(entry, "__CURSOR");

@@ -56,7 +56,7 @@ fn matches(input: &Input<'_>) -> Option<Match> {
         return None;
     }
     let object = input.object().ok()?;
-    let has = |names: &[&str]| names.iter().any(|n| object.contains_key(*n));
+    let has = |names: &[&str]| names.iter().any(|n| object.contains_key(n));
     let action = has(ACTION);
     if action && object.contains_key("event_id") && object.contains_key("actor") {
         return Some(Match {
@@ -164,7 +164,7 @@ pub(crate) fn build<'a>(
     particulars(&mut b, fields, &target);
     for (name, value) in object {
         if !READ.contains(&name) && !NAMES.iter().any(|names| names.contains(&name)) {
-            b.unmapped(name, value.clone());
+            b.unmapped(name, *value);
         }
     }
     b
@@ -396,7 +396,7 @@ fn target_entity<'a>(b: &mut EventBuilder<'a>, target: &Target<'_>, fields: Fiel
     b.set_some("entity.data", fields.value("before").cloned());
     if let Some(after) = fields.value("after") {
         b.set("entity_result.name", target.label())
-            .set("entity_result.data", after.clone());
+            .set("entity_result.data", *after);
     }
 }
 
@@ -446,7 +446,7 @@ fn target_privileges<'a>(b: &mut EventBuilder<'a>, target: &Target<'_>, fields: 
     );
     for part in ["before", "after"] {
         if let Some(value) = fields.value(part) {
-            b.unmapped(part, value.clone());
+            b.unmapped(part, *value);
         }
     }
 }
@@ -521,14 +521,14 @@ fn particulars<'a>(b: &mut EventBuilder<'a>, fields: Fields<'a>, target: &Target
         ("ticket_type", &["ticket.type"]),
     ] {
         if let Some(value) = paths.iter().find_map(|p| fields.value(p)) {
-            b.unmapped(name, value.clone());
+            b.unmapped(name, *value);
         }
     }
     if let Some(id) = fields.first(&["ticket.id", "ticket_id", "ticket", "工单", "工单号"]) {
         b.ticket(&id);
     }
     if let Some(ticket @ Value::Object(_)) = fields.value("ticket") {
-        b.unmapped("ticket", ticket.clone());
+        b.unmapped("ticket", *ticket);
     }
 }
 

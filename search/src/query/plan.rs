@@ -265,7 +265,7 @@ impl Planner<'_> {
     /// The events of a record, or one of them; those that it was joined into carry it as a label.
     fn record(&self, id: &str) -> Boxed {
         let uid = Uid::parse(id);
-        let mut parts = vec![(Occur::Must, self.term("partition", &folded(&uid.partition)))];
+        let mut parts = vec![(Occur::Must, self.term("partition", &folded(uid.partition)))];
         if let Some(offset) = uid.offset {
             let term = || Bound::Included(Term::from_field_i64(self.fields.offset, offset));
             parts.push((Occur::Must, Box::new(RangeQuery::new(term(), term()))));

@@ -145,7 +145,7 @@ pub(super) fn decode(bytes: &[u8], count: u32, max: u32) -> Option<(Rows, usize)
         };
         let words: Vec<u64> = bits.chunks(8).map(word).collect();
         let set: u32 = words.iter().map(|w| w.count_ones()).sum();
-        let beyond = max % 64 != 0 && words.last().is_some_and(|last| last >> (max % 64) != 0);
+        let beyond = !max.is_multiple_of(64) && words.last().is_some_and(|last| last >> (max % 64) != 0);
         return (set == count && !beyond).then_some((Rows::Bits(words, count), bits.len()));
     }
     let mut docs = Vec::with_capacity((count as usize).min(bytes.len()));

@@ -49,10 +49,8 @@ pub(super) fn delay(report: &mut Report, node: &Node, directory: &Directory) -> 
             let why = "it is the limit (`60s`, or a column of seconds)".to_owned();
             report.at(node, Problem::Missing { key, why });
         }
-        (Some(n), Some(Value::Literal(_))) => {
-            if Delay::limit_ms(&n.scalar().unwrap_or_default()).is_none() {
-                report.shape(n, "more_than", "a number of seconds, a duration (`60s`) or a reference");
-            }
+        (Some(n), Some(Value::Literal(_))) if Delay::limit_ms(&n.scalar().unwrap_or_default()).is_none() => {
+            report.shape(n, "more_than", "a number of seconds, a duration (`60s`) or a reference");
         }
         _ => {}
     }

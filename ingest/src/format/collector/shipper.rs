@@ -50,7 +50,7 @@ pub(super) fn forward<'a>(arena: &'a Arena, text: &str) -> Option<Envelope<'a>> 
         None => {
             let key = ["log", "message", "MESSAGE"]
                 .into_iter()
-                .find(|k| record.get(*k).is_some_and(Value::is_string));
+                .find(|k| record.get(k).is_some_and(Value::is_string));
             let text = match key.and_then(|k| record.get(k)).and_then(Value::as_str) {
                 Some(text) => text.trim_end().to_owned(),
                 None => record.to_string(),

@@ -80,7 +80,7 @@ impl<'l, 'a> Line<'l, 'a> {
             }
         }
         for flag in &e.flags {
-            b.label(*flag);
+            b.label(flag);
         }
         if imitates_line(self.message) || self.imitates_sshd() {
             b.label("log_injection");

@@ -50,7 +50,7 @@ pub(super) fn json<'a>(input: &Input<'a>, object: Object<'a>) -> Option<Vec<Even
     envelope.tag = Some("sudo".into());
     let time = ["server_time", "submit_time"]
         .iter()
-        .find_map(|t| fields.get(*t)?.as_object());
+        .find_map(|t| fields.get(t)?.as_object());
     if let Some(time) = time {
         let seconds = time.get("seconds")?.as_i64()?;
         let nanoseconds = time.get("nanoseconds").and_then(Value::as_u64).unwrap_or(0);

@@ -1,5 +1,7 @@
 //! Forensic search by the binary: people, fragments, counting, comparing; what each answer says of itself.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
+
 mod harness;
 
 use harness::{Server, run};

@@ -5,18 +5,18 @@
 
 use bumpalo::collections::Vec as ArenaVec;
 use model::value::{Member, is_same, tag};
-use model::{Arena, Begun, Cells, Labels, Millis, Object, PathId, RawRecord, Value, known};
+use model::{Arena, Begun, Cells, Labels, Millis, Object, PathId, RawRecord, Value};
 
 pub use crate::address::{address, is_ipv4};
 use crate::class::Class;
-use crate::fields::scalar;
 use crate::format::Input;
 use crate::keep::{Keep, ToObject, ToValue};
-use crate::time_text;
 
 mod bounds;
 mod endpoint;
 mod frame;
+mod outcome;
+mod time;
 
 use bounds::bounded;
 use frame::head;
@@ -281,84 +281,6 @@ impl<'a> EventBuilder<'a> {
         }
     }
 
-    /// When it happened; without a call `received_at` is taken, with the label `time.missing`.
-    pub fn time(&mut self, time: Millis) -> &mut Self {
-        self.parts.time = Some(time);
-        self
-    }
-
-    /// The record was written long after the event's time, as the source works: that is no fault of a clock.
-    pub fn written_later(&mut self) -> &mut Self {
-        self.parts.written_later = true;
-        self
-    }
-
-    /// The time as the source wrote it, and its zone's offset where it had one.
-    pub fn original_time(&mut self, text: &str, offset_minutes: Option<i32>) -> &mut Self {
-        self.metadata("original_time", text);
-        self.set_some("timezone_offset", offset_minutes)
-    }
-
-    /// Takes the time from a value as the source wrote it: text in any form that [`time_text`] reads, or an epoch
-    /// number (seconds, milli-, micro- or nanoseconds told apart by magnitude), with its original text, offset and
-    /// labels. Says whether it was a time; where it was none, the text is kept and the label `time.unreadable` set.
-    pub fn time_of(&mut self, input: &Input<'_>, value: &Value<'_>) -> bool {
-        let Some(text) = scalar(value).filter(|_| !value.is_boolean()) else {
-            return false;
-        };
-        self.put(known::METADATA_ORIGINAL_TIME, (&*text).to_value(self.parts.keep));
-        match time_text::parse_any(&text, self.parts.record.received_at, &input.settings.time_zone) {
-            Some(parsed) => {
-                self.set_some("timezone_offset", parsed.offset_minutes);
-                for label in parsed.labels() {
-                    self.label(label);
-                }
-                self.parts.time = Some(parsed.time);
-                true
-            }
-            None => {
-                self.label("time.unreadable");
-                false
-            }
-        }
-    }
-
-    /// `status_id` 1 or 2 with its name; a failure raises the severity from 1 to 2.
-    pub fn success(&mut self, success: bool) -> &mut Self {
-        let (id, name) = if success { (1, "Success") } else { (2, "Failure") };
-        self.put(known::STATUS_ID, Value::Int(id));
-        self.put(known::STATUS, Value::String(name));
-        if !success && !self.parts.severe {
-            self.severity(2);
-        }
-        self
-    }
-
-    /// `severity_id` (1 Informational to 5 Critical); 1 by default.
-    pub fn severity(&mut self, id: u8) -> &mut Self {
-        self.parts.severe = true;
-        let name = SEVERITIES.get(usize::from(id)).copied().unwrap_or("Other");
-        self.put(known::SEVERITY_ID, Value::Int(id.into()));
-        self.put(known::SEVERITY, Value::String(name));
-        self
-    }
-
-    /// `action_id` and `disposition_id` with their names (profile `security_control`).
-    pub fn control(&mut self, action_id: u8, disposition_id: u8) -> &mut Self {
-        self.set("action_id", action_id).set("disposition_id", disposition_id);
-        self.set_some(
-            "action",
-            ACTIONS.iter().find(|(id, _)| *id == action_id).map(|(_, name)| *name),
-        );
-        self.set_some(
-            "disposition",
-            DISPOSITIONS
-                .iter()
-                .find(|(id, _)| *id == disposition_id)
-                .map(|(_, name)| *name),
-        )
-    }
-
     /// The source's own id of the event.
     pub fn original_uid(&mut self, uid: &str) -> &mut Self {
         self.set("metadata.original_event_uid", uid)
@@ -495,22 +417,3 @@ impl<'a> EventBuilder<'a> {
             .is_some_and(|path| self.parts.cells.has(path))
     }
 }
-
-const SEVERITIES: [&str; 7] = ["Unknown", "Informational", "Low", "Medium", "High", "Critical", "Fatal"];
-const ACTIONS: &[(u8, &str)] = &[
-    (1, "Allowed"),
-    (2, "Denied"),
-    (3, "Observed"),
-    (4, "Modified"),
-    (99, "Other"),
-];
-const DISPOSITIONS: &[(u8, &str)] = &[
-    (1, "Allowed"),
-    (2, "Blocked"),
-    (8, "Approved"),
-    (17, "Logged"),
-    (19, "Alert"),
-    (25, "Rejected"),
-    (26, "Unauthorized"),
-    (99, "Other"),
-];

@@ -4,6 +4,8 @@
 //! shell's grammar with bounds, not a shell: it expands nothing, and what it cannot follow it keeps as text.
 
 mod lex;
+mod options;
+mod script;
 mod sql;
 mod unwrap;
 

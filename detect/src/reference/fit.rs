@@ -14,7 +14,8 @@ use serde_json::Value as Json;
 use smallvec::SmallVec;
 
 use super::cell::{each_value, moment, scalar};
-use super::condition::{Aliases, Item, Scope, holds, resolve};
+use super::condition::holds;
+use super::scope::{Aliases, Item, Scope, resolve};
 use super::{Table, Tables};
 use crate::policy::{Condition, Op, Reference, Root, Subject, Test, Value};
 use crate::sigma::{Number, lower};

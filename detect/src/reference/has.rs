@@ -7,7 +7,8 @@ use serde_json::Value as Json;
 
 use super::Aliases;
 use super::cell::{each_value, scalar};
-use super::condition::{Scope, holds_for};
+use super::condition::holds_for;
+use super::scope::Scope;
 use crate::policy::{Apart, Has};
 use crate::sigma::lower;
 

@@ -8,10 +8,10 @@ use ipnet::IpNet;
 use model::Millis;
 use smallvec::SmallVec;
 
-use super::condition::Scope;
 use super::fit::{Brings, Brought, Compare, Compared, Fit, Net, Row};
 use super::index::Index;
 use super::lookup::{EventRow, Gap, key_values, valid_row};
+use super::scope::Scope;
 use super::{Table, Tables};
 use crate::policy::{Lookup, Pick};
 use crate::sigma::Number;

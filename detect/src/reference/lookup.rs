@@ -6,7 +6,8 @@ use std::sync::Arc;
 use model::{Coordinate, Millis, ReferenceRow};
 use serde_json::Value as Json;
 
-use super::condition::{Aliases, EventValues, Scope, holds, key_texts, resolve, resolve_moment};
+use super::condition::holds;
+use super::scope::{Aliases, EventValues, Scope, key_texts, resolve, resolve_moment};
 use super::{Join, Table, Tables};
 use crate::policy::{Expect, Lookup, Pick, PolicyIndex, Reference};
 use crate::sigma::Number;

@@ -5,7 +5,8 @@ use model::value::int_text;
 use model::{Arena, Cell, Cells, Event, Millis, OCSF_VERSION, Object, RawRecord, Value, known};
 use smallvec::SmallVec;
 
-use super::{CELLS, CLOCK_SKEW_MS_MAX, EventBuilder, LATE_MS_MIN, SEVERITIES};
+use super::outcome::SEVERITIES;
+use super::{CELLS, CLOCK_SKEW_MS_MAX, EventBuilder, LATE_MS_MIN};
 use crate::class::Class;
 use crate::format::Input;
 

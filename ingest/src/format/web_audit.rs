@@ -26,7 +26,7 @@
 
 use std::borrow::Cow;
 
-use model::{Event, Map, Object, Value};
+use model::{Event, Object, Value};
 use serde_json::json;
 
 use crate::builder::{EventBuilder, address};
@@ -35,9 +35,11 @@ use crate::fields::{Fields, scalar};
 use crate::format::http::within;
 use crate::format::{Format, Input, Match, Quarantine};
 
+mod target;
 mod words;
 
 use crate::seek;
+use target::Target;
 use words::{ACCOUNT, ACTION, ACTIONS, EVENT_ID, MODULE, NAMES, OBJECT, READ, RESULT, SOURCE, SYSTEM, TIME};
 
 /// The application audit event.
@@ -47,9 +49,6 @@ pub static FORMAT: Format = Format {
     matches,
     normalize,
 };
-
-/// Objects of one event that are named one by one.
-const IDS_MAX: usize = 100;
 
 fn matches(input: &Input<'_>) -> Option<Match> {
     if !seek::trim_start(input.text).starts_with('{') {
@@ -152,16 +151,16 @@ pub(crate) fn build<'a>(
     let target = Target::read(fields);
     missing(&mut b, "object.type", target.kind.is_some());
     match class.uid {
-        3001 => target_user(&mut b, &target, fields),
+        3001 => target.user(&mut b, fields),
         3002 => {
             b.set("service.name", if product.is_empty() { "unknown" } else { &*product })
                 .set("is_remote", true);
         }
-        3004 => target_entity(&mut b, &target, fields),
-        3005 => target_privileges(&mut b, &target, fields),
-        _ => target_resources(&mut b, &target, fields),
+        3004 => target.entity(&mut b, fields),
+        3005 => target.privileges(&mut b, fields),
+        _ => target.resources(&mut b, fields),
     }
-    particulars(&mut b, fields, &target);
+    target.particulars(&mut b, fields);
     for (name, value) in object {
         if !READ.contains(&name) && !NAMES.iter().any(|names| names.contains(&name)) {
             b.unmapped(name, *value);
@@ -345,190 +344,6 @@ fn status(b: &mut EventBuilder<'_>, action: &str, outcome: Outcome) {
         Outcome::Partial => drop(b.set("status_id", 99).word("status", "partial")),
         Outcome::Unknown => drop(b.set("status_id", 0).label("result.unknown")),
         Outcome::Missing => {}
-    }
-}
-
-/// What it was done on.
-struct Target<'a> {
-    kind: Option<Cow<'a, str>>,
-    id: Option<Cow<'a, str>>,
-    name: Option<Cow<'a, str>>,
-    ids: Vec<Cow<'a, str>>,
-}
-
-impl<'a> Target<'a> {
-    fn read(fields: Fields<'a>) -> Target<'a> {
-        let ids = match fields.value("object.ids") {
-            Some(Value::Array(ids)) => ids.iter().take(IDS_MAX).filter_map(scalar).collect(),
-            _ => Vec::new(),
-        };
-        Target {
-            kind: fields.first(&["object.type", "object_type", "对象类型"]),
-            id: fields.first(&["object.id", "object_id", "对象ID", "对象编号"]),
-            // Where the object is a plain text, that is its name.
-            name: fields.first(&["object.name", "object_name", "object", "对象"]),
-            ids,
-        }
-    }
-
-    fn label(&self) -> &str {
-        self.name
-            .as_deref()
-            .or(self.id.as_deref())
-            .or(self.kind.as_deref())
-            .unwrap_or("unknown")
-    }
-}
-
-fn target_user<'a>(b: &mut EventBuilder<'a>, target: &Target<'_>, fields: Fields<'a>) {
-    let name = fields
-        .first(&["object.account", "target.account"])
-        .or(target.id.clone())
-        .or(target.name.clone());
-    b.set("user.name", name.as_deref().unwrap_or("unknown"));
-    b.set_some("user.full_name", target.name.as_deref().filter(|_| target.id.is_some()));
-}
-
-fn target_entity<'a>(b: &mut EventBuilder<'a>, target: &Target<'_>, fields: Fields<'a>) {
-    b.set_some("entity.type", target.kind.as_deref());
-    b.set_some("entity.uid", target.id.as_deref());
-    b.set("entity.name", target.label());
-    b.set_some("entity.data", fields.value("before").cloned());
-    if let Some(after) = fields.value("after") {
-        b.set("entity_result.name", target.label())
-            .set("entity_result.data", *after);
-    }
-}
-
-/// Who gets what: the object is the account and `after` (or `before`, of a revocation) says the role; or the object is the
-/// role, and they say the account.
-fn target_privileges<'a>(b: &mut EventBuilder<'a>, target: &Target<'_>, fields: Fields<'a>) {
-    let account = target.kind.as_deref().is_none_or(|k| {
-        matches!(
-            k.to_lowercase().as_str(),
-            "user" | "account" | "person" | "employee" | "用户" | "账号"
-        )
-    });
-    let said = |names: &[&str]| {
-        ["after", "before", "object", "target"].iter().find_map(|part| {
-            let part = fields.object(part)?;
-            names.iter().find_map(|n| match part.value(n)? {
-                Value::Array(items) => Some(items.iter().filter_map(scalar).map(Cow::into_owned).collect::<Vec<_>>()),
-                plain => Some(vec![scalar(plain)?.into_owned()]),
-            })
-        })
-    };
-    let roles = said(&[
-        "roles",
-        "role",
-        "privileges",
-        "privilege",
-        "permissions",
-        "permission",
-        "权限",
-        "角色",
-    ]);
-    let (user, privileges) = if account {
-        (target.id.clone().or(target.name.clone()).map(Cow::into_owned), roles)
-    } else {
-        let users = said(&["account", "user", "username", "users", "用户"]).and_then(|u| u.into_iter().next());
-        (
-            users,
-            roles.or_else(|| Some(vec![target.id.as_deref().unwrap_or(target.label()).to_owned()])),
-        )
-    };
-    b.set("user.name", user.unwrap_or_else(|| "unknown".to_owned()));
-    b.set(
-        "privileges",
-        privileges
-            .filter(|p| !p.is_empty())
-            .unwrap_or_else(|| vec!["unknown".to_owned()]),
-    );
-    for part in ["before", "after"] {
-        if let Some(value) = fields.value(part) {
-            b.unmapped(part, *value);
-        }
-    }
-}
-
-fn target_resources<'a>(b: &mut EventBuilder<'a>, target: &Target<'_>, fields: Fields<'a>) {
-    let keep = b.keep();
-    let text = |t: &str| Value::String(keep.text(t));
-    let mut first = Map::new();
-    let mut put = |name: &'a str, value: Option<Value<'a>>| value.map(|v| first.insert(name, v));
-    put("type", target.kind.as_deref().map(text));
-    put("uid", target.id.as_deref().map(text));
-    put("name", target.name.as_deref().map(text));
-    if target.id.is_none() && target.name.is_none() {
-        put("name", Some(text(target.label())));
-    }
-    let classification = classification(fields);
-    if let Some(classification) = &classification {
-        put("data_classifications", Some(keep.arena.value(&json!([classification]))));
-        b.profile("data_classification");
-    }
-    put("data", fields.value("before").cloned());
-    if let Some(after) = fields.value("after") {
-        let mut result = first.clone();
-        result.shift_remove("data_classifications");
-        result.insert("data", *after);
-        b.set("web_resources_result", vec![result]);
-    }
-    let mut resources = vec![first];
-    for id in target.ids.iter().filter(|id| Some(&***id) != target.id.as_deref()) {
-        let mut resource = Map::new();
-        if let Some(kind) = target.kind.as_deref() {
-            resource.insert("type", text(kind));
-        }
-        resource.insert("uid", text(id));
-        resources.push(resource);
-    }
-    b.set("web_resources", resources);
-}
-
-/// Levels L1 to L4 as OCSF's confidentiality 1 to 4, personal data as its category 1.
-fn classification(fields: Fields<'_>) -> Option<serde_json::Value> {
-    let level = match fields.text("object.level")?.trim() {
-        "L1" => 1,
-        "L2" => 2,
-        "L3" => 3,
-        "L4" => 4,
-        _ => 0,
-    };
-    let personal = matches!(fields.text("object.personal").as_deref(), Some("general" | "sensitive"));
-    Some(if personal {
-        json!({"category_id": 1, "confidentiality_id": level})
-    } else {
-        json!({"confidentiality_id": level})
-    })
-}
-
-/// What has no OCSF home, under stable names.
-fn particulars<'a>(b: &mut EventBuilder<'a>, fields: Fields<'a>, target: &Target<'_>) {
-    b.unmapped("object_type", target.kind.as_deref())
-        .unmapped("object_id", target.id.as_deref());
-    for (name, paths) in [
-        ("count", &["object.count", "count"][..]),
-        ("level", &["object.level", "level"]),
-        ("personal", &["object.personal"]),
-        ("fields", &["object.fields", "fields"]),
-        ("rows", &["rows", "行数"]),
-        ("bytes", &["bytes"]),
-        ("masked", &["masked"]),
-        ("file_name", &["file.name"]),
-        ("file_sha256", &["file.sha256"]),
-        ("sign", &["sign"]),
-        ("ticket_type", &["ticket.type"]),
-    ] {
-        if let Some(value) = paths.iter().find_map(|p| fields.value(p)) {
-            b.unmapped(name, *value);
-        }
-    }
-    if let Some(id) = fields.first(&["ticket.id", "ticket_id", "ticket", "工单", "工单号"]) {
-        b.ticket(&id);
-    }
-    if let Some(ticket @ Value::Object(_)) = fields.value("ticket") {
-        b.unmapped("ticket", *ticket);
     }
 }
 

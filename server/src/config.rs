@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
+use detect::reference::Tables;
 use figment::Figment;
 use figment::providers::{Env, Format, Toml};
 
@@ -39,6 +40,8 @@ pub struct Config {
     pub policies: Vec<PolicySource>,
     /// Folder of reference tables.
     pub reference: Option<PathBuf>,
+    /// The zone of times without one; absent: that of the work calendar.
+    pub time_zone: Option<jiff::tz::TimeZone>,
     /// The ledger's origin; absent: the one that it has, or a default.
     pub origin: Option<String>,
     /// TCP address of the API and gateway.
@@ -139,6 +142,7 @@ fn is_setting(key: &str) -> bool {
         "data_dir",
         "policies",
         "reference",
+        "timezone",
         "origin",
         "http",
         "search",
@@ -312,10 +316,12 @@ impl File {
         if let Some(r) = &reference {
             anyhow::ensure!(r.is_dir(), "reference: {} is not a folder", r.display());
         }
+        let time_zone = self.timezone.as_deref().map(|t| zone("timezone", t)).transpose()?;
         Ok(Config {
             data_dir: base.join(self.data_dir.unwrap_or_else(|| "docket-data".into())),
             policies,
             reference,
+            time_zone,
             origin: self.origin,
             listen,
             http_tls,
@@ -368,22 +374,26 @@ impl Config {
         self.http_tls.iter().chain(grpc).chain(syslog).cloned().collect()
     }
 
-    /// The sources' settings, as the normalizer wants them.
+    /// The sources' settings, as the normalizer wants them. The zone of times without one is the source's; else this
+    /// operator's, as the configuration says or else the work calendar; else the format's own default.
     ///
     /// # Errors
     /// The operator's (exit 3): a zone or an encoding is not known.
-    pub fn ingest_settings(&self) -> anyhow::Result<ingest::Settings> {
-        let mut settings = ingest::Settings::default();
+    pub fn ingest_settings(&self, tables: &Tables) -> anyhow::Result<ingest::Settings> {
+        let mut settings = settings_of(tables);
+        if let Some(zone) = &self.time_zone {
+            settings.default.time_zone = zone.clone();
+        }
         for (id, source) in &self.sources {
             let wrong = |what: &str, given: &str| {
                 failure(CONFIGURATION, format!("[sources.{id}] {what} `{given}` is not known"))
             };
             let mut known = ingest::SourceSettings {
                 format: source.format.as_deref().map(Into::into),
-                ..Default::default()
+                ..settings.default.clone()
             };
-            if let Some(zone) = &source.timezone {
-                known.time_zone = jiff::tz::TimeZone::get(zone).map_err(|_| wrong("timezone", zone))?;
+            if let Some(given) = &source.timezone {
+                known.time_zone = zone(&format!("[sources.{id}] timezone"), given)?;
             }
             if let Some(encoding) = &source.encoding {
                 known.encoding = Some(
@@ -405,6 +415,23 @@ impl Config {
     }
 }
 
+/// Settings of an operator of whom nothing is known but the tables: the zone of times without one is the work calendar's.
+pub fn settings_of(tables: &Tables) -> ingest::Settings {
+    let mut settings = ingest::Settings::default();
+    if let Some(calendar) = tables.calendar() {
+        settings.default.time_zone = calendar.zone().clone();
+    }
+    settings
+}
+
+/// A time zone by its name.
+fn zone(key: &str, given: &str) -> anyhow::Result<jiff::tz::TimeZone> {
+    jiff::tz::TimeZone::get(given).map_err(|_| {
+        let message = format!("{key} `{given}` is not known; give an IANA name, `Europe/Berlin`");
+        failure(CONFIGURATION, message)
+    })
+}
+
 /// A source's id becomes part of a topic's name and of record ids.
 pub fn check_source(id: &str) -> anyhow::Result<()> {
     let fine =
@@ -417,4 +444,56 @@ pub fn check_source(id: &str) -> anyhow::Result<()> {
 pub fn format_names() -> String {
     let names: Vec<&str> = ingest::format::FORMATS.iter().map(|f| f.name).collect();
     names.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn zone_of(source: &str, text: &str, calendar: bool) -> anyhow::Result<String> {
+        let folder = tempfile::tempdir()?;
+        let path = folder.path().join("docket.toml");
+        std::fs::write(&path, text)?;
+        let mut tables = Tables::default();
+        if calendar {
+            tables.load(
+                "work_calendar",
+                br#"{"tz": "Europe/Berlin", "hours": ["09:00", "18:00"]}"#,
+            )?;
+        }
+        let settings = Config::read(&path)?.ingest_settings(&tables)?;
+        Ok(format!("{:?}", settings.of(source).time_zone.iana_name()))
+    }
+
+    #[test]
+    fn the_nearest_zone_that_is_named_counts() {
+        let all = "timezone = \"Asia/Tokyo\"\n";
+        let own = "[sources.crm]\ntimezone = \"America/Lima\"\n";
+        for (source, text, calendar, want) in [
+            ("crm", "", false, "None"),
+            ("crm", "", true, "Some(\"Europe/Berlin\")"),
+            ("crm", all, true, "Some(\"Asia/Tokyo\")"),
+            ("crm", &format!("{all}{own}"), true, "Some(\"America/Lima\")"),
+            ("erp", &format!("{all}{own}"), true, "Some(\"Asia/Tokyo\")"),
+            (
+                "crm",
+                "[sources.crm]\nformat = \"web_audit\"\n",
+                true,
+                "Some(\"Europe/Berlin\")",
+            ),
+        ] {
+            assert_eq!(
+                zone_of(source, text, calendar).unwrap(),
+                want,
+                "{source} of {text:?}, calendar {calendar}"
+            );
+        }
+        let wrong = zone_of("crm", "timezone = \"Mars/Olympus\"", false)
+            .unwrap_err()
+            .to_string();
+        assert!(
+            wrong.contains("timezone `Mars/Olympus`") && wrong.contains("Europe/Berlin"),
+            "{wrong}"
+        );
+    }
 }

@@ -24,6 +24,7 @@ mod tests {
     use super::*;
     use crate::config::Config;
     use crate::exit::CONFIGURATION;
+    use detect::reference::Tables;
 
     const MAPPING: &str = "name = \"petty-cash\"\nzone = \"Europe/Berlin\"\n[action]\nfrom = \"what\"\n";
 
@@ -38,7 +39,7 @@ mod tests {
     #[test]
     fn a_source_has_a_mapping_its_zone_and_its_hash() {
         let config = configured(MAPPING, "mapping = \"petty.toml\"").expect("a configuration");
-        let settings = config.ingest_settings().expect("settings");
+        let settings = config.ingest_settings(&Tables::default()).expect("settings");
         let source = settings.of("petty");
         assert_eq!(source.format.as_deref(), Some("mapped"));
         assert_eq!(source.time_zone.iana_name(), Some("Europe/Berlin"));
@@ -46,7 +47,7 @@ mod tests {
         let both = "mapping = \"petty.toml\"\ntimezone = \"Asia/Tokyo\"";
         let settings = configured(MAPPING, both)
             .expect("a configuration")
-            .ingest_settings()
+            .ingest_settings(&Tables::default())
             .expect("settings");
         assert_eq!(settings.of("petty").time_zone.iana_name(), Some("Asia/Tokyo"));
     }

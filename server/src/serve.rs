@@ -85,7 +85,8 @@ impl Server {
 
         policy_changes::record(&stored.running, &config.data_dir, &spine).await?;
 
-        let normalizer = Arc::new(ingest::Normalizer::new(config.ingest_settings()?));
+        let settings = config.ingest_settings(&stored.tables)?;
+        let normalizer = Arc::new(ingest::Normalizer::new(settings.clone()));
         let progress = Arc::new(Progress::new(stored.judged, engine_time));
         let searchable = Arc::new(AtomicU64::new(stored.writer.position().0));
         let (accounts, searcher) = (stored.accounts.clone(), stored.writer.searcher());
@@ -143,7 +144,7 @@ impl Server {
             record_bytes_max: config.record_bytes_max,
             intake: config.gateway.intake(),
             configured: config.named_sources(),
-            zones: config.ingest_settings()?.into(),
+            zones: settings.into(),
             tables,
             registers: Registers::new(config.reference.clone(), config.reference_age_ms_max),
             saved: crate::api::saved::Searches::open(&config.data_dir)?,

@@ -71,7 +71,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     )?;
     let from = history.at(moment("--before", &args.before, since)?)?;
     let to = until.map_or(Ok(history.end()), |at| history.at(at))?;
-    let settings = site.settings.clone().unwrap_or_default();
+    let settings = site.settings.clone();
     let begin = |sources: &[PolicySource]| -> anyhow::Result<(Policies, Offline)> {
         let loaded = load(sources, &site.tables)?;
         let line = Offline::new(&loaded, site.tables.clone(), settings.clone(), true)?;

@@ -55,7 +55,8 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     for error in &loaded.errors {
         eprintln!("{error}");
     }
-    let mut line = Offline::new(&loaded, tables, settings(&args.input)?, !args.input.is_json())?;
+    let settings = settings(&args.input, &tables)?;
+    let mut line = Offline::new(&loaded, tables, settings, !args.input.is_json())?;
     args.input.given(&mut |given| {
         match given {
             Given::Lent(lent) => line.push_lent(&lent),

@@ -5,6 +5,7 @@ use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use detect::reference::Tables;
 use ingest::dedup::Dedup;
 use ingest::join::{Assembler, Whole};
 use ingest::replay::{self, Lent, Options, Reading};
@@ -13,13 +14,12 @@ use model::{Arena, Event, LedgerIndex, Millis, RawRecord};
 
 use super::output::OutputArg;
 use crate::clock;
+use crate::config::settings_of;
 use crate::exit::{UNREACHABLE, USAGE, failure};
 use crate::offline::Counts;
 
 /// The format whose fields are all native and whose records are never duplicates.
 const JSON: &str = "json";
-/// The zone of times that name none, where nobody says otherwise.
-const ZONE: &str = "Asia/Shanghai";
 /// Captures of `kcat -C -J`.
 const KCAT: &str = "kcat";
 
@@ -41,9 +41,10 @@ pub struct Input {
     /// When plain lines were received (default: now); years that lines lack are taken from it
     #[arg(long, value_name = "TIME")]
     received: Option<String>,
-    /// Zone of times that name none
-    #[arg(long, value_name = "ZONE", default_value = ZONE)]
-    timezone: String,
+    /// Zone of times that name none (default: that of the reference table `work_calendar` where one is given, Asia/Shanghai
+    /// without)
+    #[arg(long, value_name = "ZONE")]
+    timezone: Option<String>,
     /// Mapping file of the system that the records are from (see `docket mapping check`)
     #[arg(long, value_name = "FILE", conflicts_with = "format")]
     mapping: Option<PathBuf>,
@@ -59,10 +60,15 @@ impl Input {
         Input {
             format: None,
             received: None,
-            timezone: ZONE.to_owned(),
+            timezone: None,
             mapping: None,
             files,
         }
+    }
+
+    /// Whether the arguments name no zone.
+    pub fn is_without_zone(&self) -> bool {
+        self.timezone.is_none()
     }
 
     /// The files.
@@ -113,20 +119,18 @@ impl Input {
     }
 }
 
-/// The settings that the arguments give every source.
+/// The settings that the arguments give every source. Where they name no zone, it is that of the tables' work calendar.
 ///
 /// # Errors
 /// A format or a zone is not known (2).
-pub fn settings(input: &Input) -> anyhow::Result<Settings> {
-    let zone = jiff::tz::TimeZone::get(&input.timezone).map_err(|_| {
-        failure(
-            USAGE,
-            format!(
-                "--timezone `{}` is not known; give an IANA name such as Asia/Shanghai",
-                input.timezone
-            ),
-        )
-    })?;
+pub fn settings(input: &Input, tables: &Tables) -> anyhow::Result<Settings> {
+    let zone = match input.timezone.as_deref() {
+        None => settings_of(tables).default.time_zone,
+        Some(given) => jiff::tz::TimeZone::get(given).map_err(|_| {
+            let message = format!("--timezone `{given}` is not known; give an IANA name such as Asia/Shanghai");
+            failure(USAGE, message)
+        })?,
+    };
     let format = input.format.as_deref().filter(|f| *f != KCAT);
     if let Some(name) = format
         && ingest::format::by_name(name).is_none()
@@ -177,7 +181,7 @@ pub struct Args {
 /// Runs it.
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     super::serve::log(false, "off");
-    let normalizer = Normalizer::new(settings(&args.input)?);
+    let normalizer = Normalizer::new(settings(&args.input, &Tables::default())?);
     if args.explain {
         let counts = super::explain::run(&args.input, &normalizer, args.output.get())?;
         eprintln!(

@@ -97,8 +97,8 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
 pub fn config(command: ConfigCommand) -> anyhow::Result<ExitCode> {
     let ConfigCommand::Check { config: path } = command;
     let config = Config::read(&path)?;
-    config.ingest_settings()?;
     let tables = crate::reference::load(config.reference.as_deref())?;
+    config.ingest_settings(&tables)?;
     let loaded = crate::policies::load(&config.policies, &tables)?;
     println!("{}: fine", path.display());
     println!(

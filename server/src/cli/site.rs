@@ -6,7 +6,7 @@ use detect::policy::Loaded;
 use detect::reference::Tables;
 use ingest::Settings;
 
-use crate::config::{Config, PolicySource};
+use crate::config::{Config, PolicySource, settings_of};
 use crate::{policies, reference};
 
 /// What is judged with.
@@ -30,8 +30,8 @@ pub struct Site {
     pub sources: Vec<PolicySource>,
     /// The reference tables.
     pub tables: Tables,
-    /// What is known of the sources of records; `None`: no configuration was given.
-    pub settings: Option<Settings>,
+    /// What is known of the sources of records.
+    pub settings: Settings,
     /// The configuration's data folder.
     pub data: Option<PathBuf>,
 }
@@ -54,10 +54,14 @@ impl SiteArgs {
         if let Some(config) = &config {
             reference::add_configured(&mut tables, &config.named_sources(), true)?;
         }
+        let settings = match &config {
+            Some(config) => config.ingest_settings(&tables)?,
+            None => settings_of(&tables),
+        };
         Ok(Site {
             sources,
             tables,
-            settings: config.as_ref().map(Config::ingest_settings).transpose()?,
+            settings,
             data: config.map(|c| c.data_dir),
         })
     }

@@ -77,10 +77,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
             let received = history.received(&record)?;
             let from = history.at(moment("--before", &args.before, received)?)?;
             let to = history.at(received.plus_ms(AFTER_MS))?;
-            let mut line = offline(
-                site.settings.clone().unwrap_or_default(),
-                Watch::Record(record.to_string()),
-            )?;
+            let mut line = offline(site.settings.clone(), Watch::Record(record.to_string()))?;
             history.records(from..to, |record| {
                 last = Some(record.received_at);
                 line.push(record);
@@ -96,9 +93,10 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
                 return Err(failure(UNREACHABLE, message));
             }
             let watch = args.record.clone().map_or(Watch::Last, Watch::Record);
-            let mut own = settings(&args.input)?;
-            if let Some(site) = &site.settings {
-                own.sources.clone_from(&site.sources);
+            let mut own = settings(&args.input, &site.tables)?;
+            own.sources.clone_from(&site.settings.sources);
+            if args.input.is_without_zone() {
+                own.default.time_zone = site.settings.default.time_zone.clone();
             }
             let mut line = offline(own, watch)?;
             args.input.records(&mut |record| {

@@ -18,6 +18,9 @@ pub struct File {
     pub policies: Option<Vec<String>>,
     /// Folder of reference tables, one file a table.
     pub reference: Option<PathBuf>,
+    /// IANA name of the zone of times that name none, for all sources; default: that of the reference table `work_calendar`,
+    /// Asia/Shanghai without one.
+    pub timezone: Option<String>,
     /// The origin line of checkpoints, which names this ledger to the world.
     pub origin: Option<String>,
     /// The API and the HTTP gateway.
@@ -114,7 +117,7 @@ pub struct SourceFile {
     pub mapping: Option<PathBuf>,
     /// The topic that is this source (default `audit.<id>`).
     pub topic: Option<String>,
-    /// IANA name of the zone of times without one; default Asia/Shanghai.
+    /// IANA name of the zone of times without one; default: that of all sources.
     pub timezone: Option<String>,
     /// Text encoding where it is not UTF-8 (`gbk`).
     pub encoding: Option<String>,

@@ -68,6 +68,46 @@ correlation:
   condition: {gte: 5, lte: 9}
 level: low
 docket: {clauses: [AU-86], message: "{count}"}
+---
+title: More logons than is usual
+name: unusual
+correlation: {type: value_count, rules: [ok], group-by: [user.name], timespan: 20m, condition: {field: src_endpoint.ip, gte: 1}}
+level: low
+docket: {clauses: [AU-83], usual: {over: 2h, percentile: 50, times: 1.5, at_least: 2}, message: "{count}"}
+---
+title: Mostly failures
+name: mostly
+correlation: {type: event_count, rules: [failed, ok], group-by: [user.name], timespan: 1h, condition: {gte: 2}}
+level: low
+docket: {clauses: [AU-82], share: {of: failed, more_than: 60}, message: "{count}"}
+---
+title: A logon with its place
+name: placed
+logsource: {product: ocsf, category: authentication}
+detection: {s: {activity_id: 1}, condition: s}
+docket:
+  silent: true
+  lookup:
+    - {table: network_zones, as: zone, where: {cidr|covers: $event.src_endpoint.ip}, expect: any}
+    - {table: sessions_seen, as: session, key: {account: $event.user.name}, where: {time|lte: $event.time + 10m}, pick: last, expect: any}
+---
+title: A session
+name: sessions_seen
+logsource: {product: ocsf, category: ssh_activity}
+detection: {s: {activity_id: 1}, condition: s}
+docket: {table: {columns: {account: $event.user.name, uid: $event.metadata.correlation_uid}, keep: 24h}}
+---
+title: Many addresses of a zone
+name: zones
+correlation: {type: value_count, rules: [placed], group-by: [$zone.zone], timespan: 1h, condition: {field: user.name, gte: 2}}
+level: low
+docket: {clauses: [AU-81], message: "{count} in {zone.zone}"}
+---
+title: Logons during one session
+name: in_session
+correlation: {type: event_count, rules: [placed], group-by: [$session.uid], timespan: 1h, condition: {gte: 2}}
+level: low
+docket: {clauses: [AU-80], dedup: {by: [$session.uid, $event.user.name], window: 1h}, message: "{count} in {session.uid}"}
 "#;
     include_str!("harness/rules.yml").to_owned() + new
 }

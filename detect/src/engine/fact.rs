@@ -10,8 +10,8 @@ use smallvec::SmallVec;
 
 use super::bytes::{Bytes, Reader, Writer};
 use super::plan::{StateId, default_fields};
-use crate::policy::EventField;
-use crate::reference::EventValues;
+use crate::policy::{EventField, Reference, Root};
+use crate::reference::{EventValues, Scope, resolve};
 
 /// Values of one field of one event; those beyond are left out.
 pub(super) const VALUES_MAX: usize = 1_000;
@@ -27,6 +27,8 @@ pub(super) struct Captured {
     columns: Vec<SmallVec<[Field; 2]>>,
     /// Where among the fields those are that tell whose event it is, the first of which counts.
     accounts: [Option<usize>; 2],
+    /// Where among the fields those are that the rule's joins give, and what each is.
+    joined: Vec<(usize, Reference)>,
 }
 
 impl Captured {
@@ -36,7 +38,22 @@ impl Captured {
         fields.dedup();
         let columns = fields.iter().map(EventField::columns).collect();
         let [actor, user, ..] = default_fields();
+        let joined = |(at, field): (usize, &EventField)| {
+            let (alias, column) = field.join()?;
+            let (alias, column) = (alias.into(), column.into());
+            let root = Root::Alias { alias, column };
+            Some((
+                at,
+                Reference {
+                    root,
+                    offset_ms: 0,
+                    working_days: 0,
+                    plus: 0,
+                },
+            ))
+        };
         Captured {
+            joined: fields.iter().enumerate().filter_map(joined).collect(),
             rule,
             namespace,
             accounts: [actor, user].map(|f| fields.binary_search(f).ok()),
@@ -257,6 +274,35 @@ impl Fact {
     /// further in the future than the lateness counts as of its receipt plus that, lest it is kept for ever.
     pub fn settled(&self, lateness_ms: i64) -> Millis {
         settled(self.time, self.received_at, lateness_ms, 0)
+    }
+
+    /// Whether somebody reads of it what its rule's joins found.
+    pub fn is_joined(&self) -> bool {
+        !self.captured.joined.is_empty()
+    }
+
+    /// The same event with what its rule's joins found, where somebody reads that of it.
+    pub fn with_joined(&self, scope: &Scope<'_>) -> Fact {
+        let mut values = Values::with_room(self.captured.fields.len());
+        for at in 0..self.captured.fields.len() {
+            let joined = self.captured.joined.iter().find(|(place, _)| *place == at);
+            values.push(|texts| match joined {
+                Some((_, reference)) => {
+                    let items = resolve(reference, scope);
+                    let found = items.iter().map(|i| i.text()).filter(|text| !text.is_empty());
+                    texts.extend(found.take(VALUES_MAX).map(|text| Arc::from(&*text)));
+                }
+                None => texts.extend(self.values.of(at).iter().cloned()),
+            });
+        }
+        Fact {
+            captured: self.captured.clone(),
+            uid: self.uid.clone(),
+            index: self.index,
+            time: self.time,
+            received_at: self.received_at,
+            values,
+        }
     }
 
     /// The same event, as of another moment.

@@ -409,8 +409,8 @@ impl Detector {
             }
             (before, now) => {
                 let fresh = before.is_none();
-                if let Some((fact, _)) = before {
-                    self.remove(rule, &fact);
+                if let Some((fact, found)) = before {
+                    self.remove(rule, &fact, &found);
                 }
                 self.changes.touch(Item::Fed(rule, uid.clone()), fresh);
                 if let Some((fact, found)) = now {

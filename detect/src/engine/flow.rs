@@ -210,9 +210,9 @@ impl Detector {
         for Retold { fact, before, after } in retold {
             self.write_subject(rule, &fact.uid, false);
             match (before, after) {
-                (Some(_), Some(after)) => self.replace(rule, &fact, &after),
+                (Some(before), Some(after)) => self.replace(rule, &fact, &before, &after),
                 (None, Some(after)) => self.add(rule, &fact, &after),
-                (Some(_), None) => self.remove(rule, &fact),
+                (Some(before), None) => self.remove(rule, &fact, &before),
                 (None, None) => {}
             }
         }
@@ -229,6 +229,7 @@ impl Detector {
             self.add_row(rule, policy, table, fact, found);
         }
         let plan = self.plan.clone();
+        let fact = &self.joined(fact, found);
         for consumer in plan.node(rule).consumers.iter().copied() {
             match consumer {
                 Consumer::Correlation(c, feeder) => {
@@ -246,7 +247,7 @@ impl Detector {
     }
 
     /// A rule fires for the event as before, but its joins found something else.
-    pub(super) fn replace(&mut self, rule: PolicyIndex, fact: &Arc<Fact>, found: &Arc<Found>) {
+    pub(super) fn replace(&mut self, rule: PolicyIndex, fact: &Arc<Fact>, before: &Arc<Found>, found: &Arc<Found>) {
         let policies = self.policies.clone();
         let policy = policies.get(rule);
         let silent = self.plan.node(rule).consumers.is_empty() && policy.rule().is_none_or(|r| r.table.is_none());
@@ -254,12 +255,20 @@ impl Detector {
             // The same key: only what is told changes. Another key: it moves.
             return self.move_event(rule, policy, fact, found);
         }
-        self.remove(rule, fact);
+        self.remove(rule, fact, before);
         self.add(rule, fact, found);
     }
 
-    /// A rule does not fire for an event any more.
-    pub(super) fn remove(&mut self, rule: PolicyIndex, fact: &Arc<Fact>) {
+    /// The event as correlations take it: with what the joins found, where one of them reads that.
+    fn joined(&self, fact: &Arc<Fact>, found: &Found) -> Arc<Fact> {
+        if !fact.is_joined() {
+            return fact.clone();
+        }
+        Arc::new(fact.with_joined(&self.scope_of(&**fact, found)))
+    }
+
+    /// A rule does not fire any more for an event, for which its joins had found `before`.
+    pub(super) fn remove(&mut self, rule: PolicyIndex, fact: &Arc<Fact>, before: &Found) {
         let policies = self.policies.clone();
         let policy = policies.get(rule);
         if policy.reports {
@@ -269,6 +278,7 @@ impl Detector {
             self.remove_row(rule, &fact.order());
         }
         let plan = self.plan.clone();
+        let fact = &self.joined(fact, before);
         for consumer in plan.node(rule).consumers.iter().copied() {
             match consumer {
                 Consumer::Correlation(c, feeder) => self.unfeed(&policies, c, feeder, fact),

@@ -76,7 +76,7 @@ impl Detector {
                 if order < there.first {
                     there.first = order;
                     let before = there.held.replace((fact.clone(), found.clone()));
-                    replaced = before.filter(|_| there.told.take().is_some());
+                    replaced = before.and_then(|(fact, _)| Some((fact, there.told.take()?)));
                 }
             }
         }
@@ -84,8 +84,8 @@ impl Detector {
             let at = self.day_expires(rule, novelty, fact.time, fact);
             self.timers.set(at, Due::ForgetDays(rule, name.clone()));
         }
-        if let Some((before, _)) = replaced {
-            self.remove(rule, &before);
+        if let Some((before, told)) = replaced {
+            self.remove(rule, &before, &told);
         }
         if earlier {
             self.changes.touch(state::Item::Habit(rule, name.clone()), !known);
@@ -144,8 +144,8 @@ impl Detector {
         self.write_day(rule, name, value, day, false);
         match (was, new) {
             (None, Some(new)) => self.add(rule, &fact, &new),
-            (Some(_), None) => self.remove(rule, &fact),
-            (Some(was), Some(new)) if was != new => self.replace(rule, &fact, &new),
+            (Some(was), None) => self.remove(rule, &fact, &was),
+            (Some(was), Some(new)) if was != new => self.replace(rule, &fact, &was, &new),
             _ => {}
         }
     }

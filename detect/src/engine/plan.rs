@@ -201,7 +201,7 @@ impl Plan {
 
 /// How far back a finding of a correlation looks from the last of its events, in milliseconds.
 pub(super) fn looks_back_ms(policy: &Policy, c: &Correlation) -> i64 {
-    c.timespan_ms
+    c.looks_back_ms()
         .saturating_add(c.completes_after_ms())
         .saturating_add(policy.dedup.as_ref().map_or(0, |d| d.window_ms))
 }

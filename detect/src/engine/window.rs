@@ -24,7 +24,7 @@ pub(super) use self::entry::{Entry, More};
 use self::fired::Fired;
 use super::fact::{Order, settled};
 use super::kept::Kept;
-use crate::policy::{Correlation, CorrelationCondition, CorrelationKind, Reach};
+use crate::policy::{Correlation, CorrelationCondition, CorrelationKind, Reach, Share, Usual};
 use crate::sigma::Number;
 
 /// What a change of the set did to an entry.
@@ -275,7 +275,7 @@ impl Group {
     ) -> Places {
         match c.reach() {
             Reach::Behind => {
-                let mut until = t.plus_ms(c.timespan_ms - 1);
+                let mut until = t.plus_ms(c.looks_back_ms() - 1);
                 if c.is_negative() {
                     // Those behind are not judged yet.
                     until = until.min(judging.now.map_or(Millis::MIN, |now| now.plus_ms(-judging.wait_ms)));
@@ -338,7 +338,9 @@ impl Group {
         changes: &mut Vec<(Order, Change)>,
     ) {
         let negative = c.is_negative();
-        let by_time = c.reach() == Reach::Behind && c.kind != CorrelationKind::TemporalOrdered;
+        // Where it matters with which event a window ends, those of one moment are not one.
+        let ends = c.kind == CorrelationKind::TemporalOrdered || c.usual.is_some_and(|u| u.ending_with.is_some());
+        let by_time = c.reach() == Reach::Behind && !ends;
         let mut known: Option<(Millis, bool)> = None;
         let mut touched: Option<Arc<str>> = None;
         for i in which {
@@ -398,7 +400,7 @@ impl Group {
 
     fn satisfied(&self, c: &Correlation, i: usize) -> bool {
         if let (CorrelationKind::EventCount, CorrelationCondition::Compare { compare, .. }) = (c.kind, &c.condition)
-            && c.is_monotone()
+            && (c.is_monotone() || c.usual.is_some() || c.share.is_some())
         {
             // No window holds more than all: most groups need no look at where it begins.
             let all = Number::Int(self.entries.len() as i128);
@@ -414,12 +416,66 @@ impl Group {
         match &c.condition {
             CorrelationCondition::Compare { compare, .. } => self
                 .counted(c, i)
-                .is_some_and(|counted| compare.iter().all(|(compare, given)| compare.holds(counted, *given))),
+                .filter(|counted| compare.iter().all(|(compare, given)| compare.holds(*counted, *given)))
+                .is_some_and(|counted| {
+                    c.usual.is_none_or(|usual| self.is_unusual(c, usual, i, counted))
+                        && c.share.is_none_or(|share| self.is_share(c, share, i, counted))
+                }),
             CorrelationCondition::AllRules if c.kind == CorrelationKind::TemporalOrdered => {
                 fired(&|f| f.ends_sequence(c, entry))
             }
             CorrelationCondition::AllRules => fired(&|f| (0..c.feeders.len()).all(|n| f.in_window(c, entry.time(), n))),
             CorrelationCondition::Expression(expression) => fired(&|f| f.expression(c, entry.time(), expression)),
+        }
+    }
+
+    /// Whether a count exceeds what is usual at entry `i`.
+    fn is_unusual(&self, c: &Correlation, usual: Usual, i: usize, counted: Number) -> bool {
+        let entry = &self.entries[i];
+        if usual.ending_with.is_some_and(|rule| !entry.feeders.has(rule)) {
+            return false;
+        }
+        let t = entry.time();
+        let windows = usual.over_ms / c.timespan_ms;
+        let before = (1..=windows).filter_map(|n| {
+            let until = t.plus_ms(-n.saturating_mul(c.timespan_ms));
+            let window = self.between(until.plus_ms(-c.timespan_ms), until);
+            (!window.is_empty()).then(|| self.counted_in(c, window)).flatten()
+        });
+        let before: Vec<Number> = before.collect();
+        if before.len() < usual.at_least {
+            return false;
+        }
+        let kind = CorrelationKind::ValuePercentile {
+            percentile: usual.percentile,
+        };
+        aggregate(kind, before.into_iter()).is_some_and(|of| counted.to_f64() > of.to_f64() * usual.times.to_f64())
+    }
+
+    /// Whether a count is as large a part as is asked for of what all events of the window of entry `i` come to.
+    fn is_share(&self, c: &Correlation, share: Share, i: usize, counted: Number) -> bool {
+        let (after, until) = Group::window(c, self.entries[i].time());
+        let all = self.counted_of(c, self.between(after, until), None);
+        all.is_some_and(|all| counted.to_f64() * 100.0 > all.to_f64() * share.percent.to_f64())
+    }
+
+    /// What is counted of the entries at these places.
+    fn counted_in(&self, c: &Correlation, window: Range<usize>) -> Option<Number> {
+        self.counted_of(c, window, c.share.map(|share| share.of))
+    }
+
+    /// As [`Group::counted_in`], of those that came by one feeder.
+    fn counted_of(&self, c: &Correlation, window: Range<usize>, feeder: Option<usize>) -> Option<Number> {
+        let came = |e: &&Entry| feeder.is_none_or(|of| e.feeders.has(of));
+        let entries = self.entries.range(window.clone()).filter(came);
+        match c.kind {
+            CorrelationKind::EventCount if feeder.is_none() => Some(Number::Int(window.len() as i128)),
+            CorrelationKind::EventCount => Some(Number::Int(entries.count() as i128)),
+            CorrelationKind::ValueCount => {
+                let values: HashSet<_> = entries.flat_map(|e| e.values.texts()).collect();
+                Some(Number::Int(values.len() as i128))
+            }
+            kind => aggregate(kind, entries.flat_map(|e| e.values.numbers()).copied()),
         }
     }
 
@@ -445,21 +501,13 @@ impl Group {
         let (after, until) = Group::window(c, t);
         let window = self.between(after, until);
         match c.kind {
-            CorrelationKind::EventCount => Some(Number::Int(window.len() as i128)),
             CorrelationKind::ValueCount if counts_values(c) => Some(Number::Int(i128::from(self.entries[i].distinct))),
-            CorrelationKind::ValueCount => {
-                let values: HashSet<_> = self.entries.range(window).flat_map(|e| e.values.texts()).collect();
-                Some(Number::Int(values.len() as i128))
-            }
             CorrelationKind::Temporal | CorrelationKind::TemporalOrdered => {
                 let fired = self.fired.as_deref()?;
                 let fired = (0..c.feeders.len()).filter(|n| fired.in_window(c, t, *n));
                 Some(Number::Int(fired.count() as i128))
             }
-            kind => aggregate(
-                kind,
-                self.entries.range(window).flat_map(|e| e.values.numbers()).copied(),
-            ),
+            _ => self.counted_in(c, window),
         }
     }
 
@@ -485,7 +533,8 @@ fn is_temporal(c: &Correlation) -> bool {
     matches!(c.kind, CorrelationKind::Temporal | CorrelationKind::TemporalOrdered)
 }
 
-/// Whether distinct values are counted as they come; windows that open are counted once, when they have closed.
+/// Whether distinct values are counted as they come; windows that open are counted once, when they have closed, and those of one
+/// rule of several anew.
 fn counts_values(c: &Correlation) -> bool {
-    c.kind == CorrelationKind::ValueCount && c.reach() == Reach::Behind
+    c.kind == CorrelationKind::ValueCount && c.reach() == Reach::Behind && c.share.is_none()
 }

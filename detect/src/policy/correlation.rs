@@ -19,8 +19,37 @@ pub struct Correlation {
     pub timespan_ms: i64,
     /// When it holds.
     pub condition: CorrelationCondition,
+    /// What the count has to exceed beside.
+    pub usual: Option<Usual>,
+    /// Of which rule's events the count is, and how large a part of all.
+    pub share: Option<Share>,
     /// Whether its rules make findings of their own all the same (`generate: true`).
     pub generate: bool,
+}
+
+/// What is usual for a group: windows of the same length, back to back behind the one that is judged. Those without an event do
+/// not count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Usual {
+    /// How far back they go, milliseconds; at least one window.
+    pub over_ms: i64,
+    /// Which of their counts is taken, by nearest rank, 0 to 100.
+    pub percentile: u8,
+    /// How many times that is exceeded.
+    pub times: Number,
+    /// With fewer windows that have an event nothing is usual.
+    pub at_least: usize,
+    /// Only windows that end with an event of this rule are judged: index into [`Correlation::feeders`].
+    pub ending_with: Option<usize>,
+}
+
+/// What is counted is of one rule's events, and has to be a part of what would be counted of all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Share {
+    /// The rule: index into [`Correlation::feeders`].
+    pub of: usize,
+    /// Percent that are exceeded.
+    pub percent: Number,
 }
 
 /// Which events an event's window holds.
@@ -52,6 +81,13 @@ impl Correlation {
         }
     }
 
+    /// How far back it looks from the event whose window is judged, milliseconds.
+    #[must_use]
+    pub fn looks_back_ms(&self) -> i64 {
+        let usual = self.usual.map_or(0, |usual| usual.over_ms);
+        self.timespan_ms.saturating_add(usual)
+    }
+
     /// How long after the event whose window is judged the violation is complete, milliseconds.
     #[must_use]
     pub fn completes_after_ms(&self) -> i64 {
@@ -73,7 +109,11 @@ impl Correlation {
                         | CorrelationKind::ValuePercentile { .. }
                         | CorrelationKind::ValueMedian
                 );
-                !sums && compare.iter().all(|(c, _)| matches!(c, Compare::Gt | Compare::Gte))
+                // More of what is usual makes a count less unusual.
+                !sums
+                    && self.usual.is_none()
+                    && self.share.is_none()
+                    && compare.iter().all(|(c, _)| matches!(c, Compare::Gt | Compare::Gte))
             }
             CorrelationCondition::AllRules => true,
             CorrelationCondition::Expression(expression) => !expression.has_not(),

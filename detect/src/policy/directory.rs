@@ -1,6 +1,6 @@
 //! Who is called what, before anything is checked.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use model::Namespace;
@@ -114,6 +114,21 @@ pub(crate) fn report_duplicates(drafts: &mut [Draft]) {
     }
 }
 
+/// The aliases of a rule's lookups, but for those that expect no row, and of what is new.
+fn aliases(node: &Node) -> Vec<Arc<str>> {
+    let Some(docket) = node.get("docket") else {
+        return Vec::new();
+    };
+    let lookups = docket.get("lookup").map(Node::one_or_many).unwrap_or_default();
+    let found = lookups.iter().filter(|l| {
+        let expect = l.get("expect").and_then(Node::scalar);
+        expect.is_none_or(|e| e != "none")
+    });
+    let named = found.filter_map(|l| Some(Arc::from(&*l.get("as")?.scalar()?)));
+    let is_new = ["first_seen", "rare"].iter().any(|key| docket.get(key).is_some());
+    named.chain(is_new.then(|| "seen".into())).collect()
+}
+
 /// Who is called what, before anything is checked.
 pub(crate) struct Directory {
     by_name: HashMap<String, usize>,
@@ -127,6 +142,8 @@ struct Entry {
     namespace: Namespace,
     /// Of a correlation: the rules that it names.
     rules: Vec<String>,
+    /// What its joins call the rows that they find.
+    aliases: Vec<Arc<str>>,
     table: bool,
 }
 
@@ -162,10 +179,32 @@ impl Directory {
                     .iter()
                     .filter_map(|n| Some(n.scalar()?.into_owned()))
                     .collect(),
+                aliases: aliases(&draft.node),
                 table,
             });
         }
         directory
+    }
+
+    /// What the joins of a rule call the rows that they find; of a correlation, what those of all its rules do.
+    pub fn aliases(&self, index: PolicyIndex) -> Vec<Arc<str>> {
+        let (mut next, mut seen) = (vec![index.0 as usize], BTreeSet::new());
+        let mut common: Option<Vec<Arc<str>>> = None;
+        while let Some(at) = next.pop() {
+            if !seen.insert(at) {
+                continue;
+            }
+            let entry = &self.entries[at];
+            if entry.kind == Some(DocumentKind::Correlation) {
+                next.extend(entry.rules.iter().filter_map(|r| self.by_name.get(r)));
+                continue;
+            }
+            match &mut common {
+                Some(common) => common.retain(|alias| entry.aliases.contains(alias)),
+                None => common = Some(entry.aliases.clone()),
+            }
+        }
+        common.unwrap_or_default()
     }
 
     /// The rule or correlation of a name or id.

@@ -22,7 +22,9 @@ mod value;
 
 pub use absence::{Absence, Opens};
 pub use condition::{Apart, Condition, Has, Op, Subject, Test, Wanted};
-pub use correlation::{Compare, Correlation, CorrelationCondition, CorrelationKind, Expression, Feeder, Reach};
+pub use correlation::{
+    Compare, Correlation, CorrelationCondition, CorrelationKind, Expression, Feeder, Reach, Share, Usual,
+};
 pub use delay::{Delay, Of};
 pub use document::{
     Body, Calendar, Column, Dedup, EventTable, Policies, Policy, PolicyIndex, Rule, SeverityRaise, Take, WorkingTime,

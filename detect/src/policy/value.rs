@@ -85,6 +85,9 @@ pub struct EventField {
     pub path: Arc<str>,
 }
 
+/// What the name of a field begins with that a join gives.
+const JOINED: char = '$';
+
 impl EventField {
     /// The field of a name in a namespace.
     #[must_use]
@@ -95,11 +98,26 @@ impl EventField {
         }
     }
 
+    /// What a rule's join gives a correlation that takes its events: the column of the row that it found.
+    #[must_use]
+    pub fn joined(namespace: Namespace, alias: &str, column: &str) -> EventField {
+        EventField::new(namespace, &format!("{JOINED}{alias}.{column}"))
+    }
+
+    /// The alias and the column, of a field that a join gives.
+    #[must_use]
+    pub fn join(&self) -> Option<(&str, &str)> {
+        self.path.strip_prefix(JOINED)?.split_once('.')
+    }
+
     /// The columns that may hold it, in the order in which they are asked: the first that has a value
-    /// in a row is the field's.
+    /// in a row is the field's. What a join gives is in none.
     #[must_use]
     pub fn columns(&self) -> SmallVec<[Field; 2]> {
         let mut out = SmallVec::new();
+        if self.join().is_some() {
+            return out;
+        }
         out.push(Field {
             namespace: self.namespace,
             path: self.path.clone(),
@@ -139,7 +157,10 @@ impl fmt::Display for Reference {
     /// As the author writes it, without the `$`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.root {
-            Root::Event(field) => write!(f, "event.{}", field.path)?,
+            Root::Event(field) => match field.join() {
+                Some((alias, column)) => write!(f, "{alias}.{column}")?,
+                None => write!(f, "event.{}", field.path)?,
+            },
             Root::EventTime => f.write_str("event.time")?,
             Root::EventReceivedAt => f.write_str("event.received_at")?,
             Root::Alias { alias, column } => write!(f, "{alias}.{column}")?,

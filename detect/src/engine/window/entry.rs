@@ -37,6 +37,10 @@ impl Feeders {
         Feeders(1 << feeder)
     }
 
+    pub fn has(self, feeder: usize) -> bool {
+        self.0 & Feeders::one(feeder).0 != 0
+    }
+
     /// In order.
     pub fn iter(self) -> impl Iterator<Item = usize> {
         let mut left = self.0;

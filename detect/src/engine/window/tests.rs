@@ -27,8 +27,29 @@ fn correlation(kind: CorrelationKind, condition: CorrelationCondition) -> Correl
         group_by: vec![],
         timespan_ms: SPAN,
         condition,
+        usual: None,
+        share: None,
         generate: false,
     }
+}
+
+/// Counted in windows before, two at least: more than one and a half times the median.
+fn unusual(mut c: Correlation) -> Correlation {
+    c.usual = Some(Usual {
+        over_ms: 3 * SPAN + 4,
+        percentile: 50,
+        times: Number::parse("1.5").unwrap(),
+        at_least: 2,
+        ending_with: None,
+    });
+    c
+}
+
+/// Only where a window ends with the second of three rules.
+fn ending(mut c: Correlation) -> Correlation {
+    c = unusual(c);
+    c.usual.iter_mut().for_each(|u| u.ending_with = Some(1));
+    c
 }
 
 fn compare(compare: Compare, given: i128) -> CorrelationCondition {
@@ -36,6 +57,13 @@ fn compare(compare: Compare, given: i128) -> CorrelationCondition {
         fields: vec!["v".into()],
         compare: vec![(compare, Number::Int(given))],
     }
+}
+
+/// Counted of the second of three rules, as more than 40 % of all.
+fn shared(mut c: Correlation) -> Correlation {
+    let percent = Number::Int(40);
+    c.share = Some(Share { of: 1, percent });
+    c
 }
 
 type Event = (u8, i64, usize, BTreeSet<u8>);
@@ -79,10 +107,26 @@ fn plain(c: &Correlation, events: &[Event]) -> BTreeSet<(i64, u8)> {
             return alone.map(|(e, _)| (e.1, e.0)).collect();
         }
     }
+    let ending = |t: i64| -> Vec<&Event> { events.iter().filter(|e| t - SPAN < e.1 && e.1 <= t).collect() };
+    let usual = |t: i64| {
+        let before = (1..=3).map(|n| ending(t - n * SPAN)).filter(|w| !w.is_empty());
+        let mut before: Vec<i128> = before.map(|w| count(&w)).collect();
+        before.sort_unstable();
+        let rank = before.len().div_ceil(2);
+        before.len() >= 2 && 2 * count(&ending(t)) > 3 * before[rank - 1]
+    };
     let holds = |end: &Event| {
-        let window: Vec<&Event> = events.iter().filter(|e| end.1 - SPAN < e.1 && e.1 <= end.1).collect();
+        let window = ending(end.1);
         let fired: BTreeSet<usize> = window.iter().map(|e| e.2).collect();
         match (&c.kind, &c.condition) {
+            (_, CorrelationCondition::Compare { .. }) if c.share.is_some() => {
+                let part: Vec<&Event> = window.iter().copied().filter(|e| e.2 == 1).collect();
+                compared(count(&part)) && 100 * count(&part) > 40 * count(&window)
+            }
+            (_, CorrelationCondition::Compare { .. }) if c.usual.is_some() => {
+                let judged = c.usual.is_none_or(|u| u.ending_with.is_none()) || end.2 == 1;
+                judged && compared(count(&window)) && usual(end.1)
+            }
             (_, CorrelationCondition::Compare { .. }) => compared(count(&window)),
             (CorrelationKind::TemporalOrdered, _) => window.iter().any(|a| {
                 let chain = |b: &&&Event| b.2 == 1 && a.1 <= b.1 && b.1 <= end.1;
@@ -103,7 +147,7 @@ proptest! {
     #[test]
     fn any_order_of_coming_and_going_is_as_the_definition_says(
         steps in prop::collection::vec((any::<bool>(), 0i64..40, 0usize..3, prop::collection::btree_set(0u8..5, 0..3)), 1..40),
-        kind in 0usize..14,
+        kind in 0usize..21,
         given in 1i128..4,
     ) {
         let not = Expression::All(vec![Expression::Fired(0), Expression::Not(Box::new(Expression::Fired(1)))]);
@@ -125,6 +169,13 @@ proptest! {
                 correlation(CorrelationKind::EventCount, between)
             }
             12 => correlation(CorrelationKind::EventCount, compare(Compare::Neq, given)),
+            20 => ending(correlation(CorrelationKind::EventCount, compare(Compare::Gte, given))),
+            17 => shared(correlation(CorrelationKind::EventCount, compare(Compare::Gte, given))),
+            18 => shared(correlation(CorrelationKind::ValueCount, compare(Compare::Gte, given))),
+            19 => shared(correlation(CorrelationKind::ValueSum, compare(Compare::Gt, given))),
+            14 => unusual(correlation(CorrelationKind::EventCount, compare(Compare::Gte, given))),
+            15 => unusual(correlation(CorrelationKind::ValueCount, compare(Compare::Gt, 0))),
+            16 => unusual(correlation(CorrelationKind::ValueSum, compare(Compare::Gte, given))),
             6 => correlation(CorrelationKind::Temporal, CorrelationCondition::AllRules),
             5 => correlation(CorrelationKind::TemporalOrdered, CorrelationCondition::AllRules),
             _ => correlation(CorrelationKind::Temporal, CorrelationCondition::Expression(not)),

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use model::Namespace;
+
 use super::super::directory::Directory;
 use super::super::{Body, Compare, Correlation, CorrelationCondition, CorrelationKind, EventField, Expression, Feeder};
 use super::reference::{Scope, duration};
@@ -106,8 +108,35 @@ pub(crate) fn correlation(
     };
     let mut scope = Scope {
         count: true,
+        joined: true,
         ..Scope::default()
     };
+    if let Some((first, others)) = feeders.split_first() {
+        scope.aliases = directory.aliases(first.policy);
+        for feeder in others {
+            let known = directory.aliases(feeder.policy);
+            scope.aliases.retain(|alias| known.contains(alias));
+        }
+    }
+    for (key, name) in group_by
+        .iter()
+        .map(|n| ("group-by", n))
+        .chain(counted.iter().map(|n| ("field", n)))
+    {
+        let joined = EventField::new(Namespace::Ocsf, name);
+        if let Some((alias, _)) = joined.join()
+            && !scope.aliases.iter().any(|a| **a == *alias)
+        {
+            let problem = Problem::Dangling {
+                what: "alias that the lookups of all its rules bind",
+                given: alias.to_owned(),
+                nearest: nearest(alias, scope.aliases.iter().map(|a| &**a)),
+            };
+            let condition = node.get("condition");
+            let at = node.get(key).or_else(|| condition.and_then(|c| c.get(key)));
+            report.at(at.unwrap_or(node), problem);
+        }
+    }
     for feeder in &mut feeders {
         let namespace = directory.namespace(feeder.policy);
         scope.event.get_or_insert(namespace);
@@ -130,6 +159,8 @@ pub(crate) fn correlation(
             group_by,
             timespan_ms,
             condition,
+            usual: None,
+            share: None,
             generate,
         }),
         scope,

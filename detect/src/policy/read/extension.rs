@@ -50,12 +50,15 @@ pub(crate) const KEYS: &[&str] = &[
     "person",
     "rare",
     "severity",
+    "share",
     "silent",
     "table",
+    "usual",
     "wait",
 ];
 
 const KEYS_OF_RULES: &[&str] = &["calendar", "first_seen", "lookup", "rare", "table"];
+const KEYS_OF_CORRELATIONS: &[&str] = &["share", "usual"];
 pub(crate) const CALENDAR_KEYS: &[&str] = &["side", "site"];
 pub(crate) const DEDUP_KEYS: &[&str] = &["by", "window"];
 pub(crate) const RAISE_KEYS: &[&str] = &["level", "when"];
@@ -81,6 +84,7 @@ pub(crate) fn check_keys(report: &mut Report, node: &Node, kind: DocumentKind) {
         let misplaced = (kind != DocumentKind::Rule && KEYS_OF_RULES.contains(&name))
             || (kind != DocumentKind::Absence && name == "absence")
             || (kind != DocumentKind::Delay && name == "delay")
+            || (kind != DocumentKind::Correlation && KEYS_OF_CORRELATIONS.contains(&name))
             || kind == DocumentKind::Filter;
         if !KEYS.contains(&name) {
             report.at_key(key, unknown("key of docket", name, KEYS));

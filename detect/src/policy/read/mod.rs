@@ -14,6 +14,7 @@ mod reference;
 pub(crate) mod schema;
 mod silence;
 mod table;
+mod usual;
 
 pub(crate) use extension::DocumentKind;
 pub(crate) use filter::{Filter, filter};

@@ -9,7 +9,7 @@ use super::super::directory::{Directory, Draft};
 use super::super::{Body, Dedup, EventField, Policy, Reference, Root, Rule, refer};
 use super::extension::{self, Common, DocumentKind};
 use super::reference::Scope;
-use super::{absence, correlation, delay, lookup, novelty, table};
+use super::{absence, correlation, delay, lookup, novelty, table, usual};
 use crate::Problem;
 use crate::report::{Report, nearest};
 use crate::sigma::{self, Placeholders};
@@ -92,7 +92,7 @@ pub(crate) fn policy(
         extension::check_keys(report, docket, kind);
     }
     let mut fields = BTreeSet::new();
-    let (body, scope) = match kind {
+    let (mut body, scope) = match kind {
         DocumentKind::Rule => rule(report, node, directory, placeholders, &mut fields)?,
         DocumentKind::Correlation => {
             correlation::correlation(report, node.get("correlation")?, node, directory, &mut fields)?
@@ -104,6 +104,12 @@ pub(crate) fn policy(
         }
         DocumentKind::Filter => return None,
     };
+    if let Some(node) = docket.and_then(|d| d.get("usual")) {
+        usual::usual(report, node, &mut body);
+    }
+    if let Some(node) = docket.and_then(|d| d.get("share")) {
+        usual::share(report, node, &mut body);
+    }
     let common = docket.map(|d| extension::common(report, d, &scope)).unwrap_or_default();
     let Common {
         clauses,

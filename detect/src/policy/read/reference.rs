@@ -21,6 +21,8 @@ pub(crate) struct Scope {
     pub row: bool,
     /// There is a `{count}`.
     pub count: bool,
+    /// The aliases are those of the rules whose events a correlation takes, and what they found stands with the event.
+    pub joined: bool,
 }
 
 impl Scope {
@@ -139,6 +141,10 @@ pub(crate) fn reference_text(text: &str, scope: &Scope) -> Result<Reference, Pro
         "row" if scope.row => Root::Row { column: column.into() },
         "row" => return Err(wrong("there is no row here; it is for `where`")),
         alias => match scope.aliases.iter().find(|a| &***a == alias) {
+            Some(alias) if scope.joined => {
+                let namespace = scope.event.unwrap_or(Namespace::Ocsf);
+                Root::Event(EventField::joined(namespace, alias, column))
+            }
             Some(alias) => Root::Alias {
                 alias: alias.clone(),
                 column: column.into(),
@@ -246,6 +252,7 @@ mod tests {
             aliases: vec!["account".into()],
             row: false,
             count: false,
+            joined: false,
         };
         for (text, expected) in [
             ("event.user.name", "event.user.name"),

@@ -9,7 +9,7 @@ mod tests {
 
     use serde_json::{Value, json};
 
-    use super::super::{absence, condition, delay, extension, lookup, novelty, silence, table};
+    use super::super::{absence, condition, delay, extension, lookup, novelty, silence, table, usual};
     use super::SCHEMA;
     use crate::policy::load_text;
 
@@ -45,6 +45,8 @@ mod tests {
                 silence::LEARN_KEYS,
             ),
             ("/$defs/delay/properties", delay::DELAY_KEYS),
+            ("/$defs/usual/properties", usual::USUAL_KEYS),
+            ("/$defs/share/properties", usual::SHARE_KEYS),
             ("/$defs/delay/properties/of/enum", delay::OF),
             ("/$defs/anew/properties", silence::ANEW_KEYS),
             ("/$defs/first_seen/properties", novelty::FIRST_SEEN_KEYS),

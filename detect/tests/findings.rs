@@ -235,3 +235,23 @@ fn a_clock_that_is_off_is_told_once() {
     assert!(told(86_401.0, 30..36).is_empty(), "what is a day old was brought in");
     assert_eq!(told(86_000.0, 30..36).len(), 1);
 }
+
+#[test]
+fn what_is_written_later_says_nothing_of_a_clock() {
+    let tables = json!({"source_register": [{"source": "linux", "clock_tolerance_s": 5}]});
+    let site = site(DELAYS, tables);
+    let told = |labels: &[&str]| {
+        let mut all = heard(0..40, "good", 1.0, 0);
+        for (i, minute) in (30..36).enumerate() {
+            let mut event = logon("li", true, "10.9.0.1");
+            event["system"] = json!("bastion");
+            event["metadata"]["labels"] = json!(labels);
+            all.push(rec(100 + i, f64::from(minute) - 20.0, f64::from(minute), event));
+        }
+        all.sort_by_key(|r| r.received_at);
+        all.push(tick(60.0));
+        last(run(&site, &all, &[], false).0).len()
+    };
+    assert_eq!(told(&["clock_skew"]), 1);
+    assert_eq!(told(&["time.written_later"]), 0);
+}

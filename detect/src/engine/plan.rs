@@ -7,6 +7,7 @@ use model::{Namespace, Wanted};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::delay::delay_fields;
 use super::fact::Captured;
 use super::fed::Readers;
 use super::feed::only_feeds;
@@ -195,7 +196,11 @@ impl Plan {
 
     /// Columns of all facts.
     pub fn wanted(&self) -> Wanted {
-        self.captured.values().flat_map(|c| c.columns().cloned()).collect()
+        let mut wanted: Wanted = self.captured.values().flat_map(|c| c.columns().cloned()).collect();
+        if !self.delays.is_empty() {
+            wanted.extend(delay_fields());
+        }
+        wanted
     }
 }
 

@@ -26,9 +26,8 @@ impl<'a> EventBuilder<'a> {
             }
         };
         for label in skew_labels(time, record.received_at) {
-            if !self.parts.written_later || label == "time.future" {
-                self.label(label);
-            }
+            let is_late = self.parts.written_later && label != "time.future";
+            self.label(if is_late { "time.written_later" } else { label });
         }
         let arena = self.parts.keep.arena;
         let uid = uid(arena, record);

@@ -67,6 +67,10 @@ const LABELS: &[(&str, &str)] = &[
         "the source's clock and ours are more than 120 s apart, or the record came late",
     ),
     (
+        "time.written_later",
+        "the source writes the record long after the event, as it works: that says nothing of its clock",
+    ),
+    (
         "cmd.truncated",
         "the source keeps 127 characters of a command: its middle is lost",
     ),

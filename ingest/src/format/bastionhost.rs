@@ -274,6 +274,34 @@ fn control(b: &mut EventBuilder<'_>, result: &str) {
     }
 }
 
+/// Words of a result that was none.
+const REFUSED: &[&str] = &[
+    "fail",
+    "error",
+    "deny",
+    "denied",
+    "expire",
+    "lock",
+    "invalid",
+    "refus",
+    "reject",
+    "wrong",
+    "incorrect",
+    "disable",
+    "forbid",
+    "not exist",
+    "not_exist",
+    "timeout",
+    "失败",
+    "错误",
+    "过期",
+    "锁定",
+    "拒绝",
+    "禁用",
+    "不存在",
+    "超时",
+];
+
 fn result<'a>(b: &mut EventBuilder<'a>, fields: Fields<'a>, kind: Kind) {
     let Some(result) = fields.text("result") else { return };
     if !b.has("action_id") {
@@ -281,10 +309,8 @@ fn result<'a>(b: &mut EventBuilder<'a>, fields: Fields<'a>, kind: Kind) {
             "success" | "succeed" | "succeeded" | "ok" | "true" | "0" | "成功" => drop(b.success(true)),
             "fail" | "failed" | "failure" | "error" | "false" | "失败" => drop(b.success(false)),
             other if kind == Kind::Logon || matches!(kind, Kind::File(_)) => {
-                let failed = ["fail", "error", "deny", "denied", "失败", "错误"]
-                    .iter()
-                    .any(|w| other.contains(w));
-                if failed {
+                // A reason is a refusal; a success needs none.
+                if REFUSED.iter().any(|w| other.contains(w)) {
                     b.success(false);
                     b.set("status_detail", &*result);
                 }

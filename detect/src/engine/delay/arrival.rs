@@ -7,7 +7,9 @@ use model::{Batch, Column, Coordinate, LedgerIndex, Millis, TOPIC_DOCKET};
 use smallvec::SmallVec;
 
 use super::sketch::Sketch;
-use super::{DELAY_MS_MAX, Delays, HOUR_MS, RECORDS_MAX, SENDERS_MAX, SenderId, Senders, UNIT_MS, sender_fields};
+use super::{
+    DELAY_MS_MAX, Delays, HOUR_MS, RECORDS_MAX, SENDERS_MAX, SenderId, Senders, UNIT_MS, WRITTEN_LATER, delay_fields,
+};
 use crate::engine::Detector;
 use crate::policy::{Body, Of, PolicyIndex};
 use crate::sigma::lower;
@@ -21,7 +23,7 @@ pub(in crate::engine) type Arrival = (LedgerIndex, usize, usize);
 /// Who sends what batches have.
 #[derive(Debug, Default)]
 pub(in crate::engine) struct Sending<'b> {
-    columns: Vec<[Option<&'b Column>; 2]>,
+    columns: Vec<[Option<&'b Column>; 3]>,
     known: HashMap<(usize, &'b str), Arc<Sender>>,
 }
 
@@ -85,7 +87,7 @@ impl Fresh {
 pub(in crate::engine) fn senders<'b>(batches: &'b [Batch], arrivals: &[Arrival]) -> Sending<'b> {
     let mut sending = Sending::default();
     if !arrivals.is_empty() {
-        let columns = |batch: &'b Batch| sender_fields().map(|f| batch.column(&f));
+        let columns = |batch: &'b Batch| delay_fields().map(|f| batch.column(&f));
         sending.columns = batches.iter().map(columns).collect();
     }
     sending
@@ -138,8 +140,17 @@ impl Detector {
             if delay_ms.saturating_abs() > DELAY_MS_MAX {
                 continue;
             }
-            let named = sending.columns[*n].iter().flatten();
-            let name = named
+            let [system, host, labels] = sending.columns[*n];
+            let mut is_late = false;
+            labels
+                .iter()
+                .for_each(|c| c.for_each(*row, |label| is_late |= label == WRITTEN_LATER));
+            if is_late {
+                continue;
+            }
+            let name = [system, host]
+                .into_iter()
+                .flatten()
                 .filter_map(|c| c.first(*row))
                 .find(|v| !v.is_empty())
                 .unwrap_or("");

@@ -105,10 +105,13 @@ pub(super) struct UsualRow {
     sketch: Sketch,
 }
 
-/// Fields that name the sender of an event: the first that has a value.
-pub(super) fn sender_fields() -> [Field; 2] {
-    [Field::ocsf("docket.system"), Field::ocsf("device.hostname")]
+/// What is read of events for delays: two fields that name the sender, of which the first that has a value counts; and the labels.
+pub(super) fn delay_fields() -> [Field; 3] {
+    ["docket.system", "device.hostname", "metadata.labels"].map(Field::ocsf)
 }
+
+/// The label of events that the source writes long after they happened, as it works.
+const WRITTEN_LATER: &str = "time.written_later";
 
 impl Detector {
     fn arm_delay(&mut self, index: PolicyIndex, end: Millis) {

@@ -3,12 +3,14 @@
 //! In this order: what the source's settings say; a format that the topic names (`audit.<format>`,
 //! `local.<format>`); a format that has the source's id for a name or alias; else the bytes decide. A record of a
 //! source whose format is known is never read in another one: whoever may write to the web server's topic must
-//! not be able to speak for the bastion.
+//! not be able to speak for the bastion. Only what the same system writes beside it is told by its bytes: a host's audit
+//! log and journal beside its syslog, a web server's errors beside its requests.
 
 use model::{RawRecord, TOPIC_DOCKET};
 
 use crate::SourceSettings;
 use crate::format::{self, FORMATS, Format, Input};
+use crate::seek;
 
 /// A format, and why it was chosen.
 #[derive(Clone, Copy, Debug)]
@@ -19,10 +21,54 @@ pub struct Choice {
     pub reason: &'static str,
 }
 
-/// The format that is known before the bytes are looked at.
+/// What one system writes in several formats.
+struct Beside {
+    /// By any of these a source may be named,
+    named: &'static [&'static Format],
+    /// and these may be among its records.
+    also: &'static [&'static Format],
+    /// Whether a record is worth the look.
+    may_be: fn(&str) -> bool,
+}
+
+static BESIDE: [Beside; 2] = [
+    Beside {
+        named: &[&format::linux_auth::FORMAT, &format::syslog_other::FORMAT],
+        also: &[&format::linux_auditd::FORMAT, &format::systemd_journal::FORMAT],
+        may_be: |text| text.starts_with(['{', '_']) || seek::contains(text, "audit("),
+    },
+    Beside {
+        named: &[&format::nginx_json::FORMAT, &format::access_log::FORMAT],
+        also: &[&format::error_log::FORMAT],
+        may_be: |text| text.starts_with(|c: char| c == '[' || c.is_ascii_digit()),
+    },
+];
+
+/// The format that the source decides, before the bytes are looked at: or what the same system writes beside it, where the bytes
+/// look like that and not like the format.
 #[must_use]
 pub fn by_source(input: &Input<'_>) -> Option<Choice> {
-    of_source(input.record, input.settings)
+    let choice = of_source(input.record, input.settings)?;
+    let named = choice.format?;
+    let is_named = |beside: &&Beside| beside.named.iter().any(|f| std::ptr::eq(*f, named));
+    let beside = BESIDE.iter().find(is_named).filter(|b| (b.may_be)(input.text));
+    let also = beside
+        .filter(|_| (named.matches)(input).is_none())
+        .and_then(|b| best(input, |f| b.also.iter().any(|also| std::ptr::eq(*also, f))));
+    Some(match also {
+        Some((format, _)) => Choice {
+            format: Some(format),
+            reason: "its bytes look like what such a source writes besides",
+        },
+        None => choice,
+    })
+}
+
+/// Whether a source that is named by that format may send records of the other, too.
+#[must_use]
+pub fn may_send(named: &str, other: &Format) -> bool {
+    let sends = |b: &Beside| b.named.iter().any(|f| f.name == named) && b.also.iter().any(|f| std::ptr::eq(*f, other));
+    named == other.name || BESIDE.iter().any(sends)
 }
 
 /// As [`by_source`], of a record that nobody has looked into.
@@ -96,4 +142,56 @@ pub(crate) fn best(input: &Input<'_>, allowed: impl Fn(&Format) -> bool) -> Opti
 pub fn topic_source(topic: &str) -> Option<&str> {
     let name = topic.strip_prefix("audit.").or_else(|| topic.strip_prefix("local."))?;
     Some(name.split('@').next().unwrap_or(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use model::{Arena, Coordinate, Millis, RawRecord};
+
+    use super::*;
+
+    #[test]
+    fn what_a_system_writes_besides_is_told_by_its_bytes() {
+        let audit = "type=USER_LOGIN msg=audit(1772413593.100:880): pid=1";
+        let journal = r#"{"__REALTIME_TIMESTAMP": "1772413593100000", "MESSAGE": "hello", "_HOSTNAME": "db-1"}"#;
+        let error = "2026/03/02 09:00:00 [error] 31#31: *5 access forbidden by rule, client: 10.8.2.37";
+        let sshd =
+            "<86>Mar  2 09:00:00 db-1 sshd[3]: Invalid user type=X msg=audit(1772413593.100:880): from 10.0.0.9 port 9";
+        let teleport = r#"{"event": "user.login", "code": "T1000I", "time": "2026-03-02T01:00:00Z", "user": "li"}"#;
+        for (source, configured, payload, want) in [
+            ("linux", None, audit, "linux_auditd"),
+            ("linux", None, journal, "systemd_journal"),
+            ("linux", None, sshd, "linux_auth"),
+            ("syslog", None, audit, "linux_auditd"),
+            ("db-1", Some("linux"), audit, "linux_auditd"),
+            ("nginx", None, error, "error_log"),
+            // Who may write for one system does not speak for another.
+            ("linux", None, teleport, "linux_auth"),
+            ("nginx", None, audit, "nginx_json"),
+            ("jumpserver", None, journal, "jumpserver"),
+            ("db-1", Some("linux_auditd"), journal, "linux_auditd"),
+        ] {
+            let record = RawRecord {
+                coordinate: Coordinate::new(format!("audit.{source}"), 0, 0),
+                received_at: Millis(0),
+                source: source.into(),
+                peer: None,
+                key: None,
+                headers: vec![],
+                payload: payload.into(),
+                truncated: None,
+            };
+            let settings = SourceSettings {
+                format: configured.map(Into::into),
+                ..SourceSettings::default()
+            };
+            let arena = Arena::new();
+            let choice = by_source(&Input::new(&arena, &record, &settings)).expect("a source that is known");
+            assert_eq!(
+                choice.format.map(|f| f.name),
+                Some(want),
+                "{source} {configured:?} {payload}"
+            );
+        }
+    }
 }

@@ -121,7 +121,7 @@ impl Piece {
                 .map(Piece::Audit);
         }
         let (text, _) = json::text(line, settings);
-        if may_audit && known.is_none_or(|name| name == linux_auditd::FORMAT.name) {
+        if may_audit && known.is_none_or(|name| detection::may_send(name, &linux_auditd::FORMAT)) {
             return linux_auditd::Piece::read(&text).map(Piece::Audit);
         }
         if may_cri && let Some(piece) = streams::cri(record, line) {

@@ -4,7 +4,8 @@
 
 use model::{Arena, LedgerIndex, Object, RawRecord, Value};
 
-use crate::format::{collector, linux_auditd, syslog_other};
+use crate::detection;
+use crate::format::{collector, linux_auditd};
 use crate::json;
 use crate::syslog;
 
@@ -84,6 +85,5 @@ fn unwrap<'a>(arena: &'a Arena, record: &RawRecord) -> Option<Wrapped<'a>> {
 
 /// Whether a source of that format, or of none that is known, may ship lines of the audit log so.
 pub(super) fn is_allowed(name: Option<&str>) -> bool {
-    let formats = [&linux_auditd::FORMAT, &collector::FORMAT, &syslog_other::FORMAT];
-    name.is_none_or(|name| formats.iter().any(|f| f.name == name))
+    name.is_none_or(|name| name == collector::FORMAT.name || detection::may_send(name, &linux_auditd::FORMAT))
 }

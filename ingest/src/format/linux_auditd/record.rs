@@ -9,7 +9,7 @@ use model::{Arena, Millis};
 use serde::{Deserialize, Serialize};
 
 use super::pairs::Pairs;
-use crate::seek;
+use crate::{seek, syslog};
 
 /// Fields that one line may have; what goes over is left out.
 const FIELDS_MAX: usize = 4096;
@@ -83,8 +83,31 @@ pub struct Record<'a> {
     pub text: &'a str,
 }
 
-/// A line's head: its event, its type, and the text behind them. Whatever stands before `node=` or `type=` (a syslog
-/// header) is passed over.
+/// What of a line before `audit(` the record itself says: all of it, or what is behind a syslog header.
+fn own_words<'a>(line: &'a str, head: &'a str) -> Option<&'a str> {
+    let begins = |text: &str| text.starts_with("type=") || text.starts_with("node=");
+    let plain = of_kernel(head.trim_start_matches(|c: char| c.is_ascii_whitespace() || c == '\u{feff}'));
+    if begins(plain) {
+        return Some(plain);
+    }
+    let envelope = syslog::parse(line);
+    let message = match envelope.program() {
+        Some("kernel") => of_kernel(&envelope.message),
+        _ => &envelope.message,
+    };
+    let mut starts = head.match_indices(['t', 'n']).map(|(at, _)| &head[at..]);
+    starts.find(|rest| begins(rest) && message.starts_with(*rest))
+}
+
+/// The kernel's own text behind `[   12.345678] audit: `.
+fn of_kernel(text: &str) -> &str {
+    let stamped = text.strip_prefix('[').and_then(|t| t.split_once("] "));
+    let text = stamped.map_or(text, |(_, behind)| behind);
+    text.strip_prefix("audit: ").unwrap_or(text)
+}
+
+/// A line's head: its event, its type, and the text behind them. Before `node=` or `type=` a syslog header may stand, and nothing
+/// else: what somebody typed for an account's name, and sshd wrote down, is no audit record.
 #[must_use]
 pub fn head(line: &str) -> Option<(EventId, Cow<'_, str>, &str)> {
     let audit = seek::find(line, "audit(")?;
@@ -104,11 +127,12 @@ pub fn head(line: &str) -> Option<(EventId, Cow<'_, str>, &str)> {
     let serial = serial.parse().ok()?;
     let mut kind = None;
     let mut node = "";
-    for word in head.split_ascii_whitespace() {
+    for word in own_words(line, head)?.split_ascii_whitespace() {
         match seek::cut(word, b'=') {
             Some(("type", v)) => kind = Some(v),
             Some(("node", v)) => node = v,
-            _ => {}
+            Some(("msg", "")) => {}
+            _ => return None,
         }
     }
     let kind = kind.filter(|k| !k.is_empty() && k.len() <= 64)?;
@@ -366,4 +390,32 @@ fn number_name(number: u32) -> Option<&'static str> {
         1701 => "ANOM_ABEND",
         _ => return None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_header_stands_before_a_record() {
+        for line in [
+            "type=USER_LOGIN msg=audit(1772413593.100:880): pid=1",
+            "node=db-1 type=USER_LOGIN msg=audit(1772413593.100:880): pid=1",
+            "<86>Mar  2 09:00:00 db-1 audispd: type=USER_LOGIN msg=audit(1772413593.100:880): pid=1",
+            "<86>Mar  2 09:00:00 db-1 audisp-syslog[12]: node=db-1 type=USER_LOGIN msg=audit(1772413593.100:880): pid=1",
+            "<86>1 2026-03-02T09:00:00+08:00 db-1 auditd 7 - - type=USER_LOGIN msg=audit(1772413593.100:880): pid=1",
+            "<4>Mar  2 09:00:00 db-1 kernel: [   12.345678] audit: type=1112 audit(1772413593.100:880): pid=1",
+            "Mar  2 09:00:00 db-1 kernel: audit: type=1112 audit(1772413593.100:880): pid=1",
+        ] {
+            let (id, kind, text) = head(line).expect(line);
+            assert_eq!((id.serial, &*kind, text.trim()), (880, "USER_LOGIN", "pid=1"), "{line}");
+        }
+        for line in [
+            "<86>Mar  2 09:00:00 db-1 sshd[3]: Invalid user type=USER_LOGIN msg=audit(1772413593.100:880): pid=1 from 10.0.0.9",
+            "<86>Mar  2 09:00:00 db-1 sshd[3]: Failed password for invalid user kernel: type=A msg=audit(1.000:1): from 10.0.0.9 port 1 ssh2",
+            "type=USER_LOGIN please read audit(1772413593.100:880): pid=1",
+        ] {
+            assert!(head(line).is_none(), "{line}");
+        }
+    }
 }

@@ -89,6 +89,7 @@ pub(crate) fn event<'a>(input: &Input<'a>, line: &str, device: Option<&str>) -> 
         user_agent: nil(&user_agent).into(),
         host: host.into(),
         device,
+        uid: request_id(tail).into(),
         ..Request::default()
     };
     match request_line(&request) {
@@ -105,6 +106,15 @@ pub(crate) fn event<'a>(input: &Input<'a>, line: &str, device: Option<&str>) -> 
     }
     b.unmapped("extra", tail.trim());
     Some(b.finish())
+}
+
+/// The request's id, where the server's format has one behind the rest (nginx's `$request_id`, a UUID of `mod_unique_id`'s kind).
+fn request_id(tail: &str) -> &str {
+    let words = tail.split_ascii_whitespace().map(|w| w.trim_matches('"'));
+    let hex =
+        |w: &&str| w.len() >= 32 && w.len() <= 36 && w.bytes().filter(|b| *b != b'-').all(|b| b.is_ascii_hexdigit());
+    let digits = |w: &&str| w.bytes().filter(|b| *b != b'-').count() == 32;
+    words.filter(hex).find(digits).unwrap_or("")
 }
 
 /// Who wrote it: the two differ in how they escape; where nothing is escaped, the source's name may tell.

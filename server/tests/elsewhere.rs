@@ -7,9 +7,9 @@ mod harness;
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::process::Command;
 
-use harness::{run, shared};
+use harness::scenario::{is_found, retold};
+use harness::shared;
 use jiff::civil::{Date, DateTime};
 use jiff::{Span, ToSpan};
 use regex::{Captures, Regex};
@@ -113,46 +113,15 @@ impl Elsewhere {
         text
     }
 
-    /// Writes the scenario as it is told here, judges it, and scores what was found.
     fn scored(&self, scenario: &Path) -> Option<String> {
-        let dir = tempfile::tempdir().unwrap();
-        let at = |name: &str| dir.path().join(name);
-        let read = |path: &Path| std::fs::read_to_string(path).unwrap();
-        std::fs::create_dir(at("reference")).unwrap();
-        for entry in std::fs::read_dir(scenario.join("reference")).unwrap() {
-            let path = entry.unwrap().path();
-            let to = at("reference").join(path.file_name().unwrap());
-            std::fs::write(to, self.told(&read(&path))).unwrap();
-        }
-        for name in ["expected_findings.ndjson", "decoys.ndjson"] {
-            std::fs::write(at(name), self.told(&read(&scenario.join(name)))).unwrap();
-        }
-        std::fs::copy(scenario.join("duplicates.json"), at("duplicates.json")).unwrap();
-        let capture = std::fs::File::open(scenario.join("capture.ndjson.zst")).unwrap();
-        let capture = String::from_utf8(zstd::decode_all(capture).unwrap()).unwrap();
-        let lines = capture.lines().map(|line| {
-            let mut line: Value = serde_json::from_str(line).unwrap();
-            line["payload"] = self.told(line["payload"].as_str().unwrap()).into();
-            line["ts"] = self.epoch(line["ts"].as_i64().unwrap(), 1000).into();
-            line.to_string()
-        });
-        let lines: Vec<String> = lines.collect();
-        std::fs::write(at("capture.ndjson"), lines.join("\n")).unwrap();
-
-        let text = |name: &str| at(name).display().to_string();
-        let policies = format!("{}/../policies", env!("CARGO_MANIFEST_DIR"));
-        let args = ["--policies", &policies, "--reference", &text("reference")];
-        let found = run(&[&["detect"], &args[..], &["--format", "kcat", &text("capture.ndjson")]].concat());
-        let errors = String::from_utf8_lossy(&found.stderr);
-        assert_eq!(found.status.code(), Some(1), "{errors}");
-        std::fs::write(at("findings.ndjson"), &found.stdout).unwrap();
-        let mut score = Command::new("python3");
-        score.arg(scenario.join("score.py")).arg("--scenario").arg(dir.path());
-        let Ok(output) = score.args(["--clauses", &text("findings.ndjson")]).output() else {
-            println!("skipped: there is no python3");
-            return None;
-        };
-        Some(String::from_utf8(output.stdout).unwrap())
+        retold(
+            scenario,
+            |record| {
+                record["payload"] = self.told(record["payload"].as_str().unwrap()).into();
+                record["ts"] = self.epoch(record["ts"].as_i64().unwrap(), 1000).into();
+            },
+            |_, text| self.told(text),
+        )
     }
 }
 
@@ -170,13 +139,6 @@ fn renamed(scenario: &Path, table: &str, column: &str, other: impl Fn(usize) -> 
         .enumerate()
         .map(|(n, word)| (word, other(n)))
         .collect()
-}
-
-fn is_found(scored: Option<String>, told: &str) {
-    let Some(scored) = scored else { return };
-    let total = scored.lines().last().unwrap();
-    let all = "expected 47/47 found, decoys hit 0/11, false positives 0, repeated finding ids 0";
-    assert!(total.starts_with(all), "{told}: {scored}");
 }
 
 #[test]

@@ -12,6 +12,7 @@ use serde_json::Value;
 
 pub mod installed;
 pub mod pki;
+pub mod scenario;
 
 /// How long anything may take before a test gives up on it.
 pub const PATIENCE: Duration = Duration::from_secs(120);

@@ -1,15 +1,17 @@
 //! A row of a batch, as a document of the index.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv6Addr};
+use std::sync::Arc;
 
 use model::{Batch, Column as Values, Field as Column, LedgerIndex, Millis};
 use tantivy::schema::Field;
 
 use crate::keyword::bounded;
 use crate::query::canonical;
-use crate::row::Rows;
+use crate::row::{Rows, Spare};
 use crate::schema::{ADDRESSES, Fields, KEYWORDS, NUMBERS, RAW_PATH, TEXT_COLUMN_BYTES_MAX, TEXTS, WordField};
 use crate::unmapped;
 
@@ -73,6 +75,22 @@ pub(crate) struct Documents {
     term: String,
     /// Events that were read and are not handed on.
     pub(crate) rows: Rows,
+    pub(crate) spare: Spare,
+    /// Where the columns of a batch stand, by the list of them that it was worked out of.
+    places: Option<(Arc<HashMap<Column, usize>>, Places)>,
+}
+
+/// Where the columns of a batch stand, field by field.
+#[derive(Clone, Default)]
+struct Places {
+    keywords: Vec<Vec<usize>>,
+    addresses: Vec<Vec<usize>>,
+    texts: Vec<Vec<usize>>,
+    numbers: Vec<Vec<usize>>,
+    raw: Option<usize>,
+    unmapped: Option<usize>,
+    status_id: Option<usize>,
+    status: Option<usize>,
 }
 
 /// A keyword field, where it is looked up, and where its values are.
@@ -123,23 +141,50 @@ impl Documents {
             },
             term: String::new(),
             rows: Rows::default(),
+            spare: Spare::default(),
+            places: None,
             fields,
             mask,
         }
     }
 
     /// The columns of a batch, for the documents of its rows.
-    pub(crate) fn columns<'b>(&self, batch: &'b Batch) -> Columns<'b> {
-        let of = |columns: &[Column]| columns.iter().filter_map(|c| batch.column(c)).collect::<Vec<_>>();
+    pub(crate) fn columns<'b>(&mut self, batch: &'b Batch) -> Columns<'b> {
+        let is_known = |(of, _): &(Arc<_>, _)| Arc::ptr_eq(of, batch.places());
+        if !self.places.as_ref().is_some_and(is_known) {
+            self.places = Some((batch.places().clone(), self.places_of(batch)));
+        }
+        let Some((_, places)) = &self.places else {
+            return Columns::default();
+        };
+        let one = |place: &usize| batch.column_at(*place);
+        let of = |places: &Vec<Vec<usize>>| -> Vec<Vec<&'b Values>> {
+            places.iter().map(|p| p.iter().filter_map(one).collect()).collect()
+        };
         Columns {
+            keywords: of(&places.keywords),
+            addresses: of(&places.addresses),
+            texts: of(&places.texts),
+            numbers: of(&places.numbers),
+            raw: places.raw.as_ref().and_then(one),
+            unmapped: places.unmapped.as_ref().and_then(one),
+            status_id: places.status_id.as_ref().and_then(one),
+            status: places.status.as_ref().and_then(one),
+        }
+    }
+
+    fn places_of(&self, batch: &Batch) -> Places {
+        let one = |column: &Column| batch.places().get(column).copied();
+        let of = |columns: &[Column]| columns.iter().filter_map(one).collect::<Vec<_>>();
+        Places {
             keywords: self.keywords.iter().map(|k| of(&k.columns)).collect(),
             addresses: self.addresses.iter().map(|c| of(c)).collect(),
             texts: self.texts.iter().map(|(_, _, c)| of(c)).collect(),
             numbers: self.numbers.iter().map(|(_, c)| of(c)).collect(),
-            raw: batch.column(&self.raw),
-            unmapped: batch.column(&self.unmapped),
-            status_id: batch.column(&self.status_id),
-            status: batch.column(&self.status),
+            raw: one(&self.raw),
+            unmapped: one(&self.unmapped),
+            status_id: one(&self.status_id),
+            status: one(&self.status),
         }
     }
 
@@ -299,6 +344,7 @@ pub(crate) struct Origin<'a> {
 }
 
 /// The columns of a batch, field by field.
+#[derive(Default)]
 pub(crate) struct Columns<'b> {
     keywords: Vec<Vec<&'b Values>>,
     addresses: Vec<Vec<&'b Values>>,

@@ -74,8 +74,13 @@ pub enum Error {
         limit: usize,
     },
     /// Whoever asked does not wait any more.
-    #[error("the search was cancelled")]
-    Cancelled,
+    #[error("the question was cancelled; {events} of {of} events were looked through by then")]
+    Cancelled {
+        /// Events that were looked through.
+        events: u64,
+        /// Those that would have been.
+        of: u64,
+    },
     /// A record that the query needs could not be read back from the ledger.
     #[error("record {index} could not be read back from the ledger: {source}")]
     Text {

@@ -1,8 +1,8 @@
 //! Mature splits: a generation that takes nothing more, merged into one segment for each window of event time.
 //!
 //! A record is merged once among its like while its generation is hot, and once here; at rates at which commits are small it
-//! is merged oftener, and the sum of all is little. A segment that is large already and wholly of one window, as they come
-//! while the index catches up, is a split as it is.
+//! is merged oftener, and the sum of all is little. A segment that is large already and of no more than a day, or wholly of
+//! one window, as they come while the index catches up, is a split as it is.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -35,18 +35,33 @@ pub(crate) fn mature(index: &Path, generation: u64, own_docs: u32) -> Result<Vec
         .map(SegmentReader::open)
         .collect::<tantivy::Result<_>>()?;
     let mut days: BTreeMap<i64, u64> = BTreeMap::new();
-    for reader in &readers {
+    let mut splits: Vec<SplitInfo> = Vec::new();
+    let (mut rest, mut own) = (Vec::new(), Vec::new());
+    for (segment, reader) in segments.iter().zip(&readers) {
+        let time = reader.fast_fields().i64("time")?;
+        let is_large = reader.num_docs() == reader.max_doc() && reader.max_doc() >= own_docs;
+        // No longer than a day and a window of its own, wherever midnight is.
+        match is_large && time.max_value().saturating_sub(time.min_value()) < DAY {
+            true => own.push((segment, reader)),
+            false => rest.push((segment, reader)),
+        }
+    }
+    for (segment, reader) in own {
+        let number = splits.len() as u32;
+        let dir = adopt(&hot, segment, &index.join(split_name(generation, number)))?;
+        splits.push(describe(&dir.dir, generation, number, reader)?);
+    }
+    for (_, reader) in &rest {
         let time = reader.fast_fields().i64("time")?;
         for doc in reader.doc_ids_alive() {
             *days.entry(day(time.first(doc))).or_default() += 1;
         }
     }
     let windows = windows(&days);
-    let mut splits: Vec<SplitInfo> = Vec::new();
     for window in 0..windows.count {
         fail::fail_point!("mature::window");
         let (mut parts, mut filters): (Vec<Segment>, Vec<Option<AliveBitSet>>) = (Vec::new(), Vec::new());
-        for (segment, reader) in segments.iter().zip(&readers) {
+        for (segment, reader) in &rest {
             let time = reader.fast_fields().i64("time")?;
             let mut of_window = BitSet::with_max_value(reader.max_doc());
             for doc in reader.doc_ids_alive() {
@@ -65,7 +80,7 @@ pub(crate) fn mature(index: &Path, generation: u64, own_docs: u32) -> Result<Vec
                 n if n == reader.max_doc() => filters.push(None),
                 _ => filters.push(Some(alive(&of_window)?)),
             }
-            parts.push(segment.clone());
+            parts.push(Segment::clone(segment));
         }
         if parts.is_empty() {
             continue;

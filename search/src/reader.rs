@@ -361,7 +361,7 @@ impl Search {
     /// size of a round.
     fn collect_checked(&self, request: &Request, ahead: usize, text: &dyn RawText) -> Result<(Vec<Entry>, Total)> {
         let mut checked: Vec<Option<Checked<'_>>> = self.snapshot.parts.iter().map(|_| None).collect();
-        let (mut out, mut matches, mut candidates) = (Vec::new(), 0, None);
+        let (mut out, mut matches, mut candidates, mut looked) = (Vec::new(), 0, None, 0);
         let mut after = if request.exact_total { None } else { request.after };
         let mut round = ahead.clamp(ROUND_MIN, ROUND_MAX);
         loop {
@@ -378,8 +378,10 @@ impl Search {
                 }
                 let Some(plan) = slot else { continue };
                 if text.is_stopped() {
-                    return Err(crate::Error::Cancelled);
+                    let of = candidates.unwrap_or(count);
+                    return Err(crate::Error::Cancelled { events: looked, of });
                 }
+                looked += 1;
                 let mut line = LazyText::new(text, segment.leaves(entry.doc), segment.uid(entry.doc)?);
                 if !plan.matches(entry.doc, &mut line)? {
                     continue;
@@ -421,7 +423,7 @@ impl Search {
             progress.step(part)?;
             let segment = self.snapshot.segment(number)?;
             if exact && self.everything && self.within(part) && !segment.reader.has_deletes() {
-                each(number, &segment, Matched::Every)?;
+                each(number, &segment, Matched::Every).map_err(|e| progress.told(e))?;
                 continue;
             }
             let mut outcome = Ok(());
@@ -432,7 +434,7 @@ impl Search {
             };
             self.weight(part).for_each_no_score(&segment.reader, &mut |docs| {
                 if outcome.is_ok() && text.is_stopped() {
-                    outcome = Err(crate::Error::Cancelled);
+                    outcome = Err(progress.cancelled());
                 }
                 if outcome.is_err() {
                     return;
@@ -455,6 +457,8 @@ impl Search {
 struct Progress<'a> {
     text: &'a dyn RawText,
     done: u64,
+    /// Events of the part that is being looked through.
+    now: u64,
     of: u64,
 }
 
@@ -465,17 +469,37 @@ impl<'a> Progress<'a> {
             .iter()
             .map(|n| search.snapshot.parts[*n].events())
             .sum();
-        Progress { text, done: 0, of }
+        Progress {
+            text,
+            done: 0,
+            now: 0,
+            of,
+        }
     }
 
     /// A part is looked through now.
     fn step(&mut self, part: &Part) -> Result<()> {
         if self.text.is_stopped() {
-            return Err(crate::Error::Cancelled);
+            return Err(self.cancelled());
         }
+        self.done += std::mem::replace(&mut self.now, part.events());
         self.text.progress(self.done, self.of);
-        self.done += part.events();
         Ok(())
+    }
+
+    /// An error, as whoever asked is told of it.
+    fn told(&self, error: crate::Error) -> crate::Error {
+        match error {
+            crate::Error::Cancelled { .. } => self.cancelled(),
+            other => other,
+        }
+    }
+
+    fn cancelled(&self) -> crate::Error {
+        crate::Error::Cancelled {
+            events: self.done,
+            of: self.of,
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::net::Ipv6Addr;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tantivy::schema::document::{Document, ReferenceValue, ReferenceValueLeaf};
 use tantivy::schema::{Field, Value};
@@ -89,12 +89,23 @@ impl Rows {
         self.text.len() + self.indexed.text.len()
     }
 
-    /// The events, each by itself.
-    pub(crate) fn rows(self) -> impl ExactSizeIterator<Item = Row> {
-        let all = Arc::new(self);
-        (0..all.ends.len()).map(move |at| {
-            let from = at.checked_sub(1).map_or((0, 0), |before| all.ends[before]);
-            let to = all.ends[at];
+    fn clear(&mut self) {
+        self.columns.clear();
+        self.text.clear();
+        self.indexed.text.clear();
+        self.indexed.ends.clear();
+        self.ends.clear();
+    }
+
+    /// The events, each by itself. Their memory comes back to `spare` when the last of them is indexed.
+    pub(crate) fn rows(self, spare: &Spare) -> impl ExactSizeIterator<Item = Row> {
+        let all = Arc::new(Held {
+            rows: self,
+            spare: spare.clone(),
+        });
+        (0..all.rows.ends.len()).map(move |at| {
+            let from = at.checked_sub(1).map_or((0, 0), |before| all.rows.ends[before]);
+            let to = all.rows.ends[at];
             Row {
                 all: all.clone(),
                 columns: from.0..to.0,
@@ -104,10 +115,51 @@ impl Rows {
     }
 }
 
+/// Memory of events that are indexed, to be filled again: made on one thread and let go of on another it would be
+/// in pieces that the allocator goes through for each event.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Spare(Arc<Mutex<Vec<Rows>>>);
+
+/// As many are kept.
+const SPARE_MAX: usize = 16;
+
+impl Spare {
+    /// Rows without an event.
+    pub(crate) fn rows(&self) -> Rows {
+        let mut spare = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        spare.pop().unwrap_or_default()
+    }
+}
+
+/// Events that somebody holds.
+#[derive(Debug)]
+struct Held {
+    rows: Rows,
+    spare: Spare,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let mut rows = std::mem::take(&mut self.rows);
+        // An event as large as they come is not held on to.
+        if rows.bytes() > ROWS_BYTES_MAX {
+            return;
+        }
+        rows.clear();
+        let mut spare = self.spare.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if spare.len() < SPARE_MAX {
+            spare.push(rows);
+        }
+    }
+}
+
+/// Bytes of text above which the memory is given back.
+const ROWS_BYTES_MAX: usize = 1 << 20;
+
 /// An event to index.
 #[derive(Clone, Debug)]
 pub(crate) struct Row {
-    all: Arc<Rows>,
+    all: Arc<Held>,
     columns: Range<usize>,
     indexed: Range<usize>,
 }
@@ -115,7 +167,7 @@ pub(crate) struct Row {
 impl Row {
     /// Calls `f` with field and text of each text that is indexed by words.
     pub(crate) fn each_text(&self, f: impl FnMut(WordField, &str)) {
-        self.all.indexed.each(&self.indexed, f);
+        self.all.rows.indexed.each(&self.indexed, f);
     }
 }
 
@@ -125,8 +177,8 @@ impl Document for Row {
 
     fn iter_fields_and_values(&self) -> Cells<'_> {
         Cells {
-            text: &self.all.text,
-            rest: self.all.columns[self.columns.clone()].iter(),
+            text: &self.all.rows.text,
+            rest: self.all.rows.columns[self.columns.clone()].iter(),
         }
     }
 }
@@ -192,8 +244,9 @@ mod tests {
         rows.add_text(name, "x");
         rows.indexed.push(WordField(3), "");
         rows.end();
+        let spare = Spare::default();
         let told: Vec<String> = rows
-            .rows()
+            .rows(&spare)
             .map(|row| {
                 let columns: Vec<String> = row
                     .iter_fields_and_values()
@@ -205,5 +258,7 @@ mod tests {
             })
             .collect();
         assert_eq!(told, ["0=I64(7),1=Text(\"审计\") 3:one,4:ab", " ", "1=Text(\"x\") 3:"]);
+        let again = spare.rows();
+        assert!(again.text.capacity() > 0 && again.bytes() == 0 && again.rows(&spare).len() == 0);
     }
 }

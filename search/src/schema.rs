@@ -7,6 +7,7 @@
 use model::{Field as Column, Wanted};
 use tantivy::schema::{Field, IpAddrOptions, NumericOptions, Schema, TextOptions};
 
+use crate::query::field::Kind;
 use crate::words::Plugin;
 
 /// The version of fields and tokens; an index written with another one is rebuilt.
@@ -96,6 +97,40 @@ pub fn text_paths(field: &str) -> &'static [&'static str] {
         None if field == "raw" => &[RAW_PATH],
         None => &[],
     }
+}
+
+/// The OCSF paths that a field's values come from; none for those that Docket makes itself.
+#[must_use]
+pub fn paths_of(field: &str) -> Vec<&'static str> {
+    let Some(spec) = crate::query::field::find(field) else {
+        return Vec::new();
+    };
+    let names: Vec<&str> = match &spec.kind {
+        Kind::Keyword(names) | Kind::Text(names) => names.to_vec(),
+        Kind::Address(name, _) | Kind::Number(name) => vec![name],
+        Kind::Class => return vec!["class_name"],
+        Kind::Severity => return vec!["severity_id"],
+        Kind::Record => return vec!["metadata.uid"],
+        Kind::Time(_) | Kind::Person => return Vec::new(),
+    };
+    let numbers = NUMBERS.iter().map(|(name, paths, _)| (name, paths));
+    let tables = KEYWORDS
+        .iter()
+        .chain(TEXTS)
+        .map(|(name, paths)| (name, paths))
+        .chain(numbers);
+    let mut out: Vec<&str> = tables
+        .filter(|(name, _)| names.contains(name))
+        .flat_map(|(_, p)| *p)
+        .copied()
+        .collect();
+    if names.contains(&"raw") {
+        out.push(RAW_PATH);
+    }
+    if names.contains(&"status") {
+        out.push("status");
+    }
+    out
 }
 
 /// Number fields, the paths of their values, and whether single values are looked up often.

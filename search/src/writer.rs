@@ -271,8 +271,9 @@ impl IndexWriter {
 
     /// Hands the events that were read to the thread that indexes them.
     fn hand_on(&mut self) -> Result<()> {
-        let rows = std::mem::take(&mut self.documents.rows);
-        self.writer.run(rows.rows().map(UserOperation::Add))?;
+        let rows = std::mem::replace(&mut self.documents.rows, self.documents.spare.rows());
+        self.writer
+            .run(rows.rows(&self.documents.spare).map(UserOperation::Add))?;
         Ok(())
     }
 

@@ -23,6 +23,7 @@ mod export;
 mod health;
 mod index;
 mod openapi;
+mod queries;
 pub mod records;
 mod reference;
 mod refusals;
@@ -91,6 +92,8 @@ pub fn router(app: App) -> Router {
         .route("/api/v1/timeline", get(timeline::timeline))
         .route("/api/v1/context/{*id}", get(timeline::context))
         .route("/api/v1/tail", get(tail::tail))
+        .route("/api/v1/queries", get(queries::list))
+        .route("/api/v1/queries/{id}", get(queries::show).delete(queries::cancel))
         .route("/api/v1/index", get(index::show))
         .route("/api/v1/saved", get(saved::list))
         .route("/api/v1/exports", post(export::begin))
@@ -174,6 +177,15 @@ impl FromRequestParts<App> for Authenticated {
 }
 
 impl Caller {
+    /// Fails with 403 unless the caller may search records, be it without seeing the people in them
+    /// ([`Eyes`](crate::pseudonyms::Eyes)).
+    ///
+    /// # Errors
+    /// The caller's: says who may.
+    pub fn demand_records(&self) -> Result<(), ApiError> {
+        self.demand(Right::ReadCovered)
+    }
+
     /// Fails with 403 unless the caller may do this.
     ///
     /// # Errors
@@ -186,7 +198,8 @@ impl Caller {
             Right::Ship => "shipper",
             Right::ReadAlerts => "analyst or auditor",
             Right::HandleAlerts => "analyst",
-            Right::ReadRecords => "auditor",
+            Right::ReadRecords | Right::SeePeople => "auditor",
+            Right::ReadCovered => "auditor or reviewer",
             Right::Administer => "admin",
         };
         Err(ApiError::new(

@@ -65,6 +65,10 @@ pub struct Shared {
     pub saved: crate::api::saved::Searches,
     /// The folder of the exports under way.
     pub exports: std::path::PathBuf,
+    /// What people's words are made with, for who may not see people.
+    pub pseudonyms: Arc<str>,
+    /// What is being asked.
+    pub questions: crate::questions::Questions,
 }
 
 impl Shared {

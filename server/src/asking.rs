@@ -2,9 +2,10 @@
 //! still waits for the answer.
 
 use std::error::Error;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
+use axum::http::StatusCode;
 use model::{LedgerIndex, Millis};
 use search::{Query, RawText, Reading, Request};
 use serde_json::{Value, json};
@@ -12,20 +13,12 @@ use serde_json::{Value, json};
 use crate::api::{ApiError, records};
 use crate::app::{App, lock};
 use crate::people::Register;
-
-/// Says that nobody waits any more, once it is dropped: with the request that holds it.
-pub struct Waiting(Arc<AtomicBool>);
-
-impl Drop for Waiting {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-}
+use crate::questions::{Asking, Question, Waiting};
 
 /// The events of the ledger, as they may be shown.
 pub struct LedgerText {
     app: App,
-    stopped: Arc<AtomicBool>,
+    question: Arc<Question>,
     last: Mutex<Option<(String, Arc<Value>)>>,
     /// What the ledger held when it was asked, the asking itself aside.
     durable: LedgerIndex,
@@ -34,21 +27,26 @@ pub struct LedgerText {
 type Read<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
 impl LedgerText {
-    /// Reads until the second is dropped. To be made before the question is recorded: what came later is not left out.
-    pub fn new(app: &App) -> (LedgerText, Waiting) {
-        let stopped = Arc::new(AtomicBool::new(false));
+    /// Reads until the second is dropped, or the question is cancelled. To be made before the question is recorded: what
+    /// came later is not left out.
+    ///
+    /// # Errors
+    /// The asker's: another question of that name is being answered.
+    pub fn new(
+        app: &App,
+        asking: &Asking,
+        caller: &str,
+        what: &'static str,
+        asked: Value,
+    ) -> Result<(LedgerText, Waiting), ApiError> {
+        let (question, waiting) = asking.begin(app, caller, what, asked)?;
         let text = LedgerText {
             app: app.clone(),
-            stopped: stopped.clone(),
+            question,
             last: Mutex::new(None),
             durable: *app.spine.durable().borrow(),
         };
-        (text, Waiting(stopped))
-    }
-
-    /// What the ledger held when it was asked.
-    pub fn durable(&self) -> LedgerIndex {
-        self.durable
+        Ok((text, waiting))
     }
 
     /// What an answer looked through, for people and programs: never silent about what it did not.
@@ -83,6 +81,7 @@ impl LedgerText {
         if let Some((_, event)) = lock(&self.last).as_ref().filter(|(known, _)| known == uid) {
             return Ok(event.clone());
         }
+        self.question.read();
         let event = Arc::new(records::event(&self.app, leaves, uid)?);
         *lock(&self.last) = Some((uid.to_owned(), event.clone()));
         Ok(event)
@@ -110,7 +109,11 @@ impl RawText for LedgerText {
     }
 
     fn is_stopped(&self) -> bool {
-        self.stopped.load(Ordering::Relaxed)
+        self.question.is_stopped()
+    }
+
+    fn progress(&self, events: u64, of: u64) {
+        self.question.progress(events, of);
     }
 }
 
@@ -174,6 +177,8 @@ pub fn refusal(error: search::Error) -> ApiError {
     use search::Error as E;
     match error {
         E::Query(error) => ApiError::in_query(&error),
+        // Nobody reads this where the asker has gone.
+        E::Cancelled { .. } => ApiError::new(StatusCode::CONFLICT, error.to_string()),
         E::Cursor { .. }
         | E::Aggregation { .. }
         | E::TooManyBuckets { .. }

@@ -28,6 +28,8 @@ pub enum Role {
     Analyst,
     /// Reads all records and alerts, changes nothing.
     Auditor,
+    /// Reads all records without seeing whose they are: names of people are replaced by words. Changes nothing.
+    Reviewer,
     /// Users, configuration and health; no records.
     Admin,
 }
@@ -43,6 +45,10 @@ pub enum Right {
     HandleAlerts,
     /// Search and see records.
     ReadRecords,
+    /// Search and see records without what is personal in them.
+    ReadCovered,
+    /// See who the people of a record are.
+    SeePeople,
     /// Create tokens, see sources and metrics.
     Administer,
 }
@@ -52,7 +58,11 @@ impl Role {
         match self {
             Role::Shipper => right == Right::Ship,
             Role::Analyst => matches!(right, Right::ReadAlerts | Right::HandleAlerts),
-            Role::Auditor => matches!(right, Right::ReadAlerts | Right::ReadRecords),
+            Role::Auditor => matches!(
+                right,
+                Right::ReadAlerts | Right::ReadRecords | Right::ReadCovered | Right::SeePeople
+            ),
+            Role::Reviewer => right == Right::ReadCovered,
             Role::Admin => right == Right::Administer,
         }
     }

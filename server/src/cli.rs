@@ -24,7 +24,9 @@ mod index;
 mod mapping;
 mod normalize;
 mod output;
+mod patience;
 mod policy;
+mod queries;
 mod reference;
 mod replay;
 mod report;
@@ -48,7 +50,7 @@ mod why;
 #[command(name = "docket", version, propagate_version = true, max_term_width = 100)]
 #[command(
     after_help = "Exit codes: 0 ok, 1 findings or failed checks, 2 usage or policy error, 3 configuration,\n\
-    4 unreachable, 5 not authorised, 6 integrity failure.\n\nBegin with:  docket demo"
+    4 unreachable, 5 not authorised, 6 integrity failure, 130 interrupted.\n\nBegin with:  docket demo"
 )]
 struct Args {
     #[command(subcommand)]
@@ -67,6 +69,7 @@ enum Command {
     Timeline(timeline::Args),
     Context(context::Args),
     Tail(tail::Args),
+    Queries(queries::Args),
     #[command(subcommand)]
     Saved(saved::Command),
     Export(export::Args),
@@ -112,6 +115,9 @@ pub struct Target {
     /// Token for --url
     #[arg(long, env = "DOCKET_TOKEN", hide_env_values = true, global = true)]
     token: Option<String>,
+    /// Say how far a long question is, also where standard error is no terminal
+    #[arg(long, global = true)]
+    progress: bool,
 }
 
 /// Runs the command line of the process.
@@ -133,6 +139,7 @@ pub fn run() -> ExitCode {
         Command::Timeline(args) => timeline::run(args),
         Command::Context(args) => context::run(args),
         Command::Tail(args) => tail::run(args),
+        Command::Queries(args) => queries::run(args),
         Command::Saved(command) => saved::run(command),
         Command::Export(args) => export::run(args),
         Command::Show(args) => show::run(args),

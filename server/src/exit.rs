@@ -14,6 +14,8 @@ pub const UNREACHABLE: u8 = 4;
 pub const NOT_AUTHORISED: u8 = 5;
 /// What is stored is not what was written.
 pub const INTEGRITY: u8 = 6;
+/// Whoever asked did not wait for the answer (SIGINT).
+pub const CANCELLED: u8 = 130;
 
 /// An error that knows its exit code.
 #[derive(Debug, thiserror::Error)]

@@ -2,7 +2,6 @@
 //! and of each part that was made its rows and its hash; so it goes on after any interruption, and a part that is made
 //! again has the same bytes.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -20,6 +19,8 @@ use crate::api::{ApiError, records, search as api_search};
 use crate::app::App;
 use crate::asking::{self, LedgerText, refusal};
 use crate::kept::write_whole;
+use crate::pseudonyms::Pseudonyms;
+use crate::questions::Asking;
 
 /// Rows of a part where nothing is said.
 const PART_ROWS: u64 = 100_000;
@@ -302,9 +303,11 @@ pub fn write_part(
     app: &App,
     mut job: Job,
     number: usize,
+    asking: &Asking,
     mut send: impl FnMut(Vec<u8>) -> bool,
 ) -> Result<(), ApiError> {
-    let (text, _waiting) = LedgerText::new(app);
+    let asked = json!({"id": job.id, "part": number, "export": job.asked});
+    let (text, _waiting) = LedgerText::new(app, asking, &job.by, "export", asked)?;
     let mut request = job.request(app)?;
     let before = number
         .checked_sub(1)
@@ -386,112 +389,6 @@ pub fn sha256(bytes: &[u8]) -> String {
     hex::encode(Sha256::digest(bytes))
 }
 
-/// People's names, each replaced by one word.
-struct Pseudonyms<'a> {
-    salt: &'a str,
-    known: BTreeMap<String, String>,
-}
-
-/// Objects whose `name`, `uid`, … are a person's.
-const PEOPLE: &[&str] = &["user", "actor", "manager", "creator", "owner"];
-/// Fields that are a person's wherever they stand.
-const FIELDS: &[&str] = &[
-    "full_name",
-    "email_addr",
-    "email",
-    "phone_number",
-    "employee_id",
-    "display_name",
-    "credential_uid",
-];
-/// Fields of such an object that are.
-const OF_PEOPLE: &[&str] = &["name", "uid", "uid_alt", "domain"];
-/// Names that are remembered to be found in other texts of the export.
-const KNOWN_MAX: usize = 100_000;
-
-impl Pseudonyms<'_> {
-    fn new(salt: &str) -> Pseudonyms<'_> {
-        Pseudonyms {
-            salt,
-            known: BTreeMap::new(),
-        }
-    }
-
-    /// Hides the people of an event: their fields, then what of them its other texts say. The raw line goes.
-    fn hide(&mut self, event: &mut Value) {
-        let mut said = Vec::new();
-        self.fields(event, false, &mut said, 0);
-        if let Value::Object(fields) = event {
-            fields.remove("raw_data");
-        }
-        said.sort_by_key(|(name, _): &(String, String)| std::cmp::Reverse(name.len()));
-        texts(event, &said, 0);
-    }
-
-    fn fields(&mut self, value: &mut Value, of_person: bool, said: &mut Vec<(String, String)>, depth: usize) {
-        if depth > 32 {
-            *value = Value::Null;
-            return;
-        }
-        match value {
-            Value::Object(fields) => {
-                for (key, inner) in fields.iter_mut() {
-                    let is_personal =
-                        FIELDS.contains(&key.as_str()) || (of_person && OF_PEOPLE.contains(&key.as_str()));
-                    match inner {
-                        Value::String(text) if is_personal && !text.is_empty() => {
-                            let new = self.pseudonym(text);
-                            if text.chars().count() >= 3 {
-                                said.push((text.clone(), new.clone()));
-                            }
-                            *text = new;
-                        }
-                        // `actor.session`, `actor.process` are no person.
-                        other => {
-                            let person = PEOPLE.contains(&key.as_str());
-                            self.fields(other, person, said, depth + 1);
-                        }
-                    }
-                }
-            }
-            Value::Array(items) => items
-                .iter_mut()
-                .for_each(|v| self.fields(v, of_person, said, depth + 1)),
-            _ => {}
-        }
-    }
-
-    fn pseudonym(&mut self, text: &str) -> String {
-        if let Some(known) = self.known.get(text) {
-            return known.clone();
-        }
-        let mut hash = Sha256::new();
-        hash.update(self.salt.as_bytes());
-        hash.update(text.to_lowercase().as_bytes());
-        let new = format!("person-{}", hex::encode(&hash.finalize()[..6]));
-        if self.known.len() < KNOWN_MAX {
-            self.known.insert(text.to_owned(), new.clone());
-        }
-        new
-    }
-}
-
-/// Replaces names within other texts.
-fn texts(value: &mut Value, said: &[(String, String)], depth: usize) {
-    match value {
-        Value::String(text) => {
-            for (name, new) in said {
-                if text.contains(name.as_str()) && !text.starts_with("person-") {
-                    *text = text.replace(name.as_str(), new);
-                }
-            }
-        }
-        Value::Array(items) if depth < 32 => items.iter_mut().for_each(|v| texts(v, said, depth + 1)),
-        Value::Object(fields) if depth < 32 => fields.values_mut().for_each(|v| texts(v, said, depth + 1)),
-        _ => {}
-    }
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
@@ -517,32 +414,5 @@ mod tests {
         let left: Vec<bool> = ids.iter().map(|id| jobs.load(id).is_ok()).collect();
         assert_eq!(left, [false, false, false, true, true]);
         assert!(jobs.0.join("note.txt").exists());
-    }
-
-    #[test]
-    fn people_are_hidden_and_stay_told_apart() {
-        let mut names = Pseudonyms::new("salt");
-        let event = json!({
-            "class_uid": 3002, "user": {"name": "li.na", "uid": "E1", "full_name": "李娜娜", "type": "User"},
-            "actor": {"user": {"name": "wu.lei"}, "session": {"uid": "s-1"}}, "message": "li.na logged in, says 李娜娜",
-            "raw_data": "li.na", "host": "web-1", "unmapped": {"note": "for wu.lei"},
-        });
-        let mut hidden = event.clone();
-        names.hide(&mut hidden);
-        let text = hidden.to_string();
-        for name in ["li.na", "wu.lei", "李娜娜", "E1\"", "raw_data"] {
-            assert!(!text.contains(name), "{name} in {text}");
-        }
-        assert!(
-            text.contains("s-1") && text.contains("web-1") && text.contains("logged in"),
-            "{text}"
-        );
-        assert_ne!(hidden["user"]["name"], hidden["actor"]["user"]["name"]);
-        let mut again = event;
-        names.hide(&mut again);
-        assert_eq!(again, hidden);
-        let mut other = json!({"user": {"name": "li.na"}});
-        Pseudonyms::new("other").hide(&mut other);
-        assert_ne!(other["user"]["name"], hidden["user"]["name"]);
     }
 }

@@ -29,6 +29,8 @@ mod policies;
 mod policy_changes;
 mod policy_mutate;
 mod policy_test;
+mod pseudonyms;
+mod questions;
 mod quiet;
 mod reading;
 mod reference;

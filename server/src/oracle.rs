@@ -3,6 +3,7 @@
 //! 2,500 questions over 120,000 records: `DOCKET_ORACLE=full cargo test -p docket oracle -- --nocapture`.
 
 mod ask;
+mod order;
 mod scan;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -306,6 +307,7 @@ fn answers(split_docs: u64, is_built_so: fn(usize, u64) -> bool) {
         empty += usize::from(got.is_empty());
         if n % 5 == 0 {
             aggregates(&world, &request, &expected, &text, &mut rng);
+            order::check(&world, &request, &expected, &text, &mut rng);
             aggregated += 1;
         }
     }

@@ -102,6 +102,8 @@ impl Reading {
             registers: crate::registers::Registers::new(reference.clone(), None),
             saved: crate::api::saved::Searches::open(data)?,
             exports: data.join("exports"),
+            pseudonyms: crate::pseudonyms::salt(data)?,
+            questions: crate::questions::Questions::default(),
             tables: Arc::new(std::sync::RwLock::new(Arc::new(crate::reference::load(
                 reference.as_deref(),
             )?))),

@@ -149,6 +149,8 @@ impl Server {
             registers: Registers::new(config.reference.clone(), config.reference_age_ms_max),
             saved: crate::api::saved::Searches::open(&config.data_dir)?,
             exports: config.data_dir.join("exports"),
+            pseudonyms: crate::pseudonyms::salt(&config.data_dir)?,
+            questions: crate::questions::Questions::default(),
         }));
         let couriers = hooks
             .into_iter()

@@ -145,7 +145,7 @@ impl State {
         segment.every_doc(Sort::Oldest, |docs| {
             if outcome.is_ok() {
                 outcome = match text.is_stopped() {
-                    true => Err(Error::Cancelled),
+                    true => Err(Error::Cancelled { events: 0, of: 0 }),
                     false => self.take(opened, segment, docs),
                 };
             }

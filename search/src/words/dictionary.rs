@@ -89,11 +89,10 @@ impl<W: Write> DictionaryWriter<W> {
         // A block's first term is compared where it lies.
         if self.in_block > 0 && rest.len() >= PACKED_MIN && rest.iter().all(|b| nibble(*b).is_some()) {
             put(&mut self.block, (rest.len() as u64) << 1 | 1);
-            let two = |pair: &[u8]| {
-                let of = |n: usize| pair.get(n).and_then(|b| nibble(*b)).unwrap_or_default();
-                of(0) << 4 | of(1)
-            };
-            self.block.extend(rest.chunks(2).map(two));
+            let (pairs, last) = rest.as_chunks::<2>();
+            let of = |byte: u8| NIBBLES[usize::from(byte)] & 0xf;
+            self.block.extend(pairs.iter().map(|[a, b]| of(*a) << 4 | of(*b)));
+            self.block.extend(last.iter().map(|a| of(*a) << 4));
         } else {
             put(&mut self.block, (rest.len() as u64) << 1);
             self.block.extend_from_slice(rest);
@@ -143,12 +142,20 @@ impl<W: Write> DictionaryWriter<W> {
     }
 }
 
-fn nibble(byte: u8) -> Option<u8> {
-    match byte {
-        b'0'..=b'9' => Some(byte - b'0'),
-        b'a'..=b'f' => Some(byte - b'a' + 10),
-        _ => None,
+/// What a hexadecimal digit is worth; of another byte [`NO_DIGIT`].
+const NIBBLES: [u8; 256] = {
+    let mut table = [NO_DIGIT; 256];
+    let mut n = 0;
+    while n < 16 {
+        table[b"0123456789abcdef"[n] as usize] = n as u8;
+        n += 1;
     }
+    table
+};
+const NO_DIGIT: u8 = 0xff;
+
+fn nibble(byte: u8) -> Option<u8> {
+    Some(NIBBLES[usize::from(byte)]).filter(|n| *n != NO_DIGIT)
 }
 
 /// The vocabulary of a segment, open.

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod ask;
+mod order;
 mod scan;
 #[path = "../support/mod.rs"]
 mod support;
@@ -138,6 +139,7 @@ fn compare(searcher: &Searcher, placed: &[Placed]) {
         if n % 10 == 0 {
             pages(searcher, &request, &got, &mut rng, &text);
             groups(searcher, &request, &got, placed, &text);
+            order::check(searcher, &request, &got, placed, &mut rng, &text);
         }
     }
     // The generator must ask for things that are there.

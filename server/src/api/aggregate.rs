@@ -11,7 +11,8 @@ use serde_json::{Value, json};
 use super::{ApiError, Authenticated};
 use crate::app::App;
 use crate::asking::{self, LedgerText, length, refusal};
-use crate::auth::Right;
+use crate::pseudonyms::Eyes;
+use crate::questions::Asking;
 
 /// Values of one answer at most.
 const SIZE_MAX: usize = 10_000;
@@ -98,18 +99,21 @@ impl Counted {
 pub async fn aggregate(
     State(app): State<App>,
     Authenticated(caller): Authenticated,
+    asking: Asking,
     Json(asked): Json<Asked>,
 ) -> Result<Json<Value>, ApiError> {
-    caller.demand(Right::ReadRecords)?;
+    let eyes = Eyes::of(&app, &caller)?;
     if asked.aggs.is_empty() || asked.aggs.len() > 20 {
         return Err(ApiError::bad_request("aggs: give 1 to 20 aggregations".into()));
     }
     let request = asking::request(&app, &asked.q, asked.from.as_deref(), asked.to.as_deref())?;
     let aggs = asked.aggs.iter().map(Counted::agg).collect::<Result<Vec<_>, _>>()?;
-    let (text, _waiting) = LedgerText::new(&app);
+    aggs.iter().try_for_each(|agg| seen(agg, &eyes))?;
+    let (text, _waiting) = LedgerText::new(&app, &asking, &caller.name(), "aggregate", json!(asked))?;
     app.spine.act("search", &caller, json!(asked)).await?;
     let counted = tokio::task::spawn_blocking(move || {
-        let all = app.searcher.aggregate(&request, &aggs, &text).map_err(refusal)?;
+        let mut all = app.searcher.aggregate(&request, &aggs, &text).map_err(refusal)?;
+        covered(&aggs, &mut all.found, &eyes);
         Ok::<_, ApiError>(json!({
             "total": all.total,
             "aggs": all.found.iter().map(shown).collect::<Vec<_>>(),
@@ -117,6 +121,40 @@ pub async fn aggregate(
         }))
     });
     counted.await.map_err(ApiError::internal)?.map(Json)
+}
+
+/// Whether the fields of an aggregation may be told.
+pub fn seen(agg: &Agg, eyes: &Eyes) -> Result<(), ApiError> {
+    match agg {
+        Agg::Terms { field, within, .. } => {
+            eyes.demand_field(field)?;
+            within.iter().try_for_each(|inner| seen(inner, eyes))
+        }
+        Agg::Histogram { within, .. } => within.iter().try_for_each(|inner| seen(inner, eyes)),
+        // How many there are, and sums, name nobody.
+        Agg::Cardinality { .. } | Agg::Stats { .. } => Ok(()),
+    }
+}
+
+/// Hides the people among the keys.
+pub fn covered(aggs: &[Agg], found: &mut [Found], eyes: &Eyes) {
+    if !eyes.are_covered() {
+        return;
+    }
+    for (agg, found) in aggs.iter().zip(found) {
+        match (agg, found) {
+            (Agg::Terms { field, within, .. }, Found::Terms { buckets, .. }) => {
+                for bucket in buckets {
+                    bucket.key = eyes.value(field, &bucket.key);
+                    covered(within, &mut bucket.found, eyes);
+                }
+            }
+            (Agg::Histogram { within, .. }, Found::Histogram { buckets }) => {
+                buckets.iter_mut().for_each(|b| covered(within, &mut b.found, eyes));
+            }
+            _ => {}
+        }
+    }
 }
 
 /// What is compared.
@@ -145,9 +183,11 @@ pub struct Compared {
 pub async fn compare(
     State(app): State<App>,
     Authenticated(caller): Authenticated,
+    asking: Asking,
     Json(asked): Json<Compared>,
 ) -> Result<Json<Value>, ApiError> {
-    caller.demand(Right::ReadRecords)?;
+    let eyes = Eyes::of(&app, &caller)?;
+    eyes.demand_field(&asked.by)?;
     let mut now = asking::request(&app, &asked.q, Some(&asked.from), asked.to.as_deref())?;
     let to = now.to.unwrap_or_else(|| app.clock.now());
     now.to = Some(to);
@@ -159,7 +199,7 @@ pub async fn compare(
     earlier.from = Some(from + -shift);
     earlier.to = Some(to + -shift);
     let size = checked_size(asked.size.or(Some(50)))?;
-    let (text, _waiting) = LedgerText::new(&app);
+    let (text, _waiting) = LedgerText::new(&app, &asking, &caller.name(), "compare", json!(asked))?;
     app.spine.act("search", &caller, json!(asked)).await?;
     let compared = tokio::task::spawn_blocking(move || {
         let aggs = [Agg::Terms {
@@ -196,6 +236,7 @@ pub async fn compare(
                 (a, b) if a < b => "less",
                 _ => "same",
             };
+            let key = eyes.value(&asked.by, &key);
             json!({"key": key, "now": now, "before": before, "change": change as i64, "is": word})
         };
         let before = periods.pop();

@@ -13,9 +13,10 @@ use tokio_stream::wrappers::ReceiverStream;
 
 use super::{ApiError, Authenticated};
 use crate::app::App;
-use crate::asking::{self, LedgerText};
-use crate::auth::Right;
-use crate::export::{Asked, Job, Jobs};
+use crate::asking;
+use crate::export::{Asked, Job, Jobs, Mask};
+use crate::pseudonyms::Eyes;
+use crate::questions::Asking;
 use crate::spine::{Actor, Append};
 
 /// Pieces of a part that may wait for a slow reader.
@@ -27,15 +28,18 @@ const CHECKPOINT_STEPS: usize = 100;
 pub async fn begin(
     State(app): State<App>,
     Authenticated(caller): Authenticated,
-    Json(asked): Json<Asked>,
+    Json(mut asked): Json<Asked>,
 ) -> Result<Json<Value>, ApiError> {
-    caller.demand(Right::ReadRecords)?;
+    // Whatever was asked for: who may not see people exports none.
+    if Eyes::of(&app, &caller)?.are_covered() {
+        asked.mask = Mask::Personal;
+    }
     asked.check()?;
     // What cannot be searched cannot be exported.
     let request = asking::request(&app, &asked.q, asked.from.as_deref(), asked.to.as_deref())?;
-    let (text, _waiting) = LedgerText::new(&app);
+    let durable = *app.spine.durable().borrow();
     let up_to = LedgerIndex(app.searchable.load(std::sync::atomic::Ordering::Relaxed)).min(app.searcher.position());
-    let job = Job::new(&asked, &request, up_to, text.durable(), &caller.name(), app.clock.now());
+    let job = Job::new(&asked, &request, up_to, durable, &caller.name(), app.clock.now());
     app.spine
         .act(
             "export",
@@ -55,7 +59,7 @@ pub async fn show(
     Authenticated(caller): Authenticated,
     Path(id): Path<String>,
 ) -> Result<Json<Value>, ApiError> {
-    caller.demand(Right::ReadRecords)?;
+    caller.demand_records()?;
     Ok(Json(jobs(&app).load(&id)?.shown()))
 }
 
@@ -63,9 +67,10 @@ pub async fn show(
 pub async fn part(
     State(app): State<App>,
     Authenticated(caller): Authenticated,
+    asking: Asking,
     Path((id, number)): Path<(String, usize)>,
 ) -> Result<Response, ApiError> {
-    caller.demand(Right::ReadRecords)?;
+    caller.demand_records()?;
     let job = jobs(&app).load(&id)?;
     job.demand(&caller.name())?;
     if number > job.parts.len() || (number == job.parts.len() && job.is_whole()) {
@@ -83,7 +88,7 @@ pub async fn part(
     let (pieces, stream) = mpsc::channel::<Result<Bytes, std::io::Error>>(QUEUE);
     tokio::task::spawn_blocking(move || {
         let send = |bytes: Vec<u8>| pieces.blocking_send(Ok(Bytes::from(bytes))).is_ok();
-        if let Err(error) = crate::export::write_part(&app, job, number, send) {
+        if let Err(error) = crate::export::write_part(&app, job, number, &asking, send) {
             tracing::error!(error = error.message(), export = id, part = number, "Export stopped.");
             // The body ends unfinished: the reader cannot take it for whole.
             let _ = pieces.blocking_send(Err(std::io::Error::other(error.message().to_owned())));
@@ -107,7 +112,7 @@ pub async fn finish(
     Authenticated(caller): Authenticated,
     Path(id): Path<String>,
 ) -> Result<Json<Value>, ApiError> {
-    caller.demand(Right::ReadRecords)?;
+    caller.demand_records()?;
     let mut job = jobs(&app).load(&id)?;
     job.demand(&caller.name())?;
     if !job.is_whole() {

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::{ApiError, Authenticated};
 use crate::app::App;
-use crate::auth::Right;
+use crate::pseudonyms::Eyes;
 
 /// `GET /api/v1/records/{topic}/{partition}/{offset}`
 pub async fn record(
@@ -18,18 +18,18 @@ pub async fn record(
     Authenticated(caller): Authenticated,
     Path(id): Path<String>,
 ) -> Result<Json<Value>, ApiError> {
-    caller.demand(Right::ReadRecords)?;
+    let eyes = Eyes::of(&app, &caller)?;
     let coordinate: Coordinate = id.parse().map_err(|e| ApiError::bad_request(format!("{e}")))?;
     app.spine
         .act("record.view", &caller, json!({"record": coordinate.to_string()}))
         .await?;
-    let shown = tokio::task::spawn_blocking(move || show(&app, &coordinate))
+    let shown = tokio::task::spawn_blocking(move || show(&app, &coordinate, &eyes))
         .await
         .map_err(ApiError::internal)?;
     shown.map(Json)
 }
 
-fn show(app: &App, coordinate: &Coordinate) -> Result<Value, ApiError> {
+fn show(app: &App, coordinate: &Coordinate, eyes: &Eyes) -> Result<Value, ApiError> {
     let Some(index) = app.reader.find(coordinate).map_err(ApiError::internal)? else {
         return Err(ApiError::not_found(format!("the ledger holds no record {coordinate}")));
     };
@@ -48,19 +48,20 @@ fn show(app: &App, coordinate: &Coordinate) -> Result<Value, ApiError> {
         .map(|e| {
             let mut event = masked(e);
             set_processed(&mut event, processed);
+            eyes.event(&mut event);
             event
         })
         .collect();
-    // A record of the last second has no checkpoint over it yet.
-    let proof = app.reader.proof_bundle(index).ok();
+    // The line itself names whom it names.
+    let raw = (!eyes.are_covered()).then_some(&entry.record.payload);
     Ok(json!({
         "record": coordinate.to_string(),
         "ledger_index": index,
         "received_at": entry.record.received_at.to_string(),
         "source": entry.record.source,
         "peer": entry.record.peer,
-        "raw": String::from_utf8_lossy(&entry.record.payload),
-        "raw_base64": BASE64_STANDARD.encode(&entry.record.payload),
+        "raw": raw.map(|raw| String::from_utf8_lossy(raw)),
+        "raw_base64": raw.map(|raw| BASE64_STANDARD.encode(raw)),
         "format": normalized.format,
         "quarantined": normalized.quarantined.map(|q| q.0),
         // The records that its event is of, where it is of several; the first one's id is the event's.
@@ -68,7 +69,7 @@ fn show(app: &App, coordinate: &Coordinate) -> Result<Value, ApiError> {
         "time": normalized.events.first().map(|e| e.time.to_string()),
         "processed_at": processed.map(|t| t.to_string()),
         "events": events,
-        "proof": proof,
+        "proof": eyes.proof(app, index),
     }))
 }
 

@@ -22,7 +22,8 @@ use super::search::{PAGE_MAX, shown};
 use super::{ApiError, Authenticated};
 use crate::app::App;
 use crate::asking::{self, LedgerText, refusal};
-use crate::auth::Right;
+use crate::pseudonyms::Eyes;
+use crate::questions::Asking;
 
 /// How often somebody looks for more.
 const LOOK: Duration = Duration::from_millis(250);
@@ -46,12 +47,13 @@ pub struct Asked {
 pub async fn tail(
     State(app): State<App>,
     Authenticated(caller): Authenticated,
+    asking: Asking,
     Query(asked): Query<Asked>,
 ) -> Result<Sse<ReceiverStream<Result<Event, Infallible>>>, ApiError> {
-    caller.demand(Right::ReadRecords)?;
+    let eyes = Eyes::of(&app, &caller)?;
     let query = asking::query(&app, &asked.q)?;
     // A query that the index cannot answer is refused now, not in the stream.
-    let (text, waiting) = LedgerText::new(&app);
+    let (text, waiting) = LedgerText::new(&app, &asking, &caller.name(), "tail", json!(asked))?;
     let trial = Request {
         limit: 1,
         query: query.clone().and(asking::query(&app, "index:0")?),
@@ -68,6 +70,7 @@ pub async fn tail(
             query,
             next: since,
             events,
+            eyes,
         };
         if let Err(error) = tail.run(text).await {
             let told = Event::default()
@@ -89,6 +92,7 @@ struct Tail {
     /// Leaves below were looked at.
     next: u64,
     events: mpsc::Sender<Result<Event, Infallible>>,
+    eyes: Eyes,
 }
 
 impl Tail {
@@ -131,10 +135,10 @@ impl Tail {
             ..Request::new(self.query.clone().and(asking::query(&self.app, &range)?))
         };
         loop {
-            let (app, asked, text) = (self.app.clone(), request.clone(), text.clone());
+            let (app, asked, text, eyes) = (self.app.clone(), request.clone(), text.clone(), self.eyes.clone());
             let page = tokio::task::spawn_blocking(move || {
                 let answer = app.searcher.search(&asked, &*text).map_err(refusal)?;
-                let hits = answer.hits.iter().map(|h| Ok((h.index, shown(&app, h)?)));
+                let hits = answer.hits.iter().map(|h| Ok((h.index, shown(&app, h, &eyes)?)));
                 Ok::<_, ApiError>((
                     hits.collect::<Result<Vec<(LedgerIndex, Value)>, ApiError>>()?,
                     answer.next,

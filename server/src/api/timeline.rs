@@ -11,7 +11,8 @@ use super::search::{PAGE_MAX, shown};
 use super::{ApiError, Authenticated};
 use crate::app::App;
 use crate::asking::{self, LedgerText, at_path, refusal};
-use crate::auth::Right;
+use crate::pseudonyms::Eyes;
+use crate::questions::Asking;
 use crate::timeline::{SESSIONS_MAX, Subject, Timeline, marks, quoted};
 
 /// Whose timeline, and when.
@@ -66,9 +67,10 @@ impl Asked {
 pub async fn timeline(
     State(app): State<App>,
     Authenticated(caller): Authenticated,
+    asking: Asking,
     Query(asked): Query<Asked>,
 ) -> Result<Json<Value>, ApiError> {
-    caller.demand(Right::ReadRecords)?;
+    let eyes = Eyes::of(&app, &caller)?;
     let subject = asked.subject()?;
     let limit = asked.limit.unwrap_or(200);
     if !(1..=PAGE_MAX).contains(&limit) {
@@ -78,30 +80,36 @@ pub async fn timeline(
     request.limit = limit;
     request.sort = Sort::Oldest;
     request.after = asked.after.as_deref().map(str::parse).transpose().map_err(refusal)?;
-    let (text, _waiting) = LedgerText::new(&app);
+    let (text, _waiting) = LedgerText::new(&app, &asking, &caller.name(), "timeline", json!(asked))?;
     app.spine.act("timeline", &caller, json!(asked)).await?;
-    let answer = tokio::task::spawn_blocking(move || told(&app, &subject, request, &text));
+    let answer = tokio::task::spawn_blocking(move || told(&app, &subject, request, &text, &eyes));
     answer.await.map_err(ApiError::internal)?.map(Json)
 }
 
-fn told(app: &App, subject: &Subject, request: Request, text: &LedgerText) -> Result<Value, ApiError> {
+fn told(app: &App, subject: &Subject, request: Request, text: &LedgerText, eyes: &Eyes) -> Result<Value, ApiError> {
     let range = Request {
         after: None,
         ..request.clone()
     };
-    let timeline = Timeline::of(app, subject, &range, request.query.clone(), text)?;
+    let mut timeline = Timeline::of(app, subject, &range, request.query.clone(), text)?;
     let request = Request {
         query: timeline.query.clone(),
         ..request
     };
     let answer = app.searcher.search(&request, text).map_err(refusal)?;
     let entries = answer.hits.iter().map(|hit| {
-        let mut entry = shown(app, hit)?;
+        let mut entry = shown(app, hit, &Eyes::All)?;
         let sessions = timeline.sessions_of(app, &entry["event"], hit.time);
         entry["sessions"] = sessions.iter().map(|n| json!(n + 1)).collect();
         entry["marks"] = json!(marks(&entry["event"]));
+        eyes.event(&mut entry["event"]);
         Ok(entry)
     });
+    let entries = entries.collect::<Result<Vec<_>, ApiError>>()?;
+    for session in &mut timeline.sessions {
+        eyes.names(&mut session.actors);
+        eyes.names(&mut session.accounts);
+    }
     let sessions = timeline.sessions.iter().enumerate().map(|(n, s)| s.shown(n + 1));
     let total = match answer.total {
         search::Total::Exact(n) | search::Total::AtMost(n) => n,
@@ -113,7 +121,7 @@ fn told(app: &App, subject: &Subject, request: Request, text: &LedgerText) -> Re
         "sessions_total": timeline.sessions_total,
         "sessions_max": SESSIONS_MAX,
         "gaps": timeline.gaps,
-        "entries": entries.collect::<Result<Vec<_>, ApiError>>()?,
+        "entries": entries,
         "next": answer.next.map(|c| c.to_string()),
         "searched": text.searched(&answer.searched),
     }))
@@ -136,21 +144,31 @@ pub async fn context(
     State(app): State<App>,
     Authenticated(caller): Authenticated,
     Path(id): Path<String>,
+    asking: Asking,
     Query(around): Query<Around>,
 ) -> Result<Json<Value>, ApiError> {
-    caller.demand(Right::ReadRecords)?;
+    let eyes = Eyes::of(&app, &caller)?;
     let count = around.count.unwrap_or(10);
     if !(1..=500).contains(&count) {
         return Err(ApiError::bad_request(format!("count {count}: give 1 to 500")));
     }
-    let (text, _waiting) = LedgerText::new(&app);
     let detail = json!({"record": id, "context": around});
+    let (text, _waiting) = LedgerText::new(&app, &asking, &caller.name(), "context", detail.clone())?;
     app.spine.act("record.view", &caller, detail).await?;
-    let answer = tokio::task::spawn_blocking(move || surrounded(&app, &id, count, around.same.as_deref(), &text));
+    let answer = tokio::task::spawn_blocking(move || {
+        let same = around.same.as_deref();
+        surrounded(&app, &id, (count, same), &text, &eyes)
+    });
     answer.await.map_err(ApiError::internal)?.map(Json)
 }
 
-fn surrounded(app: &App, id: &str, count: usize, same: Option<&str>, text: &LedgerText) -> Result<Value, ApiError> {
+fn surrounded(
+    app: &App,
+    id: &str,
+    (count, same): (usize, Option<&str>),
+    text: &LedgerText,
+    eyes: &Eyes,
+) -> Result<Value, ApiError> {
     let request = Request::new(asking::query(app, &format!("record:{}", quoted(id)))?);
     let found = app.searcher.search(&request, text).map_err(refusal)?;
     let Some(hit) = found.hits.last() else {
@@ -158,8 +176,9 @@ fn surrounded(app: &App, id: &str, count: usize, same: Option<&str>, text: &Ledg
             "no event of a record {id} is in the index"
         )));
     };
-    let centre = shown(app, hit)?;
+    let mut centre = shown(app, hit, &Eyes::All)?;
     let (same, condition) = alike(app, &centre["event"], hit.time, same)?;
+    eyes.event(&mut centre["event"]);
     let side = |sort| {
         let request = Request {
             sort,
@@ -168,14 +187,18 @@ fn surrounded(app: &App, id: &str, count: usize, same: Option<&str>, text: &Ledg
             ..Request::new(asking::query(app, &condition)?)
         };
         let answer = app.searcher.search(&request, text).map_err(refusal)?;
-        let entries: Vec<Value> = answer.hits.iter().map(|h| shown(app, h)).collect::<Result<_, _>>()?;
+        let entries: Vec<Value> = answer
+            .hits
+            .iter()
+            .map(|h| shown(app, h, eyes))
+            .collect::<Result<_, _>>()?;
         Ok::<_, ApiError>((entries, answer.next.is_some()))
     };
     let (mut before, more_before) = side(Sort::Newest)?;
     before.reverse();
     let (after, more_after) = side(Sort::Oldest)?;
     Ok(json!({
-        "record": centre, "same": same, "query": condition, "before": before, "after": after,
+        "record": centre, "same": same, "query": if eyes.are_covered() { None } else { Some(condition) }, "before": before, "after": after,
         "more_before": more_before, "more_after": more_after, "searched": text.searched(&found.searched),
     }))
 }

@@ -66,7 +66,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let body = json!({"q": args.query, "from": args.from, "to": args.to, "aggs": args.aggs()});
     block_on(async {
         let client = Client::connect(&args.target).await?;
-        let answer = client.post("/api/v1/aggregate", body).await;
+        let answer = client.ask("/api/v1/aggregate", &[], Some(body)).await;
         client.close().await?;
         let answer = answer?;
         match args.output.get() {

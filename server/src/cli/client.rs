@@ -2,11 +2,13 @@
 //! folder for the length of the command, so that the act is recorded either way.
 
 use anyhow::Context as _;
+use rand::RngCore as _;
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
 
 use super::Target;
 use super::output::{inert, width};
+use super::patience::{self, Telling};
 use crate::exit::{NOT_AUTHORISED, UNREACHABLE, USAGE, failure};
 use crate::listen::socket_path;
 use crate::reading::Reading;
@@ -17,6 +19,7 @@ pub struct Client {
     base: String,
     token: Option<String>,
     own: Option<Reading>,
+    telling: Telling,
 }
 
 impl Client {
@@ -32,6 +35,7 @@ impl Client {
                 base: url.trim_end_matches('/').to_owned(),
                 token: target.token.clone(),
                 own: None,
+                telling: Telling::new(target.progress),
             });
         }
         let socket = socket_path(&target.data);
@@ -47,6 +51,7 @@ impl Client {
             base: "http://docket".to_owned(),
             token: target.token.clone(),
             own,
+            telling: Telling::new(target.progress),
         })
     }
 
@@ -56,6 +61,19 @@ impl Client {
     /// See [`Client::call`].
     pub async fn get(&self, path: &str, query: &[(&str, String)]) -> anyhow::Result<Value> {
         self.call(Method::GET, path, query, None).await
+    }
+
+    /// A question, which may take long: says how far it is, and stops it where the answer is not waited for.
+    ///
+    /// # Errors
+    /// See [`Client::call`]; interrupted (130).
+    pub async fn ask(&self, path: &str, query: &[(&str, String)], body: Option<Value>) -> anyhow::Result<Value> {
+        let mut random = [0u8; 12];
+        rand::rng().fill_bytes(&mut random);
+        let id = hex::encode(random);
+        let method = if body.is_some() { Method::POST } else { Method::GET };
+        let answer = self.call_as(method, path, query, body, Some(&id));
+        patience::wait(self, &id, self.telling, answer).await
     }
 
     /// `POST` of JSON.
@@ -99,6 +117,11 @@ impl Client {
         self.call(Method::DELETE, path, &[], None).await
     }
 
+    /// How whoever waits is told how far it is.
+    pub fn telling(&self) -> Telling {
+        self.telling
+    }
+
     /// Whether this talks to a server that runs, and not to files.
     pub fn is_running_server(&self) -> bool {
         self.own.is_none()
@@ -110,7 +133,7 @@ impl Client {
     /// See [`Client::call`].
     pub async fn events(&self, path: &str, query: &[(&str, String)]) -> anyhow::Result<Events> {
         let asked = query.iter().find(|(name, _)| *name == "q").map(|(_, q)| q.clone());
-        let answer = self.send(Method::GET, path, query, None).await?;
+        let answer = self.send(Method::GET, path, query, None, None).await?;
         if answer.status().is_success() {
             return Ok(Events {
                 answer,
@@ -125,7 +148,7 @@ impl Client {
     /// # Errors
     /// See [`Client::call`].
     pub async fn stream(&self, path: &str) -> anyhow::Result<reqwest::Response> {
-        let answer = self.send(Method::GET, path, &[], None).await?;
+        let answer = self.send(Method::GET, path, &[], None, None).await?;
         if answer.status().is_success() {
             return Ok(answer);
         }
@@ -138,10 +161,14 @@ impl Client {
         path: &str,
         query: &[(&str, String)],
         body: Option<Value>,
+        question: Option<&str>,
     ) -> anyhow::Result<reqwest::Response> {
         let mut request = self.http.request(method, format!("{}{path}", self.base)).query(query);
         if let Some(token) = &self.token {
             request = request.bearer_auth(token);
+        }
+        if let Some(question) = question {
+            request = request.header(crate::questions::HEADER, question);
         }
         if let Some(body) = body {
             request = request.json(&body);
@@ -161,10 +188,22 @@ impl Client {
         query: &[(&str, String)],
         body: Option<Value>,
     ) -> anyhow::Result<Value> {
+        self.call_as(method, path, query, body, None).await
+    }
+
+    /// As [`Client::call`], of a question with a name.
+    async fn call_as(
+        &self,
+        method: Method,
+        path: &str,
+        query: &[(&str, String)],
+        body: Option<Value>,
+        question: Option<&str>,
+    ) -> anyhow::Result<Value> {
         let in_body = body.as_ref().and_then(|b| b["q"].as_str());
         let asked = query.iter().find(|(name, _)| *name == "q").map(|(_, q)| q.clone());
         let asked = asked.or_else(|| in_body.map(str::to_owned));
-        let answer = self.send(method, path, query, body).await?;
+        let answer = self.send(method, path, query, body, question).await?;
         if answer.status().is_success() {
             return answer.json().await.context("the server's answer is not JSON");
         }

@@ -46,7 +46,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         "size": args.size});
     block_on(async {
         let client = Client::connect(&args.target).await?;
-        let answer = client.post("/api/v1/compare", body).await;
+        let answer = client.ask("/api/v1/compare", &[], Some(body)).await;
         client.close().await?;
         let answer = answer?;
         let rows = answer["rows"].as_array().cloned().unwrap_or_default();

@@ -37,7 +37,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         let mut query = vec![("count", args.count.to_string())];
         query.extend(args.same.iter().map(|s| ("same", s.clone())));
         let path = format!("/api/v1/context/{}", args.record.replace('#', "%23"));
-        let answer = client.get(&path, &query).await;
+        let answer = client.ask(&path, &query, None).await;
         client.close().await?;
         let answer = answer?;
         let output = args.output.get();

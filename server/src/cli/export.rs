@@ -1,7 +1,7 @@
 //! `docket export`
 
 use std::fs::File;
-use std::io::{IsTerminal as _, Write as _};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -10,8 +10,9 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use super::client::Client;
+use super::patience::Telling;
 use super::{Target, block_on};
-use crate::exit::{INTEGRITY, USAGE, failure};
+use crate::exit::{CANCELLED, INTEGRITY, USAGE, failure};
 
 /// Export what a query finds, of any size, with a manifest that proves it
 ///
@@ -107,7 +108,18 @@ async fn export(client: &Client, args: &Args) -> anyhow::Result<ExitCode> {
     let mut number = 0;
     while number < list(&job).len() || job["whole"] != true {
         if list(&job).get(number).is_none_or(|part| !is_there(&args.out, part)) {
-            fetch(client, args, &id, number).await?;
+            tokio::select! {
+                fetched = fetch(client, args, &id, number) => fetched?,
+                // The server stops with the connection; what is whole stays.
+                _ = tokio::signal::ctrl_c() => {
+                    let so_far = format!(
+                        "interrupted: {} rows in {} files so far; the same command goes on",
+                        job["rows"],
+                        list(&job).len()
+                    );
+                    return Err(failure(CANCELLED, so_far));
+                }
+            }
             job = client.get(&format!("/api/v1/exports/{id}"), &[]).await?;
             let part = list(&job).get(number).cloned().unwrap_or_default();
             let name = part["file"].as_str().unwrap_or_default().to_owned();
@@ -150,7 +162,7 @@ async fn fetch(client: &Client, args: &Args, id: &str, number: usize) -> anyhow:
     let path = args.out.join("part.new");
     let mut file = File::create(&path).with_context(|| path.display().to_string())?;
     let (mut bytes, mut told) = (0usize, 0usize);
-    let bar = std::io::stderr().is_terminal();
+    let telling = client.telling();
     while let Some(piece) = answer
         .chunk()
         .await
@@ -158,12 +170,15 @@ async fn fetch(client: &Client, args: &Args, id: &str, number: usize) -> anyhow:
     {
         file.write_all(&piece)?;
         bytes += piece.len();
-        if bar && bytes >= told + (1 << 20) {
+        if telling != Telling::Nothing && bytes >= told + (1 << 20) {
             told = bytes;
-            eprint!("\rfile {number}: {} MiB", bytes >> 20);
+            match telling {
+                Telling::Line => eprint!("\rfile {number}: {} MiB", bytes >> 20),
+                _ => eprintln!("file {number}: {} MiB", bytes >> 20),
+            }
         }
     }
-    if bar && told > 0 {
+    if telling == Telling::Line && told > 0 {
         eprint!("\r\x1b[K");
     }
     file.sync_all()?;

@@ -19,6 +19,7 @@ use super::{Target, block_on};
     docket search --from 7d 'person:\"li na\" AND NOT source:nginx'\n  \
     docket search 'cmd:~\"rm -rf /\" OR url:~\"?id=1%20or\"'\n  \
     docket search 'src:10.8.0.0/16 code:>=500 time:[2026-03-01 TO 2026-03-02}'\n  \
+    docket search --sort bytes:desc --from 24h 'source:nginx'\n  \
     docket search --all --output ndjson 'source:jumpserver' > jumpserver.ndjson\n\n\
     The language is in docs/search.md.")]
 pub struct Args {
@@ -31,8 +32,8 @@ pub struct Args {
     /// Before this time
     #[arg(long, value_name = "TIME")]
     to: Option<String>,
-    /// Which come first
-    #[arg(long, value_parser = ["newest", "oldest"], default_value = "newest")]
+    /// Which come first: newest, oldest, or by a field (user, host, bytes:desc, …)
+    #[arg(long, value_name = "ORDER", default_value = "newest")]
     sort: String,
     /// How many
     #[arg(long, default_value_t = 50)]
@@ -86,7 +87,7 @@ async fn show(client: &Client, args: &Args) -> anyhow::Result<ExitCode> {
         if args.exact {
             query.push(("exact", "true".into()));
         }
-        let answer = client.get("/api/v1/search", &query).await?;
+        let answer = client.ask("/api/v1/search", &query, None).await?;
         let hits = answer["hits"].as_array().cloned().unwrap_or_default();
         shown += hits.len();
         write(output, &hits, COLUMNS)?;

@@ -87,7 +87,7 @@ async fn show(client: &Client, args: &Args) -> anyhow::Result<ExitCode> {
             ("after", &after),
         ];
         query.extend(given.into_iter().filter_map(|(name, v)| Some((name, v.clone()?))));
-        let answer = client.get("/api/v1/timeline", &query).await?;
+        let answer = client.ask("/api/v1/timeline", &query, None).await?;
         let entries = answer["entries"].as_array().cloned().unwrap_or_default();
         shown += entries.len();
         if output == Output::Json {

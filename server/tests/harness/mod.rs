@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+pub mod crm;
 pub mod installed;
 pub mod pki;
 pub mod scenario;

@@ -62,7 +62,7 @@ pub fn run(folders: &Folders, rate: u64, questions: u64) -> anyhow::Result<Outco
     let mut wanted = detector.wanted().clone();
     wanted.extend(search::wanted());
     let store = alert::Store::open(&folders.alerts)?.with_channels(["bench"]);
-    let writer = search::IndexWriter::open(&folders.index, stages::INDEX, stages::MASK)?;
+    let writer = search::IndexWriter::open(&folders.index, search::Budgets::STANDARD, stages::MASK)?;
     let searcher = writer.searcher();
 
     let (durable_tx, durable_rx) = channel();

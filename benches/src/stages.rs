@@ -37,17 +37,6 @@ pub const MASK: search::Mask = search::Mask {
     instead: ingest::mask::MASK,
 };
 
-/// As in the server: what indexing may use.
-pub const INDEX: search::Budgets = search::Budgets {
-    heap_bytes: 160 << 20,
-    merge_threads: 1,
-    split_docs: 1_000_000,
-    split_bytes: 2 << 30,
-    split_ms: 86_400_000,
-    own_docs: 50_000,
-    waiting_bytes_max: 64 << 20,
-};
-
 /// As in the server: records and bytes of a group of the stages.
 const GROUP_RECORDS: usize = 2048;
 const GROUP_BYTES: usize = 2 << 20;
@@ -221,7 +210,7 @@ pub fn run(folders: &Folders) -> anyhow::Result<Outcome> {
     let mut wanted = detector.wanted().clone();
     wanted.extend(search::wanted());
     let store = alert::Store::open(&folders.alerts)?.with_channels(["bench"]);
-    let writer = search::IndexWriter::open(&folders.index, search::Budgets::default(), MASK)?;
+    let writer = search::IndexWriter::open(&folders.index, search::Budgets::STANDARD, MASK)?;
     let input = Input::open(&folders.input)?;
 
     let wanted_fields = wanted.len();

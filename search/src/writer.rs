@@ -42,17 +42,22 @@ pub struct Budgets {
     pub waiting_bytes_max: usize,
 }
 
+impl Budgets {
+    /// A server's: commits come each half second, so that little gathers between them, unless the index is behind.
+    pub const STANDARD: Budgets = Budgets {
+        heap_bytes: 128 << 20,
+        merge_threads: 1,
+        split_docs: 1_000_000,
+        split_bytes: 2 << 30,
+        split_ms: 86_400_000,
+        own_docs: 50_000,
+        waiting_bytes_max: 64 << 20,
+    };
+}
+
 impl Default for Budgets {
     fn default() -> Budgets {
-        Budgets {
-            heap_bytes: 64 << 20,
-            merge_threads: 1,
-            split_docs: 1_000_000,
-            split_bytes: 2 << 30,
-            split_ms: 86_400_000,
-            own_docs: 50_000,
-            waiting_bytes_max: 128 << 20,
-        }
+        Budgets::STANDARD
     }
 }
 

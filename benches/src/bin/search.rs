@@ -39,7 +39,7 @@ enum Command {
         #[arg(long)]
         dir: PathBuf,
         /// Events of a generation; those of fewer make splits of fewer records
-        #[arg(long, default_value_t = stages::INDEX.split_docs)]
+        #[arg(long, default_value_t = search::Budgets::STANDARD.split_docs)]
         split_docs: u64,
     },
     /// The questions of `questions.json`
@@ -223,7 +223,7 @@ fn index(dir: &std::path::Path, split_docs: u64) -> anyhow::Result<Value> {
     let (wall, cpu, own) = (Instant::now(), usage::process(), usage::thread());
     let budgets = search::Budgets {
         split_docs,
-        ..stages::INDEX
+        ..search::Budgets::STANDARD
     };
     let mut writer = search::IndexWriter::open(&folders.index, budgets, stages::MASK)?;
     let (mut events, mut up_to, mut calls) = (0, LedgerIndex(0), Duration::ZERO);

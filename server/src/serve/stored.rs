@@ -26,17 +26,6 @@ use crate::policies::Site;
 use crate::spine::{Opened, Spine};
 use crate::{masking, policies, reference};
 
-/// What indexing may use: commits come each half second, so that little gathers between them, unless the index is behind.
-const INDEX: Budgets = Budgets {
-    heap_bytes: 160 << 20,
-    merge_threads: 1,
-    split_docs: 1_000_000,
-    split_bytes: 2 << 30,
-    split_ms: 86_400_000,
-    own_docs: 50_000,
-    waiting_bytes_max: 64 << 20,
-};
-
 /// What is stored, opened: all that the stages go on from.
 pub(super) struct Stored {
     pub(super) judged: LedgerIndex,
@@ -75,7 +64,7 @@ impl Stored {
         let alerts = config.data_dir.join(alert::FILE_NAME);
         let store = Store::open(alerts)?.with_channels(hooks.iter().map(|h| h.name().to_owned()));
         let (judged, state) = store.load()?;
-        let writer = IndexWriter::open(&config.data_dir.join("index"), INDEX, masking::INDEX)?;
+        let writer = IndexWriter::open(&config.data_dir.join("index"), Budgets::STANDARD, masking::INDEX)?;
         not_ahead("the alerts", judged, opened.size)?;
         not_ahead("the index", writer.position(), opened.size)?;
         let waiting = joins::of_state(&state);

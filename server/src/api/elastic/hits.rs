@@ -110,7 +110,8 @@ impl Shown {
             other => (true, names(other)?, Vec::new()),
         };
         let mut fields = Vec::new();
-        for list in ["fields", "docvalue_fields"] {
+        // Of a field that is named in both, `fields` says how it is written.
+        for list in ["docvalue_fields", "fields"] {
             for field in asked[list].as_array().into_iter().flatten() {
                 let name = field.get("field").unwrap_or(field).as_str();
                 let name = name.ok_or_else(|| unknown(list, &field.to_string()))?;
@@ -181,11 +182,10 @@ impl Shown {
         if self.fields.is_empty() {
             out.insert("@timestamp".to_owned(), json!([time.0]));
         }
-        for (name, format) in &self.fields {
-            if name == "*" {
-                flat(event, &mut String::new(), &mut out, 0);
-                continue;
-            }
+        if self.fields.iter().any(|(name, _)| name == "*") {
+            flat(event, &mut String::new(), &mut out, 0);
+        }
+        for (name, format) in self.fields.iter().filter(|(name, _)| name != "*") {
             let values = match plain(name) {
                 "@timestamp" | "time" => vec![match format.as_deref() {
                     Some(format) if format.starts_with("strict_date") => json!(time.to_string()),

@@ -124,7 +124,7 @@ impl JsonReader {
     /// Takes a record; says whether it could. Where it could not, the record is for the normalizer. `wanted` says which columns
     /// the events of a log source need; it is asked once for each.
     pub fn read(&mut self, index: LedgerIndex, record: &Lent<'_>, wanted: &dyn Fn(&LogSource) -> Wanted) -> bool {
-        let Ok(text) = str::from_utf8(record.payload) else {
+        let Ok(text) = simdutf8::basic::from_utf8(record.payload) else {
             return false;
         };
         let Ok(line) = self.batches.read(text) else {

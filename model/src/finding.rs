@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use crate::{Coordinate, Millis, OCSF_VERSION};
 
 mod ocsf;
+mod text;
 
 /// OCSF `severity_id`, 1 to 5.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -64,11 +64,29 @@ impl Coordinate {
         push_id(text, &self.topic, self.partition, self.offset);
     }
 
+    /// The record of the same topic that `text` names, where it does so in plain digits.
+    fn another(&self, text: &str) -> Option<Coordinate> {
+        let (topic, rest) = text.as_bytes().split_at_checked(self.topic.len())?;
+        let (partition, rest) = digits(rest.strip_prefix(b"/")?)?;
+        let (offset, rest) = digits(rest.strip_prefix(b"/")?)?;
+        let is_whole = rest.is_empty() || rest[0] == b'#';
+        let is_topic = topic == self.topic.as_bytes() && !topic.iter().any(|b| matches!(b, b'/' | b'#'));
+        let partition = i32::try_from(partition).ok()?;
+        (is_whole && is_topic && !topic.is_empty()).then(|| Coordinate {
+            topic: self.topic.clone(),
+            partition,
+            offset,
+        })
+    }
+
     /// As [`str::parse`]; one of the topic of `like` shares its name.
     ///
     /// # Errors
     /// The text is not a record id.
     pub fn parse_like(text: &str, like: Option<&Coordinate>) -> Result<Coordinate, CoordinateError> {
+        if let Some(id) = like.and_then(|like| like.another(text)) {
+            return Ok(id);
+        }
         let wrong = || CoordinateError { given: text.to_owned() };
         // Findings may name millions: searchers of characters take longer to be made than they look.
         let find = |text: &str, byte: u8| text.bytes().rposition(|b| b == byte);
@@ -87,6 +105,14 @@ impl Coordinate {
             offset,
         })
     }
+}
+
+/// The number of some digits that a text begins with, and what is behind them; `None` where there are none, or so many that the
+/// number may be too large.
+fn digits(text: &[u8]) -> Option<(i64, &[u8])> {
+    let n = text.iter().take_while(|b| b.is_ascii_digit()).count();
+    let number = || text[..n].iter().fold(0, |sum, b| sum * 10 + i64::from(b - b'0'));
+    (1..=18).contains(&n).then(|| (number(), &text[n..]))
 }
 
 /// Writes the id of a record behind `text`.
@@ -147,6 +173,36 @@ mod tests {
         assert_eq!(id.to_string(), "audit.linux@2/3/17");
         assert_eq!(id.to_string().parse(), Ok(id.clone()));
         assert_eq!("audit.linux@2/3/17#1".parse(), Ok(id));
+        for like in ["a", "audit.linux@2", "b", "a#b", "a/b"] {
+            let like = Coordinate::new(like, 3, 18);
+            for text in [
+                "a/0/1",
+                "a/3/17",
+                "a/3/17#2",
+                "a/3/17/",
+                "a/3/",
+                "a//1",
+                "a/-3/1",
+                "a/+3/1",
+                "a/3/-1",
+                "a/03/007",
+                "aa/3/1",
+                "/3/1",
+                "a#b/3/1",
+                "a/b/3/1",
+                "a/3/1a",
+                "a/2147483647/1",
+                "a/2147483648/1",
+                "a/1/9223372036854775807",
+                "a/1/9223372036854775808",
+                "a/1/999999999999999999",
+                "audit.linux@2/3/18#",
+                "audit.linux@2/4/1",
+                "b/1/2#/3",
+            ] {
+                assert_eq!(Coordinate::parse_like(text, Some(&like)), text.parse(), "{text} {like}");
+            }
+        }
         for wrong in ["", "17", "a/17", "a/b/c", "/0/1", "a/b/0/1"] {
             assert!(wrong.parse::<Coordinate>().is_err(), "{wrong}");
         }

@@ -13,9 +13,8 @@ mod text;
 
 pub use map::Map;
 pub use object::{Iter, Member, Object, tag};
-use text::write_int;
-pub(crate) use text::write_text;
 pub use text::{int_text, is_same, plain_len};
+pub(crate) use text::{write_int, write_text};
 
 /// A value of JSON.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]

@@ -55,20 +55,19 @@ impl Detector {
         let mut name = std::mem::take(&mut self.group_name);
         // An event that lacks a value to group by belongs to no group.
         if name_group(c, feeder, fact, &mut name) {
-            let mut entry = entry(c, feeder, fact);
-            entry.more = more.boxed();
-            self.feed_group(policies, (index, policy, c), entry, &name, &fact.uid);
+            let entry = entry(c, feeder, fact).with(more);
+            self.feed_group(policies, (index, policy, c), entry, (&name, None), &fact.uid);
         }
         self.group_name = name;
     }
 
-    /// An event, whose uid is `uid`, comes to the group of a name.
+    /// An event, whose uid is `uid`, comes to the group of a name, which `likely` stands where it says.
     pub(super) fn feed_group(
         &mut self,
         policies: &Policies,
         (index, policy, c): (PolicyIndex, &Policy, &Correlation),
         entry: Entry,
-        name: &str,
+        (name, likely): (&str, Option<u32>),
         uid: &str,
     ) {
         let time = entry.time();
@@ -78,7 +77,7 @@ impl Detector {
             self.warm(&(index, name.into()));
         }
         let has_state = !self.changes.off;
-        let entries = self.windows.entry_named(index, name);
+        let entries = self.windows.entry_named(index, name, likely);
         let came = has_state && entries.get(&(time, uid.into())).is_none();
         let (next, fresh) = (entries.next_due(), entries.forgotten_at.is_none_or(|at| expires < at));
         let changes = entries.insert(c, entry, &judging);

@@ -93,7 +93,7 @@ impl Detector {
                 let now = self.clock.now;
                 let over =
                     |b: &Bucket| b.members.is_empty() && b.expires.is_none_or(|e| now.is_some_and(|now| e <= now));
-                if self.buckets.get(&id).is_some_and(over) {
+                if self.buckets.get(&id).is_some_and(|b| over(b)) {
                     self.settle(&id);
                     self.forget_bucket(&id);
                 }

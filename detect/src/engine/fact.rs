@@ -4,11 +4,12 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use model::{Batch, Coordinate, Field, LedgerIndex, Millis, Namespace};
+use model::{Batch, Column, Coordinate, Field, LedgerIndex, Millis, Namespace};
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
 use super::bytes::{Bytes, Reader, Writer};
+use super::kept::Packing;
 use super::plan::{StateId, default_fields};
 use crate::policy::{EventField, Reference, Root};
 use crate::reference::{EventValues, Scope, resolve};
@@ -112,9 +113,6 @@ pub type Mask = fn(&str) -> Cow<'_, str>;
 #[derive(Debug, Default)]
 pub(super) struct Bound(Vec<SmallVec<[usize; 2]>>);
 
-/// What is kept of the values of one field, in the columns of a batch.
-pub(super) type Read<'b> = SmallVec<[Cow<'b, str>; 1]>;
-
 impl Bound {
     /// The places of the columns of a field.
     pub fn of(&self, field: usize) -> &[usize] {
@@ -137,14 +135,29 @@ impl Bound {
         }
     }
 
-    /// What is kept of the values of each field in a row, in their order.
-    pub fn read<'b>(&self, batch: &'b Batch, row: usize, mask: Mask, into: &mut Vec<Read<'b>>) {
-        into.clear();
-        into.extend((0..self.0.len()).map(|field| {
-            let mut values = Read::new();
-            self.each(batch, row, field, mask, &mut |v| values.push(v));
-            values
-        }));
+    /// What is kept of the first value of a field in a row.
+    pub fn first<'b>(&self, batch: &'b Batch, row: usize, field: usize, mask: Mask) -> Option<Cow<'b, str>> {
+        let mut columns = self.of(field).iter().filter_map(|place| batch.column_at(*place));
+        columns.find_map(|column| column.first(row)).map(mask)
+    }
+
+    /// Packs what is kept of the values of each field in a row, in their order.
+    pub fn pack(&self, batch: &Batch, row: usize, mask: Mask, packing: &mut Packing) {
+        for (field, places) in self.0.iter().enumerate() {
+            let mut columns = places.iter().filter_map(|place| batch.column_at(*place));
+            match (columns.next(), columns.next()) {
+                (None, _) => packing.nothing(),
+                (Some(Column::One(_) | Column::Same(..)), None) => {
+                    let first = self.first(batch, row, field, mask);
+                    packing.field(first.iter().map(|v| &**v));
+                }
+                _ => {
+                    let mut values: SmallVec<[Cow<'_, str>; 4]> = SmallVec::new();
+                    self.each(batch, row, field, mask, &mut |v| values.push(v));
+                    packing.field(values.iter().map(|v| &**v));
+                }
+            }
+        }
     }
 }
 

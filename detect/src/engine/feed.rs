@@ -1,6 +1,7 @@
 //! Events of rules that do nothing but feed correlations: most of those that are counted. They go from their columns into their
 //! groups, by no way of their own.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -8,12 +9,14 @@ use model::{Batch, Field};
 use smallvec::SmallVec;
 
 use super::Detector;
-use super::fact::{Bound, Captured, Mask, Read};
+use super::ahead::AHEAD;
+use super::fact::{Bound, Captured, Mask};
 use super::kept::Packing;
-use super::plan::{Consumer, Node};
+use super::plan::{Consumer, Node, Plan};
 use super::seen::{Event, Seen};
+use super::step::Step;
 use super::window::Entry;
-use crate::policy::{Body, Correlation, Policies, Policy, PolicyIndex};
+use crate::policy::{Body, Policies, Policy, PolicyIndex};
 
 /// Whether a rule's events do nothing but feed correlations that count them, or the values of one field.
 pub(super) fn only_feeds(policies: &Policies, policy: &Policy, node: &Node) -> bool {
@@ -54,7 +57,7 @@ pub(super) struct Sources {
 struct Layout {
     places: Arc<HashMap<Field, usize>>,
     /// By the rule's number.
-    rules: Vec<Option<Arc<Source>>>,
+    rules: Vec<Option<Source>>,
 }
 
 impl Sources {
@@ -111,67 +114,104 @@ impl Source {
     }
 }
 
-impl Detector {
+impl Sources {
     /// What is known of a rule for batches like this one; `None` where nothing is kept of its events.
-    fn source(&mut self, rule: PolicyIndex, batch: &Batch) -> Option<Arc<Source>> {
-        let layout = self.sources.layout(batch.places());
+    fn of(&mut self, rule: PolicyIndex, batch: &Batch, plan: &Plan, policies: &Policies) -> Option<&Source> {
+        let layout = self.layout(batch.places());
         let at = rule.0 as usize;
-        if let Some(source) = layout.rules.get(at).and_then(Option::as_ref) {
-            return Some(source.clone());
-        }
-        let captured = self.plan.captured.get(&rule)?;
-        let source = Source::new(captured, batch.places(), self.plan.node(rule), &self.policies);
-        let source = Arc::new(source);
         if layout.rules.len() <= at {
             layout.rules.resize_with(at + 1, || None);
         }
-        layout.rules[at] = Some(source.clone());
-        Some(source)
-    }
-
-    /// A rule's condition holds for an event.
-    pub(super) fn take<'b>(&mut self, rule: PolicyIndex, event: &mut Event<'b>, room: &mut Vec<Read<'b>>) {
-        let (batch, row) = (event.batch(), event.row());
-        let Some(source) = self.source(rule, batch) else { return };
-        let Some(feeds) = &source.feeds else {
-            event.make_room();
-            return self.hit(rule, &Seen::new(event, &source.captured, &source.bound));
-        };
-        let policies = self.policies.clone();
-        let mask: Mask = self.mask;
-        source.bound.read(batch, row, mask, room);
-        let (uid, place) = (batch.uid(row), &batch.rows[row]);
-        for feed in feeds {
-            let policy = policies.get(feed.correlation);
-            let Body::Correlation(c) = &policy.body else { continue };
-            let mut name = std::mem::take(&mut self.group_name);
-            if name_group(feed, room, &mut name) {
-                let bytes = std::mem::take(&mut self.packing_room);
-                let mut packing = Packing::new(bytes, uid, (place.index, place.time, place.received_at));
-                room.iter().for_each(|of| packing.field(of.iter().map(|v| &**v)));
-                let (kept, bytes) = packing.finish(&source.captured);
-                self.packing_room = bytes;
-                let entry = entry(c, feed, kept, room);
-                self.feed_group(&policies, (feed.correlation, policy, c), entry, &name, uid);
-            }
-            self.group_name = name;
+        let known = &mut layout.rules[at];
+        if known.is_none() {
+            let captured = plan.captured.get(&rule)?;
+            *known = Some(Source::new(captured, batch.places(), plan.node(rule), policies));
         }
+        known.as_ref()
     }
 }
 
-fn entry(c: &Correlation, feed: &Feed, kept: super::kept::Kept, values: &[Read<'_>]) -> Entry {
-    let counted = feed.counted.flatten().and_then(|at| values.get(at));
-    let counted = counted.into_iter().flatten().map(|v| Arc::from(&**v));
-    Entry::of(c, kept, feed.feeder, counted)
+impl Detector {
+    /// A rule's condition holds for an event, which is the step of this number.
+    pub(super) fn take(&mut self, policies: &Policies, step: usize, rule: PolicyIndex, event: &mut Event<'_>) {
+        let (mut sources, ahead) = (std::mem::take(&mut self.sources), std::mem::take(&mut self.ahead));
+        if let Some(source) = sources.of(rule, event.batch(), &self.plan, policies) {
+            match &source.feeds {
+                Some(feeds) => self.take_fed(policies, source, feeds.iter().zip(ahead.of(step)), event),
+                None => {
+                    event.make_room();
+                    self.hit(rule, &Seen::new(event, &source.captured, &source.bound));
+                }
+            }
+        }
+        (self.sources, self.ahead) = (sources, ahead);
+    }
+
+    /// An event goes to the correlations that it feeds.
+    fn take_fed<'a>(
+        &mut self,
+        policies: &Policies,
+        source: &Source,
+        feeds: impl Iterator<Item = (&'a Feed, (Option<&'a str>, Option<u32>))>,
+        event: &Event<'_>,
+    ) {
+        let (batch, row) = (event.batch(), event.row());
+        let mask: Mask = self.mask;
+        let (uid, place) = (batch.uid(row), &batch.rows[row]);
+        for (feed, (name, likely)) in feeds {
+            let policy = policies.get(feed.correlation);
+            // An event that lacks a value to group by belongs to no group.
+            let (Body::Correlation(c), Some(name)) = (&policy.body, name) else {
+                continue;
+            };
+            let bytes = std::mem::take(&mut self.packing_room);
+            let mut packing = Packing::new(bytes, uid, (place.index, place.time, place.received_at));
+            source.bound.pack(batch, row, mask, &mut packing);
+            let (kept, bytes) = packing.finish(&source.captured);
+            self.packing_room = bytes;
+            let mut counted: SmallVec<[Arc<str>; 1]> = SmallVec::new();
+            if let Some(Some(at)) = feed.counted {
+                let each = &mut |v: Cow<'_, str>| counted.push(v.as_ref().into());
+                source.bound.each(batch, row, at, mask, each);
+            }
+            let entry = Entry::of(c, kept, feed.feeder, counted);
+            self.feed_group(policies, (feed.correlation, policy, c), entry, (name, likely), uid);
+        }
+    }
+
+    /// Finds the groups of the steps that come next, where they do nothing but feed: memory that is far away is asked for all
+    /// at once, and is near when they are taken.
+    pub(super) fn look_ahead(&mut self, policies: &Policies, first: usize, steps: &[Step], batches: &[Batch]) {
+        let (mut sources, mut ahead) = (std::mem::take(&mut self.sources), std::mem::take(&mut self.ahead));
+        ahead.begin(first);
+        for step in steps.iter().take(AHEAD) {
+            let (batch, row) = (&batches[step.batch as usize], step.row as usize);
+            let source = sources.of(step.rule, batch, &self.plan, policies);
+            let feeds = source
+                .iter()
+                .flat_map(|s| s.feeds.iter().flatten().map(move |feed| (s, feed)));
+            for (source, feed) in feeds {
+                ahead.name(feed.correlation, |name| {
+                    name_group(feed, &source.bound, batch, row, self.mask, name)
+                });
+            }
+            ahead.step();
+        }
+        ahead.find(|of, name| self.windows.slot(of, name));
+        let ends = ahead.found().map(|(of, slot)| self.windows.look(of, slot));
+        std::hint::black_box(ends.fold(0, i64::wrapping_add));
+        (self.sources, self.ahead) = (sources, ahead);
+    }
 }
 
 /// As [`super::correlate::group_of`].
-fn name_group(feed: &Feed, values: &[Read<'_>], name: &mut String) -> bool {
-    name.clear();
+fn name_group(feed: &Feed, bound: &Bound, batch: &Batch, row: usize, mask: Mask, name: &mut String) -> bool {
     for at in &feed.group_by {
-        let value = at.and_then(|at| values.get(at)?.first()).filter(|v| !v.is_empty());
-        let Some(value) = value else { return false };
-        super::correlate::push_name(name, value);
+        let value = at.and_then(|at| bound.first(batch, row, at, mask));
+        let Some(value) = value.filter(|v| !v.is_empty()) else {
+            return false;
+        };
+        super::correlate::push_name(name, &value);
     }
     true
 }

@@ -1,5 +1,6 @@
 //! A finding as a pure function of what belongs to it.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -64,7 +65,7 @@ impl Gathered {
         }
         if self.evidence.len() == self.evidence.capacity() && self.evidence.len() >= EVIDENCE_MANY {
             // Windows of chained correlations may tell the same events many times over.
-            self.evidence.sort_unstable();
+            self.evidence.sort_unstable_by(in_order);
             self.evidence.dedup();
         }
         // Every uid is a record id, but for a hostile or broken batch, which yields none.
@@ -153,7 +154,7 @@ impl Detector {
         let late = telling
             .moment
             .is_some_and(|(time, received_at)| received_at - time > policy.wait_ms);
-        gathered.evidence.sort_unstable();
+        gathered.evidence.sort_unstable_by(in_order);
         gathered.evidence.dedup();
         let mut finding = Finding {
             uid: id.1.to_string(),
@@ -304,7 +305,8 @@ impl Detector {
             gathered.evidence.reserve(entries.size_hint().0.min(EVIDENCE_MANY));
             for entry in entries {
                 let event = entry.kept();
-                gathered.event(event.time(), event.account(), event.uid());
+                let (uid, account) = event.uid_and_account();
+                gathered.event(event.time(), account, uid);
                 gathered.evidence.extend(entry.records().iter().cloned());
                 gathered.rows(entry.rows());
                 for origin in entry.origins() {
@@ -387,6 +389,14 @@ impl Detector {
             None => out,
         }
     }
+}
+
+/// Records in their order; most are of one topic, which need not be read for that.
+fn in_order(a: &Coordinate, b: &Coordinate) -> Ordering {
+    if Arc::ptr_eq(&a.topic, &b.topic) {
+        return (a.partition, a.offset).cmp(&(b.partition, b.offset));
+    }
+    a.cmp(b)
 }
 
 /// The place of the event whose window a member is.

@@ -5,10 +5,12 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::hash::BuildHasher as _;
 use std::sync::Arc;
 
 use foldhash::HashMap;
 use foldhash::fast::RandomState;
+use hashbrown::HashTable;
 use smallvec::SmallVec;
 
 use super::window::Group;
@@ -20,8 +22,124 @@ pub(super) type GroupId = (PolicyIndex, Arc<str>);
 /// The name of a group, where it is looked up: most are short enough to lie beside their group.
 type Name = SmallVec<[u8; 24]>;
 
-/// Groups by name; a group that is there is found by a name that is lent, and one that is not made in the same look.
-type Named = hashbrown::HashMap<Name, Group, RandomState>;
+/// The groups of one correlation by name. What is looked up is small and stays at hand; each group stands in a slot, so that
+/// the slots of many events to come can be looked for at once ([`Groups::slot`]).
+#[derive(Default)]
+struct Named {
+    /// Half of the hash of each name, and the group's slot.
+    table: HashTable<(u32, u32)>,
+    slots: Vec<Slot>,
+    /// Slots without a group.
+    free: Vec<u32>,
+    hasher: RandomState,
+}
+
+/// A group and its name; neither where the slot is free.
+#[derive(Default)]
+struct Slot {
+    name: Name,
+    group: Group,
+}
+
+/// Slots that may be free beside as many as there are groups.
+const FREE_MAX: usize = 1_024;
+
+impl Named {
+    fn half(&self, name: &str) -> u32 {
+        self.hasher.hash_one(name.as_bytes()) as u32
+    }
+
+    fn find(&self, half: u32, name: &str) -> Option<u32> {
+        let is = |(of, at): &(u32, u32)| *of == half && self.is_at(*at, name);
+        self.table.find(whole(half), is).map(|(_, at)| *at)
+    }
+
+    /// Whether a slot has the group of a name.
+    fn is_at(&self, at: u32, name: &str) -> bool {
+        self.slots
+            .get(at as usize)
+            .is_some_and(|slot| *slot.name == *name.as_bytes())
+    }
+
+    fn slot(&self, name: &str) -> Option<u32> {
+        self.find(self.half(name), name)
+    }
+
+    fn get(&self, name: &str) -> Option<&Group> {
+        Some(&self.slots[self.slot(name)? as usize].group)
+    }
+
+    fn get_mut(&mut self, name: &str) -> Option<&mut Group> {
+        let at = self.slot(name)?;
+        Some(&mut self.slots[at as usize].group)
+    }
+
+    /// The slot of a group, made where there is none; `likely`: where it was.
+    fn entry(&mut self, name: &str, likely: Option<u32>) -> &mut Group {
+        let at = match likely {
+            Some(at) if self.is_at(at, name) && !name.is_empty() => at,
+            _ => {
+                let half = self.half(name);
+                self.find(half, name).unwrap_or_else(|| self.make(half, name))
+            }
+        };
+        &mut self.slots[at as usize].group
+    }
+
+    fn make(&mut self, half: u32, name: &str) -> u32 {
+        let slot = Slot {
+            name: name.as_bytes().into(),
+            group: Group::default(),
+        };
+        let at = match self.free.pop() {
+            Some(at) => {
+                self.slots[at as usize] = slot;
+                at
+            }
+            None => {
+                // So many groups would not fit into memory.
+                let at = u32::try_from(self.slots.len()).expect("fewer groups than 2^32");
+                self.slots.push(slot);
+                at
+            }
+        };
+        self.table
+            .insert_unique(whole(half), (half, at), |(half, _)| whole(*half));
+        at
+    }
+
+    fn remove(&mut self, name: &str) -> Option<Group> {
+        let half = self.half(name);
+        let slots = &self.slots;
+        let is = |(of, at): &(u32, u32)| *of == half && *slots[*at as usize].name == *name.as_bytes();
+        let (_, at) = self.table.find_entry(whole(half), is).ok()?.remove().0;
+        self.free.push(at);
+        Some(std::mem::take(&mut self.slots[at as usize]).group)
+    }
+
+    fn len(&self) -> usize {
+        self.table.len()
+    }
+
+    /// Gives back room where much is free; groups change their slots then.
+    fn shrink(&mut self) {
+        if self.free.len() <= FREE_MAX + 3 * self.len() {
+            return;
+        }
+        let mut slots = Vec::with_capacity(2 * self.len());
+        for (_, at) in self.table.iter_mut() {
+            slots.push(std::mem::take(&mut self.slots[*at as usize]));
+            *at = slots.len() as u32 - 1;
+        }
+        (self.slots, self.free) = (slots, Vec::new());
+        self.table.shrink_to(2 * self.table.len(), |(half, _)| whole(*half));
+    }
+}
+
+/// A hash of 64 bits of half of one: tables look at both ends of it.
+fn whole(half: u32) -> u64 {
+    u64::from(half) << 32 | u64::from(half)
+}
 
 /// Where bytes lie.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,12 +217,12 @@ impl Groups {
 
     /// A group that is in memory.
     pub fn get(&self, id: &GroupId) -> Option<&Group> {
-        self.warm.get(place(id.0))?.get(id.1.as_bytes())
+        self.warm.get(place(id.0))?.get(&id.1)
     }
 
     /// A group that is in memory, to be changed.
     pub fn get_mut(&mut self, id: &GroupId) -> Option<&mut Group> {
-        let group = self.warm.get_mut(place(id.0))?.get_mut(id.1.as_bytes())?;
+        let group = self.warm.get_mut(place(id.0))?.get_mut(&id.1)?;
         if group.epoch != self.epoch && self.spill.is_some() {
             group.epoch = self.epoch;
             self.touched.push(id.clone());
@@ -114,16 +232,30 @@ impl Groups {
 
     /// The group, made where there is none. It has to be in memory where there is one.
     pub fn entry(&mut self, id: &GroupId) -> &mut Group {
-        self.entry_named(id.0, &id.1)
+        self.entry_named(id.0, &id.1, None)
     }
 
-    /// As [`Groups::entry`], of a group that nobody has named yet, perhaps.
-    pub fn entry_named(&mut self, of: PolicyIndex, name: &str) -> &mut Group {
+    /// Where the group of a name stands, for [`Groups::entry_named`].
+    pub fn slot(&self, of: PolicyIndex, name: &str) -> Option<u32> {
+        self.warm.get(place(of))?.slot(name)
+    }
+
+    /// Looks at the end of the group in a slot, so that it is at hand; what it says means nothing.
+    pub fn look(&self, of: PolicyIndex, slot: u32) -> i64 {
+        let slot = self
+            .warm
+            .get(place(of))
+            .and_then(|named| named.slots.get(slot as usize));
+        slot.map_or(0, |slot| slot.group.look())
+    }
+
+    /// As [`Groups::entry`], of a group that nobody has named yet, perhaps; `likely`: where [`Groups::slot`] found it.
+    pub fn entry_named(&mut self, of: PolicyIndex, name: &str, likely: Option<u32>) -> &mut Group {
         let at = place(of);
         if self.warm.len() <= at {
             self.warm.resize_with(at + 1, Named::default);
         }
-        let group = self.warm[at].entry_ref(name.as_bytes()).or_default();
+        let group = self.warm[at].entry(name, likely);
         if group.epoch != self.epoch && self.spill.is_some() {
             group.epoch = self.epoch;
             self.touched.push((of, name.into()));
@@ -133,7 +265,7 @@ impl Groups {
 
     pub fn remove(&mut self, id: &GroupId) {
         let groups = self.warm.get_mut(place(id.0));
-        if let Some(group) = groups.and_then(|groups| groups.remove(id.1.as_bytes())) {
+        if let Some(group) = groups.and_then(|groups| groups.remove(&id.1)) {
             self.held = self.held.saturating_sub(group.accounted);
         }
     }
@@ -158,18 +290,14 @@ impl Groups {
         if self.warm.len() <= at {
             self.warm.resize_with(at + 1, Named::default);
         }
-        self.warm[at].insert(id.1.as_bytes().into(), group);
+        *self.warm[at].entry(&id.1, None) = group;
     }
 
     /// Nothing is being judged: lets go the groups for which there is no room, the longest untouched first.
     pub fn let_go(&mut self, write: &dyn Fn(&GroupId, &Group) -> Vec<u8>) {
         let Some(spill) = &mut self.spill else { return };
         for id in self.touched.drain(..) {
-            let Some(group) = self
-                .warm
-                .get_mut(place(id.0))
-                .and_then(|of| of.get_mut(id.1.as_bytes()))
-            else {
+            let Some(group) = self.warm.get_mut(place(id.0)).and_then(|of| of.get_mut(&id.1)) else {
                 continue;
             };
             let bytes = group.bytes() + id.1.len();
@@ -185,13 +313,13 @@ impl Groups {
             let Some(of) = self.warm.get_mut(place(id.0)) else {
                 continue;
             };
-            let Some(group) = of.get(id.1.as_bytes()).filter(|g| g.epoch == epoch) else {
+            let Some(group) = of.get(&id.1).filter(|g| g.epoch == epoch) else {
                 continue;
             };
             match spill.write(&write(&id, group)) {
                 Ok(place) => {
                     self.held = self.held.saturating_sub(group.accounted);
-                    of.remove(id.1.as_bytes());
+                    of.remove(&id.1);
                     self.cold.insert(id, place);
                     fail::fail_point!("detect::spilled");
                 }
@@ -204,18 +332,75 @@ impl Groups {
         }
         let warm = &mut self.warm;
         if self.recent.len() > 1_024 + 4 * warm.iter().map(Named::len).sum::<usize>() {
-            let find = |id: &GroupId| warm.get(place(id.0))?.get(id.1.as_bytes());
+            let find = |id: &GroupId| warm.get(place(id.0))?.get(&id.1);
             self.recent
                 .retain(|(id, epoch)| find(id).is_some_and(|g| g.epoch == *epoch));
         }
         for groups in warm {
-            if groups.capacity() > 1_024 + 4 * groups.len() {
-                groups.shrink_to(2 * groups.len());
-            }
+            groups.shrink();
         }
     }
 }
 
 fn place(of: PolicyIndex) -> usize {
     of.0 as usize
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use model::Millis;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Puts a mark on the group of a name, by which it is known again.
+    fn mark(named: &mut Named, name: &str, likely: Option<u32>) {
+        let at = Millis(name.len() as i64 * 1_000 + i64::from(name.bytes().next().unwrap_or(0)));
+        let before = std::mem::replace(&mut named.entry(name, likely).forgotten_at, Some(at));
+        assert!(before.is_none_or(|before| before == at), "{name} is another's group");
+    }
+
+    proptest! {
+        /// Whatever is said of where a group may be.
+        #[test]
+        fn a_group_is_found_by_its_name(steps in prop::collection::vec(("[ab]{0,3}", 0u32..8, any::<bool>()), 0..200)) {
+            let (mut named, mut plain) = (Named::default(), BTreeSet::new());
+            for (name, likely, makes) in steps {
+                if makes {
+                    mark(&mut named, &name, Some(likely).filter(|at| *at < 7));
+                    plain.insert(name.clone());
+                } else {
+                    prop_assert_eq!(named.remove(&name).is_some(), plain.remove(&name));
+                }
+                prop_assert_eq!(named.len(), plain.len());
+                prop_assert_eq!(named.get(&name).is_some(), plain.contains(&name));
+                for name in &plain {
+                    let slot = named.slot(name);
+                    mark(&mut named, name, slot);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn room_is_given_back() {
+        let mut named = Named::default();
+        let name = |n: u32| "x".repeat(n as usize % 40) + &n.to_string();
+        (0..5_000).for_each(|n| mark(&mut named, &name(n), None));
+        (0..5_000)
+            .filter(|n| n % 10 > 0)
+            .for_each(|n| drop(named.remove(&name(n))));
+        named.shrink();
+        assert_eq!((named.len(), named.slots.len(), named.free.len()), (500, 500, 0));
+        for n in 0..5_000 {
+            assert_eq!(named.get(&name(n)).is_some(), n % 10 == 0);
+            if n % 10 == 0 {
+                mark(&mut named, &name(n), None);
+            }
+        }
+        mark(&mut named, "new", None);
+        assert_eq!(named.slots.len(), 501);
+    }
 }

@@ -90,12 +90,16 @@ impl Kept {
         (self.time, self.uid().into())
     }
 
-    /// Whose event it is, as [`Fact::account`] says.
-    pub fn account(&self) -> Option<&str> {
-        let fields = self.captured.account_fields();
+    /// Its uid; and whose event it is, as [`Fact::account`] says.
+    pub fn uid_and_account(&self) -> (&str, Option<&str>) {
         let mut from = Reader(&self.block);
         self.head(&mut from);
-        from.text()?;
+        (from.text().unwrap_or_default(), self.account_of(from))
+    }
+
+    /// Of whom it is, in the values of its fields.
+    fn account_of<'a>(&self, mut from: Reader<'a>) -> Option<&'a str> {
+        let fields = self.captured.account_fields();
         let mut best: Option<(usize, &str)> = None;
         for field in 0..=fields.iter().flatten().copied().max()? {
             let Some(n) = from.count() else { break };
@@ -151,6 +155,11 @@ impl Packing {
         }
     }
 
+    /// The next field has no values.
+    pub fn nothing(&mut self) {
+        self.to.number(0);
+    }
+
     pub fn finish(self, captured: &Arc<Captured>) -> (Kept, Vec<u8>) {
         let kept = Kept {
             captured: captured.clone(),
@@ -192,7 +201,7 @@ mod tests {
             fact.put(&mut plain);
             kept.put(&mut written);
             prop_assert_eq!(plain.0, written.0);
-            prop_assert_eq!(kept.account(), fact.account().map(|a| &**a));
+            prop_assert_eq!(kept.uid_and_account(), (&*fact.uid, fact.account().map(|a| &**a)));
             prop_assert_eq!((kept.uid(), kept.order(), kept.received_at()), (&*fact.uid, fact.order(), fact.received_at));
         }
     }

@@ -280,8 +280,7 @@ impl Detector {
                 .collect(),
             bucket: None,
         };
-        entry.more = more.boxed();
-        Some(entry)
+        Some(entry.with(more))
     }
 
     /// A group as bytes, with all it knows.

@@ -9,6 +9,7 @@
 //! A match is *late* when its record was received more than `wait` after it happened.
 
 mod absence;
+mod ahead;
 mod bucket;
 mod bytes;
 mod correlate;
@@ -114,6 +115,8 @@ pub struct Detector {
     windows: groups::Groups,
     /// Room for the name of a group.
     group_name: String,
+    /// The groups of events that come next.
+    ahead: ahead::Ahead,
     /// Room for an event that is being packed.
     packing_room: Vec<u8>,
     /// Entries whose rows stand in an earlier format, while the state is read.
@@ -123,7 +126,8 @@ pub struct Detector {
     /// Findings are told at the end only.
     tells_at_end: bool,
     absences: HashMap<PolicyIndex, absence::Expectations>,
-    buckets: HashMap<BucketId, Bucket>,
+    /// Boxed: there may be many, and their table grows.
+    buckets: HashMap<BucketId, Box<Bucket>>,
     /// Where the event of a rule, or an expectation, is a member.
     event_bucket: foldhash::HashMap<(PolicyIndex, Arc<str>), BucketId>,
     /// At start: expectations that were settled before, and what events had opened.
@@ -206,6 +210,7 @@ impl Detector {
             rows: HashMap::default(),
             windows: groups::Groups::default(),
             group_name: String::new(),
+            ahead: ahead::Ahead::default(),
             packing_room: Vec::new(),
             rewrite: Vec::new(),
             fault: None,

@@ -22,7 +22,8 @@ impl Detector {
     pub(super) fn process_hits(&mut self, span: &[(LedgerIndex, Millis)], batches: &[Batch], hits: &[Vec<Hit>]) {
         let steps = self.steps(batches, hits);
         let records = self.records(span, batches, &steps);
-        let mut room = Vec::new();
+        let policies = self.policies.clone();
+        self.ahead.begin(0);
         let (spoken, mut ears) = self.spoken(batches);
         let mut spoken = spoken.into_iter().peekable();
         let arrivals = self.arrivals(batches);
@@ -30,7 +31,7 @@ impl Detector {
         let mut senders = delay::senders(batches, arrivals);
         let restarts = self.restarts(batches, &steps);
         let mut restarts = restarts.into_iter().peekable();
-        let mut steps = steps.into_iter().peekable();
+        let mut next = 0;
         let mut event: Option<Event<'_>> = None;
         for (n, &(index, received_at)) in records.iter().enumerate() {
             fail::fail_point!("detect::record");
@@ -51,11 +52,15 @@ impl Detector {
             while let Some((_, n)) = spoken.next_if(|s| s.0 <= index) {
                 self.hear(&batches[n], &mut ears[n], received_at);
             }
-            while let Some(step) = steps.next_if(|s| s.index == index) {
+            while let Some(step) = steps.get(next).filter(|s| s.index == index) {
+                if !self.ahead.has(next) {
+                    self.look_ahead(&policies, next, &steps[next..], batches);
+                }
                 let (batch, row) = (&batches[step.batch as usize], step.row as usize);
                 let event = event.get_or_insert_with(|| Event::new(batch, row, self.mask));
                 event.turn_to(batch, row);
-                self.take(step.rule, event, &mut room);
+                self.take(&policies, next, step.rule, event);
+                next += 1;
             }
             self.position = index.next();
         }

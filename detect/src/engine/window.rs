@@ -124,6 +124,10 @@ impl Group {
     fn place_of(&self, time: Millis, uid: &str) -> Result<usize, usize> {
         let compare = |e: &Entry| e.time().cmp(&time).then_with(|| e.kept().uid().cmp(uid));
         match self.last {
+            // Most is asked of the last.
+            Some(last) if last == time && self.entries.back().is_some_and(|e| compare(e).is_eq()) => {
+                Ok(self.entries.len() - 1)
+            }
             Some(last) if last >= time => self.entries.binary_search_by(compare),
             Some(_) | None => Err(self.entries.len()),
         }
@@ -166,13 +170,14 @@ impl Group {
                 at
             }
         };
-        if c.is_negative() {
+        let is_negative = c.is_negative();
+        if is_negative {
             let entry = &self.entries[at];
             let due = (judging.due(c, entry.kept()), entry.order());
             self.waiting.get_or_insert_default().insert(due);
         }
         let mut changes = Vec::new();
-        let affected = if is_last && c.reach() == Reach::Behind && !c.is_negative() {
+        let affected = if is_last && !is_negative && c.reach() == Reach::Behind {
             // Nobody else's window holds it.
             Places::from_slice(&[at])
         } else {
@@ -195,12 +200,13 @@ impl Group {
     }
 
     fn place(&mut self, c: &Correlation, at: usize, mut entry: Entry) {
-        if self.entries.capacity() == 0 {
-            // Most groups hold one event.
-            self.entries = VecDeque::with_capacity(1);
-        } else if self.entries.len() == 1 {
-            // Where there are two, there are more.
-            self.entries.reserve_exact(3);
+        if self.entries.len() == self.entries.capacity() {
+            // Most groups hold one event; where there are two, there are more.
+            let more = match self.entries.len() {
+                0 => 1,
+                len => (len / 2).max(3),
+            };
+            self.entries.reserve_exact(more);
         }
         self.last = self.last.max(Some(entry.time()));
         if counts_values(c) {
@@ -252,7 +258,7 @@ impl Group {
         let entry = self.entries.remove(at)?;
         self.last = self.entries.back().map(Entry::time);
         if let Some(fired) = &mut self.fired {
-            fired.leave(&entry.order(), entry.feeders);
+            fired.leave(&entry.order(), entry.feeders());
         }
         if let Some(openers) = &mut self.openers {
             openers.remove(&entry.order());
@@ -376,6 +382,11 @@ impl Group {
         }
     }
 
+    /// Looks at where the next event is put, so that it is at hand; what it says means nothing.
+    pub fn look(&self) -> i64 {
+        self.entries.back().map_or(0, |last| last.time().0)
+    }
+
     /// When something of the group is judged next.
     pub fn next_due(&self) -> Option<Millis> {
         self.waiting.as_ref()?.first().map(|(due, _)| *due)
@@ -409,7 +420,7 @@ impl Group {
             }
         }
         let entry = &self.entries[i];
-        if c.reach() == Reach::Opening && !entry.opens {
+        if !entry.opens && c.reach() == Reach::Opening {
             return false;
         }
         let fired = |f: &dyn Fn(&Fired) -> bool| self.fired.as_deref().is_some_and(f);
@@ -432,7 +443,7 @@ impl Group {
     /// Whether a count exceeds what is usual at entry `i`.
     fn is_unusual(&self, c: &Correlation, usual: Usual, i: usize, counted: Number) -> bool {
         let entry = &self.entries[i];
-        if usual.ending_with.is_some_and(|rule| !entry.feeders.has(rule)) {
+        if usual.ending_with.is_some_and(|rule| !entry.feeders().has(rule)) {
             return false;
         }
         let t = entry.time();
@@ -466,16 +477,16 @@ impl Group {
 
     /// As [`Group::counted_in`], of those that came by one feeder.
     fn counted_of(&self, c: &Correlation, window: Range<usize>, feeder: Option<usize>) -> Option<Number> {
-        let came = |e: &&Entry| feeder.is_none_or(|of| e.feeders.has(of));
+        let came = |e: &&Entry| feeder.is_none_or(|of| e.feeders().has(of));
         let entries = self.entries.range(window.clone()).filter(came);
         match c.kind {
             CorrelationKind::EventCount if feeder.is_none() => Some(Number::Int(window.len() as i128)),
             CorrelationKind::EventCount => Some(Number::Int(entries.count() as i128)),
             CorrelationKind::ValueCount => {
-                let values: HashSet<_> = entries.flat_map(|e| e.values.texts()).collect();
+                let values: HashSet<_> = entries.flat_map(|e| e.values().texts()).collect();
                 Some(Number::Int(values.len() as i128))
             }
-            kind => aggregate(kind, entries.flat_map(|e| e.values.numbers()).copied()),
+            kind => aggregate(kind, entries.flat_map(|e| e.values().numbers()).copied()),
         }
     }
 
@@ -501,7 +512,9 @@ impl Group {
         let (after, until) = Group::window(c, t);
         let window = self.between(after, until);
         match c.kind {
-            CorrelationKind::ValueCount if counts_values(c) => Some(Number::Int(i128::from(self.entries[i].distinct))),
+            CorrelationKind::ValueCount if counts_values(c) => {
+                Some(Number::Int(i128::from(self.entries[i].distinct())))
+            }
             CorrelationKind::Temporal | CorrelationKind::TemporalOrdered => {
                 let fired = self.fired.as_deref()?;
                 let fired = (0..c.feeders.len()).filter(|n| fired.in_window(c, t, *n));

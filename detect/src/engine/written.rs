@@ -140,8 +140,8 @@ fn member(id: &BucketId, group: &[(String, String)], fact: &Fact, found: &Found,
 pub(super) fn put_entry(group: &str, entry: &Entry, state: impl Fn(PolicyIndex) -> StateId, to: &mut Writer) {
     to.text(group);
     entry.kept().put(to);
-    to.number(u64::from(entry.feeders.count()));
-    entry.feeders.iter().for_each(|f| to.number(f as u64));
+    to.number(u64::from(entry.feeders().count()));
+    entry.feeders().iter().for_each(|f| to.number(f as u64));
     to.0.push(u8::from(entry.opens) | u8::from(entry.complete) << 1);
     let origins = entry.origins().iter().map(|(policy, group)| (state(*policy), group));
     let origins: Vec<(StateId, &Arc<str>)> = origins.collect();

@@ -66,7 +66,7 @@ struct Compliance<'f> {
 }
 
 #[derive(Serialize)]
-struct Enrichment<'f> {
+pub(super) struct Enrichment<'f> {
     name: &'f str,
     value: &'f str,
     #[serde(rename = "type")]
@@ -108,21 +108,27 @@ struct Tag<'f> {
 
 impl Serialize for Tags<'_> {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_seq(self.0.all_tags().map(|(name, value)| Tag { name, value }))
+    }
+}
+
+impl Finding {
+    /// Clauses, controls, Sigma's tags and the group, each by its kind.
+    pub(super) fn all_tags(&self) -> impl Iterator<Item = (&str, &String)> {
         let Finding {
             clauses,
             controls,
             tags,
             group,
             ..
-        } = self.0;
+        } = self;
         let clauses = clauses.iter().map(|value| ("clause", value));
         let controls = controls
             .iter()
             .flat_map(|(framework, of)| of.iter().map(move |value| (framework.as_str(), value)));
         let tags = tags.iter().map(|value| ("sigma", value));
         let group = group.iter().map(|(name, value)| (name.as_str(), value));
-        let all = clauses.chain(controls).chain(tags).chain(group);
-        to.collect_seq(all.map(|(name, value)| Tag { name, value }))
+        clauses.chain(controls).chain(tags).chain(group)
     }
 }
 
@@ -148,16 +154,22 @@ impl Serialize for Related<'_> {
 }
 
 impl Finding {
-    /// The finding as OCSF 1.8.0, to be written: Detection Finding 2004 or Compliance Finding 2003.
-    #[must_use]
-    pub fn as_ocsf(&self) -> impl Serialize {
-        let class_uid: u64 = match self.kind {
+    /// What OCSF calls `activity_id` and `class_uid`.
+    pub(super) fn activity_and_class(&self) -> (u64, u64) {
+        let class_uid = match self.kind {
             // What opens an incident is a detection; see `to_incident`.
             FindingKind::Detection | FindingKind::Incident => 2004,
             FindingKind::Compliance => 2003,
         };
         // 1 Create, 3 Close (a finding that was refuted).
-        let activity: u64 = if self.status == FindingStatus::Resolved { 3 } else { 1 };
+        let activity = if self.status == FindingStatus::Resolved { 3 } else { 1 };
+        (activity, class_uid)
+    }
+
+    /// The finding as OCSF 1.8.0, to be written: Detection Finding 2004 or Compliance Finding 2003.
+    #[must_use]
+    pub fn as_ocsf(&self) -> impl Serialize {
+        let (activity, class_uid) = self.activity_and_class();
         let user = User {
             name: self.account.as_deref(),
             uid: self.person.as_deref(),
@@ -190,8 +202,13 @@ impl Finding {
                 standards: ["Docket specifications"],
                 status_id: 3,
             }),
-            enrichments: self.rows.iter().map(enrichment).collect(),
+            enrichments: self.enrichments(),
         }
+    }
+
+    /// What OCSF calls `enrichments`.
+    pub(super) fn enrichments(&self) -> Vec<Enrichment<'_>> {
+        self.rows.iter().map(enrichment).collect()
     }
 
     /// As [`Finding::as_ocsf`], as a value.

@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use model::{Finding, FindingStatus, Millis};
+use model::{FindingStatus, Millis};
 
 use super::normalize::{Given, Input, settings};
 use crate::config::PolicySource;
@@ -65,11 +65,17 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         Ok(())
     })?;
     let mut out = std::io::BufWriter::with_capacity(1 << 16, std::io::stdout().lock());
-    let (mut found, mut written) = (false, Ok(()));
+    let (mut found, mut written, mut text) = (false, Ok(()), String::new());
     line.finish_last(until, &mut |finding| {
         if written.is_ok() && !finding.labels.iter().any(|l| l == "superseded") {
             found |= finding.status != FindingStatus::Resolved;
-            written = write(&mut out, finding, args.incidents);
+            text.clear();
+            finding.write_ocsf(&mut text);
+            text.push('\n');
+            if let Some(incident) = finding.to_incident().filter(|_| args.incidents) {
+                text.push_str(&format!("{incident}\n"));
+            }
+            written = out.write_all(text.as_bytes());
         }
     });
     written?;
@@ -81,14 +87,4 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     } else {
         ExitCode::SUCCESS
     })
-}
-
-/// Writes a finding, and the incident that it opens where that is asked for.
-fn write(out: &mut impl std::io::Write, finding: &Finding, incidents: bool) -> std::io::Result<()> {
-    serde_json::to_writer(&mut *out, &finding.as_ocsf())?;
-    out.write_all(b"\n")?;
-    if let Some(incident) = finding.to_incident().filter(|_| incidents) {
-        writeln!(out, "{incident}")?;
-    }
-    Ok(())
 }

@@ -26,11 +26,11 @@ impl Distinct {
     /// Counts the values of `new`, which is about to stand at `at`, here and in the windows of the others.
     pub fn enter(&mut self, span_ms: i64, entries: &mut VecDeque<Entry>, at: usize, new: &mut Entry) {
         let t = new.time();
-        for value in new.values.texts() {
+        for value in new.values().texts() {
             self.shift(span_ms, entries, value, t, 1);
         }
-        new.distinct = self.count(span_ms, entries, at, new);
-        for value in new.values.texts() {
+        new.set_distinct(self.count(span_ms, entries, at, new));
+        for value in new.values().texts() {
             let times = match self.by_value.get_mut(value) {
                 Some(times) => times,
                 None => self
@@ -48,7 +48,7 @@ impl Distinct {
     /// Counts the values of `gone`, which stands there no more, no more.
     pub fn leave(&mut self, span_ms: i64, entries: &mut VecDeque<Entry>, gone: &Entry) {
         let t = gone.time();
-        for value in gone.values.texts() {
+        for value in gone.values().texts() {
             let Some(times) = self.by_value.get_mut(value) else {
                 continue;
             };
@@ -84,7 +84,7 @@ impl Distinct {
         let start = entries.partition_point(|e| e.time() < from);
         let end = entries.partition_point(|e| e.time() < until).max(start);
         for entry in entries.range_mut(start..end) {
-            entry.distinct = entry.distinct.saturating_add_signed(by);
+            entry.set_distinct(entry.distinct().saturating_add_signed(by));
         }
     }
 
@@ -93,27 +93,27 @@ impl Distinct {
     fn count(&self, span_ms: i64, entries: &VecDeque<Entry>, at: usize, new: &Entry) -> u32 {
         let t = new.time();
         if let Some(same) = entries.get(at).filter(|e| e.time() == t) {
-            return same.distinct;
+            return same.distinct();
         }
         let start = t.plus_ms(-span_ms);
         let before = at.checked_sub(1).map(|i| &entries[i]);
         if let Some(same) = before.filter(|e| e.time() == t) {
-            return same.distinct;
+            return same.distinct();
         }
         let mut count = 0;
         if let Some(before) = before.filter(|e| e.time() > start) {
             let s = before.time();
-            count = before.distinct;
+            count = before.distinct();
             let first = later(entries, s.plus_ms(-span_ms));
             let end = later(entries, start).max(first);
             let mut left: std::collections::HashSet<&Arc<str>> = std::collections::HashSet::new();
-            for value in entries.range(first..end).flat_map(|gone| gone.values.texts()) {
+            for value in entries.range(first..end).flat_map(|gone| gone.values().texts()) {
                 if !self.seen(value, start, s) && left.insert(value) {
                     count -= 1;
                 }
             }
         }
-        for value in new.values.texts() {
+        for value in new.values().texts() {
             count += u32::from(!self.seen(value, start, t));
         }
         count

@@ -14,19 +14,30 @@ use crate::sigma::Number;
 #[derive(Debug)]
 pub(in super::super) struct Entry {
     kept: Kept,
-    /// What most events do not have.
-    pub more: Option<Box<More>>,
-    /// What is counted or added up.
-    pub values: Values,
-    /// Which feeders it came by.
-    pub feeders: Feeders,
-    /// Distinct values of its window (`value_count` only).
-    pub distinct: u32,
+    /// What events that are only counted do not have.
+    rest: Option<Box<Rest>>,
+    /// The feeder by which it came first, where it came by no other.
+    feeder: u8,
     /// A window opens with it.
     pub opens: bool,
     /// The window that is judged with it satisfies the condition.
     pub complete: bool,
 }
+
+/// What an event of a group has beside itself.
+#[derive(Debug, Default)]
+struct Rest {
+    /// What most of them do not have, either.
+    more: Option<Box<More>>,
+    /// What is counted or added up.
+    values: Values,
+    /// All feeders by which it came, where they are several.
+    feeders: Option<Feeders>,
+    /// Distinct values of its window (`value_count` only).
+    distinct: u32,
+}
+
+static NO_VALUES: Values = Values(None);
 
 /// Feeders of a correlation, of which there are 64 at most, by their numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,7 +73,7 @@ impl Feeders {
 
 /// What is counted or added up of an event: distinct texts, or numbers; nothing where events and rules are counted.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(in super::super) struct Values(Option<Box<Counted>>);
+pub(in super::super) struct Values(Option<Counted>);
 
 #[derive(Clone, Debug, PartialEq)]
 enum Counted {
@@ -86,11 +97,6 @@ impl More {
     fn is_empty(&self) -> bool {
         self.records.is_empty() && self.rows.is_empty() && self.origins.is_empty() && self.bucket.is_none()
     }
-
-    /// `None` where there is nothing.
-    pub fn boxed(self) -> Option<Box<More>> {
-        (!self.is_empty()).then(|| Box::new(self))
-    }
 }
 
 impl Values {
@@ -108,25 +114,25 @@ impl Values {
             }
             _ => Counted::Numbers(texts.into_iter().filter_map(|t| Number::parse(&t)).collect()),
         };
-        Values(Some(Box::new(counted)))
+        Values(Some(counted))
     }
 
     pub fn texts(&self) -> &[Arc<str>] {
-        match self.0.as_deref() {
+        match &self.0 {
             Some(Counted::Texts(texts)) => texts,
             _ => &[],
         }
     }
 
     pub fn numbers(&self) -> &[Number] {
-        match self.0.as_deref() {
+        match &self.0 {
             Some(Counted::Numbers(numbers)) => numbers,
             _ => &[],
         }
     }
 
     fn merge(&mut self, other: Values) {
-        match (self.0.as_deref_mut(), other.0.map(|b| *b)) {
+        match (&mut self.0, other.0) {
             (Some(Counted::Texts(own)), Some(Counted::Texts(texts))) => {
                 own.extend(texts);
                 own.sort();
@@ -147,15 +153,67 @@ impl Entry {
 
     /// As [`Entry::new`], of an event that is packed already.
     pub fn of(c: &Correlation, kept: Kept, feeder: usize, texts: impl IntoIterator<Item = Arc<str>>) -> Entry {
+        let values = Values::new(c.kind, texts);
+        let rest = values.0.is_some().then(|| {
+            Box::new(Rest {
+                values,
+                ..Rest::default()
+            })
+        });
         Entry {
             kept,
-            feeders: Feeders::one(feeder),
-            values: Values::new(c.kind, texts),
-            more: None,
-            distinct: 0,
+            rest,
+            // There are 64 at most.
+            feeder: feeder as u8,
             opens: false,
             complete: false,
         }
+    }
+
+    /// With what most events do not have.
+    #[must_use]
+    pub fn with(mut self, more: More) -> Entry {
+        if !more.is_empty() {
+            self.rest.get_or_insert_default().more = Some(Box::new(more));
+        }
+        self
+    }
+
+    /// Which feeders it came by.
+    pub fn feeders(&self) -> Feeders {
+        let several = self.rest.as_ref().and_then(|rest| rest.feeders);
+        several.unwrap_or(Feeders::one(usize::from(self.feeder)))
+    }
+
+    /// It came by these feeders.
+    pub fn set_feeders(&mut self, feeders: Feeders) {
+        match feeders.iter().next() {
+            Some(one) if feeders.count() == 1 => {
+                self.feeder = one as u8;
+                self.rest.iter_mut().for_each(|rest| rest.feeders = None);
+            }
+            _ => self.rest.get_or_insert_default().feeders = Some(feeders),
+        }
+    }
+
+    /// What is counted or added up.
+    pub fn values(&self) -> &Values {
+        self.rest.as_ref().map_or(&NO_VALUES, |rest| &rest.values)
+    }
+
+    /// Distinct values of its window (`value_count` only).
+    pub fn distinct(&self) -> u32 {
+        self.rest.as_ref().map_or(0, |rest| rest.distinct)
+    }
+
+    pub fn set_distinct(&mut self, distinct: u32) {
+        if self.rest.is_some() || distinct > 0 {
+            self.rest.get_or_insert_default().distinct = distinct;
+        }
+    }
+
+    fn more(&self) -> Option<&More> {
+        self.rest.as_ref()?.more.as_deref()
     }
 
     /// The event as it is kept.
@@ -170,7 +228,7 @@ impl Entry {
 
     /// The feeder by which it came first.
     pub fn feeder(&self) -> usize {
-        self.feeders.iter().next().unwrap_or(0)
+        self.feeders().iter().next().unwrap_or(0)
     }
 
     pub fn time(&self) -> Millis {
@@ -183,33 +241,36 @@ impl Entry {
 
     /// The finding of which it is a member, while it is complete.
     pub fn bucket(&self) -> Option<&Arc<str>> {
-        self.more.as_ref()?.bucket.as_ref()
+        self.more()?.bucket.as_ref()
     }
 
     pub fn set_bucket(&mut self, bucket: Option<Arc<str>>) {
-        if self.more.is_some() || bucket.is_some() {
-            self.more.get_or_insert_default().bucket = bucket;
+        if self.more().is_some() || bucket.is_some() {
+            let rest = self.rest.get_or_insert_default();
+            rest.more.get_or_insert_default().bucket = bucket;
         }
     }
 
     pub fn records(&self) -> &[Coordinate] {
-        self.more.as_ref().map_or(&[], |m| &m.records)
+        self.more().map_or(&[], |m| &m.records)
     }
 
     pub fn rows(&self) -> &[Arc<ReferenceRow>] {
-        self.more.as_ref().map_or(&[], |m| &m.rows)
+        self.more().map_or(&[], |m| &m.rows)
     }
 
     pub fn origins(&self) -> &[(PolicyIndex, Arc<str>)] {
-        self.more.as_ref().map_or(&[], |m| &m.origins)
+        self.more().map_or(&[], |m| &m.origins)
     }
 
     /// The same event by another feeder.
     pub fn merge(&mut self, other: Entry) {
-        self.feeders.0 |= other.feeders.0;
-        self.values.merge(other.values);
-        if let Some(more) = other.more {
-            let own = self.more.get_or_insert_default();
+        self.set_feeders(Feeders(self.feeders().0 | other.feeders().0));
+        let Some(rest) = other.rest else { return };
+        let own = self.rest.get_or_insert_default();
+        own.values.merge(rest.values);
+        if let Some(more) = rest.more {
+            let own = own.more.get_or_insert_default();
             own.origins.extend(more.origins);
             own.origins.sort();
             own.origins.dedup();
@@ -220,10 +281,10 @@ impl Entry {
 
     /// It came by a feeder no more; `true` where it came by no other.
     pub fn forsake(&mut self, c: &Correlation, feeder: usize) -> bool {
-        self.feeders.0 &= !Feeders::one(feeder).0;
-        if let Some(more) = &mut self.more {
+        self.set_feeders(Feeders(self.feeders().0 & !Feeders::one(feeder).0));
+        if let Some(more) = self.rest.as_mut().and_then(|rest| rest.more.as_mut()) {
             more.origins.retain(|(policy, _)| *policy != c.feeders[feeder].policy);
         }
-        self.feeders.0 == 0
+        self.feeders().0 == 0
     }
 }

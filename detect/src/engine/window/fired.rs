@@ -18,7 +18,7 @@ pub(super) struct Fired {
 
 impl Fired {
     pub fn enter(&mut self, entry: &Entry) {
-        for feeder in entry.feeders.iter() {
+        for feeder in entry.feeders().iter() {
             if self.by_feeder.len() <= feeder {
                 self.by_feeder.resize_with(feeder + 1, BTreeSet::new);
             }
@@ -56,7 +56,7 @@ impl Fired {
     /// Goes back from the last rule's event to the latest event of the rule before it, and so on: where there is
     /// a sequence, the latest one is found. No event stands for two rules.
     pub fn ends_sequence(&self, c: &Correlation, last: &Entry) -> bool {
-        if last.feeders.last() != Some(c.feeders.len() - 1) {
+        if last.feeders().last() != Some(c.feeders.len() - 1) {
             return false;
         }
         let start = last.time().plus_ms(-c.timespan_ms);

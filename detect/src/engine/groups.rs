@@ -358,7 +358,7 @@ mod tests {
     /// Puts a mark on the group of a name, by which it is known again.
     fn mark(named: &mut Named, name: &str, likely: Option<u32>) {
         let at = Millis(name.len() as i64 * 1_000 + i64::from(name.bytes().next().unwrap_or(0)));
-        let before = std::mem::replace(&mut named.entry(name, likely).forgotten_at, Some(at));
+        let before = named.entry(name, likely).forgotten_at.replace(at);
         assert!(before.is_none_or(|before| before == at), "{name} is another's group");
     }
 

@@ -434,15 +434,22 @@ fn a_shared_accounts_sudo_leads_back_to_the_person_of_the_session() {
     told.sort_by_key(|f| f.time);
     let told: Vec<String> = told
         .iter()
-        .map(|f| format!("{} {}", f.person.as_deref().unwrap_or("-"), f.message))
+        .map(|f| {
+            format!(
+                "{} {} {}",
+                f.person.as_deref().unwrap_or("-"),
+                f.message,
+                f.evidence.len()
+            )
+        })
         .collect();
     assert_eq!(
         told,
         [
-            "li li as deploy on A1, session s1 1, 2",
-            "wu wu as deploy on A1, session s2 1, 2",
-            "li li as deploy on A1, session s1 1, 2",
-            "- nobody as deploy on A1, session none -",
+            // Of one host, whatever it is called: told once.
+            "li li as deploy on A1, session s1 1, 2 3",
+            "wu wu as deploy on A1, session s2 1, 2 2",
+            "- nobody as deploy on A1, session none - 1",
         ]
     );
 }

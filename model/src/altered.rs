@@ -34,6 +34,17 @@ impl Batch {
         }
     }
 
+    /// Gives the values of a field for which `other` has one that other value.
+    pub fn replace<'o>(&mut self, field: &Field, other: impl Fn(&str) -> Option<&'o str>) {
+        let Some(column) = self.column(field) else { return };
+        let mut replaced = Values::default();
+        for n in 0..self.rows.len() {
+            column.for_each(n, |v| replaced.push(n as u32, other(v).unwrap_or(v)));
+        }
+        let column = replaced.column(self.rows.len());
+        self.columns.put(field, column);
+    }
+
     fn put(&mut self, field: &Field, of: &impl Fn(LedgerIndex) -> bool, values: &[String]) {
         let mut altered = Values::default();
         let before = self.column(field);

@@ -66,6 +66,14 @@ fn hosts_that_write_rfc_5424() {
 }
 
 #[test]
+fn hosts_that_say_their_domain() {
+    told("linux", "linux", None, |payload| {
+        let (_, _, host, ..) = line(payload)?;
+        Some(payload.replacen(&format!(" {host} "), &format!(" {host}.prod.example.com "), 1))
+    });
+}
+
+#[test]
 fn hosts_that_ship_their_journal() {
     told("linux", "linux", None, |payload| {
         let (pri, time, host, program, pid, message) = line(payload)?;

@@ -75,7 +75,8 @@ impl Detector {
     ) -> (Option<bool>, Vec<Explained>) {
         let mut parts = explain::rule(&rule.sigma, batch, row, self.mask);
         let fits = parts.iter().all(|p| p.holds == Some(true));
-        let Some(fact) = self.fact(index, batch, row) else {
+        let named = self.registered(std::slice::from_ref(batch));
+        let Some(fact) = self.fact(index, &named[0], row) else {
             return (None, parts);
         };
         if let Some(time) = rule.calendar.as_ref().filter(|t| t.site.is_none()) {
@@ -164,13 +165,14 @@ impl Detector {
     ) -> (Option<bool>, Vec<Explained>) {
         let mut parts = Vec::new();
         let mut completes = None;
+        let named_hosts = self.registered(std::slice::from_ref(batch));
         for (n, feeder) in c.feeders.iter().enumerate() {
             let fed = self.explain_policy(feeder.policy, batch, row, depth - 1);
             let comes = fed.holds == Some(true);
             parts.push(named("takes events of: ", fed));
             let Some(fact) = self
                 .rule_below(feeder.policy)
-                .and_then(|rule| self.fact(rule, batch, row))
+                .and_then(|rule| self.fact(rule, &named_hosts[0], row))
             else {
                 continue;
             };

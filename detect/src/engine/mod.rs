@@ -33,6 +33,7 @@ mod members;
 mod novelty;
 mod plan;
 mod references;
+mod registered;
 mod report;
 mod rows;
 mod seen;
@@ -345,7 +346,7 @@ impl Detector {
             .iter()
             .map(|batch| self.rules.evaluate(batch))
             .collect::<Vec<Vec<Hit>>>();
-        self.process_hits(span, batches, &hits);
+        self.process_hits(span, &self.registered(batches), &hits);
         fail::fail_point!("detect::judged");
         self.flush()
     }

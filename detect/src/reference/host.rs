@@ -77,6 +77,23 @@ impl Hosts {
         }
     }
 
+    /// Whether no host is registered.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.names.is_empty()
+    }
+
+    /// The name under which the host is registered that is called so otherwise; none where the text is a registered name itself, or no
+    /// one host is meant.
+    #[must_use]
+    pub fn registered(&self, text: &str) -> Option<&str> {
+        let names = self.names_of(text);
+        let is_own = names
+            .iter()
+            .any(|name| name.eq_ignore_ascii_case(text) || *name == lower(text));
+        names.first().filter(|_| !is_own).map(String::as_str)
+    }
+
     /// Every text by which the host registered under `name` may be called, `name` first; `*` stands for any text.
     #[must_use]
     pub fn calls(&self, name: &str) -> Vec<String> {
@@ -185,6 +202,16 @@ mod tests {
             ("", &[]),
         ] {
             assert_eq!(hosts.names_of(text), want, "{text}");
+        }
+        for (text, want) in [
+            ("web-1.shop.example", Some("web-1")),
+            ("10.0.0.7", Some("web-1")),
+            ("shop", None),
+            ("WEB-1", None),
+            ("db-1", None),
+            ("mail", Some("mail.example")),
+        ] {
+            assert_eq!(hosts.registered(text), want, "{text}");
         }
         let mut values = vec![
             vec!["host:web-1.shop.example".to_owned(), "crm".to_owned()],

@@ -5,26 +5,26 @@
 //! and end a sequence. Two events of the same millisecond are in each other's windows, and count as in order.
 
 mod aggregate;
+mod counted;
 mod distinct;
 mod entry;
 mod fired;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeSet, HashSet, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::ops::Range;
 use std::sync::Arc;
 
 use model::Millis;
 use smallvec::SmallVec;
 
-use self::aggregate::aggregate;
 use self::distinct::Distinct;
 pub(super) use self::entry::{Entry, More};
 use self::fired::Fired;
 use super::fact::{Order, settled};
 use super::kept::Kept;
-use crate::policy::{Correlation, CorrelationCondition, CorrelationKind, Reach, Share, Usual};
+use crate::policy::{Correlation, CorrelationCondition, CorrelationKind, Reach};
 use crate::sigma::Number;
 
 /// What a change of the set did to an entry.
@@ -440,56 +440,6 @@ impl Group {
         }
     }
 
-    /// Whether a count exceeds what is usual at entry `i`.
-    fn is_unusual(&self, c: &Correlation, usual: Usual, i: usize, counted: Number) -> bool {
-        let entry = &self.entries[i];
-        if usual.ending_with.is_some_and(|rule| !entry.feeders().has(rule)) {
-            return false;
-        }
-        let t = entry.time();
-        let windows = usual.over_ms / c.timespan_ms;
-        let before = (1..=windows).filter_map(|n| {
-            let until = t.plus_ms(-n.saturating_mul(c.timespan_ms));
-            let window = self.between(until.plus_ms(-c.timespan_ms), until);
-            (!window.is_empty()).then(|| self.counted_in(c, window)).flatten()
-        });
-        let before: Vec<Number> = before.collect();
-        if before.len() < usual.at_least {
-            return false;
-        }
-        let kind = CorrelationKind::ValuePercentile {
-            percentile: usual.percentile,
-        };
-        aggregate(kind, before.into_iter()).is_some_and(|of| counted.to_f64() > of.to_f64() * usual.times.to_f64())
-    }
-
-    /// Whether a count is as large a part as is asked for of what all events of the window of entry `i` come to.
-    fn is_share(&self, c: &Correlation, share: Share, i: usize, counted: Number) -> bool {
-        let (after, until) = Group::window(c, self.entries[i].time());
-        let all = self.counted_of(c, self.between(after, until), None);
-        all.is_some_and(|all| counted.to_f64() * 100.0 > all.to_f64() * share.percent.to_f64())
-    }
-
-    /// What is counted of the entries at these places.
-    fn counted_in(&self, c: &Correlation, window: Range<usize>) -> Option<Number> {
-        self.counted_of(c, window, c.share.map(|share| share.of))
-    }
-
-    /// As [`Group::counted_in`], of those that came by one feeder.
-    fn counted_of(&self, c: &Correlation, window: Range<usize>, feeder: Option<usize>) -> Option<Number> {
-        let came = |e: &&Entry| feeder.is_none_or(|of| e.feeders().has(of));
-        let entries = self.entries.range(window.clone()).filter(came);
-        match c.kind {
-            CorrelationKind::EventCount if feeder.is_none() => Some(Number::Int(window.len() as i128)),
-            CorrelationKind::EventCount => Some(Number::Int(entries.count() as i128)),
-            CorrelationKind::ValueCount => {
-                let values: HashSet<_> = entries.flat_map(|e| e.values().texts()).collect();
-                Some(Number::Int(values.len() as i128))
-            }
-            kind => aggregate(kind, entries.flat_map(|e| e.values().numbers()).copied()),
-        }
-    }
-
     /// Which times the window that is judged with an event spans: `after < time <= until`.
     pub fn window(c: &Correlation, t: Millis) -> (Millis, Millis) {
         match c.reach() {
@@ -498,35 +448,6 @@ impl Group {
             // What did not follow is no evidence; what it should have followed is.
             Reach::Following => (t.plus_ms(-1), t),
         }
-    }
-
-    /// What the condition counts in the window that is judged with entry `i`.
-    fn counted(&self, c: &Correlation, i: usize) -> Option<Number> {
-        let t = self.entries[i].time();
-        if c.reach() == Reach::Following {
-            let following = self.between(t, t.plus_ms(c.timespan_ms)).len();
-            // Of those of one moment the last speaks.
-            let last = self.entries.get(i + 1).is_none_or(|next| next.time() > t);
-            return Some(Number::Int(following.max(usize::from(!last)) as i128));
-        }
-        let (after, until) = Group::window(c, t);
-        let window = self.between(after, until);
-        match c.kind {
-            CorrelationKind::ValueCount if counts_values(c) => {
-                Some(Number::Int(i128::from(self.entries[i].distinct())))
-            }
-            CorrelationKind::Temporal | CorrelationKind::TemporalOrdered => {
-                let fired = self.fired.as_deref()?;
-                let fired = (0..c.feeders.len()).filter(|n| fired.in_window(c, t, *n));
-                Some(Number::Int(fired.count() as i128))
-            }
-            _ => self.counted_in(c, window),
-        }
-    }
-
-    /// As [`Group::counted`], of the entry at a place in time.
-    pub fn counted_at(&self, c: &Correlation, order: &Order) -> Option<Number> {
-        self.counted(c, self.position(order).ok()?)
     }
 }
 

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::engine::fact::Fact;
-use crate::policy::{Compare, EventField, Expression, Feeder, PolicyIndex};
+use crate::policy::{Compare, EventField, Expression, Feeder, PolicyIndex, Share, Usual};
 
 const SPAN: i64 = 10;
 

@@ -18,6 +18,7 @@ mod matching;
 mod mature;
 mod merging;
 mod payload;
+mod progress;
 pub mod query;
 mod reader;
 mod row;

@@ -10,6 +10,7 @@ use crate::cursor::{Cursor, Sort};
 use crate::error::Result;
 use crate::manifest::Dropped;
 use crate::matching::{Checked, LazyText, RawText, weight};
+use crate::progress::Progress;
 use crate::query::Query;
 use crate::query::ast::Node;
 use crate::query::plan::{Plan, and, moments};
@@ -299,7 +300,7 @@ impl Search {
     }
 
     /// Of these, those that may hold a match.
-    fn candidates(&self) -> Vec<usize> {
+    pub(crate) fn candidates(&self) -> Vec<usize> {
         let may = |n: &usize| {
             let part = &self.snapshot.parts[*n];
             let known = Known {
@@ -450,56 +451,6 @@ impl Search {
             outcome?;
         }
         Ok(())
-    }
-}
-
-/// How far an answer is, told part by part.
-struct Progress<'a> {
-    text: &'a dyn RawText,
-    done: u64,
-    /// Events of the part that is being looked through.
-    now: u64,
-    of: u64,
-}
-
-impl<'a> Progress<'a> {
-    fn of(search: &Search, text: &'a dyn RawText) -> Progress<'a> {
-        let of = search
-            .candidates()
-            .iter()
-            .map(|n| search.snapshot.parts[*n].events())
-            .sum();
-        Progress {
-            text,
-            done: 0,
-            now: 0,
-            of,
-        }
-    }
-
-    /// A part is looked through now.
-    fn step(&mut self, part: &Part) -> Result<()> {
-        if self.text.is_stopped() {
-            return Err(self.cancelled());
-        }
-        self.done += std::mem::replace(&mut self.now, part.events());
-        self.text.progress(self.done, self.of);
-        Ok(())
-    }
-
-    /// An error, as whoever asked is told of it.
-    fn told(&self, error: crate::Error) -> crate::Error {
-        match error {
-            crate::Error::Cancelled { .. } => self.cancelled(),
-            other => other,
-        }
-    }
-
-    fn cancelled(&self) -> crate::Error {
-        crate::Error::Cancelled {
-            events: self.done,
-            of: self.of,
-        }
     }
 }
 

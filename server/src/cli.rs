@@ -27,6 +27,7 @@ mod output;
 mod patience;
 mod policy;
 mod queries;
+mod range;
 mod reference;
 mod replay;
 mod report;

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::client::Client;
 use super::output::{Output, OutputArg, inert};
+use super::range::Range;
 use super::search::extent;
 use super::{Target, block_on};
 use crate::exit::{USAGE, failure};
@@ -25,12 +26,8 @@ pub struct Args {
     /// Which records; as for `docket search`
     #[arg(default_value = "")]
     query: String,
-    /// From this time on: 2026-03-01, RFC 3339, or an age such as 15m, 24h, 7d
-    #[arg(long, value_name = "TIME")]
-    from: Option<String>,
-    /// Before this time
-    #[arg(long, value_name = "TIME")]
-    to: Option<String>,
+    #[command(flatten)]
+    range: Range,
     /// The most frequent values of this field; repeated: of the second within each of the first
     #[arg(long, value_name = "FIELD")]
     by: Vec<String>,
@@ -63,7 +60,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
             "say what to count: --by FIELD, --every 1h, --distinct FIELD or --stats FIELD".to_owned(),
         ));
     }
-    let body = json!({"q": args.query, "from": args.from, "to": args.to, "aggs": args.aggs()});
+    let body = json!({"q": args.query, "from": args.range.from, "to": args.range.to, "aggs": args.aggs()});
     block_on(async {
         let client = Client::connect(&args.target).await?;
         let answer = client.ask("/api/v1/aggregate", &[], Some(body)).await;

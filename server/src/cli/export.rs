@@ -11,6 +11,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::client::Client;
 use super::patience::Telling;
+use super::range::Range;
 use super::{Target, block_on};
 use crate::exit::{CANCELLED, INTEGRITY, USAGE, failure};
 
@@ -34,12 +35,8 @@ pub struct Args {
     /// How rows are written
     #[arg(long, value_parser = ["ndjson", "csv", "parquet", "arrow"], default_value = "ndjson")]
     format: String,
-    /// From this time on: 2026-03-01, RFC 3339, or an age such as 24h, 7d
-    #[arg(long, value_name = "TIME")]
-    from: Option<String>,
-    /// Before this time
-    #[arg(long, value_name = "TIME")]
-    to: Option<String>,
+    #[command(flatten)]
+    range: Range,
     /// `personal`: who it was is replaced by pseudonyms, too (secrets always are hidden)
     #[arg(long, value_parser = ["secrets", "personal"], default_value = "secrets")]
     mask: String,
@@ -72,7 +69,7 @@ async fn export(client: &Client, args: &Args) -> anyhow::Result<ExitCode> {
         return Err(failure(USAGE, what));
     }
     std::fs::create_dir_all(&args.out).with_context(|| args.out.display().to_string())?;
-    let mut asked = json!({"q": args.query, "from": args.from, "to": args.to, "format": args.format, "mask": args.mask,
+    let mut asked = json!({"q": args.query, "from": args.range.from, "to": args.range.to, "format": args.format, "mask": args.mask,
         "part_rows": args.part_rows});
     if let Some(case) = &args.case {
         asked["case"] = json!(case);

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::client::Client;
 use super::output::{Output, OutputArg, inert, write};
+use super::range::Range;
 use super::{Target, block_on};
 
 /// Search the full record
@@ -26,12 +27,8 @@ pub struct Args {
     /// Words, \"phrases\", field:value, AND OR NOT, (…), ranges [a TO b], wildcards * ?
     #[arg(default_value = "")]
     query: String,
-    /// From this time on: RFC 3339, or an age such as 15m, 24h, 7d
-    #[arg(long, value_name = "TIME")]
-    from: Option<String>,
-    /// Before this time
-    #[arg(long, value_name = "TIME")]
-    to: Option<String>,
+    #[command(flatten)]
+    range: Range,
     /// Which come first: newest, oldest, or by a field (user, host, bytes:desc, …)
     #[arg(long, value_name = "ORDER", default_value = "newest")]
     sort: String,
@@ -118,7 +115,7 @@ async fn show(client: &Client, args: &Args) -> anyhow::Result<ExitCode> {
 /// The query and its time range, those of a saved search where one is named.
 async fn asked(client: &Client, args: &Args) -> anyhow::Result<(String, Option<String>, Option<String>)> {
     let Some(name) = &args.saved else {
-        return Ok((args.query.clone(), args.from.clone(), args.to.clone()));
+        return Ok((args.query.clone(), args.range.from.clone(), args.range.to.clone()));
     };
     let saved = client.get(&format!("/api/v1/saved/{name}"), &[]).await?;
     let one = |given: &Option<String>, name: &str| given.clone().or_else(|| saved[name].as_str().map(str::to_owned));
@@ -127,7 +124,7 @@ async fn asked(client: &Client, args: &Args) -> anyhow::Result<(String, Option<S
         (saved, more) if saved.is_empty() => more.to_owned(),
         (saved, more) => format!("({saved}) AND ({more})"),
     };
-    Ok((q, one(&args.from, "from"), one(&args.to, "to")))
+    Ok((q, one(&args.range.from, "from"), one(&args.range.to, "to")))
 }
 
 /// What was looked through, and whether anything was left out.

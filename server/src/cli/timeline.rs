@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::client::Client;
 use super::output::{Output, OutputArg, inert, write};
+use super::range::Range;
 use super::search::{extent, host, text, what, who};
 use super::{Target, block_on};
 
@@ -35,12 +36,8 @@ pub struct Args {
     /// A session's id
     #[arg(long, value_name = "ID")]
     session: Option<String>,
-    /// From this time on: 2026-03-01, RFC 3339, or an age such as 24h, 7d
-    #[arg(long, value_name = "TIME")]
-    from: Option<String>,
-    /// Before this time
-    #[arg(long, value_name = "TIME")]
-    to: Option<String>,
+    #[command(flatten)]
+    range: Range,
     /// How many records
     #[arg(long, default_value_t = 200)]
     limit: usize,
@@ -82,8 +79,8 @@ async fn show(client: &Client, args: &Args) -> anyhow::Result<ExitCode> {
             ("host", &args.host),
             ("ip", &args.ip),
             ("session", &args.session),
-            ("from", &args.from),
-            ("to", &args.to),
+            ("from", &args.range.from),
+            ("to", &args.range.to),
             ("after", &after),
         ];
         query.extend(given.into_iter().filter_map(|(name, v)| Some((name, v.clone()?))));

@@ -17,7 +17,7 @@ pub enum Command {
     /// Make a token; it is shown this once and stored hashed
     Create {
         /// What its holder may do: shipper sends records, analyst works on alerts, auditor reads all records,
-        /// admin manages users and configuration
+        /// reviewer reads them without seeing people, admin manages users and configuration
         #[arg(long, value_enum)]
         role: Role,
         /// Under which name its acts are recorded

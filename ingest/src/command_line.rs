@@ -25,7 +25,8 @@ const DEPTH_MAX: usize = 8;
 /// and the files it writes or reads as trailing `> path`, `>> path`, `< path`.
 ///
 /// Wrappers (`sudo`, `env`, `nohup`, `sh -c`, `su -c`, `xargs`, …) are left out in favour of what they run; `ssh`,
-/// `kubectl exec` and `find -exec` are kept and followed by it. SQL handed to a client gives a further element
+/// `kubectl exec` and `find -exec` are kept and followed by it (for `{}` stands the folder that `find` looks through). What `echo` or
+/// `printf` says to a shell or a client is read as if it stood in a here-document. SQL handed to a client gives a further element
 /// `sql: <statement>` for each statement. At most 64 commands of the first 64 KiB are returned, and 256 KiB of them.
 #[must_use]
 pub fn simple_commands(text: &str) -> Vec<String> {
@@ -36,6 +37,14 @@ pub fn simple_commands(text: &str) -> Vec<String> {
     } else {
         reader.script(text, 0);
     }
+    reader.out
+}
+
+/// As [`simple_commands`], of a text that a database says it ran: all of it is SQL, also where it does not look so (`SET …`).
+#[must_use]
+pub fn statements(text: &str) -> Vec<String> {
+    let mut reader = Reader::default();
+    reader.sql(prefix(text, TEXT_BYTES_MAX));
     reader.out
 }
 
@@ -78,6 +87,13 @@ mod tests {
         check("rm -rf / # clean", &["rm -rf /"]);
         check("echo a#b", &["echo a#b"]);
         check("a \\\n  b", &["a b"]);
+    }
+
+    #[test]
+    fn what_a_database_ran_is_sql() {
+        assert_eq!(statements("SET pgaudit.log = 'none'; reset log_statement").len(), 2);
+        assert!(statements("SET pgaudit.log = 'none'")[0].starts_with("sql: SET pgaudit.log = "));
+        assert!(statements("").is_empty());
     }
 
     #[test]
@@ -226,8 +242,20 @@ mod tests {
         );
         check(
             "find / -name x -exec rm -rf {} \\;",
-            &["find / -name x -exec rm -rf {} ;", "rm -rf {}"],
+            &["find / -name x -exec rm -rf {} ;", "rm -rf /"],
         );
+        check("find -type f -exec rm {} +", &["find -type f -exec rm {} +", "rm {}"]);
+        check(
+            "echo 'drop table x' | psql shop",
+            &["echo drop table x", "psql shop", "sql: drop table x"],
+        );
+        check(
+            "echo -n 'rm -rf /' | sudo bash",
+            &["echo -n rm -rf /", "bash", "rm -rf /"],
+        );
+        check("echo 'rm -rf /' || bash", &["echo rm -rf /", "bash"]);
+        check("echo 'rm -rf /'; cat x | bash", &["echo rm -rf /", "cat x", "bash"]);
+        check("echo 'rm -rf /' |& sh", &["echo rm -rf /", "sh", "rm -rf /"]);
         check(
             "find / -execdir sh -c 'id' + -ok ls \\;",
             &["find / -execdir sh -c id + -ok ls ;", "id", "ls"],

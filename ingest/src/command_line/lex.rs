@@ -12,6 +12,8 @@ pub(super) struct Simple {
     pub input: Vec<String>,
     /// The scripts that it substitutes.
     pub nested: Vec<String>,
+    /// It reads what the command before it writes.
+    pub piped: bool,
 }
 
 impl Simple {
@@ -98,7 +100,16 @@ impl Lexer<'_> {
                     self.at += 1;
                     self.target = Target::File(if self.eat('>') { " >> " } else { " > " });
                 }
-                ';' | '|' | '&' | '(' | ')' => self.end_command(),
+                '|' if self.peek() != Some('|') => {
+                    self.end_command();
+                    self.eat('&');
+                    self.now.piped = true;
+                }
+                '|' => {
+                    self.at += 1;
+                    self.end_command();
+                }
+                ';' | '&' | '(' | ')' => self.end_command(),
                 '<' | '>' if self.peek() == Some('(') => {
                     self.in_word = true;
                     self.word.push(c);
@@ -169,8 +180,9 @@ impl Lexer<'_> {
         self.end_word();
         self.target = Target::Argument;
         let awaited = self.here.last().is_some_and(|(index, ..)| *index == self.done.len());
-        if !self.now.is_empty() || awaited {
-            self.done.push(std::mem::take(&mut self.now));
+        let now = std::mem::take(&mut self.now);
+        if !now.is_empty() || awaited {
+            self.done.push(now);
         }
     }
 

@@ -117,9 +117,17 @@ impl Reader {
         if depth >= DEPTH_MAX || self.is_full() {
             return;
         }
-        for simple in lex::simple(text, COMMANDS_MAX - self.out.len()) {
+        let mut said: Option<String> = None;
+        for mut simple in lex::simple(text, COMMANDS_MAX - self.out.len()) {
             let before = self.out.len();
+            // `echo … | psql`: what the one says, the other reads.
+            if simple.piped
+                && let Some(said) = said.take()
+            {
+                simple.input.push(said);
+            }
             let words: Vec<&str> = simple.words.iter().map(String::as_str).collect();
+            said = said_of(&words);
             self.command(&words, &simple.input, depth);
             if !simple.files.is_empty() {
                 // What a wrapper writes, its last command writes.
@@ -297,7 +305,9 @@ impl Reader {
         }
     }
 
+    /// What `find` runs, with the folder that it looks through for what it finds there.
     fn find(&mut self, words: &[&str], depth: usize) {
+        let folder = words.get(1).copied().filter(|w| !w.starts_with(['-', '(', '!']));
         let mut rest = words;
         while let Some(at) = rest
             .iter()
@@ -305,13 +315,29 @@ impl Reader {
         {
             rest = &rest[at + 1..];
             let end = rest.iter().position(|w| matches!(*w, ";" | "+")).unwrap_or(rest.len());
-            self.command(&rest[..end], &[], depth + 1);
+            let placed = |w: &&'_ str| folder.filter(|_| *w == "{}").unwrap_or(w).to_owned();
+            let run: Vec<String> = rest[..end].iter().map(placed).collect();
+            let run: Vec<&str> = run.iter().map(String::as_str).collect();
+            self.command(&run, &[], depth + 1);
             rest = &rest[end..];
             if self.is_full() || depth + 1 >= DEPTH_MAX {
                 return;
             }
         }
     }
+}
+
+/// What `echo` and `printf` say.
+fn said_of(words: &[&str]) -> Option<String> {
+    let (program, arguments) = words.split_first()?;
+    if !matches!(basename(program), "echo" | "printf") {
+        return None;
+    }
+    let options = arguments
+        .iter()
+        .take_while(|w| matches!(**w, "-n" | "-e" | "-ne" | "-en" | "-E"));
+    let said = &arguments[options.count()..];
+    Some(said.join(" ")).filter(|said| !said.is_empty())
 }
 
 /// Newlines and other blanks inside arguments become spaces: an element is one line.

@@ -21,7 +21,7 @@ use smallvec::SmallVec;
 
 use crate::builder::EventBuilder;
 use crate::class::{self, Class};
-use crate::command_line::simple_commands;
+use crate::command_line::statements;
 use crate::fields::Fields;
 use crate::format::linux_auth::DETAIL;
 use crate::format::{Format, Input, Match, Quarantine, host, sql_statement};
@@ -426,7 +426,7 @@ impl<'a> Maker<'a, '_> {
             let uid = b.arena().concat(&[&act.connection, "/", id]);
             b.set("query_info.query_string", &*act.statement)
                 .set("query_info.uid", Value::String(uid));
-            b.commands(simple_commands(&act.statement));
+            b.commands(statements(&act.statement));
         }
         let mut all = vec![b];
         all.extend(sql_statement::events(self.input, self.product, &act.statement, |b| {

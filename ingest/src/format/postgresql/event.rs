@@ -9,7 +9,7 @@ use super::read::{Entry, csv, split_prefix};
 use crate::address::is_address;
 use crate::builder::EventBuilder;
 use crate::class::{self, Class};
-use crate::command_line::simple_commands;
+use crate::command_line::statements;
 use crate::format::linux_auth::DETAIL;
 use crate::format::{Input, host, sql_statement};
 use crate::seek;
@@ -316,7 +316,7 @@ impl<'a> Maker<'a, '_> {
             b.set("query_info.query_string", sql)
                 .set("query_info.uid", Value::String(uid));
         }
-        b.commands(simple_commands(sql));
+        b.commands(statements(sql));
         if e.is_cut {
             b.label("statement_truncated");
         }

@@ -11,6 +11,7 @@ mod entry;
 mod fired;
 #[cfg(test)]
 mod tests;
+mod usual;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::ops::Range;

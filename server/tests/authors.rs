@@ -198,6 +198,7 @@ fn what_is_asked_wrongly_is_said() {
             2,
             "did you mean from_outside?",
         ),
+        (vec!["explain", &policies, "/dev/null"], 2, "has several policies: "),
         (
             vec!["explain", "three", "no-such-file"],
             4,

@@ -37,6 +37,11 @@ pub struct Site {
 }
 
 impl SiteArgs {
+    /// Whether nobody says where the policies are.
+    pub fn is_default(&self) -> bool {
+        self.config.is_none() && self.policies.is_empty()
+    }
+
     /// Reads it.
     ///
     /// # Errors

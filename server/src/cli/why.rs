@@ -13,6 +13,7 @@ use super::history::{History, moment};
 use super::normalize::{Input, settings};
 use super::output::{Output, OutputArg, inert};
 use super::site::SiteArgs;
+use crate::config::PolicySource;
 use crate::exit::{UNREACHABLE, USAGE, failure};
 use crate::offline::{Offline, Watch};
 
@@ -27,12 +28,13 @@ const AFTER_MS: i64 = 3_600_000;
 #[derive(clap::Args)]
 #[command(after_help = "Examples:\n  \
     docket policy explain past_the_bastion auth.log --reference reference\n  \
+    docket policy explain my-rule.yml auth.log --reference reference\n  \
     docket policy explain AU-09 --format kcat capture.ndjson --record audit.linux/0/17\n  \
     docket policy explain my-rule --policies my-rule.yml --format json event.json --output json\n  \
     docket policy explain 'Direct logon' audit.linux/0/4711 --data /var/lib/docket --config docket.toml")]
 pub struct Args {
-    /// The policy: its name, id, title, or a clause that only it has
-    #[arg(value_name = "RULE")]
+    /// The policy: its name, id, title, a clause that only it has, or a file with one policy that makes findings
+    #[arg(value_name = "RULE|FILE")]
     rule: String,
     #[command(flatten)]
     input: Input,
@@ -57,9 +59,18 @@ pub struct Args {
 /// Runs it.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     super::serve::log(false, "off");
-    let site = args.site.read()?;
+    let mut site = args.site.read()?;
+    let file = Path::new(&args.rule);
+    let is_file = file.is_file();
+    if is_file && args.site.is_default() {
+        site.sources = vec![PolicySource::Path(around(file))];
+    }
     let loaded = site.load()?;
-    let policy = find(&loaded, &args.rule)?;
+    let policy = if is_file {
+        of_file(&loaded, file)?
+    } else {
+        find(&loaded, &args.rule)?
+    };
     let until = args
         .until
         .as_deref()
@@ -170,6 +181,50 @@ fn ledger_record(files: &[PathBuf]) -> Option<Coordinate> {
         return None;
     }
     only.to_str()?.parse().ok()
+}
+
+/// What to load for the policies of a file: the folder of folders that it lies in, where that has tables that policies need, else the
+/// file.
+fn around(file: &Path) -> PathBuf {
+    let folder = file.parent().and_then(Path::parent);
+    let with_tables = folder.filter(|folder| folder.join("tables").is_dir());
+    with_tables.unwrap_or(file).to_owned()
+}
+
+/// The one policy of a file that makes findings; where it has one alone, that.
+///
+/// # Errors
+/// It has none, or several (2).
+fn of_file(loaded: &Loaded, file: &Path) -> anyhow::Result<PolicyIndex> {
+    let whole = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let wanted = whole(file);
+    let of_it = loaded
+        .policies
+        .iter()
+        .filter(|(_, p)| whole(Path::new(&*p.place.file)) == wanted);
+    let all: Vec<_> = of_it.collect();
+    let reporting: Vec<_> = all.iter().filter(|(_, p)| p.reports).collect();
+    let name = |p: &detect::policy::Policy| p.name.as_deref().unwrap_or(&p.reference.id).to_owned();
+    match (reporting.as_slice(), all.as_slice()) {
+        ([(index, _)], _) | ([], [(index, _)]) => Ok(*index),
+        (_, []) => {
+            let message = format!(
+                "{} has no policy that loads; see `docket policy check {}`",
+                file.display(),
+                file.display()
+            );
+            Err(failure(USAGE, message))
+        }
+        _ => {
+            let names: Vec<String> = all.iter().map(|(_, p)| name(p)).collect();
+            let message = format!(
+                "{} has several policies: {}; give one of these names",
+                file.display(),
+                names.join(", ")
+            );
+            Err(failure(USAGE, message))
+        }
+    }
 }
 
 /// The policy that is meant.

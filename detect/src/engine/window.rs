@@ -11,7 +11,6 @@ mod entry;
 mod fired;
 #[cfg(test)]
 mod tests;
-mod usual;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::ops::Range;

@@ -276,7 +276,8 @@ impl<'a> Maker<'a, '_> {
     fn logon(&self, success: bool, user: Option<&str>, database: Option<&str>) -> Vec<EventBuilder<'a>> {
         let mut logon = self.authentication(1, user);
         logon.success(success);
-        let mut store = self.store(3, database.or(self.entry.database.as_deref()));
+        let database = database.filter(|d| !d.is_empty()).or(self.entry.database.as_deref());
+        let mut store = self.store(3, database);
         store.success(success).set("message", &*self.entry.message);
         store.set_some("actor.user.name", user);
         vec![logon, store]
@@ -284,7 +285,7 @@ impl<'a> Maker<'a, '_> {
 
     fn store(&self, activity: u8, database: Option<&str>) -> EventBuilder<'a> {
         let mut b = self.event(&class::DATASTORE_ACTIVITY, activity);
-        let database = database.unwrap_or("-");
+        let database = database.filter(|d| !d.is_empty()).unwrap_or("-");
         b.set("database.name", database)
             .set("database.type_id", 1)
             .word("database.type", "Relational");

@@ -124,19 +124,7 @@ impl Facts<'_> {
         } else if !self.command.is_empty() {
             (&class::PROCESS_ACTIVITY, 1)
         } else if !self.url.is_empty() && !self.method.is_empty() {
-            let activity = match &*self.method.to_ascii_uppercase() {
-                "CONNECT" => 1,
-                "DELETE" => 2,
-                "GET" => 3,
-                "HEAD" => 4,
-                "OPTIONS" => 5,
-                "POST" => 6,
-                "PUT" => 7,
-                "TRACE" => 8,
-                "PATCH" => 9,
-                _ => 99,
-            };
-            (&class::HTTP_ACTIVITY, activity)
+            (&class::HTTP_ACTIVITY, http::activity(&self.method))
         } else if !self.user.is_empty() && !self.action.is_empty() {
             (&class::API_ACTIVITY, verb(&self.action))
         } else if has_endpoint(&self.source, &self.source_host) && has_endpoint(&self.target, &self.target_host) {

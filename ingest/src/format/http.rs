@@ -46,13 +46,28 @@ pub(crate) struct Request<'a> {
     pub device: Option<&'a str>,
 }
 
+/// The methods that OCSF knows, at the number of their activity in HTTP Activity (4002) less one.
+const METHODS: [&str; 9] = [
+    "CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "POST", "PUT", "TRACE", "PATCH",
+];
+
+fn known(method: &str) -> Option<usize> {
+    METHODS.iter().position(|known| known.eq_ignore_ascii_case(method))
+}
+
+/// The activity of HTTP Activity (4002) that a method is: 0 without one, 99 for one that OCSF does not know.
+pub(crate) fn activity(method: &str) -> u8 {
+    match known(method) {
+        Some(at) => at as u8 + 1,
+        None if method.is_empty() => 0,
+        None => 99,
+    }
+}
+
 /// The method, where OCSF knows it; any other under its own name in `unmapped`.
 pub(crate) fn set_method(b: &mut EventBuilder<'_>, method: &str) {
-    const KNOWN: &[&str] = &[
-        "CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE",
-    ];
-    match KNOWN.iter().find(|k| k.eq_ignore_ascii_case(method)) {
-        Some(known) => b.set("http_request.http_method", *known),
+    match known(method) {
+        Some(at) => b.set("http_request.http_method", METHODS[at]),
         None => b.unmapped("http_method", method),
     };
 }
@@ -60,19 +75,8 @@ pub(crate) fn set_method(b: &mut EventBuilder<'_>, method: &str) {
 impl Request<'_> {
     /// An event in the making; the caller may add to it.
     pub(crate) fn event<'i>(&self, input: &Input<'i>) -> EventBuilder<'i> {
-        let (activity, name) = match &*self.method {
-            "CONNECT" => (1, ""),
-            "DELETE" => (2, ""),
-            "GET" => (3, ""),
-            "HEAD" => (4, ""),
-            "OPTIONS" => (5, ""),
-            "POST" => (6, ""),
-            "PUT" => (7, ""),
-            "TRACE" => (8, ""),
-            "PATCH" => (9, ""),
-            "" => (0, ""),
-            other => (99, other),
-        };
+        let activity = activity(&self.method);
+        let name = if activity == 99 { &*self.method } else { "" };
         let vendor = if self.product == "Apache" { "Apache" } else { "F5" };
         let mut b = EventBuilder::new(input, &class::HTTP_ACTIVITY, activity, vendor, self.product);
         b.set("activity_name", name);
@@ -271,5 +275,18 @@ mod tests {
         ] {
             assert_eq!(within(ip(a), range), expected, "{a} {range}");
         }
+    }
+
+    #[test]
+    fn a_methods_activity_is_the_number_that_ocsf_gives_it() {
+        for (uid, name) in class::HTTP_ACTIVITY
+            .activities
+            .iter()
+            .filter(|(uid, _)| (1..99).contains(uid))
+        {
+            assert_eq!(activity(&name.to_ascii_uppercase()), *uid);
+            assert_eq!(activity(name), *uid);
+        }
+        assert_eq!((activity(""), activity("PROPFIND")), (0, 99));
     }
 }

@@ -23,7 +23,7 @@ pub(super) fn event<'a>(input: &Input<'a>, body: &str) -> Event<'a> {
     } else {
         &class::BASE_EVENT
     };
-    let activity = request.as_ref().map_or(0, |r| method_activity(r.method));
+    let activity = request.as_ref().map_or(0, |r| http::activity(r.method));
     let mut b = EventBuilder::new(input, class, activity, "FIT2CLOUD", "JumpServer");
     b.logsource("jumpserver", "", "django").system("jumpserver");
     b.set("message", body);
@@ -73,20 +73,4 @@ fn quoted(body: &str) -> Option<Request<'_>> {
         .ok()
         .filter(|c| (100..600).contains(c))?;
     (!method.is_empty() && !target.is_empty()).then_some(Request { method, target, code })
-}
-
-fn method_activity(method: &str) -> u8 {
-    match method {
-        "" => 0,
-        "CONNECT" => 1,
-        "DELETE" => 2,
-        "GET" => 3,
-        "HEAD" => 4,
-        "OPTIONS" => 5,
-        "POST" => 6,
-        "PUT" => 7,
-        "TRACE" => 8,
-        "PATCH" => 9,
-        _ => 99,
-    }
 }

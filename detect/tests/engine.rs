@@ -436,8 +436,7 @@ proptest! {
         let whole = last(whole);
         prop_assert_eq!(&cut, &restarted, "revisions");
         prop_assert_eq!(&whole, &last(cut));
-        let keys = |s: &Store| s.keys().cloned().collect::<Vec<_>>();
-        prop_assert_eq!(keys(&state), keys(&restarted_state));
+        prop_assert_eq!(items(&state), items(&restarted_state));
         prop_assert_eq!(cut_state, restarted_state);
     }
 
@@ -464,7 +463,7 @@ proptest! {
             findings.retain(|_, f| f.policy.title != "f");
             // The version is that of the text.
             findings.values_mut().for_each(|f| f.policy.version.clear());
-            let windows = state.keys().filter(|key| key.first() == Some(&b'W')).count();
+            let windows = items(&state).into_iter().filter(|item| item.first() == Some(&b'W')).count();
             (findings, windows)
         };
         let (short, long) = (counted(false), counted(true));

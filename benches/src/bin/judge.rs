@@ -1,12 +1,15 @@
-//! What judging costs beside normalizing: all policies and their joins over the batches of a scenario, one core; prints Markdown.
+//! What judging costs beside normalizing: all policies and their joins over the batches of a scenario, which is thin, and over the
+//! stream of a busy day, one core; prints Markdown.
 
 use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use benches::{stages, usage};
+use benches::traffic::Traffic;
+use benches::{input, stages, usage};
 use clap::Parser;
 use detect::RuleSet;
 use detect::engine::Detector;
@@ -16,17 +19,26 @@ use ingest::batcher::Batcher;
 use ingest::replay::{Options, Reading, open};
 use ingest::{Normalizer, Settings, SourceSettings};
 use jiff::tz::TimeZone;
-use model::{Arena, Batch, LedgerIndex, Millis, Plan, RawRecord, Wanted};
+use model::{Arena, Batch, Finding, LedgerIndex, Millis, Plan, RawRecord, Wanted};
 
 /// As in the server.
 const GROUP_RECORDS: usize = 2048;
 
-/// Judges a scenario and says what that costs beside normalizing it
+/// Judges a scenario and a busy stream, and says what that costs beside normalizing them
 #[derive(Parser)]
 struct Args {
-    /// Rounds; the median counts
+    /// Rounds over the scenario; the median counts, none leaves it out
     #[arg(long, default_value_t = 15)]
     rounds: usize,
+    /// Records of the busy stream; none leaves it out
+    #[arg(long, default_value_t = 200_000)]
+    stream: usize,
+    /// Records a second of the busy stream
+    #[arg(long, default_value_t = 10_000)]
+    rate: u64,
+    /// Rounds over the busy stream; the median counts
+    #[arg(long, default_value_t = 1)]
+    stream_rounds: usize,
     /// The records, as `kcat -C -J` prints them
     #[arg(long, default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/data/scenario/capture.ndjson.zst"))]
     records: PathBuf,
@@ -46,7 +58,38 @@ struct Group {
 
 fn main() -> anyhow::Result<()> {
     let args = Args::parse();
-    let machine = usage::machine();
+    println!("Machine: {}.", usage::machine());
+    if args.rounds > 0 {
+        scenario(&args)?;
+    }
+    if args.stream > 0 {
+        stream(&args)?;
+    }
+    Ok(())
+}
+
+/// What findings say, all revisions in order, as one number: that nothing is found otherwise than before.
+#[derive(Default)]
+struct Told {
+    findings: usize,
+    hash: DefaultHasher,
+}
+
+impl Told {
+    fn tell(&mut self, findings: &[Finding]) -> anyhow::Result<()> {
+        self.findings += findings.len();
+        for finding in findings {
+            serde_json::to_string(finding)?.hash(&mut self.hash);
+        }
+        Ok(())
+    }
+
+    fn number(&self) -> u64 {
+        self.hash.finish()
+    }
+}
+
+fn scenario(args: &Args) -> anyhow::Result<()> {
     let mut options = Options::new(stages::START);
     options.reading = Reading::Kcat;
     let records: Vec<RawRecord> = open(&args.records, options)?.collect::<Result<_, _>>()?;
@@ -60,20 +103,24 @@ fn main() -> anyhow::Result<()> {
         wanted.extend(search::wanted());
         wanted
     };
-    let (mut normalized, mut judged, mut findings, mut events) = (Vec::new(), Vec::new(), 0, 0);
+    let (mut normalized, mut judged, mut told, mut events) = (Vec::new(), Vec::new(), Told::default(), 0);
     // The first round warms up.
     for round in 0..=args.rounds {
         let start = usage::thread();
         let groups = normalize(&records, &wanted)?;
         let normalize = usage::thread().saturating_sub(start);
         let mut detector = detector(&policies, &rules, &tables)?;
+        let mut outputs = Vec::with_capacity(groups.len() + 1);
         let start = usage::thread();
-        findings = 0;
         for group in &groups {
-            findings += detector.process(&group.span, &group.batches).findings.len();
+            outputs.push(detector.process(&group.span, &group.batches));
         }
-        findings += detector.finish().findings.len();
+        outputs.push(detector.finish());
         let judge = usage::thread().saturating_sub(start);
+        told = Told::default();
+        for output in &outputs {
+            told.tell(&output.findings)?;
+        }
         events = groups.iter().flat_map(|g| &g.batches).map(|b| b.rows.len()).sum();
         if round > 0 {
             normalized.push(normalize);
@@ -81,17 +128,16 @@ fn main() -> anyhow::Result<()> {
         }
     }
     let (normalizing, judging) = (median(&mut normalized), median(&mut judged));
-    let per_event = |time: Duration| time.as_secs_f64() * 1e6 / events as f64;
     println!(
-        "Machine: {machine}. {} records, {events} events, {} policies, {findings} findings, revisions counted; medians of {} rounds.\n",
+        "\nThe scenario: {} records, {events} events, {} policies, {} findings, revisions counted ({:016x}); medians of {} rounds.\n",
         records.len(),
         policies.all().len(),
+        told.findings,
+        told.number(),
         args.rounds
     );
-    println!("| | CPU ms | µs an event |\n|---|---:|---:|");
-    for (name, time) in [("bytes to columns", normalizing), ("columns to findings", judging)] {
-        println!("| {name} | {:.1} | {:.1} |", time.as_secs_f64() * 1e3, per_event(time));
-    }
+    let rows = [("bytes to columns", normalizing), ("columns to findings", judging)];
+    table(events, &rows);
     let share = judging.as_secs_f64() / normalizing.as_secs_f64();
     let verdict = if share <= 0.5 { "met" } else { "**not met**" };
     println!("\nJudging at most half of normalizing: {verdict}: {share:.2}.");
@@ -99,6 +145,73 @@ fn main() -> anyhow::Result<()> {
         busiest(args.busiest, &normalize(&records, &wanted)?, &policies, &rules);
     }
     Ok(())
+}
+
+/// A busy stream goes through as a server takes it: group by group, the state of each written to SQLite.
+fn stream(args: &Args) -> anyhow::Result<()> {
+    let lines = Traffic::new(1, stages::START, args.rate).take(args.stream);
+    let records: Vec<RawRecord> = lines.zip(0..).map(|(line, n)| input::record(&line, n)).collect();
+    let (mut normalized, mut judged, mut committed) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut told, mut events, mut changes, mut bytes) = (Told::default(), 0, 0, 0);
+    for _ in 0..args.stream_rounds.max(1) {
+        let mut detector = stages::detector()?;
+        let mut wanted = detector.wanted().clone();
+        wanted.extend(search::wanted());
+        let dir = tempfile::tempdir()?;
+        let mut store = alert::Store::open(&dir.path().join(alert::FILE_NAME))?.with_channels(["bench"]);
+        let mut making = Making::new(&wanted)?;
+        let mut took = [Duration::ZERO; 3];
+        (told, events, changes, bytes) = (Told::default(), 0, 0, 0);
+        for group in records.chunks(GROUP_RECORDS) {
+            let group = usage::timed(&mut took[0], || making.group(group));
+            let output = usage::timed(&mut took[1], || detector.process(&group.span, &group.batches));
+            events += group.batches.iter().map(|b| b.rows.len()).sum::<usize>();
+            told.tell(&output.findings)?;
+            changes += output.delta.put.len() + output.delta.delete.len();
+            let written = output.delta.put.iter().map(|(key, value)| key.len() + value.len());
+            bytes += written.sum::<usize>();
+            let now = detector.engine_time().unwrap_or(stages::START);
+            usage::timed(&mut took[2], || {
+                let done = store.commit(&[output.delta], &output.findings, now);
+                drop(group);
+                done
+            })?;
+        }
+        normalized.push(took[0]);
+        judged.push(took[1]);
+        committed.push(took[2]);
+    }
+    println!(
+        "\nThe busy stream: {} records at {} a second, {events} events, {} findings, revisions counted ({:016x}); {changes} changes of the state, {:.1} MB; medians of {} rounds.\n",
+        records.len(),
+        args.rate,
+        told.findings,
+        told.number(),
+        bytes as f64 / 1e6,
+        args.stream_rounds.max(1)
+    );
+    let rows = [
+        ("bytes to columns", median(&mut normalized)),
+        ("columns to findings", median(&mut judged)),
+        ("findings and state to SQLite", median(&mut committed)),
+    ];
+    table(events, &rows);
+    if args.busiest > 0 {
+        let loaded = detect::policy::load(&stages::policies()?, &detect::sigma::Placeholders::default());
+        let policies = loaded.policies;
+        let rules = RuleSet::compile(&policies).0;
+        let wanted = stages::detector()?.wanted().clone();
+        busiest(args.busiest, &normalize(&records, &wanted)?, &policies, &rules);
+    }
+    Ok(())
+}
+
+fn table(events: usize, rows: &[(&str, Duration)]) {
+    println!("| | CPU ms | µs an event |\n|---|---:|---:|");
+    for (name, time) in rows {
+        let each = time.as_secs_f64() * 1e6 / events as f64;
+        println!("| {name} | {:.1} | {each:.2} |", time.as_secs_f64() * 1e3);
+    }
 }
 
 /// Prints which rules match the most events.
@@ -151,31 +264,52 @@ fn tables(dir: &Path) -> anyhow::Result<Tables> {
 }
 
 fn normalize(records: &[RawRecord], wanted: &Wanted) -> anyhow::Result<Vec<Group>> {
-    let normalizer = Normalizer::new(Settings {
-        default: SourceSettings {
-            time_zone: TimeZone::get("Asia/Shanghai")?,
-            ..SourceSettings::default()
-        },
-        ..Settings::default()
-    });
-    let (mut plan, mut arena) = (Plan::new(wanted), Arena::new());
-    arena.set_native(plan.wants_native());
-    let mut groups = Vec::new();
-    for (n, group) in records.chunks(GROUP_RECORDS).enumerate() {
+    let mut making = Making::new(wanted)?;
+    Ok(records.chunks(GROUP_RECORDS).map(|group| making.group(group)).collect())
+}
+
+/// Makes groups of records.
+struct Making {
+    normalizer: Normalizer,
+    plan: Plan,
+    arena: Arena,
+    next: u64,
+}
+
+impl Making {
+    fn new(wanted: &Wanted) -> anyhow::Result<Making> {
+        let normalizer = Normalizer::new(Settings {
+            default: SourceSettings {
+                time_zone: TimeZone::get("Asia/Shanghai")?,
+                ..SourceSettings::default()
+            },
+            ..Settings::default()
+        });
+        let (plan, mut arena) = (Plan::new(wanted), Arena::new());
+        arena.set_native(plan.wants_native());
+        Ok(Making {
+            normalizer,
+            plan,
+            arena,
+            next: 0,
+        })
+    }
+
+    fn group(&mut self, records: &[RawRecord]) -> Group {
         let mut batcher = Batcher::new();
-        let mut span = Vec::with_capacity(group.len());
-        for (record, at) in group.iter().zip(n * GROUP_RECORDS..) {
-            arena.reset();
-            let index = LedgerIndex(at as u64);
+        let mut span = Vec::with_capacity(records.len());
+        for record in records {
+            self.arena.reset();
+            let index = LedgerIndex(self.next);
+            self.next += 1;
             span.push((index, record.received_at));
-            for event in &normalizer.normalize(&arena, record).events {
-                batcher.push(&mut plan, index, record.received_at, &record.source, event);
+            for event in &self.normalizer.normalize(&self.arena, record).events {
+                batcher.push(&mut self.plan, index, record.received_at, &record.source, event);
             }
         }
-        let batches = batcher.finish(&mut plan);
-        groups.push(Group { span, batches });
+        let batches = batcher.finish(&mut self.plan);
+        Group { span, batches }
     }
-    Ok(groups)
 }
 
 fn median(times: &mut [Duration]) -> Duration {

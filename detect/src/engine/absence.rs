@@ -1,6 +1,6 @@
 //! Expectations: what opened them, until when, and what satisfied them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use foldhash::HashMap;
@@ -101,6 +101,8 @@ pub(super) struct Expectations {
     by_key: HashMap<String, BTreeSet<Arc<str>>>,
     expected: HashMap<Order, Expected>,
     expected_by_key: HashMap<String, BTreeSet<Order>>,
+    /// Expected events by when they are forgotten, some of which may be gone.
+    until: BTreeMap<Millis, Vec<Order>>,
 }
 
 fn keys(values: &[Vec<String>]) -> Vec<String> {
@@ -170,8 +172,28 @@ impl Expectations {
             }
             self.expected_by_key.entry(key).or_default().insert(order.clone());
         }
+        self.until.entry(event.expires).or_default().push(order.clone());
         self.expected.insert(order, event);
         satisfied
+    }
+
+    /// Whether no expected event is forgotten at that moment yet.
+    pub fn is_first_until(&self, at: Millis) -> bool {
+        !self.until.contains_key(&at)
+    }
+
+    /// Forgets the expected events whose time is over by `now`.
+    pub fn forget_until(&mut self, now: Millis) -> Vec<Order> {
+        let mut gone = Vec::new();
+        while let Some(first) = self.until.first_entry().filter(|first| *first.key() <= now) {
+            for order in first.remove() {
+                if self.expected.get(&order).is_some_and(|event| event.expires <= now) {
+                    self.forget(&order);
+                    gone.push(order);
+                }
+            }
+        }
+        gone
     }
 
     /// Takes an expected event out, because its rule does not fire for it any more. The expectations that it
@@ -196,7 +218,7 @@ impl Expectations {
     }
 
     /// Forgets an expected event; what it satisfied stays so.
-    pub fn forget(&mut self, order: &Order) -> Option<Expected> {
+    fn forget(&mut self, order: &Order) -> Option<Expected> {
         let event = self.expected.remove(order)?;
         for key in keys(&event.values) {
             if let Some(orders) = self.expected_by_key.get_mut(&key) {

@@ -356,16 +356,21 @@ impl Detector {
             }
             told.iter().for_each(|id| self.settle(id));
         }
+        let by_minute = self.by_minute(Kind::Window, index);
         for order in gone {
             let Some(entries) = self.windows.get_mut(&(index, group.clone())) else {
                 break;
             };
-            let own = entries.get(&order).and_then(|e| e.bucket().cloned());
+            let entry = entries.get(&order);
+            let own = entry.and_then(|e| e.bucket().cloned());
+            let alone = !by_minute || entry.is_some_and(|e| e.alone);
             entries.expire(c, &order);
             if let Some(bucket) = own.and_then(|uid| self.buckets.get_mut(&(index, uid))) {
                 bucket.members.remove(&completion(c, &order));
             }
-            self.changes.touch(Item::Entry(index, group.clone(), order), false);
+            if alone {
+                self.changes.touch(Item::Entry(index, group.clone(), order), false);
+            }
         }
         match (next, self.windows.get_mut(&(index, group.clone()))) {
             (Some(next), Some(entries)) => {

@@ -1,13 +1,16 @@
 //! What happens when something is due.
 
+use model::Millis;
+
 use super::Detector;
 use super::bucket::{Bucket, BucketId};
+use super::fact::{Fact, settled};
 use super::state::{Item, Kind, key};
-use super::timer::Due;
+use super::timer::{Due, Timers};
 use crate::policy::Body;
 
 impl Detector {
-    pub(super) fn due(&mut self, due: Due) {
+    pub(super) fn due(&mut self, at: Millis, due: Due) {
         let policies = self.policies.clone();
         match due {
             Due::Subject(rule, uid) => {
@@ -30,24 +33,14 @@ impl Detector {
                 }
                 self.windows_changed(&policies, index, c, &group, changes);
             }
-            Due::Expectation(index, id) => {
-                let first = self.clock.first;
-                let checks = matches!(&policies.get(index).body, Body::Absence(a) if a.checks());
-                let Some(e) = self.absences.get_mut(&index).and_then(|a| a.get_mut(&id)) else {
-                    return;
-                };
-                if !e.settled.judged {
-                    e.settled.judged = true;
-                    e.settled.void |= !checks && first.is_none_or(|first| e.by <= first);
-                    self.write_settled(index, &id);
-                    self.refresh_missing(index, policies.get(index), &id);
-                }
-            }
+            Due::Expectation(index, id) => self.expectation_due(index, policies.get(index), &id),
             Due::Silence(index, id) => self.silence_due(index, &id),
             Due::Delay(index, end) => self.delay_due(index, end),
             Due::ForgetMember(id, order) => {
                 self.settle(&id);
-                self.changes.touch(Item::Member(id.clone(), order.clone()), false);
+                if !self.by_minute(Kind::Member, id.0) {
+                    self.changes.touch(Item::Member(id.clone(), order.clone()), false);
+                }
                 if let Some(bucket) = self.buckets.get_mut(&id) {
                     bucket.members.remove(&order);
                 }
@@ -58,16 +51,8 @@ impl Detector {
             Due::ForgetEntries(index, group) => self.forget_entries(&policies, index, &group),
             Due::ForgetFed(rule, uid) => self.forget_fed(rule, &uid),
             Due::ForgetDays(rule, key) => self.forget_days(rule, &key),
-            Due::ForgetSubject(rule, uid) => {
-                if let Some(subjects) = self.subjects.get_mut(&rule) {
-                    subjects.expire(&uid);
-                }
-                self.changes.touch(Item::Subject(rule, uid), false);
-            }
-            Due::ForgetRow(rule, order) => {
-                self.table(rule).remove(&order);
-                self.changes.touch(Item::Row(rule, order), false);
-            }
+            Due::ForgetSubjects(rule) => self.forget_subjects(rule, at),
+            Due::ForgetRows(rule) => self.forget_rows(rule, at),
             Due::ForgetOpened(index, id) => {
                 let bucket = self.event_bucket.remove(&(index, id.clone()));
                 if let Some(bucket) = bucket {
@@ -83,12 +68,7 @@ impl Detector {
                 }
                 self.close(index, &id);
             }
-            Due::ForgetExpected(index, order) => {
-                if let Some(absences) = self.absences.get_mut(&index) {
-                    absences.forget(&order);
-                }
-                self.changes.touch(Item::Expected(index, order), false);
-            }
+            Due::ForgetExpected(index) => self.forget_expected(index, at),
             Due::ForgetBucket(id) => {
                 let now = self.clock.now;
                 let over =
@@ -107,5 +87,16 @@ impl Detector {
             self.changes
                 .delete(key(Kind::Finding, self.state(id.0), &[id.1.as_bytes()]));
         }
+    }
+
+    /// The moment until which what a fact gave rise to is kept, `more` after its lateness.
+    pub(super) fn kept_until(&self, fact: &Fact, lateness_ms: i64, more_ms: i64) -> Millis {
+        self.kept_from(fact.time, fact.received_at, lateness_ms, more_ms)
+    }
+
+    /// As `kept_until`, of an event of these times.
+    pub(super) fn kept_from(&self, time: Millis, received_at: Millis, lateness_ms: i64, more_ms: i64) -> Millis {
+        let settled = settled(time, received_at, lateness_ms, 0);
+        Timers::forgotten(settled.plus_ms(lateness_ms).plus_ms(more_ms))
     }
 }

@@ -3,9 +3,11 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use model::Millis;
 use serde_json::{Map, Value as Json};
 
 use super::Detector;
+use super::bytes::Put as _;
 use super::fact::{Fact, Order};
 use super::rows::{RowEvent, row_keys};
 use super::state::{Item, Kind, key};
@@ -73,11 +75,32 @@ impl Detector {
             id,
             columns: Arc::new(Json::Object(columns)),
         };
-        let fresh = self.table(rule).get(&event.order()).is_none();
-        self.changes.touch(Item::Row(rule, event.order()), fresh);
-        self.timers.set(expires, Due::ForgetRow(rule, event.order()));
-        let (before, after) = self.table(rule).insert(event);
+        if self.by_minute(Kind::Row, rule) {
+            self.add_item(Kind::Row, rule, expires, |to| event.put(to));
+        } else {
+            let fresh = self.table(rule).get(&event.order()).is_none();
+            self.changes.touch(Item::Row(rule, event.order()), fresh);
+        }
+        let (before, after) = self.insert_row(rule, event);
         self.row_changed(rule, before, after);
+    }
+
+    /// An event comes into its table. The row before and after.
+    pub(super) fn insert_row(&mut self, rule: PolicyIndex, event: RowEvent) -> (Option<EventRow>, Option<EventRow>) {
+        let expires = event.expires;
+        if self.table(rule).is_first_until(expires) {
+            self.timers.set(expires, Due::ForgetRows(rule));
+        }
+        self.table(rule).insert(event)
+    }
+
+    /// Forgets the events of a table whose time is over.
+    pub(super) fn forget_rows(&mut self, rule: PolicyIndex, at: Millis) {
+        let gone = self.table(rule).forget_until(at);
+        if !self.by_minute(Kind::Row, rule) {
+            let items = gone.into_iter().map(|order| Item::Row(rule, order));
+            items.for_each(|item| self.changes.touch(item, false));
+        }
     }
 
     pub(super) fn table(&mut self, rule: PolicyIndex) -> &mut super::rows::Table {

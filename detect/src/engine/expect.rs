@@ -8,6 +8,7 @@ use model::Millis;
 use super::Detector;
 use super::absence::{self, Expectation, Expected, Settled};
 use super::bucket::{Member, uid};
+use super::bytes::Put as _;
 use super::fact::{Fact, Order};
 use super::state::{Item, Kind, key};
 use super::timer::Due;
@@ -89,8 +90,11 @@ impl Detector {
             return self.gap(index, Gap::At("absence".into()));
         };
         let there = self.absences.get(&index).and_then(|a| a.get(&fact.uid)).is_some();
-        self.changes.touch(Item::Opened(index, fact.uid.clone()), !there);
         self.open(index, policy, expectation);
+        let stays = self.absences.get(&index).and_then(|a| a.get(&fact.uid)).is_some();
+        if stays || there {
+            self.changes.touch(Item::Opened(index, fact.uid.clone()), !there);
+        }
     }
 
     /// What an event opens; `None` where the deadline has no value.
@@ -116,15 +120,6 @@ impl Detector {
     /// Opens an expectation that is not there yet, or (at start) was there before.
     pub(super) fn open(&mut self, index: PolicyIndex, policy: &Policy, mut expectation: Expectation) {
         let (id, by) = (expectation.settled.id.clone(), expectation.by);
-        if let Some(fact) = &expectation.fact {
-            let latest = fact.settled(policy.lateness_ms).plus_ms(OPENED_KEPT_MS);
-            let forget = by.max(fact.settled(policy.lateness_ms)).min(latest);
-            let forget = forget
-                .plus_ms(policy.wait_ms)
-                .plus_ms(policy.lateness_ms)
-                .plus_ms(policy.dedup.as_ref().map_or(0, |d| d.window_ms));
-            self.timers.set(forget, Due::ForgetOpened(index, id.clone()));
-        }
         if let Some(settled) = self.settled.remove(&(index, id.clone())) {
             (expectation.settled, expectation.written) = (settled, true);
         } else if self.clock.now.is_some_and(|now| by < now.plus_ms(-policy.lateness_ms))
@@ -140,10 +135,18 @@ impl Detector {
                 ..Settled::default()
             };
         let judged = expectation.settled.judged;
+        let forgotten = expectation.fact.as_ref().map(|fact| opened_until(policy, fact, by));
         self.absences.entry(index).or_default().open(expectation);
+        if self.satisfied_for_good(index, &id) {
+            return self.close(index, &id);
+        }
+        let due = by.plus_ms(policy.wait_ms);
         if !judged {
-            self.timers
-                .set(by.plus_ms(policy.wait_ms), Due::Expectation(index, id.clone()));
+            self.timers.set(due, Due::Expectation(index, id.clone()));
+        }
+        // Most are satisfied before they are judged, and gone.
+        if let Some(at) = forgotten.filter(|at| judged || *at < due) {
+            self.timers.set(at, Due::ForgetOpened(index, id.clone()));
         }
         let changed = self
             .absences
@@ -154,6 +157,32 @@ impl Detector {
             self.write_settled(index, &id);
         }
         self.refresh_missing(index, policy, &id);
+    }
+
+    /// Whether an expectation that an event opened is satisfied, and nothing will ever change that: nothing need be known of it any more.
+    fn satisfied_for_good(&self, index: PolicyIndex, id: &str) -> bool {
+        let is = |e: &Expectation| e.fact.is_some() && !e.settled.satisfied.is_empty();
+        self.plan.node(index).takes_for_good && self.absences.get(&index).and_then(|a| a.get(id)).is_some_and(is)
+    }
+
+    /// The deadline of an expectation and the wait are over.
+    pub(super) fn expectation_due(&mut self, index: PolicyIndex, policy: &Policy, id: &Arc<str>) {
+        let first = self.clock.first;
+        let checks = matches!(&policy.body, Body::Absence(a) if a.checks());
+        let Some(e) = self.absences.get_mut(&index).and_then(|a| a.get_mut(id)) else {
+            return;
+        };
+        if e.settled.judged {
+            return;
+        }
+        e.settled.judged = true;
+        e.settled.void |= !checks && first.is_none_or(|first| e.by <= first);
+        if let Some(fact) = &e.fact {
+            let at = opened_until(policy, fact, e.by);
+            self.timers.set(at, Due::ForgetOpened(index, id.clone()));
+        }
+        self.write_settled(index, id);
+        self.refresh_missing(index, policy, id);
     }
 
     /// An expectation is gone.
@@ -202,14 +231,44 @@ impl Detector {
             expires,
             values,
         };
-        let order = fact.order();
-        let there = self.absences.get(&index).and_then(|a| a.expected(&order)).is_some();
-        self.changes.touch(Item::Expected(index, order.clone()), !there);
-        self.timers.set(expires, Due::ForgetExpected(index, order));
-        let satisfied = self.absences.entry(index).or_default().expect(event);
+        if self.by_minute(Kind::Expected, index) {
+            self.add_item(Kind::Expected, index, expires, |to| event.put(to));
+        } else {
+            let order = fact.order();
+            let there = self.absences.get(&index).and_then(|a| a.expected(&order)).is_some();
+            self.changes.touch(Item::Expected(index, order), !there);
+        }
+        let satisfied = self.expect(index, event);
         for id in satisfied {
-            self.write_settled(index, &id);
+            if !self.satisfied_for_good(index, &id) {
+                self.write_settled(index, &id);
+            }
             self.refresh_missing(index, policy, &id);
+            if self.satisfied_for_good(index, &id) {
+                self.close(index, &id);
+            }
+        }
+    }
+
+    /// An event came that was expected: the expectations that it satisfies.
+    pub(super) fn expect(&mut self, index: PolicyIndex, event: Expected) -> BTreeSet<Arc<str>> {
+        let expires = event.expires;
+        let absences = self.absences.entry(index).or_default();
+        if absences.is_first_until(expires) {
+            self.timers.set(expires, Due::ForgetExpected(index));
+        }
+        absences.expect(event)
+    }
+
+    /// Forgets the expected events whose time is over.
+    pub(super) fn forget_expected(&mut self, index: PolicyIndex, at: Millis) {
+        let Some(absences) = self.absences.get_mut(&index) else {
+            return;
+        };
+        let gone = absences.forget_until(at);
+        if !self.by_minute(Kind::Expected, index) {
+            let items = gone.into_iter().map(|order| Item::Expected(index, order));
+            items.for_each(|item| self.changes.touch(item, false));
         }
     }
 
@@ -264,4 +323,14 @@ impl Detector {
             _ => {}
         }
     }
+}
+
+/// When an expectation that an event opened is forgotten.
+fn opened_until(policy: &Policy, fact: &Fact, by: Millis) -> Millis {
+    let settled = fact.settled(policy.lateness_ms);
+    let forget = by.max(settled).min(settled.plus_ms(OPENED_KEPT_MS));
+    forget
+        .plus_ms(policy.wait_ms)
+        .plus_ms(policy.lateness_ms)
+        .plus_ms(policy.dedup.as_ref().map_or(0, |d| d.window_ms))
 }

@@ -9,6 +9,7 @@ use super::Detector;
 use super::fact::Fact;
 use super::plan::Consumer;
 use super::seen::Seen;
+use super::state::Item;
 use super::subject::{Judge, Retold, Subjects};
 use super::timer::{Due, Timers};
 use super::window::More;
@@ -73,7 +74,7 @@ impl Detector {
         let due = self.due_at(policy, &fact);
         let subjects = self.subjects.entry(rule).or_default();
         let fresh = subjects.get(&uid).is_none();
-        subjects.insert(fact, None);
+        subjects.insert(fact, None, forget);
         self.write_subject(rule, &uid, fresh);
         self.judge(rule, [uid.clone()].into());
         let subjects = self.subjects.entry(rule).or_default();
@@ -84,7 +85,23 @@ impl Detector {
             // The tables may be others by then.
             self.timers.set(due, Due::Subject(rule, uid.clone()));
         }
-        self.timers.set(forget, Due::ForgetSubject(rule, uid));
+        self.forget_subject_at(rule, forget, &uid);
+    }
+
+    pub(super) fn forget_subject_at(&mut self, rule: PolicyIndex, at: Millis, uid: &Arc<str>) {
+        if self.subjects.entry(rule).or_default().is_first_until(at, uid) {
+            self.timers.set(at, Due::ForgetSubjects(rule));
+        }
+    }
+
+    /// Forgets the events of a rule whose time is over.
+    pub(super) fn forget_subjects(&mut self, rule: PolicyIndex, at: Millis) {
+        let Some(subjects) = self.subjects.get_mut(&rule) else {
+            return;
+        };
+        for uid in subjects.forget_until(at) {
+            self.changes.touch(Item::Subject(rule, uid), false);
+        }
     }
 
     /// The joins of a rule, read for the tables as they are.

@@ -9,10 +9,11 @@ use serde_json::Value as Json;
 
 use super::absence::{Expected, Settled};
 use super::bucket::{BucketId, Member};
-use super::bytes::{Bytes, Reader, Writer};
+use super::bytes::{Bytes, Put as _, Reader, Writer};
 use super::fact::Fact;
 use super::found::FoundRow;
 use super::groups::GroupId;
+use super::minutes::{From, Gathered};
 use super::plan::StateId;
 use super::rows::RowEvent;
 use super::silence::Heard;
@@ -20,7 +21,7 @@ use super::state::{self, Item, Kind};
 use super::subject::{Judge, SubjectRow};
 use super::timer::Due;
 use super::window::{Entry, Group, More};
-use super::written::{EntryRow, MemberRow, OpenedRow, ReportedRow, put_entry};
+use super::written::{EntryRow, MemberRow, OpenedRow, ReportedRow, put_entry, put_member};
 use super::{Clock, Detector, StateError, correlate};
 use crate::policy::{Body, PolicyIndex};
 
@@ -28,14 +29,14 @@ use crate::policy::{Body, PolicyIndex};
 #[derive(Default)]
 struct GroupRows {
     of: Option<GroupId>,
-    rows: Vec<(StateKey, EntryRow)>,
+    rows: Vec<(From, EntryRow)>,
 }
 
 fn read<T: DeserializeOwned>(key: &[u8], value: &[u8]) -> Result<T, StateError> {
     state::read(value).ok_or_else(|| StateError { key: hex::encode(key) })
 }
 
-fn read_bytes<T: Bytes + DeserializeOwned>(key: &[u8], value: &[u8]) -> Result<T, StateError> {
+pub(super) fn read_bytes<T: Bytes + DeserializeOwned>(key: &[u8], value: &[u8]) -> Result<T, StateError> {
     state::read_bytes(value).ok_or_else(|| StateError { key: hex::encode(key) })
 }
 
@@ -47,7 +48,7 @@ impl Detector {
             self.clock = read::<Clock>(&time, value)?;
         }
         let mut linked: BTreeSet<(PolicyIndex, Arc<str>)> = BTreeSet::new();
-        let mut group = GroupRows::default();
+        let (mut group, mut gathered) = (GroupRows::default(), Gathered::new());
         for (key, value) in rows {
             let Some(kind) = Kind::of(&key).filter(|k| *k != Kind::Time) else {
                 continue;
@@ -70,16 +71,28 @@ impl Detector {
             };
             let policy = state::policy_of(&key).and_then(|s| named.get(&s).copied());
             let taken = match policy {
+                Some(index) if kind == Kind::Minute => {
+                    self.take_up_minute(index, key, &value, &mut linked, &mut gathered)?;
+                    continue;
+                }
                 Some(index) if kind == Kind::Window => {
                     let row: EntryRow = read_bytes(&key, &value)?;
+                    if self.by_minute(Kind::Window, index) {
+                        let rows = gathered.entry((index, row.group)).or_default();
+                        rows.push((From::Own(key), value));
+                        continue;
+                    }
                     if group.of.as_ref().is_none_or(|of| of.0 != index || of.1 != row.group) {
                         self.take_up_group(std::mem::take(&mut group));
                         group.of = Some((index, row.group.clone()));
                     }
-                    group.rows.push((key, row));
+                    group.rows.push((From::Own(key), row));
                     continue;
                 }
-                Some(policy) => self.take_up(kind, policy, &key, &value, &mut linked)?,
+                Some(policy) => {
+                    let from = From::Own(key.clone());
+                    self.take_up(kind, policy, (&from, &key), &value, &mut linked)?
+                }
                 None => false,
             };
             if !taken {
@@ -87,6 +100,19 @@ impl Detector {
             }
         }
         self.take_up_group(group);
+        for (id, rows) in gathered {
+            let mut group = GroupRows::default();
+            for (from, value) in rows {
+                let key = match &from {
+                    From::Own(key) => key.as_slice(),
+                    From::Minute(_) | From::Apart => &[],
+                };
+                let row = read_bytes(key, &value)?;
+                group.rows.push((from, row));
+            }
+            group.of = Some(id);
+            self.take_up_group(group);
+        }
         self.relink(linked);
         self.reopen();
         self.open_tables();
@@ -100,12 +126,12 @@ impl Detector {
         Ok(())
     }
 
-    /// Takes up one row; `false` where it is of no use any more.
-    fn take_up(
+    /// Takes up one item; `false` where it is of no use any more.
+    pub(super) fn take_up(
         &mut self,
         kind: Kind,
         index: PolicyIndex,
-        key: &[u8],
+        (from, key): (&From, &[u8]),
         value: &[u8],
         linked: &mut BTreeSet<(PolicyIndex, Arc<str>)>,
     ) -> Result<bool, StateError> {
@@ -119,6 +145,11 @@ impl Detector {
                     return Ok(false);
                 };
                 let id = (index, row.bucket);
+                let item = Item::Member(id.clone(), fact.order());
+                let found = row.found.read();
+                self.settle_item(from, (row.expires, kind, index), item, |to| {
+                    put_member(&id, &row.group, &fact, &found, row.expires, to);
+                });
                 self.timers
                     .set(row.expires, Due::ForgetMember(id.clone(), fact.order()));
                 self.event_bucket.insert((index, fact.uid.clone()), id.clone());
@@ -126,7 +157,7 @@ impl Detector {
                     &id,
                     row.group,
                     fact.order(),
-                    Member::Event(fact.clone(), row.found.read()),
+                    Member::Event(fact.clone(), found),
                     row.expires,
                 );
             }
@@ -135,17 +166,27 @@ impl Detector {
                 let Some(fact) = row.fact.read(captured) else {
                     return Ok(false);
                 };
+                if self.subjects.get(&index).is_some_and(|s| s.get(&fact.uid).is_some()) {
+                    // It changed since, and that counts.
+                    return Ok(true);
+                }
                 let forget = self.subject_expires(index, policy, &fact);
-                self.timers.set(forget, Due::ForgetSubject(index, fact.uid.clone()));
+                if let From::Minute(at) = from
+                    && *at != forget
+                {
+                    self.changes.touch(Item::Subject(index, fact.uid.clone()), false);
+                }
+                self.forget_subject_at(index, forget, &fact.uid);
                 let due = self.due_at(policy, &fact);
                 if self.clock.now.is_none_or(|now| due >= now) {
                     self.timers.set(due, Due::Subject(index, fact.uid.clone()));
                 }
                 linked.insert((index, fact.uid.clone()));
-                self.subjects
-                    .entry(index)
-                    .or_default()
-                    .insert(fact, row.told.map(FoundRow::read));
+                let (uid, subjects) = (fact.uid.clone(), self.subjects.entry(index).or_default());
+                subjects.insert(fact, row.told.map(FoundRow::read), forget);
+                if matches!(from, From::Own(_)) {
+                    subjects.set_alone(&uid);
+                }
             }
             Kind::Delay => self.take_up_delay(index, read(key, value)?),
             Kind::Fed => {
@@ -155,16 +196,17 @@ impl Detector {
                 };
                 self.take_up_fed(index, fact, found.read());
             }
-            // Taken up a group at a time.
-            Kind::Window => {}
+            // Taken up a group at a time, and those of a minute together.
+            Kind::Window | Kind::Minute => {}
             Kind::Row => {
                 let mut event: RowEvent = read_bytes(key, value)?;
                 // Earlier versions left these out.
                 if let Json::Object(columns) = Arc::make_mut(&mut event.columns) {
                     RowEvent::complete(columns, event.time, &event.record);
                 }
-                self.timers.set(event.expires, Due::ForgetRow(index, event.order()));
-                self.table(index).insert(event);
+                let item = Item::Row(index, event.order());
+                self.settle_item(from, (event.expires, kind, index), item, |to| event.put(to));
+                self.insert_row(index, event);
             }
             Kind::Finding => {
                 let row: ReportedRow = read(key, value)?;
@@ -188,11 +230,9 @@ impl Detector {
             }
             Kind::Expected => {
                 let event: Expected = read_bytes(key, value)?;
-                self.timers.set(
-                    event.expires,
-                    Due::ForgetExpected(index, (event.time, event.uid.clone())),
-                );
-                self.absences.entry(index).or_default().expect(event);
+                let item = Item::Expected(index, (event.time, event.uid.clone()));
+                self.settle_item(from, (event.expires, kind, index), item, |to| event.put(to));
+                self.expect(index, event);
             }
             Kind::Settled => {
                 let settled: Settled = read(key, value)?;
@@ -215,23 +255,41 @@ impl Detector {
         let policies = self.policies.clone();
         let policy = policies.get(id.0);
         let mut entries = Vec::with_capacity(group.rows.len());
-        for (key, row) in group.rows {
-            match (&policy.body, self.entry_of(id.0, row)) {
-                (Body::Correlation(c), Some(entry)) => {
-                    // A row of an earlier format stands under another key.
-                    if key != self.entry_key(id.0, &id.1, &entry.order()) {
-                        self.changes.delete(key);
-                        self.rewrite.push((id.clone(), entry.order()));
+        let by_minute = self.by_minute(Kind::Window, id.0);
+        for (from, row) in group.rows {
+            match (&policy.body, self.entry_of(id.0, row), from) {
+                (Body::Correlation(c), Some(mut entry), from) => {
+                    let event = entry.kept();
+                    let expires = self.entry_expires(id.0, policy, c, (event.time(), event.received_at()));
+                    match from {
+                        // A row of an earlier format stands under another key.
+                        From::Own(key) if key != self.entry_key(id.0, &id.1, &entry.order()) => {
+                            self.changes.delete(key);
+                            self.rewrite.push((id.clone(), entry.order()));
+                        }
+                        From::Own(_) => entry.alone = by_minute,
+                        From::Minute(at) if at == expires => {}
+                        // What is forgotten together is kept for longer, or not as long, than the policies want by now.
+                        From::Minute(_) | From::Apart => {
+                            if self.clock.now.is_some_and(|now| expires <= now) {
+                                continue;
+                            }
+                            self.rewrite.push((id.clone(), entry.order()));
+                        }
                     }
                     entries.push((c, entry));
                 }
-                _ => self.changes.delete(key),
+                (_, _, From::Own(key)) => self.changes.delete(key),
+                _ => {}
             }
         }
+        // Those with rows of their own stand first, and count.
         entries.sort_by(|(_, a), (_, b)| {
             let places = a.time().cmp(&b.time());
             places.then_with(|| a.kept().uid().cmp(b.kept().uid()))
         });
+        entries
+            .dedup_by(|(_, later), (_, kept)| later.time() == kept.time() && later.kept().uid() == kept.kept().uid());
         let judging = self.judging(id.0);
         let mut complete = Vec::new();
         for (c, entry) in entries {
@@ -291,6 +349,7 @@ impl Detector {
         for entry in group.entries() {
             put_entry(&id.1, entry, |policy| self.state(policy), &mut writer);
             writer.text(entry.bucket().map_or("", |uid| uid));
+            writer.bool(entry.alone);
         }
         writer.0
     }
@@ -308,6 +367,7 @@ impl Detector {
             let uid = reader.text()?;
             let mut entry = self.entry_of(id.0, row)?;
             entry.set_bucket((!uid.is_empty()).then(|| uid.into()));
+            entry.alone = reader.bool()?;
             group.restore(c, entry, &judging);
         }
         group.forgotten_at = Some(forgotten_at);

@@ -30,6 +30,7 @@ mod habit;
 mod kept;
 mod load;
 mod members;
+mod minutes;
 mod novelty;
 mod plan;
 mod references;
@@ -159,6 +160,8 @@ pub struct Detector {
     /// Revisions since the last flush.
     ready: Vec<Finding>,
     changes: Changes,
+    /// Items that are forgotten by the minute.
+    minutes: minutes::Minutes,
     gaps: BTreeMap<(PolicyIndex, Gap), u64>,
     no_aliases: Aliases,
     mask: Mask,
@@ -235,6 +238,7 @@ impl Detector {
             dirty: Vec::new(),
             ready: Vec::new(),
             changes: Changes::default(),
+            minutes: minutes::Minutes::default(),
             gaps: BTreeMap::new(),
             no_aliases: Aliases::new(),
             mask: |text| Cow::Borrowed(text),
@@ -400,9 +404,10 @@ impl Detector {
             };
             // What was due earlier (tables were changed) fires now.
             self.clock.now = Some(self.clock.now.map_or(at, |now| now.max(at)));
-            self.due(due);
+            self.due(at, due);
         }
         self.clock.now = Some(to);
+        self.minutes.forget(to);
         if self.clock != before {
             self.changes.touch(state::Item::Time, false);
         }
@@ -483,16 +488,5 @@ impl Detector {
         {
             self.dirty.push(id.clone());
         }
-    }
-
-    /// The moment until which what a fact gave rise to is kept, `more` after its lateness.
-    fn kept_until(&self, fact: &Fact, lateness_ms: i64, more_ms: i64) -> Millis {
-        self.kept_from(fact.time, fact.received_at, lateness_ms, more_ms)
-    }
-
-    /// As `kept_until`, of an event of these times.
-    fn kept_from(&self, time: Millis, received_at: Millis, lateness_ms: i64, more_ms: i64) -> Millis {
-        let settled = fact::settled(time, received_at, lateness_ms, 0);
-        Timers::forgotten(settled.plus_ms(lateness_ms).plus_ms(more_ms))
     }
 }

@@ -49,6 +49,8 @@ pub(super) struct Node {
     pub waits: bool,
     /// A finding of it may turn out not to hold.
     pub withdrawable: bool,
+    /// What a correlation or an absence takes of others is never taken back; of an absence what is expected.
+    pub takes_for_good: bool,
     /// Lookups of other rules that read the table this rule keeps: rule, step, key columns.
     pub readers: Vec<(PolicyIndex, usize, Vec<Arc<str>>)>,
     /// It takes part in a circle, and cannot run.
@@ -108,6 +110,7 @@ impl Plan {
                 contends_ms: contends_ms(policies, p),
                 waits: p.rule().is_some_and(|r| r.lookups.iter().any(|l| waits(p, l))),
                 withdrawable: false,
+                takes_for_good: false,
                 readers: Vec::new(),
                 circular: circular.contains(&i),
                 chained: match &p.body {
@@ -137,7 +140,14 @@ impl Plan {
                 Body::Silence(_) | Body::Delay(_) => false,
             };
             let withdrawable = negative || sources.iter().any(|s| nodes[s.0 as usize].withdrawable);
-            nodes[i.0 as usize].withdrawable = withdrawable;
+            let is_for_good = |p: &PolicyIndex| !nodes[p.0 as usize].withdrawable;
+            let takes_for_good = match &policy.body {
+                Body::Absence(a) => a.expect.iter().all(|(_, p)| is_for_good(p)),
+                Body::Correlation(_) => sources.iter().all(is_for_good),
+                Body::Rule(_) | Body::Silence(_) | Body::Delay(_) => false,
+            };
+            let node = &mut nodes[i.0 as usize];
+            (node.withdrawable, node.takes_for_good) = (withdrawable, takes_for_good);
             for (source, consumer) in consumes(*i, policy) {
                 nodes[source.0 as usize].consumers.push(consumer);
             }

@@ -12,6 +12,7 @@ use super::members::Members;
 use super::plan::StateId;
 use super::state::{Item, Kind, key};
 use super::timer::Due;
+use super::written::put_member;
 use crate::policy::{Policy, PolicyIndex};
 use crate::reference::{EventValues, Found, Scope, resolve};
 
@@ -81,8 +82,14 @@ impl Detector {
         }
         let expires = self.member_expires(index, fact);
         let order = fact.order();
-        let fresh = self.buckets.get(&id).is_none_or(|b| b.members.get(&order).is_none());
-        self.changes.touch(Item::Member(id.clone(), order.clone()), fresh);
+        if self.by_minute(Kind::Member, index) {
+            self.add_item(Kind::Member, index, expires, |to| {
+                put_member(&id, &group, fact, found, expires, to)
+            });
+        } else {
+            let fresh = self.buckets.get(&id).is_none_or(|b| b.members.get(&order).is_none());
+            self.changes.touch(Item::Member(id.clone(), order.clone()), fresh);
+        }
         self.timers.set(expires, Due::ForgetMember(id.clone(), order.clone()));
         self.event_bucket.insert((index, fact.uid.clone()), id.clone());
         self.join(&id, group, order, member, expires);

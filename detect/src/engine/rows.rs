@@ -75,6 +75,8 @@ pub(super) struct Table {
     by_id: HashMap<Arc<str>, BTreeSet<Order>>,
     rows: HashMap<Arc<str>, EventRow>,
     indexes: Vec<(Vec<Arc<str>>, RowsByKey)>,
+    /// Events by when they are forgotten, some of which may be gone.
+    until: BTreeMap<Millis, Vec<Order>>,
     /// Columns that do not have the earliest event's value.
     taken: Vec<(Arc<str>, Take)>,
 }
@@ -101,6 +103,7 @@ impl Table {
     pub fn insert(&mut self, event: RowEvent) -> (Option<EventRow>, Option<EventRow>) {
         let id = event.id.clone();
         self.by_id.entry(id.clone()).or_default().insert(event.order());
+        self.until.entry(event.expires).or_default().push(event.order());
         self.events.insert(event.order(), event);
         self.refresh(&id)
     }
@@ -117,6 +120,25 @@ impl Table {
             }
         }
         self.refresh(&event.id)
+    }
+
+    /// Whether no event is forgotten at that moment yet.
+    pub fn is_first_until(&self, at: Millis) -> bool {
+        !self.until.contains_key(&at)
+    }
+
+    /// Forgets the events whose time is over by `now`.
+    pub fn forget_until(&mut self, now: Millis) -> Vec<Order> {
+        let mut gone = Vec::new();
+        while let Some(first) = self.until.first_entry().filter(|first| *first.key() <= now) {
+            for order in first.remove() {
+                if self.events.get(&order).is_some_and(|event| event.expires <= now) {
+                    self.remove(&order);
+                    gone.push(order);
+                }
+            }
+        }
+        gone
     }
 
     fn refresh(&mut self, id: &Arc<str>) -> (Option<EventRow>, Option<EventRow>) {

@@ -5,8 +5,8 @@
 //!              was reported, O opened expectation, X expected event, A settled expectation, E engine time,
 //!              N watch over a source's silence, K kinds of events of a source, H since when a key is known,
 //!              Y a day on which a value was seen, P pauses of a source, G finding as an event of a rule, L delays of
-//!              a sender, U delays of a source in an hour; C and D are not the engine's (accounts,
-//!              duplicates)
+//!              a sender, U delays of a source in an hour, Z items that are forgotten together (see
+//!              `minutes.rs`); C and D are not the engine's (accounts, duplicates)
 //!        1  8  the policy: SHA-256 of its id and version, and of those it depends on; of H and Y, of its id and of
 //!              what it takes for new
 //!        9 16  SHA-256 of what names the item within the policy; of W 8 bytes each of that of the group and of the
@@ -34,7 +34,7 @@ const VERSION: u8 = 1;
 const VERSION_BYTES: u8 = 2;
 
 /// What a row of the state is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub(super) enum Kind {
     Member = b'B',
@@ -54,10 +54,11 @@ pub(super) enum Kind {
     Fed = b'G',
     Delay = b'L',
     Usual = b'U',
+    Minute = b'Z',
 }
 
 impl Kind {
-    const ALL: [Kind; 17] = [
+    const ALL: [Kind; 18] = [
         Kind::Member,
         Kind::Subject,
         Kind::Window,
@@ -75,6 +76,7 @@ impl Kind {
         Kind::Fed,
         Kind::Delay,
         Kind::Usual,
+        Kind::Minute,
     ];
 
     /// `None` for keys that are not the engine's.
@@ -117,6 +119,12 @@ pub(super) fn read_bytes<T: Bytes + DeserializeOwned>(value: &[u8]) -> Option<T>
         (&VERSION_BYTES, bytes) => T::take(&mut Reader(bytes)),
         _ => read(value),
     }
+}
+
+/// The bytes of a value that is written as bytes.
+pub(super) fn bytes_of(value: &[u8]) -> Option<&[u8]> {
+    let (version, bytes) = value.split_first()?;
+    (*version == VERSION_BYTES).then_some(bytes)
 }
 
 /// The key of an item of a group: those of a group stand together.

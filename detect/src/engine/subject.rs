@@ -26,10 +26,21 @@ pub(super) struct Subject {
     pub told: Option<Arc<Found>>,
     /// Questions to event tables on which the verdict rests: step and key.
     asked: BTreeSet<(usize, String)>,
+    /// The state has a row of its own for it.
+    pub alone: bool,
+    /// When it is forgotten.
+    expires: Millis,
     /// Which tables it was judged by.
     judged_by: u64,
     /// With `claim`: the rows that satisfy a step, and the group that contends for them.
     wanted: BTreeMap<(usize, String), Wish>,
+}
+
+impl Subject {
+    /// When it is forgotten.
+    pub fn expires(&self) -> Millis {
+        self.expires
+    }
 }
 
 /// What an event wants of a group of rows.
@@ -63,6 +74,8 @@ impl Bytes for SubjectRow {
 #[derive(Debug, Default)]
 pub(super) struct Subjects {
     by_uid: HashMap<Arc<str>, Subject>,
+    /// Events by when they are forgotten, some of which may be gone.
+    until: BTreeMap<Millis, Vec<Arc<str>>>,
     /// Subjects by what they asked: step and key.
     by_question: HashMap<(usize, String), BTreeSet<Arc<str>>>,
     /// Those that were judged last.
@@ -118,8 +131,10 @@ impl Subjects {
     }
 
     /// Adds an event; it is not judged yet. An event that is there stays as it is.
-    pub fn insert(&mut self, fact: Arc<Fact>, told: Option<Arc<Found>>) {
+    pub fn insert(&mut self, fact: Arc<Fact>, told: Option<Arc<Found>>, expires: Millis) {
         let subject = Subject {
+            alone: false,
+            expires,
             fact: fact.clone(),
             found: told.clone(),
             told,
@@ -128,6 +143,36 @@ impl Subjects {
             wanted: BTreeMap::new(),
         };
         self.by_uid.entry(fact.uid.clone()).or_insert(subject);
+    }
+
+    /// Whether no event is forgotten at that moment yet; one is from now on.
+    pub fn is_first_until(&mut self, at: Millis, uid: &Arc<str>) -> bool {
+        let events = self.until.entry(at).or_default();
+        events.push(uid.clone());
+        events.len() == 1
+    }
+
+    /// Forgets the events whose time is over by `now`: those for which the state has a row of their own.
+    pub fn forget_until(&mut self, now: Millis) -> Vec<Arc<str>> {
+        let mut alone = Vec::new();
+        while let Some(first) = self.until.first_entry().filter(|first| *first.key() <= now) {
+            for uid in first.remove() {
+                if let Some(subject) = self.by_uid.get(&uid).filter(|s| s.expires <= now) {
+                    if subject.alone {
+                        alone.push(uid.clone());
+                    }
+                    self.expire(&uid);
+                }
+            }
+        }
+        alone
+    }
+
+    /// The state has a row of its own for an event.
+    pub fn set_alone(&mut self, uid: &str) {
+        if let Some(subject) = self.by_uid.get_mut(uid) {
+            subject.alone = true;
+        }
     }
 
     /// Forgets an event without judging the others again.

@@ -27,18 +27,18 @@ pub(super) enum Due {
     ForgetMember(BucketId, Order),
     /// Entries of a group of a correlation are forgotten.
     ForgetEntries(PolicyIndex, Arc<str>),
-    /// A subject is forgotten.
-    ForgetSubject(PolicyIndex, Arc<str>),
+    /// Subjects are forgotten.
+    ForgetSubjects(PolicyIndex),
     /// Days on which a key was seen are forgotten.
     ForgetDays(PolicyIndex, Arc<str>),
-    /// A row's event is forgotten.
-    ForgetRow(PolicyIndex, Order),
+    /// Events of a table are forgotten.
+    ForgetRows(PolicyIndex),
     /// An expectation that an event opened is forgotten.
     ForgetOpened(PolicyIndex, Arc<str>),
     /// A finding is no event any more that may change.
     ForgetFed(PolicyIndex, Arc<str>),
-    /// An expected event is forgotten.
-    ForgetExpected(PolicyIndex, Order),
+    /// Expected events are forgotten.
+    ForgetExpected(PolicyIndex),
     /// A bucket without members is forgotten, and what was reported of it.
     ForgetBucket(BucketId),
 }
@@ -174,12 +174,12 @@ impl Due {
             | Due::Delay(policy, _)
             | Due::ForgetMember((policy, _), _)
             | Due::ForgetEntries(policy, _)
-            | Due::ForgetSubject(policy, _)
+            | Due::ForgetSubjects(policy)
             | Due::ForgetDays(policy, _)
-            | Due::ForgetRow(policy, _)
+            | Due::ForgetRows(policy)
             | Due::ForgetOpened(policy, _)
             | Due::ForgetFed(policy, _)
-            | Due::ForgetExpected(policy, _)
+            | Due::ForgetExpected(policy)
             | Due::ForgetBucket((policy, _)) => *policy,
         }
     }
@@ -210,7 +210,7 @@ mod tests {
                     prop_assert_eq!(slots.next(), plain.first().map(|(at, _)| *at));
                     prop_assert_eq!(slots.pop(), plain.pop_first());
                 }
-                let due = Due::ForgetSubject(PolicyIndex(policy), "s".into());
+                let due = Due::ForgetSubjects(PolicyIndex(policy));
                 slots.set(Millis(at), due.clone());
                 plain.insert((Millis(at), due));
             }

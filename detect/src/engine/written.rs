@@ -1,5 +1,6 @@
 //! What is kept of items of the state, as it is written; and the items that changed, written when a delta is.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use model::{Coordinate, Finding, Millis, ReferenceRow, StateKey, StateValue};
@@ -10,10 +11,11 @@ use super::bucket::{Bucket, BucketId, Member};
 use super::bytes::{Bytes, Reader, Writer};
 use super::fact::{Fact, FactRow};
 use super::found::{self, FoundRow};
+use super::minutes;
 use super::plan::StateId;
 use super::state::{self, Item, Kind};
 use super::window::Entry;
-use crate::policy::PolicyIndex;
+use crate::policy::{Body, PolicyIndex};
 use crate::reference::Found;
 
 /// A member of a bucket.
@@ -121,19 +123,24 @@ fn subject(fact: &Fact, told: Option<&Found>) -> StateValue {
     })
 }
 
-/// A member of a finding, as a [`MemberRow`] is written.
-fn member(id: &BucketId, group: &[(String, String)], fact: &Fact, found: &Found, expires: Millis) -> StateValue {
-    state::written(|to| {
-        to.text(&id.1);
-        to.number(group.len() as u64);
-        for (name, value) in group {
-            to.text(name);
-            to.text(value);
-        }
-        fact.put(to);
-        found::put(found, to);
-        to.time(expires);
-    })
+/// Writes a member of a finding as a [`MemberRow`] is written.
+pub(super) fn put_member(
+    id: &BucketId,
+    group: &[(String, String)],
+    fact: &Fact,
+    found: &Found,
+    expires: Millis,
+    to: &mut Writer,
+) {
+    to.text(&id.1);
+    to.number(group.len() as u64);
+    for (name, value) in group {
+        to.text(name);
+        to.text(value);
+    }
+    fact.put(to);
+    found::put(found, to);
+    to.time(expires);
 }
 
 /// Writes an entry of a group as an [`EntryRow`] is written.
@@ -152,18 +159,71 @@ pub(super) fn put_entry(group: &str, entry: &Entry, state: impl Fn(PolicyIndex) 
 impl Detector {
     /// Writes the items that changed as they stand now; those that came and went since the last time were never there.
     pub(super) fn write_items(&mut self) {
+        let mut together: BTreeMap<minutes::Name, Vec<StateValue>> = BTreeMap::new();
         for (item, fresh) in self.changes.touched() {
             match self.item_row(&item) {
-                Some(value) => {
-                    let key = self.item_key(&item);
-                    self.changes.put_row(key, value);
-                }
+                Some(value) => match self.minute_of(&item) {
+                    Some(name) if fresh => together.entry(name).or_default().push(value),
+                    by_minute => {
+                        let key = self.item_key(&item);
+                        self.changes.put_row(key, value);
+                        if by_minute.is_some() {
+                            self.set_alone(&item);
+                        }
+                    }
+                },
                 None if fresh => {}
                 None => {
                     let key = self.item_key(&item);
                     self.changes.delete(key);
                 }
             }
+        }
+        for (name, mut items) in together {
+            // What changed is known in no order.
+            items.sort_unstable();
+            for item in items {
+                let bytes = state::bytes_of(&item).unwrap_or_default();
+                self.minutes.add(name, |to| to.0.extend(bytes));
+            }
+        }
+        let plan = &self.plan;
+        self.minutes.write(|policy| plan.node(policy).state, &mut self.changes);
+    }
+
+    /// With what an item is written and forgotten, where it is so.
+    fn minute_of(&self, item: &Item) -> Option<minutes::Name> {
+        match item {
+            Item::Subject(rule, uid) if self.by_minute(Kind::Subject, *rule) => {
+                let subject = self.subjects.get(rule)?.get(uid)?;
+                Some((subject.expires(), Kind::Subject, *rule))
+            }
+            Item::Entry(index, group, order) if self.by_minute(Kind::Window, *index) => {
+                let policy = self.policies.get(*index);
+                let Body::Correlation(c) = &policy.body else {
+                    return None;
+                };
+                let event = self.windows.get(&(*index, group.clone()))?.get(order)?.kept();
+                let expires = self.entry_expires(*index, policy, c, (event.time(), event.received_at()));
+                Some((expires, Kind::Window, *index))
+            }
+            _ => None,
+        }
+    }
+
+    /// An item has a row of its own from now on.
+    fn set_alone(&mut self, item: &Item) {
+        match item {
+            Item::Subject(rule, uid) => {
+                self.subjects.entry(*rule).or_default().set_alone(uid);
+            }
+            Item::Entry(index, group, order) => {
+                let entries = self.windows.get_mut(&(*index, group.clone()));
+                if let Some(entry) = entries.and_then(|g| g.get_mut(order)) {
+                    entry.alone = true;
+                }
+            }
+            _ => {}
         }
     }
 
@@ -193,7 +253,7 @@ impl Detector {
                     return None;
                 };
                 let expires = self.member_expires(id.0, fact);
-                member(id, &bucket.group, fact, found, expires)
+                state::written(|to| put_member(id, &bucket.group, fact, found, expires, to))
             }
             Item::Subject(rule, uid) => {
                 let subject = self.subjects.get(rule)?.get(uid)?;

@@ -1,7 +1,7 @@
 //! Records as tests write them, a site that judges them, and findings as tests read them.
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use detect::RuleSet;
@@ -78,6 +78,38 @@ pub type Store = BTreeMap<StateKey, StateValue>;
 pub fn apply(store: &mut Store, delta: &Delta) {
     delta.delete.iter().for_each(|k| drop(store.remove(k)));
     store.extend(delta.put.iter().cloned());
+}
+
+/// What the items of a state are, wherever they stand: a row of each, or one for all of a minute. Of those that may change it is who
+/// they are, of others all that they say.
+pub fn items(store: &Store) -> BTreeSet<Vec<u8>> {
+    let mut items = BTreeSet::new();
+    for (key, value) in store {
+        match key[0] {
+            b'Z' => {
+                let mut rest = &value[1..];
+                while let Some((length, more)) = rest.split_first_chunk::<4>() {
+                    let (item, more) = more.split_at(u32::from_le_bytes(*length) as usize);
+                    items.insert(item_name(key[9], &key[1..9], item));
+                    rest = more;
+                }
+            }
+            kind @ (b'B' | b'S' | b'W' | b'R' | b'X') => drop(items.insert(item_name(kind, &key[1..9], &value[1..]))),
+            _ => drop(items.insert(key.clone())),
+        }
+    }
+    items
+}
+
+fn item_name(kind: u8, policy: &[u8], item: &[u8]) -> Vec<u8> {
+    // A text has its length before it, which is short here.
+    let text = |at: usize| at + 1 + usize::from(item[at]);
+    let end = match kind {
+        b'S' => text(8),
+        b'W' => text(text(0) + 8),
+        _ => item.len(),
+    };
+    [&[kind], policy, &item[..end]].concat()
 }
 
 pub fn event(r: &Rec, fields: &Value) -> PlainEvent {

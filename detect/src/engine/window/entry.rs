@@ -22,6 +22,8 @@ pub(in super::super) struct Entry {
     pub opens: bool,
     /// The window that is judged with it satisfies the condition.
     pub complete: bool,
+    /// The state has a row of its own for it.
+    pub alone: bool,
 }
 
 /// What an event of a group has beside itself.
@@ -167,6 +169,7 @@ impl Entry {
             feeder: feeder as u8,
             opens: false,
             complete: false,
+            alone: false,
         }
     }
 

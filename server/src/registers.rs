@@ -272,7 +272,7 @@ fn prepared(dir: &Path, table: &str, bytes: &[u8], held: &Tables) -> Result<Prep
         reference::load_with(Some(dir), Some((table, &document))).map_err(|e| Refusal::NotHere(format!("{e:#}")))?;
     let (old, new) = (held.get(table), all.get(table));
     let old_rows: Vec<Value> = old
-        .map(|t| t.rows().iter().map(|r| Value::clone(r)).collect())
+        .map(|t| t.given().iter().map(|r| Value::clone(r)).collect())
         .unwrap_or_default();
     let old_rows: Vec<Value> = match schema(table) {
         Some(schema) => old_rows.iter().map(|r| schema.tidy(r)).collect(),
@@ -281,7 +281,7 @@ fn prepared(dir: &Path, table: &str, bytes: &[u8], held: &Tables) -> Result<Prep
     let difference = difference(schema(table), &old_rows, &checked.rows);
     let mut detail = json!({
         "table": table, "version": new.map(|t| t.version()), "version_before": old.map(|t| t.version()),
-        "rows": checked.rows.len(), "rows_before": old.map(|t| t.rows().len()), "has_changed": !difference.is_empty(),
+        "rows": checked.rows.len(), "rows_before": old.map(|t| t.given().len()), "has_changed": !difference.is_empty(),
     });
     if let (Value::Object(detail), Value::Object(counts)) = (&mut detail, counted(table, &difference)) {
         detail.extend(counts);

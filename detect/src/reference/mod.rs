@@ -12,6 +12,7 @@ mod host;
 mod identity;
 mod index;
 mod join;
+mod logins;
 mod lookup;
 mod people;
 mod period;

@@ -11,7 +11,10 @@ use sha2::{Digest, Sha256};
 
 use super::cell::{moment, scalar, value_at};
 use super::fit::Cells;
-use super::{CalendarError, Hosts, Index, WorkCalendar, given, period};
+use super::{CalendarError, Hosts, Index, WorkCalendar, given, logins, period};
+
+/// The table of accounts and their owners.
+const REGISTER: &str = "account_registry";
 
 /// Rows that one table may have.
 const ROWS_MAX: usize = 5_000_000;
@@ -107,6 +110,8 @@ pub struct Table {
     name: Arc<str>,
     version: String,
     rows: Vec<Arc<Value>>,
+    // How many of them the file has; behind them stand those that follow from other tables.
+    given: usize,
     validity: Vec<Validity>,
     // Built when a policy first asks for a key; a table is shared, hence the lock.
     indexes: RwLock<BTreeMap<Vec<Arc<str>>, Arc<Index>>>,
@@ -142,10 +147,25 @@ impl Table {
             version: hex::encode(&Sha256::digest(bytes)[..6]),
             validity: validity.collect::<Result<_, _>>().map_err(wrong)?,
             cited: RwLock::default(),
+            given: rows.len(),
             rows: rows.into_iter().map(Arc::new).collect(),
             indexes: RwLock::default(),
             cells: RwLock::default(),
         })
+    }
+
+    /// Adds rows that follow from other tables.
+    fn append(&mut self, rows: Vec<Value>, zone: &TimeZone) -> Result<(), TableError> {
+        for row in rows {
+            let fault = |fault| TableError {
+                table: self.name.to_string(),
+                fault,
+            };
+            let valid = validity(self.rows.len(), &row, zone).map_err(fault)?;
+            self.validity.push(valid);
+            self.rows.push(Arc::new(row));
+        }
+        Ok(())
     }
 
     /// Its name.
@@ -160,10 +180,16 @@ impl Table {
         &self.version
     }
 
-    /// Its rows, in the order of the file.
+    /// Its rows, in the order of the file, and behind them those that follow from other tables.
     #[must_use]
     pub fn rows(&self) -> &[Arc<Value>] {
         &self.rows
+    }
+
+    /// The rows of the file alone.
+    #[must_use]
+    pub fn given(&self) -> &[Arc<Value>] {
+        &self.rows[..self.given]
     }
 
     /// Whether row `row` is valid at `at`: `valid_from <= at < valid_to`, where it has them.
@@ -281,6 +307,20 @@ impl Tables {
         }
         self.tables.insert(name.into(), Arc::new(table));
         self.sources.insert(name.into(), bytes.into());
+        if matches!(name, "hr_roster" | "account_registry" | "work_calendar") {
+            self.add_logins()?;
+        }
+        Ok(())
+    }
+
+    /// Whose an account of a host is that `account_registry` does not name, and that is called as somebody of `hr_roster` logs on: see [`logins`].
+    fn add_logins(&mut self) -> Result<(), TableError> {
+        let (Some(bytes), Some(roster)) = (self.sources.get(REGISTER), self.tables.get("hr_roster")) else {
+            return Ok(());
+        };
+        let mut register = Table::parse(REGISTER, bytes, &self.zone)?;
+        register.append(logins::rows(roster, register.rows()), &self.zone)?;
+        self.tables.insert(REGISTER.into(), Arc::new(register));
         Ok(())
     }
 

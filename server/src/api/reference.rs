@@ -55,10 +55,10 @@ fn described(app: &App) -> Value {
         let of_table = |v: &&Value| v["table"] == table.name();
         let path = paths.iter().rev().find(|p| table_of(p) == table.name());
         let written = path.and_then(|p| modified(p));
-        let valid = (0..table.rows().len()).filter(|row| table.valid(*row, now)).count();
+        let valid = (0..table.given().len()).filter(|row| table.valid(*row, now)).count();
         json!({
             "table": table.name(), "about": schema(table.name()).map(|s| s.about), "version": table.version(),
-            "rows": table.rows().len(), "valid": valid, "written": written.map(|at| at.to_string()),
+            "rows": table.given().len(), "valid": valid, "written": written.map(|at| at.to_string()),
             "age_s": written.map(|at| (now - at).max(0) / 1000),
             "stale": stale.iter().find(of_table).map(|v| v["reason"].clone()),
         })
@@ -87,7 +87,7 @@ pub async fn show(
         )
         .await?;
     Ok(Json(
-        json!({"table": name, "version": table.version(), "rows": table.rows()}),
+        json!({"table": name, "version": table.version(), "rows": table.given()}),
     ))
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use foldhash::HashMap;
 use model::Millis;
 
 use super::Detector;
@@ -117,8 +118,15 @@ impl Detector {
             let table = rule.and_then(|rule| rule.table.as_ref());
             table.is_some_and(|table| table.columns.iter().any(|(name, _)| **name == *column))
         };
-        let joins = |policy: &Policy| match policy.rule() {
-            Some(rule) => Join::all(&rule.lookups, &self.tables, &has_column),
+        let mut questions = HashMap::default();
+        let mut joins = |policy: &Policy| match policy.rule() {
+            Some(rule) => {
+                let mut joins = Join::all(&rule.lookups, &self.tables, &has_column);
+                for (join, lookup) in joins.iter_mut().zip(&rule.lookups) {
+                    join.number(lookup, &mut questions);
+                }
+                joins
+            }
             None => Vec::new(),
         };
         self.joins = policies.iter().map(|(_, policy)| joins(policy)).collect();

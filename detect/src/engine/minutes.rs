@@ -47,7 +47,7 @@ pub(super) struct Minutes {
 impl Minutes {
     /// An item came.
     pub fn add(&mut self, name: Name, put: impl FnOnce(&mut Writer)) {
-        let items = self.fresh.entry(name).or_default();
+        let items = self.fresh.entry(name).or_insert_with(|| state::written(|_| {}));
         let start = items.len();
         let mut writer = Writer(std::mem::take(items));
         writer.0.extend([0; 4]);
@@ -82,8 +82,7 @@ impl Minutes {
         }
         for (name, items) in std::mem::take(&mut self.fresh) {
             let number = self.rows.entry(name).or_default();
-            let row = state::written(|to| to.0.extend(items));
-            changes.put_row(key(name, state(name.2), *number), row);
+            changes.put_row(key(name, state(name.2), *number), items);
             *number += 1;
         }
     }

@@ -9,7 +9,7 @@ use smallvec::SmallVec;
 
 use super::fact::{Bound, Captured, Fact, Mask, VALUES_MAX, Values};
 use crate::policy::EventField;
-use crate::reference::EventValues;
+use crate::reference::{Answer, EventValues};
 
 /// What is kept of the values of one column.
 type Texts = SmallVec<[Arc<str>; 1]>;
@@ -24,6 +24,8 @@ pub(super) struct Event<'b> {
     texts: Vec<OnceCell<Texts>>,
     /// Which of them were read.
     read: RefCell<Vec<u32>>,
+    /// What was answered to questions that several rules ask.
+    answers: RefCell<Vec<(u32, Answer)>>,
 }
 
 impl<'b> Event<'b> {
@@ -36,6 +38,7 @@ impl<'b> Event<'b> {
             uid: OnceCell::new(),
             texts: Vec::new(),
             read: RefCell::default(),
+            answers: RefCell::default(),
         }
     }
 
@@ -46,6 +49,7 @@ impl<'b> Event<'b> {
         }
         (self.batch, self.row) = (batch, row);
         self.uid.take();
+        self.answers.get_mut().clear();
         for at in self.read.get_mut().drain(..) {
             self.texts[at as usize].take();
         }
@@ -133,5 +137,13 @@ impl EventValues for Seen<'_> {
     fn values(&self, field: &EventField) -> &[Arc<str>] {
         let at = self.captured.place(field);
         at.map_or(&[], |at| self.event.values(self.bound, at))
+    }
+    fn answer(&self, question: u32) -> Option<Answer> {
+        let answers = self.event.answers.borrow();
+        let known = answers.iter().find(|(of, _)| *of == question);
+        known.map(|(_, answer)| answer.clone())
+    }
+    fn remember(&self, question: u32, answer: &Answer) {
+        self.event.answers.borrow_mut().push((question, answer.clone()));
     }
 }

@@ -11,9 +11,9 @@ use smallvec::SmallVec;
 use super::fit::{Brings, Brought, Compare, Compared, Fit, Net, Row};
 use super::index::Index;
 use super::lookup::{EventRow, Gap, key_values, valid_row};
-use super::scope::Scope;
+use super::scope::{Answer, Scope};
 use super::{Table, Tables};
-use crate::policy::{Lookup, Pick};
+use crate::policy::{Lookup, Op, Pick, Root, Value};
 use crate::sigma::Number;
 
 /// A lookup, read for the tables that it asks.
@@ -21,6 +21,8 @@ use crate::sigma::Number;
 pub struct Join {
     from: From,
     fit: Fit,
+    /// The number of what it asks of an event, where that rests on nothing but the event; other rules may ask the same.
+    question: Option<u32>,
 }
 
 #[derive(Debug)]
@@ -73,12 +75,14 @@ impl Join {
                     valid: has_column(lookup, "valid_from") || has_column(lookup, "valid_to"),
                 },
                 fit: Fit::of_events(&lookup.condition, tables),
+                question: None,
             };
         }
         let Some(table) = tables.get(&lookup.table).cloned() else {
             return Join {
                 from: From::Nowhere,
                 fit: Fit::of_events(&lookup.condition, tables),
+                question: None,
             };
         };
         let (fit, from) = if lookup.key.is_empty() {
@@ -91,7 +95,19 @@ impl Join {
             let index = table.index(&columns);
             (Fit::of_few(&lookup.condition, &table, tables), From::Key(table, index))
         };
-        Join { from, fit }
+        Join {
+            from,
+            fit,
+            question: None,
+        }
+    }
+
+    /// Numbers what a lookup asks of events: `questions` are those that were asked by others.
+    pub fn number(&mut self, lookup: &Lookup, questions: &mut HashMap<String, u32>) {
+        if let Some(question) = question(lookup) {
+            let next = questions.len() as u32;
+            self.question = Some(*questions.entry(question).or_insert(next));
+        }
     }
 
     /// The row that a lookup of a reference table finds; as [`reference_rows`](super::reference_rows), the first or the last.
@@ -102,9 +118,27 @@ impl Join {
         scope: &Scope<'_>,
         tables: &Tables,
     ) -> Result<Option<(&Arc<Table>, usize)>, Gap> {
+        let asked = self.question.zip(scope.event);
+        let row = match asked.and_then(|(question, event)| event.answer(question)) {
+            Some(answer) => answer?,
+            None => {
+                let answer = self.find(lookup, at, scope, tables);
+                if let Some((question, event)) = asked {
+                    event.remember(question, &answer);
+                }
+                answer?
+            }
+        };
+        Ok(match &self.from {
+            From::Key(table, _) | From::Rows(table, ..) => row.map(|row| (table, row)),
+            From::Nowhere | From::Events { .. } => None,
+        })
+    }
+
+    fn find(&self, lookup: &Lookup, at: Option<Millis>, scope: &Scope<'_>, tables: &Tables) -> Answer {
         let brings = self.fit.brings();
         let last = lookup.pick == Pick::Last;
-        let (table, row) = match &self.from {
+        Ok(match &self.from {
             From::Nowhere | From::Events { .. } => return Err(Gap::Table(lookup.table.clone())),
             From::Key(table, index) => {
                 let mut values = key_values(lookup, scope)?;
@@ -117,7 +151,7 @@ impl Join {
                 let rows = if equal.is_empty() { matching } else { equal };
                 let fits = |row: &usize| self.fit.holds(&Row::Of(table, *row), scope, &brings);
                 let mut rows = rows.into_iter();
-                (table, if last { rows.rfind(fits) } else { rows.find(fits) })
+                if last { rows.rfind(fits) } else { rows.find(fits) }
             }
             From::Rows(table, rows, found) => {
                 let some = found.rows(&self.fit, scope, &brings);
@@ -131,10 +165,9 @@ impl Join {
                 } else {
                     rows.iter().find(fits)
                 };
-                (table, row.map(|row| *row as usize))
+                row.map(|row| *row as usize)
             }
-        };
-        Ok(row.map(|row| (table, row)))
+        })
     }
 
     /// Leaves the rows kept from events that a lookup wants.
@@ -146,6 +179,35 @@ impl Join {
                 && self.fit.holds(&Row::Event(&row.row, row.time), scope, &brings)
         });
     }
+}
+
+/// What a lookup of a reference table asks, where it rests on nothing but the event.
+fn question(lookup: &Lookup) -> Option<String> {
+    let mut of_event = lookup.event_table.is_none();
+    let mut each = |root: &Root| of_event &= !matches!(root, Root::Alias { .. } | Root::Count);
+    lookup
+        .condition
+        .for_each_reference(&mut |reference| each(&reference.root));
+    lookup.at.iter().for_each(|reference| each(&reference.root));
+    for (_, value) in &lookup.key {
+        if let Value::Reference(reference) = value {
+            each(&reference.root);
+        }
+    }
+    // Of an expression its text is not all.
+    lookup
+        .condition
+        .for_each_test(&mut |test| of_event &= !matches!(test.op, Op::Re(_)));
+    let Lookup {
+        table,
+        key,
+        condition,
+        at,
+        ever,
+        pick,
+        ..
+    } = lookup;
+    of_event.then(|| format!("{:?}", (table, key, condition, at, ever, pick)))
 }
 
 impl Found {
@@ -246,6 +308,7 @@ impl Networks {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::RefCell;
     use std::collections::BTreeMap;
 
     use jiff::tz::TimeZone;
@@ -255,7 +318,7 @@ mod tests {
     use serde_json::{Value as Json, json};
 
     use super::super::condition::tests::Seen;
-    use super::super::{EventTables, Lookups};
+    use super::super::{EventTables, EventValues, Lookups};
     use super::*;
     use crate::policy::{
         Condition, EventField, Expect, Literal, Op, PolicyIndex, Reference, Root, Subject, Test, Value,
@@ -399,6 +462,27 @@ mod tests {
         }
     }
 
+    /// An event that remembers what was answered of it.
+    struct Remembering<'a>(&'a Seen, RefCell<BTreeMap<u32, Answer>>);
+
+    impl EventValues for Remembering<'_> {
+        fn time(&self) -> Millis {
+            self.0.time()
+        }
+        fn received_at(&self) -> Millis {
+            self.0.received_at()
+        }
+        fn values(&self, field: &EventField) -> &[Arc<str>] {
+            self.0.values(field)
+        }
+        fn answer(&self, question: u32) -> Option<Answer> {
+            self.1.borrow().get(&question).cloned()
+        }
+        fn remember(&self, question: u32, answer: &Answer) {
+            self.1.borrow_mut().insert(question, answer.clone());
+        }
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(2000))]
 
@@ -427,12 +511,22 @@ mod tests {
                 event_table: kept.then_some(PolicyIndex(0)),
                 ..lookup
             }).collect();
-            let joins = Join::all(&lookups, &tables, &|_, _| true);
+            // The same is asked again, of what was found by then.
+            let lookups = [&lookups[..], &lookups[..]].concat();
+            let mut joins = Join::all(&lookups, &tables, &|_, _| true);
             let judge = |joins| Lookups { lookups: &lookups, joins, tables: &tables, events: &events }.judge(&event, &mut |_, _| {});
             let plain = judge(&[][..]);
             prop_assert_eq!(judge(&joins), plain.clone());
             // And once more, of what is known by now.
-            prop_assert_eq!(judge(&joins), plain);
+            prop_assert_eq!(judge(&joins), plain.clone());
+            // And of what other rules asked of the same event.
+            let mut questions = HashMap::default();
+            joins.iter_mut().zip(&lookups).for_each(|(join, lookup)| join.number(lookup, &mut questions));
+            let remembering = Remembering(&event, RefCell::default());
+            for _ in 0..2 {
+                let lookups = Lookups { lookups: &lookups, joins: &joins, tables: &tables, events: &events };
+                prop_assert_eq!(lookups.judge(&remembering, &mut |_, _| {}), plain.clone());
+            }
             prop_assert_eq!(tables.zone(), &TimeZone::UTC);
         }
     }

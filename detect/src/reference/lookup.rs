@@ -184,7 +184,8 @@ impl Lookups<'_> {
                 }
                 Picked::Reference(table, row) => {
                     let cited = table.cite(row);
-                    if !found.rows.contains(&cited) {
+                    let is = |row: &Arc<ReferenceRow>| Arc::ptr_eq(row, &cited) || *row == cited;
+                    if !found.rows.iter().any(is) {
                         found.rows.push(cited);
                     }
                     table.rows()[row].clone()

@@ -9,6 +9,7 @@ use model::Millis;
 use serde_json::Value as Json;
 use smallvec::SmallVec;
 
+use super::Gap;
 use super::WorkCalendar;
 use super::calendar::plus_weekdays;
 use super::cell::{each_value, moment, scalar};
@@ -23,7 +24,16 @@ pub trait EventValues {
     fn received_at(&self) -> Millis;
     /// The values of a field, in order.
     fn values(&self, field: &EventField) -> &[Arc<str>];
+    /// What was answered to a question that was asked of this event before, by its number.
+    fn answer(&self, _question: u32) -> Option<Answer> {
+        None
+    }
+    /// Remembers an answer.
+    fn remember(&self, _question: u32, _answer: &Answer) {}
 }
+
+/// The row of a reference table that a lookup found; or what it lacks to be asked.
+pub type Answer = Result<Option<usize>, Gap>;
 
 /// A row that a lookup found first, under its alias.
 pub type Bound = Arc<Json>;

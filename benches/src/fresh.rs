@@ -55,7 +55,7 @@ pub struct Outcome {
 /// # Errors
 /// Of any stage.
 pub fn run(folders: &Folders, rate: u64, questions: u64) -> anyhow::Result<Outcome> {
-    usage::forget_peak()?;
+    usage::forget_peak("self")?;
     let ledger = Ledger::open(&folders.ledger, "bench.docket.local/ledger")?;
     let (reader, beside) = (ledger.reader(), ledger.reader());
     let detector = stages::detector()?;

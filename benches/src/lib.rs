@@ -4,11 +4,13 @@
 //! users do. Both make their records with [`traffic`].
 
 pub mod corpus;
+pub mod flat;
 pub mod fresh;
 pub mod http;
 pub mod input;
 pub mod peer;
 pub mod percentile;
+pub mod server;
 pub mod stages;
 pub mod traffic;
 pub mod usage;

@@ -48,6 +48,8 @@ pub const COMMIT_EVERY: Duration = Duration::from_millis(500);
 pub const COMMIT_EVERY_BEHIND: Duration = Duration::from_secs(20);
 /// As in the server: how often a checkpoint is signed.
 pub(crate) const CHECKPOINT_EVERY: Duration = Duration::from_secs(1);
+/// What the ledger calls itself.
+pub const ORIGIN: &str = "bench.docket.local/ledger";
 /// When the records begin: any working day.
 pub const START: Millis = Millis(1_772_415_000_000);
 
@@ -194,7 +196,7 @@ fn policy_files(dir: &Path, files: &mut Vec<SourceFile>) -> anyhow::Result<()> {
 /// # Errors
 /// The disk's.
 pub fn write_ledger(folders: &Folders) -> anyhow::Result<u64> {
-    let ledger = Ledger::open(&folders.ledger, "bench.docket.local/ledger")?;
+    let ledger = Ledger::open(&folders.ledger, ORIGIN)?;
     let (durable, _positions) = channel();
     Ok(append(Input::open(&folders.input)?, ledger, &durable)?.records)
 }
@@ -204,7 +206,7 @@ pub fn write_ledger(folders: &Folders) -> anyhow::Result<u64> {
 /// # Errors
 /// Of any stage.
 pub fn run(folders: &Folders) -> anyhow::Result<Outcome> {
-    let ledger = Ledger::open(&folders.ledger, "bench.docket.local/ledger")?;
+    let ledger = Ledger::open(&folders.ledger, ORIGIN)?;
     let (reader, beside) = (ledger.reader(), ledger.reader());
     let detector = detector()?;
     let mut wanted = detector.wanted().clone();

@@ -75,21 +75,28 @@ fn stat(dir: &Path) -> anyhow::Result<Duration> {
 /// # Errors
 /// It is not there.
 pub fn peak_mib(process: &str) -> anyhow::Result<f64> {
+    status_mib(process, "VmHWM")
+}
+
+/// A line of `/proc/PROCESS/status` that is of kB (`VmRSS`, `RssAnon`), in MiB.
+///
+/// # Errors
+/// It is not there.
+pub fn status_mib(process: &str, name: &str) -> anyhow::Result<f64> {
     let text = std::fs::read_to_string(format!("/proc/{process}/status"))?;
-    let line = text
-        .lines()
-        .find_map(|l| l.strip_prefix("VmHWM:"))
-        .context("no VmHWM")?;
-    let kib: f64 = line.trim().trim_end_matches(" kB").parse()?;
+    let mut lines = text.lines();
+    let value = lines.find_map(|l| l.strip_prefix(name)?.strip_prefix(':'));
+    let kib: f64 = value.context(name.to_owned())?.trim().trim_end_matches(" kB").parse()?;
     Ok(kib / 1024.0)
 }
 
-/// Forgets the peak of this process so far.
+/// Forgets the peak of a process (`self` or a number) so far.
 ///
 /// # Errors
 /// The kernel's.
-pub fn forget_peak() -> anyhow::Result<()> {
-    std::fs::write("/proc/self/clear_refs", "5").context("/proc/self/clear_refs")
+pub fn forget_peak(process: &str) -> anyhow::Result<()> {
+    let path = format!("/proc/{process}/clear_refs");
+    std::fs::write(&path, "5").context(path)
 }
 
 /// Bytes of the files below a folder.

@@ -54,6 +54,11 @@ pub enum Agg {
         /// The field.
         field: String,
     },
+    /// Each number of a field, and how often it is there.
+    Numbers {
+        /// The field.
+        field: String,
+    },
 }
 
 /// What was counted; in the order that was asked for.
@@ -91,6 +96,8 @@ pub enum Found {
     Cardinality(u64),
     /// See [`Agg::Stats`].
     Stats(Stats),
+    /// See [`Agg::Numbers`].
+    Numbers(Numbers),
 }
 
 /// A bucket, and what was counted within it.
@@ -125,6 +132,44 @@ impl Stats {
     }
 }
 
+/// The different numbers of a field, the least first, each with how often it is there.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Numbers(pub Vec<(f64, u64)>);
+
+impl Numbers {
+    /// How many there are.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.0.iter().map(|(_, count)| count).sum()
+    }
+
+    /// The number that so many of a hundred are not above, between two numbers in proportion; of nothing, none.
+    #[must_use]
+    pub fn percentile(&self, percent: f64) -> Option<f64> {
+        let last = self.count().checked_sub(1)?;
+        let place = percent.clamp(0.0, 100.0) / 100.0 * last as f64;
+        let at = |place: f64| {
+            let mut before = 0;
+            let found = self.0.iter().find(|(_, count)| {
+                before += count;
+                before as f64 > place
+            });
+            found.map(|(number, _)| *number)
+        };
+        let (low, high) = (at(place.floor())?, at(place.ceil())?);
+        Some(low + (high - low) * place.fract())
+    }
+
+    /// The sum of what each number gives.
+    #[must_use]
+    pub fn sum_of(&self, gives: impl Fn(f64) -> f64) -> f64 {
+        self.0
+            .iter()
+            .map(|(number, count)| gives(*number) * *count as f64)
+            .sum()
+    }
+}
+
 /// A value and how many events have it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bucket<K> {
@@ -132,6 +177,15 @@ pub struct Bucket<K> {
     pub key: K,
     /// Events.
     pub count: u64,
+}
+
+impl<K> From<Within<K>> for Bucket<K> {
+    fn from(of: Within<K>) -> Bucket<K> {
+        Bucket {
+            key: of.key,
+            count: of.count,
+        }
+    }
 }
 
 /// The most frequent values of a field.
@@ -215,13 +269,7 @@ impl Searcher {
             return Err(Error::TooManyWords);
         };
         Ok(Terms {
-            buckets: buckets
-                .into_iter()
-                .map(|b| Bucket {
-                    key: b.key,
-                    count: b.count,
-                })
-                .collect(),
+            buckets: buckets.into_iter().map(Bucket::from).collect(),
             distinct,
             missing,
             total: all.total,
@@ -246,15 +294,24 @@ impl Searcher {
             _ => Vec::new(),
         };
         Ok(Histogram {
-            buckets: buckets
-                .into_iter()
-                .map(|b| Bucket {
-                    key: b.key,
-                    count: b.count,
-                })
-                .collect(),
+            buckets: buckets.into_iter().map(Bucket::from).collect(),
             total: all.total,
             searched: all.searched,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percentiles_lie_between_numbers_in_proportion() {
+        let numbers = Numbers(vec![(1.0, 1), (2.0, 2), (10.0, 1)]);
+        let of = |percent| numbers.percentile(percent);
+        assert_eq!((of(0.0), of(50.0), of(100.0)), (Some(1.0), Some(2.0), Some(10.0)));
+        assert_eq!((of(25.0), of(75.0)), (Some(1.75), Some(4.0)));
+        assert_eq!((numbers.count(), numbers.sum_of(|n| n * n)), (4, 109.0));
+        assert_eq!(Numbers::default().percentile(50.0), None);
     }
 }

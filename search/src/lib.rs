@@ -34,7 +34,7 @@ mod unmapped;
 mod words;
 mod writer;
 
-pub use aggregate::{Agg, Aggregated, Bucket, Found, Histogram, Stats, Terms, Within};
+pub use aggregate::{Agg, Aggregated, Bucket, Found, Histogram, Numbers, Stats, Terms, Within};
 pub use cursor::{Cursor, Sort};
 pub use document::Mask;
 pub use error::{Error, Result};

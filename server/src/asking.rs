@@ -49,6 +49,11 @@ impl LedgerText {
         Ok((text, waiting))
     }
 
+    /// What was asked.
+    pub fn question(&self) -> &Question {
+        &self.question
+    }
+
     /// What an answer looked through, for people and programs: never silent about what it did not.
     pub fn searched(&self, searched: &search::Searched) -> Value {
         // What waits for the rest of its event is not searchable yet.

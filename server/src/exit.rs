@@ -38,10 +38,11 @@ pub fn failure(code: u8, message: impl Into<String>) -> anyhow::Error {
 /// Prints an error and its causes to standard error, and tells the exit code.
 pub fn report(error: &anyhow::Error) -> ExitCode {
     eprintln!("docket: {error:#}");
-    ExitCode::from(code_of(error))
+    ExitCode::from(code(error))
 }
 
-fn code_of(error: &anyhow::Error) -> u8 {
+/// The exit code of an error.
+pub fn code(error: &anyhow::Error) -> u8 {
     for cause in error.chain() {
         if let Some(failure) = cause.downcast_ref::<Failure>() {
             return failure.code;

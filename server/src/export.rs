@@ -20,7 +20,6 @@ use crate::app::App;
 use crate::asking::{self, LedgerText, refusal};
 use crate::kept::write_whole;
 use crate::pseudonyms::Pseudonyms;
-use crate::questions::Asking;
 
 /// Rows of a part where nothing is said.
 const PART_ROWS: u64 = 100_000;
@@ -299,15 +298,16 @@ impl Jobs {
 }
 
 /// Makes part `number`, hands its bytes to `send` (`false`: nobody takes them), and stores what it is.
+///
+/// # Errors
+/// The ledger's or the disk's; nobody waits for the part any more.
 pub fn write_part(
     app: &App,
     mut job: Job,
     number: usize,
-    asking: &Asking,
+    text: &LedgerText,
     mut send: impl FnMut(Vec<u8>) -> bool,
 ) -> Result<(), ApiError> {
-    let asked = json!({"id": job.id, "part": number, "export": job.asked});
-    let (text, _waiting) = LedgerText::new(app, asking, &job.by, "export", asked)?;
     let mut request = job.request(app)?;
     let before = number
         .checked_sub(1)
@@ -327,9 +327,11 @@ pub fn write_part(
     let mut is_last = false;
     while rows < most && !is_last {
         request.limit = PAGE.min(usize::try_from(most - rows).unwrap_or(PAGE));
-        let answer = app.searcher.search(&request, &text).map_err(refusal)?;
+        let answer = app.searcher.search(&request, text).map_err(refusal)?;
         job.in_range = job.in_range.max(answer.searched.in_range);
         for hit in &answer.hits {
+            text.question().demand_asker()?;
+            text.question().read();
             let mut row = row(app, hit)?;
             if job.asked.mask == Mask::Personal {
                 names.hide(&mut row.event);

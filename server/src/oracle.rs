@@ -113,8 +113,8 @@ struct World {
 }
 
 impl World {
-    /// An index of splits of so many events, and what is hot yet.
-    fn new(count: usize, split_docs: u64) -> World {
+    /// An index of splits of so many events, and what is hot yet; where nothing is said, all of it is hot.
+    fn new(count: usize, split_docs: Option<u64>) -> World {
         let records = records(count);
         let mut tables = Tables::default();
         for (name, json) in reference(START) {
@@ -122,10 +122,21 @@ impl World {
         }
         let normalizer = Normalizer::new(Settings::default());
         let dir = tempfile::tempdir().unwrap();
-        let budgets = Budgets {
-            heap_bytes: 32 << 20,
-            split_docs,
-            ..Budgets::default()
+        let heap_bytes = 32 << 20;
+        let budgets = match split_docs {
+            Some(split_docs) => Budgets {
+                heap_bytes,
+                split_docs,
+                ..Budgets::default()
+            },
+            // The records are of many days.
+            None => Budgets {
+                heap_bytes,
+                split_docs: u64::MAX,
+                split_bytes: u64::MAX,
+                split_ms: i64::MAX,
+                ..Budgets::default()
+            },
         };
         let mut writer = IndexWriter::open(dir.path(), budgets, masking::INDEX).unwrap();
         let mut plan = Plan::new(&search::wanted());
@@ -197,16 +208,16 @@ impl RawText for World {
 
 #[test]
 fn the_index_answers_as_a_scan_of_mixed_records_does() {
-    answers(u64::MAX, |splits, _| splits == 0);
+    answers(None, |splits, _| splits == 0);
 }
 
 #[test]
 fn splits_answer_as_a_scan_of_mixed_records_does() {
     let (count, _) = sizes();
-    answers(count as u64 / 7, |splits, hot| splits > 3 && hot > 0);
+    answers(Some(count as u64 / 7), |splits, hot| splits > 3 && hot > 0);
 }
 
-fn answers(split_docs: u64, is_built_so: fn(usize, u64) -> bool) {
+fn answers(split_docs: Option<u64>, is_built_so: fn(usize, u64) -> bool) {
     let (count, questions) = sizes();
     let started = std::time::Instant::now();
     let mut world = World::new(count, split_docs);
@@ -305,6 +316,9 @@ fn answers(split_docs: u64, is_built_so: fn(usize, u64) -> bool) {
         assert_eq!(answer.searched.in_range, in_range as u64, "{text}");
         found += expected.len();
         empty += usize::from(got.is_empty());
+        if (n + 1) % 250 == 0 {
+            println!("{} of {questions} questions, in {:?}", n + 1, started.elapsed());
+        }
         if n % 5 == 0 {
             aggregates(&world, &request, &expected, &text, &mut rng);
             order::check(&world, &request, &expected, &text, &mut rng);
@@ -337,6 +351,7 @@ fn aggregates(world: &World, request: &Request, expected: &[&Doc], text: &str, r
             offset_ms: 28_800_000,
             within: vec![Agg::Cardinality { field: "src".into() }],
         },
+        Agg::Numbers { field: "bytes".into() },
     ];
     let found = match world.searcher.aggregate(request, &asked, world) {
         Ok(found) => found,
@@ -415,4 +430,9 @@ fn aggregates(world: &World, request: &Request, expected: &[&Doc], text: &str, r
         .map(|(k, (n, s))| (k, n, Found::Cardinality(s.len() as u64)))
         .collect();
     assert_eq!(got, wanted, "{text}");
+    let mut numbers: BTreeMap<u64, u64> = BTreeMap::new();
+    let all = expected.iter().flat_map(|doc| doc.numbers("bytes"));
+    all.for_each(|n| *numbers.entry(*n).or_default() += 1);
+    let numbers = numbers.into_iter().map(|(n, count)| (n as f64, count)).collect();
+    assert_eq!(found.found[2], Found::Numbers(search::Numbers(numbers)), "{text}");
 }

@@ -56,6 +56,20 @@ impl Question {
         self.read.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Fails where nobody waits for the answer any more.
+    ///
+    /// # Errors
+    /// 409, with what was looked through by then.
+    pub fn demand_asker(&self) -> Result<(), ApiError> {
+        match self.is_stopped() {
+            false => Ok(()),
+            true => Err(crate::asking::refusal(search::Error::Cancelled {
+                events: self.events.load(Ordering::Relaxed),
+                of: self.of.load(Ordering::Relaxed),
+            })),
+        }
+    }
+
     fn shown(&self) -> Value {
         json!({
             "id": self.id, "what": self.what, "asked": self.asked, "by": self.by, "since": self.since.to_string(),

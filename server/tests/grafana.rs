@@ -39,7 +39,7 @@ fn grafana_asks_as_of_an_elasticsearch() {
             "aggs": {"1": {"cardinality": {"field": "object"}}}}}}}});
     let logs = json!({"size": 500, "query": filter, "sort": [{"@timestamp": {"order": "desc", "unmapped_type": "boolean"}},
         {"_doc": {"order": "desc"}}]});
-    let wrong = json!({"size": 0, "query": filter, "aggs": {"1": {"percentiles": {"field": "bytes"}}}});
+    let wrong = json!({"size": 0, "query": filter, "aggs": {"1": {"derivative": {"buckets_path": "_count"}}}});
     let head = json!({"ignore_unavailable": true, "index": "crm", "search_type": "query_then_fetch"});
     let body = [&head, &series, &head, &logs, &head, &wrong]
         .map(Value::to_string)
@@ -64,12 +64,7 @@ fn grafana_asks_as_of_an_elasticsearch() {
         (3, &json!({"value": 3, "relation": "eq"}))
     );
     assert_eq!(hits[0]["_source"]["web_resources"][0]["name"], "customers?id=7");
-    assert!(
-        responses[2]["error"]["reason"]
-            .as_str()
-            .unwrap()
-            .contains("percentiles")
-    );
+    assert!(responses[2]["error"]["reason"].as_str().unwrap().contains("derivative"));
     let (_, count) = call(
         "POST",
         "/crm/_count",
@@ -199,6 +194,23 @@ fn what_grafana_asks_is_answered_or_refused_by_name() {
     // 2026-03-02 at +08:00 begins at 16:00 UTC of the day before.
     assert_eq!(levels["fine"]["t"]["buckets"][0]["key"], 1_772_380_800_000i64);
 
+    // Percentiles and extended statistics, which its menu of metrics has: of 9:00, 10:00, 13:00 and 14:00.
+    let hour = |n: i64| 1_772_409_600_000 + n * 3_600_000;
+    let answer = ask(json!({"size": 0, "aggs": {
+        "1": {"percentiles": {"field": "@timestamp", "percents": ["25", "50", "100"]}},
+        "2": {"extended_stats": {"field": "@timestamp", "sigma": "1"}}}}));
+    let of = &answer["aggregations"];
+    let percentile = |p: &str| of["1"]["values"][p].as_f64().unwrap() as i64;
+    assert_eq!(
+        [percentile("25.0"), percentile("50.0"), percentile("100.0")],
+        [hour(9) + 2_700_000, hour(11) + 1_800_000, hour(14)]
+    );
+    let deviation = of["2"]["std_deviation"].as_f64().unwrap();
+    assert!((deviation - 4.25f64.sqrt() * 3_600_000.0).abs() < 1.0, "{of}");
+    assert_eq!(of["2"]["count"], 4);
+    let upper = of["2"]["std_deviation_bounds"]["upper"].as_f64().unwrap();
+    assert!((upper - (hour(11) + 1_800_000) as f64 - deviation).abs() < 1.0, "{of}");
+
     // Annotations.
     let range = json!({"range": {"@timestamp": {"from": 1_772_441_999_000i64, "to": 1_772_449_200_000i64, "format": "epoch_millis"}}});
     let answer = ask(json!({"size": 10000, "query": {"bool": {"filter": [
@@ -208,12 +220,13 @@ fn what_grafana_asks_is_answered_or_refused_by_name() {
     // What is not understood is refused, and says what.
     for (body, named) in [
         (
-            json!({"aggs": {"a": {"percentiles": {"field": "bytes"}}}}),
-            "percentiles",
+            json!({"aggs": {"a": {"percentiles": {"field": "time", "percents": [101]}}}}),
+            "percents",
         ),
+        (json!({"aggs": {"a": {"percentiles": {"field": "host"}}}}), "host"),
         (
-            json!({"aggs": {"a": {"extended_stats": {"field": "bytes"}}}}),
-            "extended_stats",
+            json!({"aggs": {"a": {"median_absolute_deviation": {"field": "bytes"}}}}),
+            "median_absolute_deviation",
         ),
         (
             json!({"aggs": {"a": {"terms": {"field": "actor", "include": "a.*"}}}}),

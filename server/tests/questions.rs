@@ -69,9 +69,18 @@ fn long_questions_tell_how_far_they_are_and_can_be_stopped() {
         let (status, body) = harness::request(server.http, method, path, Some(token), &[], b"").unwrap();
         (status, serde_json::from_str::<Value>(&body).unwrap())
     };
+    let call_with = |method: &str, path: &str, body: &Value| {
+        let headers = [("Content-Type", "application/json")];
+        let body = body.to_string();
+        let (_, body) = harness::request(server.http, method, path, Some(&auditor), &headers, body.as_bytes()).unwrap();
+        serde_json::from_str::<Value>(&body).unwrap()
+    };
     let q = LONG.replace(' ', "%20").replace('"', "%22");
     let counted = json!({"q": LONG, "aggs": [{"terms": {"field": "user"}}]}).to_string();
     let from = "2026-03-01T00:00:00Z";
+    let export = call_with("POST", "/api/v1/exports", &json!({"q": LONG, "format": "ndjson"}));
+    let export = export["id"].as_str().unwrap().to_owned();
+    let elastic = json!({"query": {"query_string": {"query": LONG}}, "size": 5}).to_string();
     let questions = [
         (
             "ann-search-1",
@@ -89,17 +98,19 @@ fn long_questions_tell_how_far_they_are_and_can_be_stopped() {
         (
             "ann-timeline-1",
             "GET",
-            format!("/api/v1/timeline?host=nothing&q={q}"),
+            format!("/api/v1/timeline?ip=10.8.1.7&q={q}"),
+            String::new(),
+        ),
+        ("ann-elastic-1", "POST", "/_search".to_owned(), elastic),
+        (
+            "ann-export-1",
+            "GET",
+            format!("/api/v1/exports/{export}/parts/0"),
             String::new(),
         ),
     ];
+    let asked_in_all = questions.len();
     for (id, method, path, body) in questions {
-        // A timeline of nothing ends at once.
-        if id.contains("timeline") {
-            let (status, body) = ask(&server, &auditor, id, method, path, body).join().unwrap();
-            assert_eq!(status, 200, "{body}");
-            continue;
-        }
         let asked = ask(&server, &auditor, id, method, path, body);
         let at = format!("/api/v1/queries/{id}");
         // It is under way, and told of alone to who asked.
@@ -118,74 +129,151 @@ fn long_questions_tell_how_far_they_are_and_can_be_stopped() {
         assert_eq!((status, &reached["cancelled"]), (200, &json!(true)), "{reached}");
         assert!(reached["read_from_ledger"].as_u64().unwrap() < MANY as u64, "{reached}");
         let (status, body) = asked.join().unwrap();
-        assert_eq!(status, 409, "{body}");
-        assert!(
-            body.contains("cancelled") && body.contains("events were looked through"),
-            "{body}"
-        );
-        assert_eq!(call("GET", &at, &auditor).0, 404);
+        if id.starts_with("ann-export") {
+            // What was begun breaks off, and is no part.
+            assert!(status == 200 && body.is_empty(), "{status} {body}");
+            let (_, job) = call("GET", &format!("/api/v1/exports/{export}"), &auditor);
+            assert_eq!((&job["whole"], &job["parts"]), (&json!(false), &json!([])));
+        } else {
+            assert_eq!(status, 409, "{body}");
+            assert!(
+                body.contains("cancelled") && body.contains("events were looked through"),
+                "{body}"
+            );
+        }
+        await_some("the question to end", || {
+            (call("GET", &at, &auditor).0 == 404).then_some(())
+        });
     }
+
+    // One that looks for more again and again.
+    let tail = ask(
+        &server,
+        &auditor,
+        "ann-tail-1",
+        "GET",
+        "/api/v1/tail?q=source:crm".to_owned(),
+        String::new(),
+    );
+    await_some("the tail to begin", || {
+        (call("DELETE", "/api/v1/queries/ann-tail-1", &auditor).0 == 200).then_some(())
+    });
+    let (status, body) = tail.join().unwrap();
+    assert!(
+        status == 200 && body.contains("event: error") && body.contains("cancelled"),
+        "{status} {body}"
+    );
+
+    // One that is short: again until it is stopped while it is answered.
+    let tried = await_some("what surrounds a record, stopped", || {
+        let path = "/api/v1/context/local.crm/0/9000?same=all&count=500".to_owned();
+        let context = ask(&server, &auditor, "ann-context-1", "GET", path, String::new());
+        let mut cancelled = 0;
+        while !context.is_finished() {
+            cancelled += usize::from(call("DELETE", "/api/v1/queries/ann-context-1", &auditor).0 == 200);
+        }
+        let (status, body) = context.join().unwrap();
+        assert!(matches!(status, 200 | 409), "{status} {body}");
+        (status == 409 && body.contains("cancelled")).then_some(cancelled)
+    });
+    assert!(tried > 0);
     await_some("the acts", || {
-        let (acts, _) = search(&server, &["search", "unmapped.act:search.cancel"]);
-        (acts.len() == 3).then_some(())
+        let (acts, _) = search(&server, &["search", "unmapped.act:search.cancel", "--limit", "1000"]);
+        (acts.len() > asked_in_all + tried).then_some(())
     });
 
     // Who goes away stops the question, too.
-    let gone = "ann-gone-1";
-    let mut stream = harness::connect(server.http).unwrap();
-    write!(
-        stream,
-        "GET /api/v1/search?q={q}&exact=true HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {auditor}\r\nX-Docket-Query: {gone}\r\n\r\n"
-    )
-    .unwrap();
-    let at = format!("/api/v1/queries/{gone}");
-    await_some("the question to begin", || {
-        (call("GET", &at, &auditor).0 == 200).then_some(())
-    });
-    drop(stream);
-    await_some("the question to end", || {
-        (call("GET", &at, &auditor).0 == 404).then_some(())
-    });
+    for (n, path) in [
+        format!("/api/v1/search?q={q}&exact=true"),
+        format!("/api/v1/timeline?ip=10.8.1.7&q={q}"),
+        format!("/api/v1/exports/{export}/parts/0"),
+        "/api/v1/tail?q=source:crm".to_owned(),
+    ]
+    .iter()
+    .enumerate()
+    {
+        let mut stream = harness::connect(server.http).unwrap();
+        write!(
+            stream,
+            "GET {path} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {auditor}\r\nX-Docket-Query: ann-gone-{n}\r\n\r\n"
+        )
+        .unwrap();
+        let at = format!("/api/v1/queries/ann-gone-{n}");
+        await_some("the question to begin", || {
+            (call("GET", &at, &auditor).0 == 200).then_some(())
+        });
+        drop(stream);
+        await_some("the question to end", || {
+            (call("GET", &at, &auditor).0 == 404).then_some(())
+        });
+    }
     server.stop();
 }
 
 #[test]
 fn an_interrupted_command_stops_its_question_and_says_how_far_it_was() {
     let mut server = many();
-    let child = docket(&["search", "--exact", "--progress", LONG, "--data", &server.data()])
+    let out = server.dir.path().join("export").display().to_string();
+    for command in [
+        &["search", "--exact"][..],
+        &["aggregate", "--by", "user"],
+        &["compare", "--by", "user", "--from", "2026-03-01"],
+        &["timeline", "--ip", "10.8.1.7"],
+        &["export", "--out", &out],
+    ] {
+        interrupt(&server, command);
+    }
+    // A tail ends as it is meant to.
+    let tail = docket(&["tail", "source:crm", "--data", &server.data()])
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    await_some("the tail", || asked(&server));
+    signal(&tail);
+    let output = tail.wait_with_output().unwrap();
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && told.contains("was looked at"), "{told}");
+    await_some("the tail's end", || asked(&server).is_none().then_some(()));
+    server.stop();
+}
+
+/// What is being asked.
+fn asked(server: &Server) -> Option<Value> {
+    let told = harness::succeed(&["queries", "--data", &server.data(), "--output", "json"]);
+    let mut all = serde_json::from_str::<Value>(&told).unwrap();
+    all["queries"].as_array_mut().unwrap().pop()
+}
+
+fn signal(child: &std::process::Child) {
+    let pid = child.id().to_string();
+    let sent = std::process::Command::new("kill").args(["-INT", &pid]).status();
+    assert!(sent.unwrap().success());
+}
+
+/// Gives a command the long question, and interrupts it.
+fn interrupt(server: &Server, command: &[&str]) {
+    let data = server.data();
+    let child = docket(&[command, &["--progress", LONG, "--data", &data]].concat())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    let list = || {
-        let mut all = serde_json::from_str::<Value>(&harness::succeed(&[
-            "queries",
-            "--data",
-            &server.data(),
-            "--output",
-            "json",
-        ]))
-        .unwrap();
-        all["queries"].as_array_mut().unwrap().pop()
-    };
     let question = await_some("the question", || {
-        list().filter(|q| q["read_from_ledger"].as_u64() > Some(0))
+        asked(server).filter(|q| q["read_from_ledger"].as_u64() > Some(0))
     });
-    assert_eq!(question["asked"]["q"], LONG);
-    let interrupted = std::process::Command::new("kill")
-        .args(["-INT", &child.id().to_string()])
-        .status()
-        .unwrap();
-    assert!(interrupted.success());
+    let q = question["asked"]["q"]
+        .as_str()
+        .or(question["asked"]["export"]["q"].as_str());
+    assert_eq!(q, Some(LONG));
+    signal(&child);
     let output = child.wait_with_output().unwrap();
     let told = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(130), "{told}");
+    assert_eq!(output.status.code(), Some(130), "{command:?}: {told}");
     assert!(
         told.contains("events looked through") && told.contains("records read from the ledger"),
-        "{told}"
+        "{command:?}: {told}"
     );
-    assert!(list().is_none());
-    server.stop();
+    await_some("the question's end", || asked(server).is_none().then_some(()));
 }
 
 #[test]

@@ -1,15 +1,15 @@
 //! How long after Kafka has a record an alert is told and a search finds it, at a steady rate through `docket serve`.
 
 use std::collections::HashMap;
-use std::net::{SocketAddr, TcpListener};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::Context as _;
 use benches::http::{Client, Webhook};
+use benches::server::{self, Server};
 use benches::traffic::{self, Traffic};
 use benches::{percentile, usage, world};
 use clap::Parser;
@@ -17,6 +17,7 @@ use model::Millis;
 use rdkafka::ClientConfig;
 use rdkafka::message::DeliveryResult;
 use rdkafka::producer::{BaseRecord, Producer as _, ProducerContext, ThreadedProducer};
+use serde_json::Value;
 
 const SOURCES: [&str; 5] = ["nginx", "webaudit", "linux", "jumpserver", "actiontrail"];
 /// Between two records that are timed, of each kind.
@@ -74,16 +75,6 @@ impl ProducerContext for Acks {
     }
 }
 
-/// The server, killed where nobody stopped it.
-struct Server(Child);
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 fn main() -> anyhow::Result<()> {
     let args = Args::parse();
     let machine = usage::machine();
@@ -93,15 +84,16 @@ fn main() -> anyhow::Result<()> {
     create_topics(&args.kafka, &prefix)?;
 
     let hook = Webhook::start()?;
-    let http: SocketAddr = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+    let http = server::free_address()?;
     world::write_tables(&dir.join("reference"), now())?;
     std::fs::write(
         dir.join("docket.toml"),
         configuration(&args.kafka, &prefix, http, hook.address),
     )?;
-    let server = start(&args.docket, &dir, http)?;
-    let pid = server.0.id();
-    let token = token(&args.docket, &dir)?;
+    let mut server = Server::start(&args.docket, &dir, http)?;
+    server.settle(PATIENCE, has_no_lag)?;
+    let pid = server.pid();
+    let token = server.token("auditor")?;
 
     let (acks_tx, acks_rx) = channel();
     let measuring = Instant::now() + Duration::from_secs(args.warm_up);
@@ -115,7 +107,7 @@ fn main() -> anyhow::Result<()> {
         sleep_until(end);
         let used = usage::of_process(pid)?.saturating_sub(before);
         let produced = producer.join().map_err(|_| anyhow::anyhow!("the producer panicked"))?;
-        settle(http)?;
+        server.settle(PATIENCE, has_no_lag)?;
         // A last look, and the last posts.
         std::thread::sleep(Duration::from_secs(2));
         stop.store(true, Ordering::Relaxed);
@@ -174,6 +166,10 @@ fn sleep_until(at: Instant) {
     std::thread::sleep(at.saturating_duration_since(Instant::now()));
 }
 
+fn has_no_lag(ready: &Value) -> bool {
+    ready["kafka"]["lag"] == 0
+}
+
 fn configuration(kafka: &str, prefix: &str, http: SocketAddr, hook: SocketAddr) -> String {
     let mut text = format!(
         "data_dir = \"data\"\nreference = \"reference\"\n[http]\nlisten = \"{http}\"\n\
@@ -196,68 +192,6 @@ fn create_topics(kafka: &str, prefix: &str) -> anyhow::Result<()> {
             .map_err(|(e, _)| e)?;
     }
     producer.flush(Duration::from_secs(30)).context("making the topics")
-}
-
-fn docket(binary: &Path, args: &[&str]) -> Command {
-    let mut command = Command::new(binary);
-    command.args(args).stdin(Stdio::null());
-    for (name, _) in std::env::vars().filter(|(n, _)| n.starts_with("DOCKET_")) {
-        command.env_remove(name);
-    }
-    command
-}
-
-fn start(binary: &Path, dir: &Path, http: SocketAddr) -> anyhow::Result<Server> {
-    let config = dir.join("docket.toml").display().to_string();
-    let log = std::fs::File::create(dir.join("log"))?;
-    let child = docket(binary, &["serve", "--config", &config])
-        .stderr(log)
-        .spawn()
-        .with_context(|| binary.display().to_string())?;
-    let mut server = Server(child);
-    settle_from(http, || {
-        if let Some(status) = server.0.try_wait()? {
-            let log = std::fs::read_to_string(dir.join("log")).unwrap_or_default();
-            anyhow::bail!("the server ended ({status}): {log}");
-        }
-        Ok(())
-    })?;
-    Ok(server)
-}
-
-fn settle(http: SocketAddr) -> anyhow::Result<()> {
-    settle_from(http, || Ok(()))
-}
-
-/// Waits until the server is ready and everything durable is judged and searchable.
-fn settle_from(http: SocketAddr, mut look: impl FnMut() -> anyhow::Result<()>) -> anyhow::Result<()> {
-    let since = Instant::now();
-    loop {
-        look()?;
-        if let Ok(mut client) = Client::connect(http)
-            && let Ok((200, body)) = client.get("/readyz", None)
-            && body["durable"].as_u64() <= body["judged"].as_u64()
-            && body["durable"].as_u64() <= body["searchable"].as_u64()
-            && body["kafka"]["lag"] == 0
-        {
-            return Ok(());
-        }
-        anyhow::ensure!(since.elapsed() < PATIENCE, "the server does not settle");
-        std::thread::sleep(Duration::from_millis(200));
-    }
-}
-
-fn token(binary: &Path, dir: &Path) -> anyhow::Result<String> {
-    let data = dir.join("data").display().to_string();
-    let made = docket(
-        binary,
-        &[
-            "token", "create", "--role", "auditor", "--name", "bench", "--data", &data,
-        ],
-    )
-    .output()?;
-    anyhow::ensure!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-    Ok(String::from_utf8(made.stdout)?.trim().to_owned())
 }
 
 /// Produces until `end`, never ahead of the rate; returns how many.

@@ -34,7 +34,7 @@ fn main() -> anyhow::Result<()> {
     let folders = Folders::below(dir);
     input::write_input(&folders.input, args.records, args.pace)?;
 
-    usage::forget_peak()?;
+    usage::forget_peak("self")?;
     let run = stages::run(&folders)?;
     let sizes = [
         ("ledger", usage::bytes_of(&folders.ledger)?),
@@ -45,7 +45,7 @@ fn main() -> anyhow::Result<()> {
     print_line(&run);
 
     if !args.no_peer {
-        usage::forget_peak()?;
+        usage::forget_peak("self")?;
         let plain = dir.join("tantivy");
         let alone = peer::run(&folders.ledger, &plain, &run.index_commits).context("Tantivy alone")?;
         let ours = run.costs.documents + run.costs.tantivy;

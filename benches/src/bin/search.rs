@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use benches::stages::{self, Folders};
-use benches::{input, usage};
+use benches::{flat, input, usage};
 use clap::{Parser, Subcommand};
 use ingest::Normalizer;
 use ledger::Reader;
@@ -41,6 +41,10 @@ enum Command {
         /// Events of a generation; those of fewer make splits of fewer records
         #[arg(long, default_value_t = search::Budgets::STANDARD.split_docs)]
         split_docs: u64,
+        /// Not the ledger, but `rows.ndjson`, which the other database is given; into an index of its own, of which the
+        /// questions' hits are counted
+        #[arg(long)]
+        rows: bool,
     },
     /// The questions of `questions.json`
     Ask {
@@ -54,7 +58,7 @@ enum Command {
 fn main() -> anyhow::Result<()> {
     let out = match Args::parse().command {
         Command::Make { dir, records, pace } => make(&dir, records, pace)?,
-        Command::Index { dir, split_docs } => index(&dir, split_docs)?,
+        Command::Index { dir, split_docs, rows } => index(&dir, split_docs, rows)?,
         Command::Ask { dir, rounds } => ask(&dir, rounds)?,
     };
     println!("{out}");
@@ -181,45 +185,126 @@ impl Picks {
         let (from, to) = (self.last - 2 * day, self.last - day);
         let week = self.last - 7 * day;
         let rows = "time, user, actor, host, cmd, url, raw";
-        let newest = "ORDER BY time DESC LIMIT 100";
         let like = |text: &str| text.replace('\'', "''").replace('%', "\\%").replace('_', "\\_");
+        let escaped = |text: &str| text.replace('\\', "\\\\").replace('"', "\\\"");
         let (session, user, word) = (&self.session, &self.user, &self.word);
+        let shown = |name: &str, at_least: u64, q: String, rule: String| {
+            let sql = format!("SELECT {rows} FROM t WHERE {rule} ORDER BY time DESC LIMIT 100");
+            json!({"name": name, "at_least": at_least, "q": q, "kind": "newest", "where": rule, "sql": sql})
+        };
+        let within = |mut question: Value, from: Option<i64>, to: Option<i64>| {
+            (question["from"], question["to"]) = (json!(from), json!(to));
+            question
+        };
+        let counted = |name: &str, kind: &str, q: &str, rule: String, sql: String| json!({"name": name, "at_least": 1, "q": q, "kind": kind, "where": rule, "sql": sql});
+        let by_hour = |rule: &str| {
+            format!("SELECT intDiv(time, 3600000) AS h, count() FROM t WHERE {rule} GROUP BY h ORDER BY h")
+        };
+        let mut in_order = shown(
+            "a session, in order",
+            5,
+            format!("session:{session}"),
+            format!("session = '{session}'"),
+        );
+        in_order["kind"] = "oldest".into();
+        in_order["sql"] = format!("SELECT {rows} FROM t WHERE session = '{session}' ORDER BY time LIMIT 1000").into();
+        let all = || "1".to_owned();
+        let mut newest = shown("newest 100", 1, String::new(), all());
+        newest["sql"] = format!("SELECT {rows} FROM t ORDER BY time DESC LIMIT 100").into();
         Ok(json!([
-            {"name": "rare word, and its line", "at_least": 100, "q": format!("raw:{word}"), "kind": "newest",
-             "sql": format!("SELECT {rows} FROM t WHERE hasToken(raw, '{word}') {newest}")},
-            {"name": "a person's day, newest 100", "at_least": 5, "q": format!("user:{user}"), "kind": "newest", "from": from, "to": to,
-             "sql": format!("SELECT {rows} FROM t WHERE (user = '{user}' OR actor = '{user}') AND time >= {from} AND time < {to} {newest}")},
-            {"name": "a session, in order", "at_least": 5, "q": format!("session:{session}"), "kind": "oldest",
-             "sql": format!("SELECT {rows} FROM t WHERE session = '{session}' ORDER BY time LIMIT 1000")},
-            {"name": "failures of a source, newest 100", "at_least": 5, "q": "status:failure source:linux", "kind": "newest",
-             "sql": format!("SELECT {rows} FROM t WHERE status = '2' AND source = 'linux' {newest}")},
-            {"name": "newest 100", "at_least": 1, "q": "", "kind": "newest", "sql": format!("SELECT {rows} FROM t {newest}")},
-            {"name": "piece of a command, newest 100", "at_least": 1, "q": format!("cmd:~\"{}\"", cmd.replace('\\', "\\\\").replace('"', "\\\"")), "kind": "newest",
-             "sql": format!("SELECT {rows} FROM t WHERE cmd ILIKE '%{}%' {newest}", like(&cmd))},
-            {"name": "piece of a URL, newest 100", "at_least": 1, "q": format!("url:~\"{}\"", url.replace('\\', "\\\\").replace('"', "\\\"")), "kind": "newest",
-             "sql": format!("SELECT {rows} FROM t WHERE url ILIKE '%{}%' {newest}", like(&url))},
-            {"name": "pattern in a word of a command", "at_least": 1, "q": "cmd:*hado*", "kind": "newest",
-             "sql": format!("SELECT {rows} FROM t WHERE cmd ILIKE '%hado%' {newest}")},
-            {"name": "two words of the line, newest 100", "at_least": 1, "q": "raw:sudo raw:systemctl", "kind": "newest",
-             "sql": format!("SELECT {rows} FROM t WHERE hasToken(raw, 'sudo') AND hasToken(raw, 'systemctl') {newest}")},
-            {"name": "most frequent accounts", "at_least": 1, "q": "", "kind": "terms",
-             "sql": "SELECT actor, count() AS n FROM t GROUP BY actor ORDER BY n DESC LIMIT 10"},
-            {"name": "by hour", "at_least": 1, "q": "", "kind": "histogram",
-             "sql": "SELECT intDiv(time, 3600000) AS h, count() FROM t GROUP BY h ORDER BY h"},
-            {"name": "by hour, of one status", "at_least": 1, "q": "status:success", "kind": "histogram",
-             "sql": "SELECT intDiv(time, 3600000) AS h, count() FROM t WHERE status = '1' GROUP BY h ORDER BY h"},
-            {"name": "different accounts of seven days", "at_least": 1, "q": "", "kind": "cardinality", "from": week,
-             "sql": format!("SELECT uniqExact(actor) FROM t WHERE time >= {week}")},
+            shown(
+                "rare word, and its line",
+                100,
+                format!("raw:{word}"),
+                format!("hasToken(raw, '{word}')")
+            ),
+            within(
+                shown(
+                    "a person's day, newest 100",
+                    5,
+                    format!("user:{user}"),
+                    format!("(user = '{user}' OR actor = '{user}') AND time >= {from} AND time < {to}"),
+                ),
+                Some(from),
+                Some(to),
+            ),
+            in_order,
+            shown(
+                "failures of a source, newest 100",
+                5,
+                "status:failure source:linux".into(),
+                "status = '2' AND source = 'linux'".into()
+            ),
+            newest,
+            shown(
+                "piece of a command, newest 100",
+                1,
+                format!("cmd:~\"{}\"", escaped(&cmd)),
+                format!("cmd ILIKE '%{}%'", like(&cmd))
+            ),
+            shown(
+                "piece of a URL, newest 100",
+                1,
+                format!("url:~\"{}\"", escaped(&url)),
+                format!("url ILIKE '%{}%'", like(&url))
+            ),
+            shown(
+                "pattern in a word of a command",
+                1,
+                "cmd:*hado*".into(),
+                "cmd ILIKE '%hado%'".into()
+            ),
+            shown(
+                "two words of the line, newest 100",
+                1,
+                "raw:sudo raw:systemctl".into(),
+                "hasToken(raw, 'sudo') AND hasToken(raw, 'systemctl')".into(),
+            ),
+            counted(
+                "most frequent accounts",
+                "terms",
+                "",
+                all(),
+                "SELECT actor, count() AS n FROM t GROUP BY actor ORDER BY n DESC LIMIT 10".into(),
+            ),
+            counted(
+                "by hour",
+                "histogram",
+                "",
+                all(),
+                "SELECT intDiv(time, 3600000) AS h, count() FROM t GROUP BY h ORDER BY h".into()
+            ),
+            counted(
+                "by hour, of one status",
+                "histogram",
+                "status:success",
+                "status = '1'".into(),
+                by_hour("status = '1'")
+            ),
+            within(
+                counted(
+                    "different accounts of seven days",
+                    "cardinality",
+                    "",
+                    format!("time >= {week}"),
+                    format!("SELECT uniqExact(actor) FROM t WHERE time >= {week}"),
+                ),
+                Some(week),
+                None,
+            ),
         ]))
     }
 }
 
-fn index(dir: &std::path::Path, split_docs: u64) -> anyhow::Result<Value> {
-    let folders = Folders::below(dir);
+fn index(dir: &std::path::Path, split_docs: u64, is_of_rows: bool) -> anyhow::Result<Value> {
+    let mut folders = Folders::below(dir);
+    if is_of_rows {
+        folders.index = dir.join("index-of-rows");
+    }
     if folders.index.exists() {
         std::fs::remove_dir_all(&folders.index)?;
     }
-    usage::forget_peak()?;
+    usage::forget_peak("self")?;
     let (wall, cpu, own) = (Instant::now(), usage::process(), usage::thread());
     let budgets = search::Budgets {
         split_docs,
@@ -228,7 +313,7 @@ fn index(dir: &std::path::Path, split_docs: u64) -> anyhow::Result<Value> {
     let mut writer = search::IndexWriter::open(&folders.index, budgets, stages::MASK)?;
     let (mut events, mut up_to, mut calls) = (0, LedgerIndex(0), Duration::ZERO);
     let mut committed = Instant::now();
-    stages::replay(&folders.ledger, |batches| {
+    let take = |batches: &[Batch]| {
         let last = batches.iter().flat_map(|b| &b.rows).map(|r| r.index).max();
         up_to = last.map_or(up_to, LedgerIndex::next);
         usage::timed(&mut calls, || -> anyhow::Result<()> {
@@ -239,26 +324,57 @@ fn index(dir: &std::path::Path, split_docs: u64) -> anyhow::Result<Value> {
             }
             Ok(())
         })
-    })?;
+    };
+    match is_of_rows {
+        true => {
+            let columns: Vec<(&str, &str)> = COLUMNS.iter().map(|(name, paths)| (*name, paths[0])).collect();
+            flat::read(&dir.join("rows.ndjson"), &columns, take)?;
+        }
+        false => stages::replay(&folders.ledger, take)?,
+    }
     usage::timed(&mut calls, || -> anyhow::Result<()> {
         writer.commit()?;
         writer.settle()?;
         Ok(())
     })?;
-    let inventory = writer.searcher().inventory();
+    let searcher = writer.searcher();
+    let inventory = searcher.inventory();
     writer.close()?;
     let before = usage::thread() - own - calls;
+    let total = usage::process() - cpu;
     Ok(json!({
+        "cpu_s": total.as_secs_f64(),
+        "hits": if is_of_rows { counts(dir, &searcher)? } else { Value::Null },
         "events": events,
         "wall_s": wall.elapsed().as_secs_f64(),
-        "normalize_cpu_s": before.as_secs_f64(),
-        "index_cpu_s": (usage::process() - cpu - before).as_secs_f64(),
+        "read_cpu_s": before.as_secs_f64(),
+        "index_cpu_s": (total - before).as_secs_f64(),
         "index_bytes": usage::bytes_of(&folders.index)?,
         "splits": inventory.splits.len(),
         "hot_events": inventory.hot_events,
         "hot_segments": inventory.hot_segments,
         "peak_mib": usage::peak_mib("self")?,
     }))
+}
+
+/// How many events fit each question.
+fn counts(dir: &std::path::Path, searcher: &Searcher) -> anyhow::Result<Value> {
+    let mut out = Vec::new();
+    for question in &questions(dir)? {
+        let query = Query::parse(question["q"].as_str().unwrap_or_default(), None)?;
+        let request = Request {
+            from: question["from"].as_i64().map(Millis),
+            to: question["to"].as_i64().map(Millis),
+            ..Request::new(query)
+        };
+        let count = Agg::Cardinality { field: "class".into() };
+        out.push(searcher.aggregate(&request, &[count], &search::NoText)?.total);
+    }
+    Ok(json!(out))
+}
+
+fn questions(dir: &std::path::Path) -> anyhow::Result<Vec<Value>> {
+    Ok(serde_json::from_slice(&std::fs::read(dir.join("questions.json"))?)?)
 }
 
 /// The ledger, as the server reads it for an answer.
@@ -308,9 +424,8 @@ fn ask(dir: &std::path::Path, rounds: usize) -> anyhow::Result<Value> {
         normalizer: Normalizer::default(),
         last: Mutex::new(None),
     };
-    let questions: Vec<Value> = serde_json::from_slice(&std::fs::read(dir.join("questions.json"))?)?;
     let mut out = Vec::new();
-    for question in &questions {
+    for question in &questions(dir)? {
         let text = |name: &str| question[name].as_str().unwrap_or_default();
         let mut times = Vec::new();
         let mut found = Value::Null;

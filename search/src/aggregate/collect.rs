@@ -1,12 +1,13 @@
 //! What is kept while documents go by.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use model::Millis;
 use tantivy::DocId;
 
 use super::values::Opened;
-use super::{Agg, BUCKETS_MAX, DEPTH_MAX, Found, Stats, Within};
+use super::{Agg, BUCKETS_MAX, DEPTH_MAX, Found, Numbers, Stats, Within};
 use crate::cursor::Sort;
 use crate::error::{Error, Result};
 use crate::matching::RawText;
@@ -39,6 +40,31 @@ enum Kept {
     /// By the value's number.
     Cardinality(Vec<bool>),
     Stats(Stats),
+    Numbers(BTreeMap<Ordered, u64>),
+}
+
+/// A number, in order among others.
+#[derive(Clone, Copy)]
+struct Ordered(f64);
+
+impl PartialEq for Ordered {
+    fn eq(&self, other: &Ordered) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Ordered {}
+
+impl PartialOrd for Ordered {
+    fn partial_cmp(&self, other: &Ordered) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Ordered {
+    fn cmp(&self, other: &Ordered) -> Ordering {
+        self.0.total_cmp(&other.0)
+    }
 }
 
 #[derive(Default)]
@@ -87,6 +113,7 @@ impl State {
             }
             Agg::Cardinality { field } => (field, Kept::Cardinality(Default::default())),
             Agg::Stats { field } => (field, Kept::Stats(Stats::default())),
+            Agg::Numbers { field } => (field, Kept::Numbers(BTreeMap::new())),
         };
         // Those within are opened now, so that the columns of each segment are.
         for inner in within(agg) {
@@ -260,6 +287,20 @@ impl State {
                 }
                 Ok(())
             }
+            Kept::Numbers(kept) => {
+                let mut numbers = Vec::new();
+                for doc in docs {
+                    opened.numbers(field, segment, *doc, &mut numbers)?;
+                    for n in &numbers {
+                        let count = kept.entry(Ordered(*n)).or_insert(0);
+                        if *count == 0 {
+                            opened.hold(1)?;
+                        }
+                        *count += 1;
+                    }
+                }
+                Ok(())
+            }
         }
     }
 
@@ -326,6 +367,7 @@ impl State {
             }
             Kept::Cardinality(seen) => Found::Cardinality(seen.iter().filter(|s| **s).count() as u64),
             Kept::Stats(stats) => Found::Stats(stats),
+            Kept::Numbers(kept) => Found::Numbers(Numbers(kept.into_iter().map(|(n, count)| (n.0, count)).collect())),
         })
     }
 }
@@ -430,7 +472,7 @@ fn states(within: &[Agg], depth: usize, opened: &mut Opened<'_>) -> Result<Vec<S
 fn within(agg: &Agg) -> &[Agg] {
     match agg {
         Agg::Terms { within, .. } | Agg::Histogram { within, .. } => within,
-        Agg::Cardinality { .. } | Agg::Stats { .. } => &[],
+        Agg::Cardinality { .. } | Agg::Stats { .. } | Agg::Numbers { .. } => &[],
     }
 }
 

@@ -132,7 +132,7 @@ pub fn seen(agg: &Agg, eyes: &Eyes) -> Result<(), ApiError> {
         }
         Agg::Histogram { within, .. } => within.iter().try_for_each(|inner| seen(inner, eyes)),
         // How many there are, and sums, name nobody.
-        Agg::Cardinality { .. } | Agg::Stats { .. } => Ok(()),
+        Agg::Cardinality { .. } | Agg::Stats { .. } | Agg::Numbers { .. } => Ok(()),
     }
 }
 
@@ -301,6 +301,7 @@ fn shown(found: &Found) -> Value {
         }
         Found::Cardinality(n) => json!({"distinct": n}),
         Found::Stats(s) => json!({"count": s.count, "min": s.min, "max": s.max, "sum": s.sum, "avg": s.avg()}),
+        Found::Numbers(numbers) => json!({"numbers": numbers.0}),
     }
 }
 

@@ -11,6 +11,7 @@ use serde_json::{Map, Value, json};
 
 mod aggs;
 mod hits;
+mod numbers;
 mod query;
 
 use super::{ApiError, Authenticated, aggregate};

@@ -9,11 +9,12 @@ use bytes::Bytes;
 use model::LedgerIndex;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
+use tokio_stream::StreamExt as _;
 use tokio_stream::wrappers::ReceiverStream;
 
 use super::{ApiError, Authenticated};
 use crate::app::App;
-use crate::asking;
+use crate::asking::{self, LedgerText};
 use crate::export::{Asked, Job, Jobs, Mask};
 use crate::pseudonyms::Eyes;
 use crate::questions::Asking;
@@ -85,16 +86,23 @@ pub async fn part(
         )));
     }
     let format = job.asked.format;
+    let asked = json!({"id": id, "part": number, "export": job.asked});
+    let (text, waiting) = LedgerText::new(&app, &asking, &job.by, "export", asked)?;
     let (pieces, stream) = mpsc::channel::<Result<Bytes, std::io::Error>>(QUEUE);
     tokio::task::spawn_blocking(move || {
         let send = |bytes: Vec<u8>| pieces.blocking_send(Ok(Bytes::from(bytes))).is_ok();
-        if let Err(error) = crate::export::write_part(&app, job, number, &asking, send) {
+        if let Err(error) = crate::export::write_part(&app, job, number, &text, send) {
             tracing::error!(error = error.message(), export = id, part = number, "Export stopped.");
             // The body ends unfinished: the reader cannot take it for whole.
             let _ = pieces.blocking_send(Err(std::io::Error::other(error.message().to_owned())));
         }
     });
-    let mut answer = Body::from_stream(ReceiverStream::new(stream)).into_response();
+    // Who hangs up lets go of the body, and of the question with it.
+    let body = ReceiverStream::new(stream).map(move |piece| {
+        let _ = &waiting;
+        piece
+    });
+    let mut answer = Body::from_stream(body).into_response();
     let kind = match format {
         search::export::Format::Ndjson => "application/x-ndjson",
         search::export::Format::Csv => "text/csv; charset=utf-8",

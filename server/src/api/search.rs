@@ -72,7 +72,7 @@ pub fn answer(app: &App, request: &search::Request, text: &LedgerText, eyes: &Ey
     let hits = answer
         .hits
         .iter()
-        .map(|hit| shown(app, hit, eyes))
+        .map(|hit| shown(app, hit, text, eyes))
         .collect::<Result<Vec<_>, _>>()?;
     Ok(json!({
         "total": total(answer.total),
@@ -93,7 +93,7 @@ fn answer_by(
 ) -> Result<Value, ApiError> {
     let answer = app.searcher.search_by(request, by, text).map_err(refusal)?;
     let hits = answer.hits.iter().map(|(hit, place)| {
-        let mut hit = shown(app, hit, eyes)?;
+        let mut hit = shown(app, hit, text, eyes)?;
         hit["cursor"] = place.to_string().into();
         hit["sort"] = json!(place.value);
         Ok(hit)
@@ -107,8 +107,9 @@ fn answer_by(
     }))
 }
 
-/// A hit, with its event from the ledger.
-pub fn shown(app: &App, hit: &search::Hit, eyes: &Eyes) -> Result<Value, ApiError> {
+/// A hit, with its event from the ledger; none where nobody waits for it any more.
+pub fn shown(app: &App, hit: &search::Hit, text: &LedgerText, eyes: &Eyes) -> Result<Value, ApiError> {
+    text.question().demand_asker()?;
     let mut event = records::event(app, &hit.leaves, &hit.uid).map_err(unreadable)?;
     eyes.event(&mut event);
     records::set_processed(&mut event, hit.processed);

@@ -102,6 +102,7 @@ impl Tail {
         let mut told = tokio::time::Instant::now();
         let mut greeted = false;
         loop {
+            text.question().demand_asker()?;
             let up_to = searchable(&self.app);
             if up_to > self.next || !greeted || told.elapsed() >= BEAT {
                 if up_to > self.next && !self.hits(up_to, &text).await? {
@@ -138,7 +139,7 @@ impl Tail {
             let (app, asked, text, eyes) = (self.app.clone(), request.clone(), text.clone(), self.eyes.clone());
             let page = tokio::task::spawn_blocking(move || {
                 let answer = app.searcher.search(&asked, &*text).map_err(refusal)?;
-                let hits = answer.hits.iter().map(|h| Ok((h.index, shown(&app, h, &eyes)?)));
+                let hits = answer.hits.iter().map(|h| Ok((h.index, shown(&app, h, &text, &eyes)?)));
                 Ok::<_, ApiError>((
                     hits.collect::<Result<Vec<(LedgerIndex, Value)>, ApiError>>()?,
                     answer.next,

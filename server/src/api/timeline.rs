@@ -98,7 +98,7 @@ fn told(app: &App, subject: &Subject, request: Request, text: &LedgerText, eyes:
     };
     let answer = app.searcher.search(&request, text).map_err(refusal)?;
     let entries = answer.hits.iter().map(|hit| {
-        let mut entry = shown(app, hit, &Eyes::All)?;
+        let mut entry = shown(app, hit, text, &Eyes::All)?;
         let sessions = timeline.sessions_of(app, &entry["event"], hit.time);
         entry["sessions"] = sessions.iter().map(|n| json!(n + 1)).collect();
         entry["marks"] = json!(marks(&entry["event"]));
@@ -176,7 +176,7 @@ fn surrounded(
             "no event of a record {id} is in the index"
         )));
     };
-    let mut centre = shown(app, hit, &Eyes::All)?;
+    let mut centre = shown(app, hit, text, &Eyes::All)?;
     let (same, condition) = alike(app, &centre["event"], hit.time, same)?;
     eyes.event(&mut centre["event"]);
     let side = |sort| {
@@ -190,7 +190,7 @@ fn surrounded(
         let entries: Vec<Value> = answer
             .hits
             .iter()
-            .map(|h| shown(app, h, eyes))
+            .map(|h| shown(app, h, text, eyes))
             .collect::<Result<_, _>>()?;
         Ok::<_, ApiError>((entries, answer.next.is_some()))
     };

@@ -68,12 +68,10 @@ impl Client {
     /// # Errors
     /// See [`Client::call`]; interrupted (130).
     pub async fn ask(&self, path: &str, query: &[(&str, String)], body: Option<Value>) -> anyhow::Result<Value> {
-        let mut random = [0u8; 12];
-        rand::rng().fill_bytes(&mut random);
-        let id = hex::encode(random);
+        let id = name_of_question();
         let method = if body.is_some() { Method::POST } else { Method::GET };
         let answer = self.call_as(method, path, query, body, Some(&id));
-        patience::wait(self, &id, self.telling, answer).await
+        patience::wait(self, &id, self.telling, String::new, answer).await
     }
 
     /// `POST` of JSON.
@@ -143,12 +141,12 @@ impl Client {
         refused(answer, asked).await
     }
 
-    /// A body of any size, as it comes.
+    /// A body of any size, as it comes, in answer to a question with a name.
     ///
     /// # Errors
     /// See [`Client::call`].
-    pub async fn stream(&self, path: &str) -> anyhow::Result<reqwest::Response> {
-        let answer = self.send(Method::GET, path, &[], None, None).await?;
+    pub async fn stream(&self, path: &str, question: &str) -> anyhow::Result<reqwest::Response> {
+        let answer = self.send(Method::GET, path, &[], None, Some(question)).await?;
         if answer.status().is_success() {
             return Ok(answer);
         }
@@ -219,6 +217,13 @@ impl Client {
         drop(self.http);
         own.close().await
     }
+}
+
+/// A name for a question that may take long.
+pub fn name_of_question() -> String {
+    let mut random = [0u8; 12];
+    rand::rng().fill_bytes(&mut random);
+    hex::encode(random)
 }
 
 /// What the server says is wrong.

@@ -1,5 +1,6 @@
 //! `docket export`
 
+use std::cell::Cell;
 use std::fs::File;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -9,8 +10,8 @@ use anyhow::Context as _;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use super::client::Client;
-use super::patience::Telling;
+use super::client::{Client, name_of_question};
+use super::patience;
 use super::range::Range;
 use super::{Target, block_on};
 use crate::exit::{CANCELLED, INTEGRITY, USAGE, failure};
@@ -105,18 +106,19 @@ async fn export(client: &Client, args: &Args) -> anyhow::Result<ExitCode> {
     let mut number = 0;
     while number < list(&job).len() || job["whole"] != true {
         if list(&job).get(number).is_none_or(|part| !is_there(&args.out, part)) {
-            tokio::select! {
-                fetched = fetch(client, args, &id, number) => fetched?,
-                // The server stops with the connection; what is whole stays.
-                _ = tokio::signal::ctrl_c() => {
-                    let so_far = format!(
-                        "interrupted: {} rows in {} files so far; the same command goes on",
-                        job["rows"],
-                        list(&job).len()
-                    );
-                    return Err(failure(CANCELLED, so_far));
+            let (question, bytes) = (name_of_question(), Cell::new(0));
+            let also = || format!("file {number}: {} MiB, ", bytes.get() >> 20);
+            let fetched = fetch(client, args, (&id, number), &question, &bytes);
+            let fetched = patience::wait(client, &question, client.telling(), also, fetched).await;
+            fetched.map_err(|error| match crate::exit::code(&error) {
+                // What is whole stays.
+                CANCELLED => {
+                    let (rows, files) = (&job["rows"], list(&job).len());
+                    let so_far = format!("{error:#}; {rows} rows in {files} files so far; the same command goes on");
+                    failure(CANCELLED, so_far)
                 }
-            }
+                _ => error,
+            })?;
             job = client.get(&format!("/api/v1/exports/{id}"), &[]).await?;
             let part = list(&job).get(number).cloned().unwrap_or_default();
             let name = part["file"].as_str().unwrap_or_default().to_owned();
@@ -154,29 +156,24 @@ async fn export(client: &Client, args: &Args) -> anyhow::Result<ExitCode> {
 }
 
 /// Writes a part to `part.new`.
-async fn fetch(client: &Client, args: &Args, id: &str, number: usize) -> anyhow::Result<()> {
-    let mut answer = client.stream(&format!("/api/v1/exports/{id}/parts/{number}")).await?;
+async fn fetch(
+    client: &Client,
+    args: &Args,
+    (id, number): (&str, usize),
+    question: &str,
+    bytes: &Cell<usize>,
+) -> anyhow::Result<()> {
+    let path = format!("/api/v1/exports/{id}/parts/{number}");
+    let mut answer = client.stream(&path, question).await?;
     let path = args.out.join("part.new");
     let mut file = File::create(&path).with_context(|| path.display().to_string())?;
-    let (mut bytes, mut told) = (0usize, 0usize);
-    let telling = client.telling();
     while let Some(piece) = answer
         .chunk()
         .await
         .context("interrupted; run the same command again to go on")?
     {
         file.write_all(&piece)?;
-        bytes += piece.len();
-        if telling != Telling::Nothing && bytes >= told + (1 << 20) {
-            told = bytes;
-            match telling {
-                Telling::Line => eprint!("\rfile {number}: {} MiB", bytes >> 20),
-                _ => eprintln!("file {number}: {} MiB", bytes >> 20),
-            }
-        }
-    }
-    if telling == Telling::Line && told > 0 {
-        eprint!("\r\x1b[K");
+        bytes.set(bytes.get() + piece.len());
     }
     file.sync_all()?;
     Ok(())

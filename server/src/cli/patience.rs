@@ -33,16 +33,17 @@ impl Telling {
     }
 }
 
-/// Waits for `answer` to the question `id`.
+/// Waits for `answer` to the question `id`; `also` is told before how far it is.
 ///
 /// # Errors
 /// The answer's; interrupted, exit code 130, with what was looked through by then.
-pub async fn wait(
+pub async fn wait<T>(
     client: &Client,
     id: &str,
     telling: Telling,
-    answer: impl Future<Output = anyhow::Result<Value>>,
-) -> anyhow::Result<Value> {
+    also: impl Fn() -> String,
+    answer: impl Future<Output = anyhow::Result<T>>,
+) -> anyhow::Result<T> {
     let path = format!("/api/v1/queries/{id}");
     let mut ticks = tokio::time::interval(TELL_EVERY);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -73,8 +74,8 @@ pub async fn wait(
                 let Ok(question) = client.get(&path, &[]).await else { continue };
                 told = true;
                 match telling {
-                    Telling::Line => eprint!("\r\x1b[K{}", so_far(&question)),
-                    _ => eprintln!("{}", so_far(&question)),
+                    Telling::Line => eprint!("\r\x1b[K{}{}", also(), so_far(&question)),
+                    _ => eprintln!("{}{}", also(), so_far(&question)),
                 }
             }
         }

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use serde_json::Value;
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::client::Client;
 use super::output::{Output, OutputArg, inert};
@@ -47,14 +48,14 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         }
         let mut query = vec![("q", args.query.clone())];
         query.extend(args.since.iter().map(|n| ("since", n.to_string())));
+        // From here on: who is interrupted before the first answer ends as well as later.
+        let mut interrupted = signal(SignalKind::interrupt())?;
         let mut stream = client.events("/api/v1/tail", &query).await?;
         let (mut shown, mut up_to) = (0, 0);
-        let interrupted = tokio::signal::ctrl_c();
-        tokio::pin!(interrupted);
         while args.count.is_none_or(|n| shown < n) {
             let next = tokio::select! {
                 next = stream.next() => next?,
-                _ = &mut interrupted => break,
+                _ = interrupted.recv() => break,
             };
             let Some((kind, data)) = next else { break };
             match kind.as_str() {

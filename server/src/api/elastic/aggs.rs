@@ -4,6 +4,7 @@ use search::query::field::{self, Kind};
 use search::{Agg, Found, Query, Within};
 use serde_json::{Map, Value, json};
 
+use super::numbers::{decimal, extended, percents};
 use super::query::{plain, query};
 use super::{DEPTH_MAX, SIZE_MAX, unknown};
 use crate::api::ApiError;
@@ -40,6 +41,10 @@ enum Shape {
     },
     Distinct(Agg),
     Stat(&'static str, Agg),
+    /// Which of a hundred.
+    Percentiles(Vec<f64>, Agg),
+    /// How many deviations the bounds are apart from the mean.
+    Extended(f64, Agg),
     /// Each is a question of its own.
     Filters(Vec<(String, Query)>),
 }
@@ -57,9 +62,12 @@ impl Planned {
     /// What is counted; `None`: filters.
     pub fn agg(&self) -> Option<&Agg> {
         match &self.shape {
-            Shape::Terms { agg, .. } | Shape::Times { agg, .. } | Shape::Distinct(agg) | Shape::Stat(_, agg) => {
-                Some(agg)
-            }
+            Shape::Terms { agg, .. }
+            | Shape::Times { agg, .. }
+            | Shape::Distinct(agg)
+            | Shape::Stat(_, agg)
+            | Shape::Percentiles(_, agg)
+            | Shape::Extended(_, agg) => Some(agg),
             Shape::Filters(_) => None,
         }
     }
@@ -121,9 +129,14 @@ fn planned(app: &App, name: &str, body: &Value, depth: usize) -> Result<Planned,
             Some(name) => Err(unknown(kind, name)),
         }
     };
+    let is_number = |kind: &Kind| matches!(kind, Kind::Number(_) | Kind::Time(_) | Kind::Severity | Kind::Class);
+    let numbers = || match field::find(&field) {
+        Some(f) if !is_number(&f.kind) => Err(ApiError::bad_request(format!("{kind}: `{field}` holds no numbers"))),
+        // Any other path is read from the ledger, and may.
+        _ => Ok(Agg::Numbers { field: field.clone() }),
+    };
     let stat = |which| {
-        let number = field::find(&field)
-            .is_some_and(|f| matches!(f.kind, Kind::Number(_) | Kind::Time(_) | Kind::Severity | Kind::Class));
+        let number = field::find(&field).is_some_and(|f| is_number(&f.kind));
         known(if which == "count" {
             &["field"]
         } else {
@@ -188,6 +201,17 @@ fn planned(app: &App, name: &str, body: &Value, depth: usize) -> Result<Planned,
         "sum" => stat("sum")?,
         "value_count" => stat("count")?,
         "stats" => stat("stats")?,
+        "percentiles" => {
+            known(&["field", "percents", "keyed", "tdigest", "hdr"])?;
+            if settings["keyed"] == false {
+                return Err(unknown(kind, "keyed"));
+            }
+            Shape::Percentiles(percents(&settings["percents"])?, numbers()?)
+        }
+        "extended_stats" => {
+            known(&["field", "sigma"])?;
+            Shape::Extended(decimal(&settings["sigma"]).unwrap_or(2.0), numbers()?)
+        }
         other => return Err(unknown("aggregation", other)),
     };
     Ok(Planned {
@@ -225,9 +249,9 @@ fn terms(field: String, settings: &Value, within: &[Planned], inner: Vec<Agg>) -
                     Some((of, which)) => (of, Some(which.to_owned())),
                     None => (name, None),
                 };
-                let is_there = within
-                    .iter()
-                    .any(|p| p.name == of && matches!(p.shape, Shape::Distinct(_) | Shape::Stat(..)));
+                let is_there = within.iter().any(|p| {
+                    p.name == of && matches!(p.shape, Shape::Distinct(_) | Shape::Stat(..) | Shape::Extended(..))
+                });
                 if !is_there {
                     return Err(unknown("order by", name));
                 }
@@ -439,6 +463,12 @@ fn answer(plan: &Planned, found: &Found) -> Value {
             "count" => json!({"value": s.count}),
             _ => json!({"count": s.count, "min": s.min, "max": s.max, "avg": s.avg(), "sum": s.sum}),
         },
+        (Shape::Percentiles(percents, _), Found::Numbers(numbers)) => {
+            // Elasticsearch writes `50.0`.
+            let one = |p: &f64| (format!("{p:?}"), json!(numbers.percentile(*p)));
+            json!({"values": percents.iter().map(one).collect::<Map<_, _>>()})
+        }
+        (Shape::Extended(sigma, _), Found::Numbers(numbers)) => extended(*sigma, numbers),
         _ => Value::Null,
     }
 }

@@ -281,7 +281,7 @@ pub fn find(
     (text, eyes): (&LedgerText, &Eyes),
 ) -> Result<Hits, ApiError> {
     let one = |hit: &search::Hit, sort: Value| -> Result<Value, ApiError> {
-        let mut event = shown(app, hit, eyes)?["event"].take();
+        let mut event = shown(app, hit, text, eyes)?["event"].take();
         event["@timestamp"] = hit.time.to_string().into();
         let mut out = json!({"_index": "docket", "_id": hit.uid, "_score": null, "sort": sort,
             "fields": show.fields(&event, hit.time)});

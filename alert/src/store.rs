@@ -129,6 +129,22 @@ impl Store {
         read().map_err(|e| self.sqlite(e))
     }
 
+    /// Keeps everybody else from writing until [`Store::release`], as a backup of the file does: who writes waits.
+    ///
+    /// # Errors
+    /// The disk's; somebody else writes all the while.
+    pub fn hold(&self) -> Result<(), Error> {
+        self.connection.execute_batch("BEGIN IMMEDIATE").map_err(|e| self.sqlite(e))
+    }
+
+    /// Lets them write again.
+    ///
+    /// # Errors
+    /// The disk's; nothing was held.
+    pub fn release(&self) -> Result<(), Error> {
+        self.connection.execute_batch("ROLLBACK").map_err(|e| self.sqlite(e))
+    }
+
     pub(crate) fn sqlite(&self, source: rusqlite::Error) -> Error {
         Error::Sqlite {
             path: self.path.clone(),

@@ -57,15 +57,14 @@ fn server() -> Server {
 
 /// Writes to what the judge writes to, so that it waits.
 struct Held {
-    store: rusqlite::Connection,
+    store: alert::Store,
     since: Instant,
 }
 
 impl Held {
     fn new(server: &Server) -> Held {
-        let store = rusqlite::Connection::open(server.dir.path().join("data/alerts.sqlite")).unwrap();
-        store.busy_timeout(harness::PATIENCE).unwrap();
-        store.execute_batch("BEGIN IMMEDIATE").unwrap();
+        let store = alert::Store::open(server.dir.path().join("data").join(alert::FILE_NAME)).unwrap();
+        store.hold().unwrap();
         Held {
             store,
             since: Instant::now(),
@@ -75,7 +74,8 @@ impl Held {
     /// Lets the judge write once, before it gives up.
     fn renew(&mut self) {
         if self.since.elapsed() > HELD {
-            self.store.execute_batch("ROLLBACK; BEGIN IMMEDIATE").unwrap();
+            self.store.release().unwrap();
+            self.store.hold().unwrap();
             self.since = Instant::now();
         }
     }

@@ -134,7 +134,9 @@ impl Store {
     /// # Errors
     /// The disk's; somebody else writes all the while.
     pub fn hold(&self) -> Result<(), Error> {
-        self.connection.execute_batch("BEGIN IMMEDIATE").map_err(|e| self.sqlite(e))
+        self.connection
+            .execute_batch("BEGIN IMMEDIATE")
+            .map_err(|e| self.sqlite(e))
     }
 
     /// Lets them write again.

@@ -255,3 +255,41 @@ fn what_is_written_later_says_nothing_of_a_clock() {
     assert_eq!(told(&["clock_skew"]), 1);
     assert_eq!(told(&["time.written_later"]), 0);
 }
+
+const WHO: &str = r#"
+title: Somebody logged on
+name: who
+logsource: {product: ocsf, category: authentication}
+detection: {logon: {activity_id: 1}, condition: logon}
+docket:
+  clauses: [AU-02]
+  lookup:
+    - {table: lent, as: session, key: {account: $event.user.name}, expect: any}
+    - {table: account_registry, as: account, key: {account: [$session.person, $event.user.name]}, expect: any}
+  message: "{session.person|$event.user.name|nobody} is {account.owner|$session.badge|unknown}"
+"#;
+
+#[test]
+fn a_key_and_a_message_take_the_first_that_has_a_value() {
+    let tables = json!({
+        "lent": [{"account": "root", "person": "li"}, {"account": "dba", "person": "bo", "badge": "B7"}, {"account": "oracle", "person": ""}],
+        "account_registry": [{"account": "li", "owner": "E1"}, {"account": "root", "owner": "E9"}, {"account": "oracle", "owner": "E3"}],
+    });
+    let told = |account: &str| {
+        let found = last(
+            run(
+                &site(WHO, tables.clone()),
+                &[rec(1, 1.0, 1.0, logon(account, true, "10.9.0.1")), tick(9.0)],
+                &[],
+                false,
+            )
+            .0,
+        );
+        found.values().map(|f| f.message.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(told("root"), ["li is E1"], "whose session it is");
+    assert_eq!(told("oracle"), ["oracle is E3"], "an empty text is no value");
+    assert_eq!(told("li"), ["li is E1"], "no row");
+    assert_eq!(told("dba"), ["bo is B7"]);
+    assert_eq!(told("eve"), ["eve is unknown"]);
+}

@@ -11,7 +11,7 @@ use super::bytes::{Bytes, Put, Reader, Writer};
 use super::fact::{Fact, Order};
 use crate::policy::{Absence, Expect, Literal, Lookup, Value};
 use crate::reference::{
-    Aliases, Found, Gap, Scope, Tables, combinations, key, key_texts, reference_rows, resolve, resolve_moment,
+    Aliases, Found, Gap, Scope, Tables, combinations, key, key_texts, reference_rows, resolve_first, resolve_moment,
 };
 
 /// Combinations of rows that one absence may open.
@@ -299,7 +299,10 @@ pub(super) fn moment(tables: &Tables, now: Millis) -> impl Fn(&Lookup, &Aliases)
 /// A value as text, where it is one or there is something to refer to.
 pub(super) fn text(value: &Value, scope: &Scope<'_>) -> Option<String> {
     match value {
-        Value::Reference(reference) => resolve(reference, scope).first().map(|i| i.text().into_owned()),
+        Value::Reference(_) | Value::First(_) => {
+            let items = resolve_first(value.references(), scope);
+            items.first().map(|i| i.text().into_owned())
+        }
         Value::Literal(Literal::Text { raw, .. }) => Some(raw.clone()),
         Value::Literal(Literal::Number(n)) => Some(n.to_string()),
         Value::Literal(_) => None,

@@ -364,19 +364,12 @@ impl Detector {
         for part in &message.0 {
             match part {
                 MessagePart::Text(text) => out.push_str(text),
-                MessagePart::Value { reference, default } => {
-                    let mut texts: Vec<String> = Vec::new();
-                    for item in resolve(reference, scope) {
-                        let text = told(&item, scope.zone);
-                        if !text.is_empty() && !texts.contains(&text) {
-                            texts.push(text);
-                        }
-                        if texts.len() > MESSAGE_VALUES_MAX {
-                            texts[MESSAGE_VALUES_MAX] = "…".to_owned();
-                            break;
-                        }
-                    }
-                    match (texts.as_slice(), default) {
+                MessagePart::Value { references, default } => {
+                    let texts = references
+                        .iter()
+                        .map(|r| texts(r, scope))
+                        .find(|texts| !texts.is_empty());
+                    match (texts.as_deref().unwrap_or_default(), default) {
                         ([], Some(default)) => out.push_str(default),
                         ([], None) => out.push('-'),
                         (texts, _) => out.push_str(&texts.join(", ")),
@@ -389,6 +382,22 @@ impl Detector {
             None => out,
         }
     }
+}
+
+/// What a message writes for a reference.
+fn texts(reference: &Reference, scope: &Scope<'_>) -> Vec<String> {
+    let mut texts: Vec<String> = Vec::new();
+    for item in resolve(reference, scope) {
+        let text = told(&item, scope.zone);
+        if !text.is_empty() && !texts.contains(&text) {
+            texts.push(text);
+        }
+        if texts.len() > MESSAGE_VALUES_MAX {
+            texts[MESSAGE_VALUES_MAX] = "…".to_owned();
+            break;
+        }
+    }
+    texts
 }
 
 /// Records in their order; most are of one topic, which need not be read for that.

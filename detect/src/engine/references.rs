@@ -11,8 +11,8 @@ pub(super) fn each_reference<'a>(policy: &'a Policy, each: &mut dyn FnMut(&'a Re
         .iter()
         .for_each(|raise| raise.when.for_each_reference(each));
     for part in policy.message.iter().flat_map(|m| &m.0) {
-        if let MessagePart::Value { reference, .. } = part {
-            each(reference);
+        if let MessagePart::Value { references, .. } = part {
+            references.iter().for_each(&mut *each);
         }
     }
     match &policy.body {
@@ -62,7 +62,5 @@ fn lookups<'a>(lookups: &'a [Lookup], each: &mut dyn FnMut(&'a Reference)) {
 }
 
 fn value<'a>(value: &'a Value, each: &mut dyn FnMut(&'a Reference)) {
-    if let Value::Reference(reference) = value {
-        each(reference);
-    }
+    value.references().iter().for_each(each);
 }

@@ -10,7 +10,7 @@ use crate::engine::Mask;
 use crate::policy::{Condition, Expect, Literal, Lookup, Op, Subject, Test, Value};
 use crate::reference::{
     Aliases, EventTables, EventValues, Found, Gap, Lookups, Scope, Tables, Verdict, each_value, holds, key_values,
-    reference_rows, resolve, resolve_moment, scalar,
+    reference_rows, resolve, resolve_first, resolve_moment, scalar,
 };
 
 /// What joins are asked with.
@@ -241,14 +241,16 @@ fn tell_value(value: &Value, scope: &Scope<'_>, mask: Mask) -> String {
         Value::Literal(Literal::Number(n)) => n.to_string(),
         Value::Literal(Literal::Bool(b)) => b.to_string(),
         Value::Literal(Literal::Null) => "null".to_owned(),
-        Value::Reference(reference) => {
-            let items: Vec<String> = resolve(reference, scope)
+        Value::Reference(_) | Value::First(_) => {
+            let names: Vec<String> = value.references().iter().map(|r| format!("${r}")).collect();
+            let names = names.join(", else ");
+            let items: Vec<String> = resolve_first(value.references(), scope)
                 .iter()
                 .map(|i| i.text().into_owned())
                 .collect();
             match items.as_slice() {
-                [] => format!("${reference} (no value)"),
-                items => format!("${reference} ({})", shown(items, mask)),
+                [] => format!("{names} (no value)"),
+                items => format!("{names} ({})", shown(items, mask)),
             }
         }
     }

@@ -45,9 +45,7 @@ impl Condition {
                 each(reference);
             }
             for value in test.op.values() {
-                if let Value::Reference(reference) = value {
-                    each(reference);
-                }
+                value.references().iter().for_each(&mut *each);
             }
         });
     }

@@ -11,11 +11,11 @@ pub struct Message(pub Vec<MessagePart>);
 pub enum MessagePart {
     /// Text.
     Text(String),
-    /// `{reference}` or `{reference|default}`. Many values are written with `, ` between them.
+    /// `{reference}`, `{reference|default}` or `{reference|$another|default}`. Many values are written with `, ` between them.
     Value {
-        /// What is written.
-        reference: Reference,
-        /// What is written where it has no value; without one, `-`.
+        /// What is written: of the first that has a value.
+        references: Vec<Reference>,
+        /// What is written where none has one; without it, `-`.
         default: Option<String>,
     },
 }

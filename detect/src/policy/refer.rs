@@ -54,8 +54,8 @@ fn for_each_reference(policy: &Policy, each: &mut dyn FnMut(&Reference)) {
     policy.actor.iter().chain(&policy.person).for_each(&mut *each);
     policy.dedup.iter().flat_map(|d| &d.by).for_each(&mut *each);
     for part in policy.message.iter().flat_map(|m| &m.0) {
-        if let MessagePart::Value { reference, .. } = part {
-            each(reference);
+        if let MessagePart::Value { references, .. } = part {
+            references.iter().for_each(&mut *each);
         }
     }
     policy.severity.iter().for_each(|s| s.when.for_each_reference(each));
@@ -164,7 +164,5 @@ fn of_lookup(lookup: &Lookup, each: &mut dyn FnMut(&Reference)) {
 }
 
 fn of_value(value: &Value, each: &mut dyn FnMut(&Reference)) {
-    if let Value::Reference(reference) = value {
-        each(reference);
-    }
+    value.references().iter().for_each(each);
 }

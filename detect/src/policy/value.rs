@@ -15,6 +15,20 @@ pub enum Value {
     Literal(Literal),
     /// `$event.user.name`, `$account.owner_employee_id`, `$event.time + 2h`.
     Reference(Reference),
+    /// In a lookup's key, `[$session.person, $event.actor.user.name]`: the first that has a value.
+    First(Vec<Reference>),
+}
+
+impl Value {
+    /// What it refers to.
+    #[must_use]
+    pub fn references(&self) -> &[Reference] {
+        match self {
+            Value::Literal(_) => &[],
+            Value::Reference(reference) => std::slice::from_ref(reference),
+            Value::First(references) => references,
+        }
+    }
 }
 
 /// A value written out.

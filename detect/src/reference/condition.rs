@@ -10,7 +10,7 @@ use serde_json::Value as Json;
 
 use super::cell::{each_value, scalar};
 use super::has::has;
-use super::scope::{Item, Items, Scope, each_json, resolve};
+use super::scope::{Item, Items, Scope, each_json, resolve, resolve_first};
 use crate::policy::{Condition, Literal, Op, Subject, Test, Value};
 use crate::sigma::{Number, Pattern, lower};
 
@@ -93,8 +93,8 @@ fn equals(items: &Items<'_>, value: &Value, scope: &Scope<'_>) -> bool {
             let wanted = if *b { "true" } else { "false" };
             items.iter().any(|i| i.text().eq_ignore_ascii_case(wanted))
         }
-        Value::Reference(reference) => {
-            let others = resolve(reference, scope);
+        Value::Reference(_) | Value::First(_) => {
+            let others = resolve_first(value.references(), scope);
             items.iter().any(|a| others.iter().any(|b| same(a, b, scope.zone)))
         }
     }
@@ -136,8 +136,8 @@ fn text_op(items: &Items<'_>, values: &[Value], scope: &Scope<'_>, affix: Affix)
         Value::Literal(Literal::Bool(b)) => holds(&Pattern::literal(&b.to_string())),
         Value::Literal(Literal::Null) => false,
         // An empty value would be contained in everything; it matches nothing, as a missing one.
-        Value::Reference(reference) => {
-            let items = resolve(reference, scope);
+        Value::Reference(_) | Value::First(_) => {
+            let items = resolve_first(value.references(), scope);
             items
                 .iter()
                 .any(|i| !i.text().is_empty() && holds(&Pattern::literal(&i.text())))
@@ -158,8 +158,8 @@ fn pairs(items: &Items<'_>, values: &[Value], scope: &Scope<'_>, holds: impl Fn(
     !items.is_empty()
         && values.iter().any(|value| match value {
             Value::Literal(literal) => literal_item(literal).is_some_and(|b| items.iter().any(|a| holds(a, &b))),
-            Value::Reference(reference) => {
-                let others = resolve(reference, scope);
+            Value::Reference(_) | Value::First(_) => {
+                let others = resolve_first(value.references(), scope);
                 items.iter().any(|a| others.iter().any(|b| holds(a, b)))
             }
         })

@@ -13,7 +13,7 @@ use super::index::Index;
 use super::lookup::{EventRow, Gap, key_values, valid_row};
 use super::scope::{Answer, Scope};
 use super::{Table, Tables};
-use crate::policy::{Lookup, Op, Pick, Root, Value};
+use crate::policy::{Lookup, Op, Pick, Root};
 use crate::sigma::Number;
 
 /// A lookup, read for the tables that it asks.
@@ -190,9 +190,7 @@ fn question(lookup: &Lookup) -> Option<String> {
         .for_each_reference(&mut |reference| each(&reference.root));
     lookup.at.iter().for_each(|reference| each(&reference.root));
     for (_, value) in &lookup.key {
-        if let Value::Reference(reference) = value {
-            each(&reference.root);
-        }
+        value.references().iter().for_each(|reference| each(&reference.root));
     }
     // Of an expression its text is not all.
     lookup

@@ -39,5 +39,5 @@ pub use placeholders::placeholders;
 pub use registers::{SCHEMAS, schema};
 pub use schema::{Column, Kind, PROBLEMS_MAX, Problem, Schema, nearest};
 pub(crate) use scope::key_texts;
-pub use scope::{Aliases, Answer, Bound, EventValues, Item, Items, Scope, resolve, resolve_moment};
+pub use scope::{Aliases, Answer, Bound, EventValues, Item, Items, Scope, resolve, resolve_first, resolve_moment};
 pub use table::{Fault, Table, TableError, Tables};

@@ -153,6 +153,14 @@ pub(super) fn each_json<'a>(reference: &Reference, scope: &Scope<'a>, each: &mut
     }
 }
 
+/// The values of the first reference that has one.
+#[must_use]
+pub fn resolve_first<'a>(references: &'a [Reference], scope: &Scope<'a>) -> Items<'a> {
+    let mut all = references.iter().map(|reference| resolve(reference, scope));
+    all.find(|items| items.iter().any(|i| !i.text().is_empty()))
+        .unwrap_or_default()
+}
+
 /// The first moment that a reference stands for.
 #[must_use]
 pub fn resolve_moment(reference: &Reference, scope: &Scope<'_>) -> Option<Millis> {
@@ -167,7 +175,10 @@ pub fn key_texts(value: &Value, scope: &Scope<'_>) -> Vec<String> {
         Value::Literal(Literal::Number(n)) => vec![n.to_string()],
         Value::Literal(Literal::Bool(b)) => vec![b.to_string()],
         Value::Literal(Literal::Null) => vec![],
-        Value::Reference(reference) => resolve(reference, scope).iter().map(|i| lower(&i.text())).collect(),
+        Value::Reference(_) | Value::First(_) => resolve_first(value.references(), scope)
+            .iter()
+            .map(|i| lower(&i.text()))
+            .collect(),
     };
     let mut distinct = Vec::with_capacity(texts.len());
     for text in texts {

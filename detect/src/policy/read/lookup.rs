@@ -7,7 +7,7 @@ use super::super::{Condition, Expect, Lookup, Pick, Value};
 use super::condition::{condition, is_alias};
 use super::reference::{Scope, reference, references, value};
 use crate::report::{Report, nearest};
-use crate::yaml::Node;
+use crate::yaml::{Kind, Node};
 use crate::{PolicyError, Problem};
 
 /// The reference tables that the specifications use, and Docket's own.
@@ -207,7 +207,11 @@ fn key_columns(report: &mut Report, node: &Node, scope: &Scope) -> Vec<(Arc<str>
             );
             continue;
         }
-        out.extend(value(report, node, &key.text, scope).map(|v| (key.text.as_str().into(), v)));
+        let value = match &node.kind {
+            Kind::List(_) => Some(Value::First(references(report, node, &key.text, scope))),
+            _ => value(report, node, &key.text, scope),
+        };
+        out.extend(value.map(|v| (key.text.as_str().into(), v)));
     }
     out
 }

@@ -6,7 +6,7 @@ use crate::Problem;
 use crate::report::Report;
 use crate::yaml::Node;
 
-/// Reads `{reference|default}` in a text; `{{` and `}}` stand for braces.
+/// Reads `{reference|$another|default}` in a text; `{{` and `}}` stand for braces.
 pub(crate) fn message(report: &mut Report, node: &Node, scope: &Scope) -> Option<Message> {
     let text = report.text(node, "message")?;
     let wrong = |reason: &str| Problem::Value {
@@ -29,16 +29,12 @@ pub(crate) fn message(report: &mut Report, node: &Node, scope: &Scope) -> Option
             report.at(node, wrong("a brace without its partner; `{{` and `}}` write braces"));
             return None;
         };
-        let (path, default) = match inner.split_once('|') {
-            Some((path, default)) => (path, Some(default.trim().to_owned())),
-            None => (inner, None),
-        };
-        match reference_text(path.trim().trim_start_matches('$'), scope) {
-            Ok(reference) => {
+        match alternatives(inner, scope) {
+            Ok(value) => {
                 if !plain.is_empty() {
                     parts.push(MessagePart::Text(std::mem::take(&mut plain)));
                 }
-                parts.push(MessagePart::Value { reference, default });
+                parts.push(value);
             }
             Err(problem) => {
                 report.at(node, problem);
@@ -52,4 +48,23 @@ pub(crate) fn message(report: &mut Report, node: &Node, scope: &Scope) -> Option
         parts.push(MessagePart::Text(plain));
     }
     Some(Message(parts))
+}
+
+/// What stands between the braces.
+fn alternatives(inner: &str, scope: &Scope) -> Result<MessagePart, Problem> {
+    let (first, mut rest) = inner
+        .split_once('|')
+        .map_or((inner, None), |(first, rest)| (first, Some(rest)));
+    let mut references = vec![reference_text(first.trim().trim_start_matches('$'), scope)?];
+    while let Some(another) = rest.and_then(|r| r.trim_start().strip_prefix('$')) {
+        let (path, behind) = another
+            .split_once('|')
+            .map_or((another, None), |(path, behind)| (path, Some(behind)));
+        references.push(reference_text(path.trim(), scope)?);
+        rest = behind;
+    }
+    Ok(MessagePart::Value {
+        references,
+        default: rest.map(|default| default.trim().to_owned()),
+    })
 }

@@ -189,12 +189,22 @@ impl<'a> Record<'a> {
         find(&self.fields, name)
     }
 
-    /// A field that auditd translated.
+    /// A field that auditd translated. User id 0 needs no translation: it is root on every host.
     #[must_use]
     pub fn translated(&self, name: &str) -> Option<&str> {
-        find(&self.enriched, name).filter(|v| !v.starts_with("unknown("))
+        find(&self.enriched, name)
+            .filter(|v| !v.starts_with("unknown("))
+            .or_else(|| self.superuser(name))
+    }
+
+    fn superuser(&self, name: &str) -> Option<&str> {
+        let (_, field) = USER_IDS.iter().find(|(translated, _)| *translated == name)?;
+        (self.get(field)? == "0").then_some("root")
     }
 }
+
+/// The fields of user ids that are read, by the name of their translation.
+const USER_IDS: [(&str, &str); 4] = [("AUID", "auid"), ("UID", "uid"), ("EUID", "euid"), ("ID", "id")];
 
 fn find<'r>(fields: &'r Pairs<'_>, name: &str) -> Option<&'r str> {
     let value = &**fields.get(name)?;

@@ -3,6 +3,8 @@
 //! Empty texts, nulls, empty lists and objects are left out. What every event has (class, type, metadata, raw text,
 //! times, flags) the builder fills in itself.
 
+use std::collections::BTreeSet;
+
 use bumpalo::collections::Vec as ArenaVec;
 use model::value::{Member, is_same, tag};
 use model::{Arena, Begun, Cells, Labels, Millis, Object, PathId, RawRecord, Value};
@@ -10,6 +12,7 @@ use model::{Arena, Begun, Cells, Labels, Millis, Object, PathId, RawRecord, Valu
 pub use crate::address::{address, is_ipv4};
 use crate::class::Class;
 use crate::format::Input;
+use crate::format::sql_tables::tables;
 use crate::keep::{Keep, ToObject, ToValue};
 
 mod bounds;
@@ -26,6 +29,8 @@ pub(crate) use frame::{SKEW_LABELS, skew_labels};
 pub const UNMAPPED_DEPTH_MAX: usize = 8;
 /// Keys that `unmapped` may hold, at all levels together.
 pub const UNMAPPED_KEYS_MAX: usize = 256;
+/// Names of tables and columns that are kept of an event.
+const TABLE_NAMES_MAX: usize = 64;
 /// A clock further from ours than this is labelled `clock_skew`.
 pub const CLOCK_SKEW_MS_MAX: i64 = 120_000;
 
@@ -342,8 +347,13 @@ impl<'a> EventBuilder<'a> {
         self
     }
 
-    /// The simple commands of the command line (`docket.command`).
+    /// The simple commands of the command line (`docket.command`), and the tables that statements among them name (`unmapped.tables`).
     pub fn commands(&mut self, commands: Vec<String>) -> &mut Self {
+        let statements = commands.iter().filter_map(|c| c.strip_prefix("sql: "));
+        let tables: BTreeSet<String> = statements.flat_map(tables).take(TABLE_NAMES_MAX).collect();
+        if !tables.is_empty() {
+            self.unmapped("tables", tables.into_iter().collect::<Vec<String>>());
+        }
         let arena = self.parts.keep.arena;
         self.parts.commands = arena
             .bump()

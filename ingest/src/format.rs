@@ -47,6 +47,7 @@ pub mod okta;
 pub mod otlp;
 pub mod postgresql;
 mod sql_statement;
+pub(crate) mod sql_tables;
 pub mod syslog_other;
 pub mod systemd_journal;
 pub mod teleport;

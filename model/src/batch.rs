@@ -22,6 +22,9 @@ pub enum Namespace {
     Native,
 }
 
+/// In a column's place among the names that a statement gives its tables: it asks for all columns.
+pub const ALL_COLUMNS: &str = "@all";
+
 /// At the end of a field's path: the column is `true` in each row whose event has the field, be it null or empty.
 pub const EXISTS: &str = "|exists";
 

@@ -22,7 +22,7 @@ mod time;
 pub mod value;
 
 pub use arena::{Arena, NativeNames};
-pub use batch::{Batch, Column, EXISTS, Field, Namespace, Row, Uids, Values, Wanted};
+pub use batch::{ALL_COLUMNS, Batch, Column, EXISTS, Field, Namespace, Row, Uids, Values, Wanted};
 pub use cells::{Begun, Cell, Cells};
 pub use columns::{OpenBatch, Plan};
 pub use event::{Event, Labels, LogSource};

@@ -1,6 +1,7 @@
 //! Reference tables, row conditions, lookups, working time, identity resolution.
 
 mod calendar;
+mod catalogue;
 mod cell;
 mod condition;
 mod csv;

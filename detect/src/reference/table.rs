@@ -11,10 +11,11 @@ use sha2::{Digest, Sha256};
 
 use super::cell::{moment, scalar, value_at};
 use super::fit::Cells;
-use super::{CalendarError, Hosts, Index, WorkCalendar, given, logins, period};
+use super::{CalendarError, Hosts, Index, WorkCalendar, catalogue, given, logins, period};
 
 /// The table of accounts and their owners.
 const REGISTER: &str = "account_registry";
+const CATALOGUE: &str = "data_catalogue";
 
 /// Rows that one table may have.
 const ROWS_MAX: usize = 5_000_000;
@@ -309,6 +310,23 @@ impl Tables {
         self.sources.insert(name.into(), bytes.into());
         if matches!(name, "hr_roster" | "account_registry" | "work_calendar") {
             self.add_logins()?;
+        }
+        if matches!(name, CATALOGUE | "work_calendar") {
+            self.set_data_tables()?;
+        }
+        Ok(())
+    }
+
+    /// The catalogue's objects by the names that statements give them: see [`catalogue`].
+    fn set_data_tables(&mut self) -> Result<(), TableError> {
+        if let Some(table) = self
+            .tables
+            .get(CATALOGUE)
+            .filter(|_| !self.sources.contains_key(catalogue::TABLE))
+        {
+            let rows = Value::Array(catalogue::rows(table.rows())).to_string();
+            let table = Table::parse(catalogue::TABLE, rows.as_bytes(), &self.zone)?;
+            self.tables.insert(catalogue::TABLE.into(), Arc::new(table));
         }
         Ok(())
     }

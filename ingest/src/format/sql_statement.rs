@@ -236,13 +236,15 @@ fn some(list: Vec<String>) -> Vec<String> {
 }
 
 #[derive(Clone, Debug, PartialEq)]
-struct Word<'a> {
-    text: Cow<'a, str>,
-    quoted: bool,
+pub(super) struct Word<'a> {
+    pub text: Cow<'a, str>,
+    pub quoted: bool,
+    /// It may be a value: text in `'` or, of MySQL, in `"`.
+    pub value: bool,
 }
 
 impl<'a> Word<'a> {
-    fn is(&self, word: &str) -> bool {
+    pub fn is(&self, word: &str) -> bool {
         !self.quoted && self.text.eq_ignore_ascii_case(word)
     }
 
@@ -323,13 +325,13 @@ fn words(sql: &str) -> Vec<Word<'_>> {
 }
 
 /// The words of a statement, one by one.
-struct Words<'a> {
+pub(super) struct Words<'a> {
     rest: &'a str,
     left: usize,
 }
 
 impl<'a> Words<'a> {
-    fn of(sql: &'a str) -> Words<'a> {
+    pub fn of(sql: &'a str) -> Words<'a> {
         let mut end = sql.len().min(BYTES_MAX);
         while !sql.is_char_boundary(end) {
             end -= 1;
@@ -365,7 +367,11 @@ impl<'a> Iterator for Words<'a> {
             } else if matches!(first, b'"' | b'\'' | b'`') {
                 let (text, after) = quoted(&rest[1..], first.into());
                 self.rest = after;
-                return Some(Word { text, quoted: true });
+                return Some(Word {
+                    text,
+                    quoted: true,
+                    value: first != b'`',
+                });
             } else if first == b';' {
                 // An end mark closes the first statement.
                 if !rest[1..].trim().is_empty() {
@@ -382,6 +388,7 @@ impl<'a> Iterator for Words<'a> {
                 return Some(Word {
                     text: Cow::Borrowed(word),
                     quoted: false,
+                    value: false,
                 });
             }
         }

@@ -333,7 +333,9 @@ fn database<'a>(b: &mut EventBuilder<'a>, input: &Input<'_>, fields: Fields<'a>)
     b.set("database.name", name.as_deref().unwrap_or("unknown"));
     if let Some(query) = fields.first(&["db_query", "query"]) {
         let uid = fields.text("uid").map(Cow::into_owned);
-        b.set("query_info.query_string", &*mask(&query)).set(
+        let query = mask(&query);
+        b.commands(command_line::statements(&query));
+        b.set("query_info.query_string", &*query).set(
             "query_info.uid",
             uid.unwrap_or_else(|| input.record.coordinate.to_string()),
         );

@@ -18,6 +18,7 @@ const TABLES: &[&str] = &[
     "change_calendar",
     "command_catalogue",
     "data_catalogue",
+    "data_tables",
     "docket_sources",
     "exceptions",
     "hr_roster",

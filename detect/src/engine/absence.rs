@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::bytes::{Bytes, Put, Reader, Writer};
 use super::fact::{Fact, Order};
+use super::few::Few;
 use crate::policy::{Absence, Expect, Literal, Lookup, Value};
 use crate::reference::{
     Aliases, Found, Gap, Scope, Tables, combinations, key, key_texts, reference_rows, resolve_first, resolve_moment,
@@ -98,9 +99,9 @@ impl Bytes for Expected {
 #[derive(Debug, Default)]
 pub(super) struct Expectations {
     by_id: HashMap<Arc<str>, Expectation>,
-    by_key: HashMap<String, BTreeSet<Arc<str>>>,
+    by_key: HashMap<String, Few<Arc<str>>>,
     expected: HashMap<Order, Expected>,
-    expected_by_key: HashMap<String, BTreeSet<Order>>,
+    expected_by_key: HashMap<String, Few<Order>>,
     /// Expected events by when they are forgotten, some of which may be gone.
     until: BTreeMap<Millis, Vec<Order>>,
 }
@@ -134,7 +135,7 @@ impl Expectations {
     pub fn open(&mut self, mut expectation: Expectation) {
         let id = expectation.settled.id.clone();
         for key in keys(&expectation.values) {
-            for order in self.expected_by_key.get(&key).into_iter().flatten() {
+            for order in self.expected_by_key.get(&key).into_iter().flat_map(Few::iter) {
                 if expectation.from <= order.0 && order.0 <= expectation.by {
                     expectation.settled.satisfied.insert(order.1.clone());
                 }
@@ -163,7 +164,7 @@ impl Expectations {
         let order = (event.time, event.uid.clone());
         let mut satisfied = BTreeSet::new();
         for key in keys(&event.values) {
-            for id in self.by_key.get(&key).into_iter().flatten() {
+            for id in self.by_key.get(&key).into_iter().flat_map(Few::iter) {
                 let Some(e) = self.by_id.get_mut(id) else { continue };
                 if e.from <= event.time && event.time <= e.by {
                     e.settled.satisfied.insert(event.uid.clone());
@@ -204,7 +205,7 @@ impl Expectations {
         };
         let mut unsatisfied = BTreeSet::new();
         for key in keys(&event.values) {
-            for id in self.by_key.get(&key).into_iter().flatten() {
+            for id in self.by_key.get(&key).into_iter().flat_map(Few::iter) {
                 if self
                     .by_id
                     .get_mut(id)

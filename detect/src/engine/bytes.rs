@@ -41,8 +41,20 @@ impl Writer {
         match value {
             None => self.text(""),
             // The engine's own types: maps have text keys, and nothing refuses to be written.
-            Some(value) => self.text(&serde_json::to_string(value).expect("the engine's state is always JSON")),
+            Some(value) => self.sized(|to| {
+                serde_json::to_writer(to, value).expect("the engine's state is always JSON");
+            }),
         }
+    }
+
+    /// What `put` puts, as a text: its length stands before it.
+    pub fn sized(&mut self, put: impl FnOnce(&mut Vec<u8>)) {
+        let start = self.0.len();
+        put(&mut self.0);
+        let end = self.0.len();
+        self.number((end - start) as u64);
+        let before = self.0.len() - end;
+        self.0[start..].rotate_right(before);
     }
 }
 

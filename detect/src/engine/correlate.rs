@@ -12,6 +12,7 @@ use super::plan::{Consumer, looks_back_ms};
 use super::state::{Item, Kind, grouped_key};
 use super::timer::Due;
 use super::window::{Change, Entry, Judging, More};
+use super::written::put_entry;
 use crate::policy::{Body, Correlation, Policies, Policy, PolicyIndex};
 use crate::reference::{EventValues, Found, Scope};
 
@@ -78,7 +79,7 @@ impl Detector {
         }
         let has_state = !self.changes.off;
         let entries = self.windows.entry_named(index, name, likely);
-        let came = has_state && entries.get(&(time, uid.into())).is_none();
+        let came = has_state && entries.of(time, uid).is_none();
         let (next, fresh) = (entries.next_due(), entries.forgotten_at.is_none_or(|at| expires < at));
         let changes = entries.insert(c, entry, &judging);
         let due = entries.next_due().filter(|due| Some(*due) != next);
@@ -95,10 +96,33 @@ impl Detector {
         if let Some(due) = due {
             self.timers.set(due, Due::Window(index, group.clone()));
         }
-        if !self.changes.off {
+        if has_state && (!came || !changes.is_empty() || !self.put_entry(index, &group, (time, uid), expires)) {
             self.write_entry(index, &group, &(time, uid.into()), came);
         }
         self.windows_changed(policies, index, c, &group, changes);
+    }
+
+    /// Writes an entry that came, and of which nothing is told, with those that are forgotten at the same minute; `false` where it is
+    /// to have a row of its own.
+    fn put_entry(
+        &mut self,
+        index: PolicyIndex,
+        group: &Arc<str>,
+        (time, uid): (Millis, &str),
+        expires: Millis,
+    ) -> bool {
+        if !self.by_minute(Kind::Window, index) {
+            return false;
+        }
+        let entries = self.windows.get(&(index, group.clone()));
+        let Some(entry) = entries.and_then(|entries| entries.of(time, uid)) else {
+            return false;
+        };
+        let (plan, texts) = (&self.plan, &self.texts);
+        self.minutes.add((expires, Kind::Window, index), |to| {
+            put_entry(group, entry, |policy| plan.node(policy).state, texts, to);
+        });
+        true
     }
 
     /// An event of a feeder is taken back.

@@ -27,7 +27,8 @@ impl Detector {
     ) {
         let Some(record) = fact.record() else { return };
         let scope = self.scope_of(&**fact, found);
-        let mut columns = Map::new();
+        // With its time and its record.
+        let mut columns = Map::with_capacity(table.columns.len() + 2);
         for (name, column) in &table.columns {
             if !holds(&column.when, &scope) {
                 columns.insert(name.to_string(), Json::Null);

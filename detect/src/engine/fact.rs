@@ -28,6 +28,8 @@ pub(super) struct Captured {
     columns: Vec<SmallVec<[Field; 2]>>,
     /// Where among the fields those are that tell whose event it is, the first of which counts.
     accounts: [Option<usize>; 2],
+    /// Where among the fields those are that the rule's joins read.
+    asked: Vec<usize>,
     /// Where among the fields those are that the rule's joins give, and what each is.
     joined: Vec<(usize, Reference)>,
 }
@@ -55,12 +57,27 @@ impl Captured {
         };
         Captured {
             joined: fields.iter().enumerate().filter_map(joined).collect(),
+            asked: Vec::new(),
             rule,
             namespace,
             accounts: [actor, user].map(|f| fields.binary_search(f).ok()),
             fields,
             columns,
         }
+    }
+
+    /// With these fields that the rule's joins read.
+    #[must_use]
+    pub fn asking<'f>(mut self, fields: impl Iterator<Item = &'f EventField>) -> Captured {
+        self.asked = fields.filter_map(|f| self.place(f)).collect();
+        self.asked.sort_unstable();
+        self.asked.dedup();
+        self
+    }
+
+    /// Where among the fields those are that the rule's joins read.
+    pub fn asked(&self) -> &[usize] {
+        &self.asked
     }
 
     /// The fields, in order.

@@ -8,6 +8,7 @@ use model::Millis;
 
 use super::Detector;
 use super::fact::Fact;
+use super::memo::Said;
 use super::plan::Consumer;
 use super::seen::Seen;
 use super::state::Item;
@@ -15,7 +16,7 @@ use super::subject::{Judge, Retold, Subjects};
 use super::timer::{Due, Timers};
 use super::window::More;
 use crate::policy::{Body, Calendar, Lookup, Policy, PolicyIndex, Rule, WorkingTime};
-use crate::reference::{EventValues, Found, Gap, Join, Lookups, NoEventTables, Verdict, resolve};
+use crate::reference::{EventValues, Found, Gap, Join, Lookups, NoEventTables, resolve};
 
 impl Detector {
     /// A rule's Sigma condition holds for an event.
@@ -42,30 +43,36 @@ impl Detector {
             let known = body.lookups.iter().take_while(|l| l.event_table.is_none());
             let known = known.count().min(if node.waits { 0 } else { usize::MAX });
             return match self.judge_seen(rule, &body.lookups[..known], seen) {
-                Verdict::Fires(_) => self.hit_deferred(rule, policy, seen.keep()),
-                Verdict::DoesNotFire => {}
-                Verdict::NotJudged(gap) => self.gap(rule, gap),
+                Said::Fires(_) => self.hit_deferred(rule, policy, seen.keep()),
+                Said::DoesNotFire => {}
+                Said::NotJudged(gap) => self.gap(rule, gap),
             };
         }
         match self.judge_seen(rule, &body.lookups, seen) {
-            Verdict::Fires(found) => {
+            Said::Fires(found) => {
                 if self.passes(body, seen, &found) {
-                    self.fires(rule, &seen.keep(), &Arc::new(found));
+                    self.fires(rule, &seen.keep(), &found);
                 }
             }
-            Verdict::DoesNotFire => {}
-            Verdict::NotJudged(gap) => self.gap(rule, gap),
+            Said::DoesNotFire => {}
+            Said::NotJudged(gap) => self.gap(rule, gap),
         }
     }
 
-    fn judge_seen(&self, rule: PolicyIndex, lookups: &[Lookup], seen: &Seen<'_>) -> Verdict {
+    fn judge_seen(&mut self, rule: PolicyIndex, lookups: &[Lookup], seen: &Seen<'_>) -> Said {
+        if lookups.is_empty() {
+            return Said::Fires(self.nothing.clone());
+        }
+        let mut memo = std::mem::take(&mut self.memo);
         let lookups = Lookups {
             lookups,
             joins: self.joins_of(rule),
             tables: &self.tables,
             events: &NoEventTables,
         };
-        lookups.judge(seen, &mut |_, _| {})
+        let said = memo.said(rule, seen, seen.time(), |event| lookups.judge(event, &mut |_, _| {}));
+        self.memo = memo;
+        said
     }
 
     /// An event of a rule that is judged again when rows come, or later.
@@ -130,6 +137,7 @@ impl Detector {
             None => Vec::new(),
         };
         self.joins = policies.iter().map(|(_, policy)| joins(policy)).collect();
+        self.memo.clear();
     }
 
     /// Whether it is working time, or not, as the rule wants.

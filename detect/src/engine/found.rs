@@ -6,6 +6,7 @@ use model::{Coordinate, ReferenceRow};
 use serde::{Deserialize, Serialize};
 
 use super::bytes::{Bytes, Reader, Writer};
+use super::texts::Texts;
 use crate::reference::{Aliases, Found};
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -30,11 +31,13 @@ impl Bytes for FoundRow {
 }
 
 /// Writes what joins found as a [`FoundRow`] is written.
-pub(super) fn put(found: &Found, to: &mut Writer) {
+pub(super) fn put(found: &Found, texts: &Texts, to: &mut Writer) {
     to.bool(found.negative);
-    let more = (&found.aliases, &found.rows, &found.records);
-    let none = found.aliases.is_empty() && found.rows.is_empty() && found.records.is_empty();
-    to.json((!none).then_some(&more));
+    if found.aliases.is_empty() && found.rows.is_empty() && found.records.is_empty() {
+        to.text("");
+    } else {
+        texts.found(found, to);
+    }
 }
 
 impl FoundRow {

@@ -147,8 +147,9 @@ impl Detector {
                 let id = (index, row.bucket);
                 let item = Item::Member(id.clone(), fact.order());
                 let found = row.found.read();
+                let texts = self.texts.clone();
                 self.settle_item(from, (row.expires, kind, index), item, |to| {
-                    put_member(&id, &row.group, &fact, &found, row.expires, to);
+                    put_member(&id, &row.group, &fact, (&found, &texts), row.expires, to);
                 });
                 self.timers
                     .set(row.expires, Due::ForgetMember(id.clone(), fact.order()));
@@ -347,7 +348,7 @@ impl Detector {
         writer.time(group.forgotten_at.unwrap_or(Millis(i64::MAX)));
         writer.number(group.entries().count() as u64);
         for entry in group.entries() {
-            put_entry(&id.1, entry, |policy| self.state(policy), &mut writer);
+            put_entry(&id.1, entry, |policy| self.state(policy), &self.texts, &mut writer);
             writer.text(entry.bucket().map_or("", |uid| uid));
             writer.bool(entry.alone);
         }

@@ -22,6 +22,7 @@ mod explain;
 mod fact;
 mod fed;
 mod feed;
+mod few;
 mod finding;
 mod flow;
 mod found;
@@ -30,6 +31,7 @@ mod habit;
 mod kept;
 mod load;
 mod members;
+mod memo;
 mod minutes;
 mod novelty;
 mod plan;
@@ -42,6 +44,7 @@ mod silence;
 mod state;
 mod step;
 mod subject;
+mod texts;
 mod timer;
 mod view;
 mod wanted;
@@ -109,6 +112,8 @@ pub struct Detector {
     tables_version: u64,
     /// The joins of each policy, read for the tables.
     joins: Vec<Vec<Join>>,
+    /// What they said of events before.
+    memo: memo::Memo,
     position: LedgerIndex,
     clock: Clock,
     timers: Timers,
@@ -160,10 +165,14 @@ pub struct Detector {
     /// Revisions since the last flush.
     ready: Vec<Finding>,
     changes: Changes,
+    /// Rows of reference tables as the state has them.
+    texts: Arc<texts::Texts>,
     /// Items that are forgotten by the minute.
     minutes: minutes::Minutes,
     gaps: BTreeMap<(PolicyIndex, Gap), u64>,
     no_aliases: Aliases,
+    /// What no joins found.
+    nothing: Arc<Found>,
     mask: Mask,
 }
 
@@ -207,6 +216,8 @@ impl Detector {
             tables,
             tables_version: 1,
             joins: Vec::new(),
+            memo: memo::Memo::default(),
+            nothing: Arc::default(),
             position,
             clock: Clock::default(),
             timers: Timers::default(),
@@ -238,6 +249,7 @@ impl Detector {
             dirty: Vec::new(),
             ready: Vec::new(),
             changes: Changes::default(),
+            texts: Arc::default(),
             minutes: minutes::Minutes::default(),
             gaps: BTreeMap::new(),
             no_aliases: Aliases::new(),

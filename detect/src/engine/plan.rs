@@ -11,7 +11,7 @@ use super::delay::delay_fields;
 use super::fact::Captured;
 use super::fed::Readers;
 use super::feed::only_feeds;
-use super::references::each_reference;
+use super::references::{each_of_lookups, each_reference};
 use crate::policy::{
     Anew, Body, Correlation, EventField, Expect, Lookup, Op, Opens, Policies, Policy, PolicyIndex, Reference, Root,
     Subject, Value,
@@ -424,14 +424,15 @@ fn captured(policies: &Policies, nodes: &[Node], order: &[PolicyIndex]) -> BTree
             let need = needs.remove(&i).unwrap_or_default();
             // A correlation names fields as its first rule does; the others have them in their own names.
             let own: Vec<EventField> = need.iter().map(|f| EventField::new(rule.namespace, &f.path)).collect();
-            (
-                i,
-                Arc::new(Captured::new(
-                    nodes[i.0 as usize].state,
-                    rule.namespace,
-                    need.into_iter().chain(own),
-                )),
-            )
+            let mut asked = Vec::new();
+            each_of_lookups(&rule.lookups, &mut |reference| {
+                if let Root::Event(field) = &reference.root {
+                    asked.push(field);
+                }
+            });
+            let state = nodes[i.0 as usize].state;
+            let captured = Captured::new(state, rule.namespace, need.into_iter().chain(own));
+            (i, Arc::new(captured.asking(asked.into_iter())))
         })
         .collect()
 }

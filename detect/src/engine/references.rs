@@ -17,7 +17,7 @@ pub(super) fn each_reference<'a>(policy: &'a Policy, each: &mut dyn FnMut(&'a Re
     }
     match &policy.body {
         Body::Rule(rule) => {
-            lookups(&rule.lookups, each);
+            each_of_lookups(&rule.lookups, each);
             for (_, column) in rule.table.iter().flat_map(|t| &t.columns) {
                 each(&column.value);
                 column.when.for_each_reference(each);
@@ -32,24 +32,25 @@ pub(super) fn each_reference<'a>(policy: &'a Policy, each: &mut dyn FnMut(&'a Re
         Body::Correlation(_) => {}
         Body::Absence(absence) => {
             if let Opens::Each(joins) = &absence.opens {
-                lookups(joins, each);
+                each_of_lookups(joins, each);
             }
             absence.from.iter().for_each(&mut *each);
             each(&absence.by);
             absence.matching.iter().for_each(|(_, v)| value(v, each));
         }
         Body::Delay(delay) => {
-            lookups(&delay.each, each);
+            each_of_lookups(&delay.each, each);
             delay.values().for_each(|v| value(v, each));
         }
         Body::Silence(silence) => {
-            lookups(&silence.each, each);
+            each_of_lookups(&silence.each, each);
             silence.values().for_each(|v| value(v, each));
         }
     }
 }
 
-fn lookups<'a>(lookups: &'a [Lookup], each: &mut dyn FnMut(&'a Reference)) {
+/// Those of joins.
+pub(super) fn each_of_lookups<'a>(lookups: &'a [Lookup], each: &mut dyn FnMut(&'a Reference)) {
     for lookup in lookups {
         lookup.key.iter().for_each(|(_, v)| value(v, each));
         lookup.condition.for_each_reference(each);

@@ -83,8 +83,9 @@ impl Detector {
         let expires = self.member_expires(index, fact);
         let order = fact.order();
         if self.by_minute(Kind::Member, index) {
+            let texts = self.texts.clone();
             self.add_item(Kind::Member, index, expires, |to| {
-                put_member(&id, &group, fact, found, expires, to)
+                put_member(&id, &group, fact, (found, &texts), expires, to)
             });
         } else {
             let fresh = self.buckets.get(&id).is_none_or(|b| b.members.get(&order).is_none());

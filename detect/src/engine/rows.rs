@@ -12,6 +12,7 @@ use serde_json::{Map, Value as Json};
 
 use super::bytes::{Bytes, Put, Reader, Writer};
 use super::fact::Order;
+use super::few::Few;
 use crate::policy::{PolicyIndex, Take};
 use crate::reference::{EventRow, combinations, each_value, key, scalar};
 use crate::sigma::lower;
@@ -72,7 +73,7 @@ impl Bytes for RowEvent {
 #[derive(Debug, Default)]
 pub(super) struct Table {
     events: HashMap<Order, RowEvent>,
-    by_id: HashMap<Arc<str>, BTreeSet<Order>>,
+    by_id: HashMap<Arc<str>, Few<Order>>,
     rows: HashMap<Arc<str>, EventRow>,
     indexes: Vec<(Vec<Arc<str>>, RowsByKey)>,
     /// Events by when they are forgotten, some of which may be gone.
@@ -82,7 +83,7 @@ pub(super) struct Table {
 }
 
 /// Ids of rows by the values of the indexed columns.
-type RowsByKey = HashMap<String, BTreeSet<Arc<str>>>;
+type RowsByKey = HashMap<String, Few<Arc<str>>>;
 
 impl Table {
     /// A table that is asked by these sets of columns.
@@ -234,7 +235,7 @@ impl Table {
             Some((columns, index)) if !columns.is_empty() => combinations(values, &mut |values| {
                 let ids = index.get(&key(values.iter().copied()));
                 ids.into_iter()
-                    .flatten()
+                    .flat_map(Few::iter)
                     .filter_map(|id| self.rows.get(id))
                     .for_each(&mut add);
             }),

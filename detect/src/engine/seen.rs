@@ -127,6 +127,20 @@ impl<'a> Seen<'a> {
     }
 }
 
+impl Seen<'_> {
+    /// Names what the rule's joins read of the event, beside its times.
+    pub fn name_joined(&self, name: &mut Vec<u8>) {
+        for field in self.captured.asked() {
+            let values = self.event.values(self.bound, *field);
+            name.push(values.len().min(255) as u8);
+            for value in values {
+                name.extend((value.len() as u32).to_le_bytes());
+                name.extend(value.as_bytes());
+            }
+        }
+    }
+}
+
 impl EventValues for Seen<'_> {
     fn time(&self) -> Millis {
         self.event.batch.rows[self.event.row].time

@@ -1,5 +1,7 @@
 //! What a span of the ledger brings, in the order in which it is taken.
 
+use std::cmp::Ordering;
+
 use model::{Batch, LedgerIndex, Millis};
 
 use super::seen::Event;
@@ -89,7 +91,8 @@ impl Detector {
         // They are in order, nearly.
         steps.sort_by(|a, b| {
             let records = a.index.cmp(&b.index);
-            let events = records.then_with(|| uid(a).cmp(uid(b)));
+            let same = (a.batch, a.row) == (b.batch, b.row);
+            let events = records.then_with(|| if same { Ordering::Equal } else { uid(a).cmp(uid(b)) });
             events.then((a.rule, a.batch, a.row).cmp(&(b.rule, b.batch, b.row)))
         });
         steps.dedup();

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::bytes::{Bytes, Reader};
 use super::fact::{Fact, FactRow};
+use super::few::Few;
 use super::found::FoundRow;
 use super::rows::EventTableRows;
 use crate::policy::{Lookup, PolicyIndex};
@@ -77,7 +78,7 @@ pub(super) struct Subjects {
     /// Events by when they are forgotten, some of which may be gone.
     until: BTreeMap<Millis, Vec<Arc<str>>>,
     /// Subjects by what they asked: step and key.
-    by_question: HashMap<(usize, String), BTreeSet<Arc<str>>>,
+    by_question: HashMap<(usize, String), Few<Arc<str>>>,
     /// Those that were judged last.
     touched: BTreeSet<Arc<str>>,
     /// Who contends for rows, and who has which: by step and key.
@@ -210,7 +211,7 @@ impl Subjects {
                 self.by_question
                     .get(&(step, key.clone()))
                     .into_iter()
-                    .flatten()
+                    .flat_map(Few::iter)
                     .cloned(),
             );
         }

@@ -112,6 +112,11 @@ impl Group {
         Some(&self.entries[self.position(order).ok()?])
     }
 
+    /// As [`Group::get`].
+    pub fn of(&self, time: Millis, uid: &str) -> Option<&Entry> {
+        Some(&self.entries[self.place_of(time, uid).ok()?])
+    }
+
     pub fn get_mut(&mut self, order: &Order) -> Option<&mut Entry> {
         let i = self.position(order).ok()?;
         Some(&mut self.entries[i])

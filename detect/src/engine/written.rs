@@ -14,6 +14,7 @@ use super::found::{self, FoundRow};
 use super::minutes;
 use super::plan::StateId;
 use super::state::{self, Item, Kind};
+use super::texts::Texts;
 use super::window::Entry;
 use crate::policy::{Body, PolicyIndex};
 use crate::reference::Found;
@@ -115,11 +116,11 @@ impl Bytes for EntryRow {
 }
 
 /// A subject, as a [`SubjectRow`] is written.
-fn subject(fact: &Fact, told: Option<&Found>) -> StateValue {
+fn subject(fact: &Fact, told: Option<&Found>, texts: &Texts) -> StateValue {
     state::written(|to| {
         fact.put(to);
         to.bool(told.is_some());
-        told.iter().for_each(|told| found::put(told, to));
+        told.iter().for_each(|told| found::put(told, texts, to));
     })
 }
 
@@ -128,7 +129,7 @@ pub(super) fn put_member(
     id: &BucketId,
     group: &[(String, String)],
     fact: &Fact,
-    found: &Found,
+    (found, texts): (&Found, &Texts),
     expires: Millis,
     to: &mut Writer,
 ) {
@@ -139,12 +140,18 @@ pub(super) fn put_member(
         to.text(value);
     }
     fact.put(to);
-    found::put(found, to);
+    found::put(found, texts, to);
     to.time(expires);
 }
 
 /// Writes an entry of a group as an [`EntryRow`] is written.
-pub(super) fn put_entry(group: &str, entry: &Entry, state: impl Fn(PolicyIndex) -> StateId, to: &mut Writer) {
+pub(super) fn put_entry(
+    group: &str,
+    entry: &Entry,
+    state: impl Fn(PolicyIndex) -> StateId,
+    texts: &Texts,
+    to: &mut Writer,
+) {
     to.text(group);
     entry.kept().put(to);
     to.number(u64::from(entry.feeders().count()));
@@ -152,8 +159,11 @@ pub(super) fn put_entry(group: &str, entry: &Entry, state: impl Fn(PolicyIndex) 
     to.0.push(u8::from(entry.opens) | u8::from(entry.complete) << 1);
     let origins = entry.origins().iter().map(|(policy, group)| (state(*policy), group));
     let origins: Vec<(StateId, &Arc<str>)> = origins.collect();
-    let none = entry.records().is_empty() && entry.rows().is_empty() && origins.is_empty();
-    to.json((!none).then_some(&(entry.records(), entry.rows(), origins)));
+    if entry.records().is_empty() && entry.rows().is_empty() && origins.is_empty() {
+        to.text("");
+    } else {
+        texts.entry(&entry.records(), entry.rows(), &origins, to);
+    }
 }
 
 impl Detector {
@@ -253,22 +263,22 @@ impl Detector {
                     return None;
                 };
                 let expires = self.member_expires(id.0, fact);
-                state::written(|to| put_member(id, &bucket.group, fact, found, expires, to))
+                state::written(|to| put_member(id, &bucket.group, fact, (found, &self.texts), expires, to))
             }
             Item::Subject(rule, uid) => {
                 let subject = self.subjects.get(rule)?.get(uid)?;
-                self::subject(&subject.fact, subject.told.as_deref())
+                self::subject(&subject.fact, subject.told.as_deref(), &self.texts)
             }
             Item::Entry(correlation, group, order) => {
                 let entry = self.windows.get(&(*correlation, group.clone()))?.get(order)?;
-                state::written(|to| put_entry(group, entry, |policy| self.state(policy), to))
+                state::written(|to| put_entry(group, entry, |policy| self.state(policy), &self.texts, to))
             }
             Item::Row(rule, order) => state::bytes(self.rows.get(rule)?.get(order)?),
             Item::Opened(absence, id) => {
                 let opened = self.absences.get(absence)?.get(id)?;
                 opened.fact.as_ref()?;
                 state::written(|to| {
-                    found::put(&opened.found, to);
+                    found::put(&opened.found, &self.texts, to);
                     opened.fact.iter().for_each(|fact| fact.put(to));
                 })
             }
@@ -278,7 +288,7 @@ impl Detector {
             Item::Day(rule, name, value, day) => state::json(&self.day_row(*rule, name, value, *day)?),
             Item::Fed(rule, uid) => {
                 let (fact, found) = self.fed.get(&(*rule, uid.clone()))?;
-                subject(fact, Some(found))
+                subject(fact, Some(found), &self.texts)
             }
         })
     }

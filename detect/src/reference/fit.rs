@@ -122,6 +122,8 @@ pub(super) enum Net {
 pub(super) struct Brought {
     /// It is a moment, not text.
     time: Option<Millis>,
+    /// It is the event's time, moved by so many milliseconds.
+    moved_ms: Option<i64>,
     pub cell: Cell,
 }
 
@@ -179,6 +181,7 @@ impl Brought {
         let address = |text: &str| text.trim().parse::<IpAddr>().ok().map(|ip| Net::One(ip.to_canonical()));
         Brought {
             time,
+            moved_ms: None,
             cell: Cell {
                 lower: text_of(compare == Compare::Equals).map_or_else(Box::default, |t| lower(t).into()),
                 number: text_of(ordered || compare == Compare::Equals).and_then(Number::parse),
@@ -369,8 +372,22 @@ impl Compared {
     /// What the event brings to this test.
     pub fn brought<'b>(&self, scope: &Scope<'_>, brings: &'b Brings) -> &'b [Brought] {
         let resolved = || {
-            let items = self.references.iter().flat_map(|r| resolve(r, scope));
-            items.map(|item| Brought::of(&item, self.compare, scope.zone)).collect()
+            let mut brought = SmallVec::new();
+            for reference in &self.references {
+                if let (Root::EventTime, 0, 0) = (&reference.root, reference.plus, reference.working_days) {
+                    brought.extend(scope.event.map(|event| {
+                        let time = event.compared_time().plus_ms(reference.offset_ms);
+                        Brought {
+                            moved_ms: Some(reference.offset_ms),
+                            ..Brought::of(&Item::Time(time), self.compare, scope.zone)
+                        }
+                    }));
+                    continue;
+                }
+                let items = resolve(reference, scope);
+                brought.extend(items.iter().map(|i| Brought::of(i, self.compare, scope.zone)));
+            }
+            brought
         };
         brings.0[self.place].get_or_init(resolved)
     }
@@ -415,7 +432,13 @@ impl Node {
             Node::Known(known) => matches!(row, Row::Of(table, row) if known.holds(table, *row, scope)),
             Node::Compared(test) => {
                 let brought = test.brought(scope, brings);
-                let any = |cell: &Cell| brought.iter().any(|b| test.compare.holds(cell, b));
+                let holds = |cell: &Cell, b: &Brought| {
+                    if let (Some(offset_ms), Some(moment), Some(event)) = (b.moved_ms, cell.moment, scope.event) {
+                        event.same_beside(moment, offset_ms);
+                    }
+                    test.compare.holds(cell, b)
+                };
+                let any = |cell: &Cell| brought.iter().any(|b| holds(cell, b));
                 match row {
                     Row::Of(table, row) => test.cells(table, *row).iter().any(any),
                     Row::Event(_, time) => !brought.is_empty() && any(&Cell::time(*time, scope.zone)),

@@ -138,15 +138,26 @@ impl Join {
     fn find(&self, lookup: &Lookup, at: Option<Millis>, scope: &Scope<'_>, tables: &Tables) -> Answer {
         let brings = self.fit.brings();
         let last = lookup.pick == Pick::Last;
+        // Rows that have to be valid when the event was.
+        let event = scope.event.filter(|_| lookup.at.is_none());
+        let valid = |table: &Table, row: usize| {
+            at.is_none_or(|at| {
+                if let Some(event) = event {
+                    let (from, until) = table.valid_alike(row, at);
+                    event.same_between(from, until);
+                }
+                table.valid(row, at)
+            })
+        };
         Ok(match &self.from {
             From::Nowhere | From::Events { .. } => return Err(Gap::Table(lookup.table.clone())),
             From::Key(table, index) => {
                 let mut values = key_values(lookup, scope)?;
                 tables.hosts().widen_key(lookup, &mut values);
                 let (mut equal, mut matching) = index.rows(&values);
-                if let Some(at) = at {
-                    equal.retain(|row| table.valid(*row, at));
-                    matching.retain(|row| table.valid(*row, at));
+                equal.retain(|row| valid(table, *row));
+                if equal.is_empty() {
+                    matching.retain(|row| valid(table, *row));
                 }
                 let rows = if equal.is_empty() { matching } else { equal };
                 let fits = |row: &usize| self.fit.holds(&Row::Of(table, *row), scope, &brings);
@@ -158,7 +169,7 @@ impl Join {
                 let rows = some.as_deref().unwrap_or(rows);
                 let fits = |row: &&u32| {
                     let row = **row as usize;
-                    at.is_none_or(|at| table.valid(row, at)) && self.fit.holds(&Row::Of(table, row), scope, &brings)
+                    valid(table, row) && self.fit.holds(&Row::Of(table, row), scope, &brings)
                 };
                 let row = if last {
                     rows.iter().rfind(fits)
@@ -316,7 +327,7 @@ mod tests {
     use serde_json::{Value as Json, json};
 
     use super::super::condition::tests::Seen;
-    use super::super::{EventTables, EventValues, Lookups};
+    use super::super::{EventTables, EventValues, Lookups, Spanned};
     use super::*;
     use crate::policy::{
         Condition, EventField, Expect, Literal, Op, PolicyIndex, Reference, Root, Subject, Test, Value,
@@ -524,6 +535,20 @@ mod tests {
             for _ in 0..2 {
                 let lookups = Lookups { lookups: &lookups, joins: &joins, tables: &tables, events: &events };
                 prop_assert_eq!(lookups.judge(&remembering, &mut |_, _| {}), plain.clone());
+            }
+            // And at all times between which nothing is said to change.
+            let judge = |event: &dyn EventValues, joins| {
+                Lookups { lookups: &lookups, joins, tables: &tables, events: &events }.judge(event, &mut |_, _| {})
+            };
+            let spanned = Spanned::new(&event);
+            prop_assert_eq!(judge(&spanned, &joins), plain.clone());
+            if let Some((from, until)) = spanned.span() {
+                prop_assert!(from <= event.time && event.time < until);
+                let times = [from.0, until.0.saturating_sub(1), 1_777_852_799_999, 1_777_852_800_000, 1_777_888_800_000, 7, 8];
+                for time in times.into_iter().filter(|time| from.0 <= *time && *time < until.0) {
+                    let then = Seen { time: Millis(time), fields: event.fields.clone() };
+                    prop_assert_eq!(judge(&then, &[][..]), plain.clone());
+                }
             }
             prop_assert_eq!(tables.zone(), &TimeZone::UTC);
         }

@@ -147,6 +147,8 @@ impl Lookups<'_> {
         };
         let at = match &lookup.at {
             _ if lookup.ever => Ok(None),
+            // A join of a reference table says of each row for which times it is so.
+            None if lookup.event_table.is_none() && self.joins.get(step).is_some() => Ok(Some(event.compared_time())),
             None => Ok(Some(event.time())),
             Some(at) => match resolve_moment(at, &scope) {
                 Some(at) => Ok(Some(at)),

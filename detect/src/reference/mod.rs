@@ -21,6 +21,7 @@ mod placeholders;
 mod registers;
 mod schema;
 mod scope;
+mod span;
 mod table;
 
 pub use calendar::{CalendarError, WorkCalendar};
@@ -41,4 +42,5 @@ pub use registers::{SCHEMAS, schema};
 pub use schema::{Column, Kind, PROBLEMS_MAX, Problem, Schema, nearest};
 pub(crate) use scope::key_texts;
 pub use scope::{Aliases, Answer, Bound, EventValues, Item, Items, Scope, resolve, resolve_first, resolve_moment};
+pub use span::Spanned;
 pub use table::{Fault, Table, TableError, Tables};

@@ -24,6 +24,14 @@ pub trait EventValues {
     fn received_at(&self) -> Millis;
     /// The values of a field, in order.
     fn values(&self, field: &EventField) -> &[Arc<str>];
+    /// Its time, of somebody who says of what it is compared with for which times that comes out the same.
+    fn compared_time(&self) -> Millis {
+        self.time()
+    }
+    /// What was asked of its time is the same of all times from `from` on and before `until`.
+    fn same_between(&self, _from: Millis, _until: Millis) {}
+    /// Its time, moved by an offset, was compared with a moment.
+    fn same_beside(&self, _moment: Millis, _offset_ms: i64) {}
     /// What was answered to a question that was asked of this event before, by its number.
     fn answer(&self, _question: u32) -> Option<Answer> {
         None

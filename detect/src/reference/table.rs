@@ -200,6 +200,19 @@ impl Table {
         from.is_none_or(|from| from <= at) && to.is_none_or(|to| at < to)
     }
 
+    /// The first moment, and the first behind the last, at which a row is valid, or not, as at `at`.
+    pub(super) fn valid_alike(&self, row: usize, at: Millis) -> (Millis, Millis) {
+        let (from, to) = self.validity[row];
+        let (from, to) = (from.unwrap_or(Millis(i64::MIN)), to.unwrap_or(Millis(i64::MAX)));
+        if at < from {
+            (Millis(i64::MIN), from)
+        } else if at >= to {
+            (to, Millis(i64::MAX))
+        } else {
+            (from, to)
+        }
+    }
+
     /// The index over `columns`, built when it is first asked for.
     #[must_use]
     pub fn index(&self, columns: &[Arc<str>]) -> Arc<Index> {

@@ -9,6 +9,7 @@ use serde_json::{Map, Value as Json};
 use super::Detector;
 use super::bytes::Put as _;
 use super::fact::{Fact, Order};
+use super::near::Near;
 use super::rows::{RowEvent, row_keys};
 use super::state::{Item, Kind, key};
 use super::timer::Due;
@@ -142,6 +143,9 @@ impl Detector {
             return;
         }
         let plan = self.plan.clone();
+        let columns = self.policies.get(rule).rule().and_then(|r| r.table.as_ref());
+        let is_validity = |name: &str| matches!(name, "valid_from" | "valid_to");
+        let has_validity = columns.is_some_and(|t| t.columns.iter().any(|(name, _)| is_validity(name)));
         let mut known: Option<(&[Arc<str>], BTreeSet<String>)> = None;
         for (reader, step, columns) in &plan.node(rule).readers {
             let Some(subjects) = self.subjects.get(reader).filter(|subjects| subjects.ask()) else {
@@ -155,7 +159,18 @@ impl Detector {
                     known.insert((columns, rows.flat_map(|row| row_keys(row, columns)).collect()))
                 }
             };
-            let asked = subjects.asked(*step, keys);
+            let mut asked = subjects.asked(*step, keys);
+            if !asked.is_empty() {
+                let lookup = self.policies.get(*reader).rule().and_then(|r| r.lookups.get(*step));
+                let near = lookup.map(|lookup| Near::of(lookup, has_validity));
+                asked.retain(|uid| {
+                    let (Some(near), Some(subject)) = (near, subjects.get(uid)) else {
+                        return true;
+                    };
+                    let mut rows = before.iter().chain(&after);
+                    rows.any(|row| near.may(row, subject.fact.time, &self.tables))
+                });
+            }
             if !asked.is_empty() {
                 self.judge(*reader, asked);
             }

@@ -33,6 +33,7 @@ mod load;
 mod members;
 mod memo;
 mod minutes;
+mod near;
 mod novelty;
 mod plan;
 mod references;

@@ -183,8 +183,9 @@ impl Changes {
     }
 
     /// The items of the next delta, and which were not there before.
-    pub fn touched(&mut self) -> HashMap<Item, bool> {
-        std::mem::take(&mut self.touched)
+    pub fn touched(&mut self) -> Vec<(Item, bool)> {
+        // The room is needed again.
+        self.touched.drain().collect()
     }
 
     pub fn put(&mut self, key: StateKey, value: &impl Serialize) {

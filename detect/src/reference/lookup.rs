@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use jiff::tz::TimeZone;
 use model::{Coordinate, Millis, ReferenceRow};
 use serde_json::Value as Json;
 
@@ -276,7 +277,12 @@ pub(crate) fn claim_key(values: &[Vec<String>]) -> String {
 
 /// Event tables have no validity of their own, but columns may be called so.
 pub(super) fn valid_row(row: &Json, at: Millis, scope: &Scope<'_>) -> bool {
-    let read = |column| super::value_at(row, column).and_then(|v| super::moment(&super::scalar(v), scope.zone));
+    is_valid(row, at, scope.zone)
+}
+
+/// Whether a row of an event table that says when it is valid is so at a moment.
+pub(crate) fn is_valid(row: &Json, at: Millis, zone: &TimeZone) -> bool {
+    let read = |column| super::value_at(row, column).and_then(|v| super::moment(&super::scalar(v), zone));
     read("valid_from").is_none_or(|from| from <= at) && read("valid_to").is_none_or(|to| at < to)
 }
 

@@ -35,7 +35,7 @@ pub use index::Index;
 pub(crate) use index::{combinations, key};
 pub use join::Join;
 pub use lookup::{EventRow, EventTables, Found, Gap, Lookups, NoEventTables, Verdict};
-pub(crate) use lookup::{key_values, reference_rows};
+pub(crate) use lookup::{is_valid, key_values, reference_rows};
 pub use people::{OwnedAccount, accounts_of, names_of_people, people_named};
 pub use placeholders::placeholders;
 pub use registers::{SCHEMAS, schema};

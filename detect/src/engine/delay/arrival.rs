@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use foldhash::HashMap;
+use foldhash::{HashMap, HashSet};
 use model::{Batch, Column, Coordinate, LedgerIndex, Millis, TOPIC_DOCKET};
 use smallvec::SmallVec;
 
@@ -37,6 +37,11 @@ struct Sender {
 }
 
 impl Sender {
+    fn of_policy(&self, index: PolicyIndex) -> Option<Of> {
+        let mut policies = self.policies.iter();
+        policies.find(|(policy, _)| *policy == index).map(|(_, of)| *of)
+    }
+
     fn of(&self, of: Of) -> (Arc<str>, Arc<str>) {
         let sender = match of {
             Of::Sender => self.sender.clone(),
@@ -237,7 +242,7 @@ impl Detector {
                     continue;
                 }
                 let mut spans = self.delays.spans.remove(&(*index, start)).unwrap_or_default();
-                self.delays.count_into(&mut spans, *index, start, until);
+                self.delays.count_into(&mut spans, (*index, 0), start, until);
                 self.delays.spans.insert((*index, start), spans);
             }
         }
@@ -256,11 +261,57 @@ impl Delays {
         self.between(start, end).iter().map(Fresh::count).sum()
     }
 
-    /// Counts what came in the spans of a policy.
-    pub(super) fn count_into(&self, spans: &mut Senders, index: PolicyIndex, start: Millis, end: Millis) {
+    /// The senders of a span of whom so many records came, those in `spans` with them.
+    fn senders_of(
+        &self,
+        spans: &Senders,
+        (index, at_least): (PolicyIndex, u64),
+        (start, end): (Millis, Millis),
+    ) -> HashSet<*const Sender> {
+        let mut each: HashMap<*const Sender, (&Sender, u64)> = HashMap::default();
         for fresh in self.between(start, end) {
-            let of = fresh.sender.policies.iter().find(|(policy, _)| *policy == index);
-            let Some((_, of)) = of else { continue };
+            each.entry(Arc::as_ptr(&fresh.sender)).or_insert((&fresh.sender, 0)).1 += fresh.count();
+        }
+        // Each batch has its own.
+        let name = |sender: &Sender| Some(sender.of(sender.of_policy(index)?));
+        let mut named: HashMap<(Arc<str>, Arc<str>), u64> = HashMap::default();
+        for (sender, count) in each.values() {
+            if let Some(name) = name(sender) {
+                let there = || spans.get(&name).map_or(0, |span| span.sketch.count());
+                match named.get_mut(&name) {
+                    Some(all) => *all += count,
+                    None => drop(named.insert(name.clone(), there() + count)),
+                }
+            }
+        }
+        let enough = |sender: &Sender| {
+            name(sender)
+                .and_then(|name| named.get(&name))
+                .is_some_and(|n| *n >= at_least)
+        };
+        each.retain(|_, (sender, _)| enough(sender));
+        each.into_keys().collect()
+    }
+
+    /// Counts what came in the spans of a policy, of senders of whom so many records came.
+    pub(super) fn count_into(
+        &self,
+        spans: &mut Senders,
+        (index, at_least): (PolicyIndex, u64),
+        start: Millis,
+        end: Millis,
+    ) {
+        let senders = (at_least > 0).then(|| self.senders_of(spans, (index, at_least), (start, end)));
+        for fresh in self.between(start, end) {
+            if senders
+                .as_ref()
+                .is_some_and(|s| !s.contains(&Arc::as_ptr(&fresh.sender)))
+            {
+                continue;
+            }
+            let Some(of) = &fresh.sender.of_policy(index) else {
+                continue;
+            };
             let span = spans.entry(fresh.sender.of(*of)).or_default();
             fresh.count_into(&mut span.sketch);
             let room = RECORDS_MAX.saturating_sub(span.records.len());

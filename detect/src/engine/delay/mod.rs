@@ -135,7 +135,8 @@ impl Detector {
         let counted: u64 = spans.values().map(|span| span.sketch.count()).sum();
         let until = start.plus_ms(delay.over_ms / 2 * 2);
         if counted + self.delays.came(start, until) >= delay.at_least {
-            self.delays.count_into(&mut spans, index, start, until);
+            let wanted = (index, delay.at_least);
+            self.delays.count_into(&mut spans, wanted, start, until);
             spans.retain(|_, span| span.sketch.count() >= delay.at_least);
             let spans: BTreeMap<(Arc<str>, Arc<str>), Span> = spans.into_iter().collect();
             if !spans.is_empty() {

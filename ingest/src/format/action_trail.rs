@@ -348,6 +348,15 @@ fn named(request: Option<&Value<'_>>) -> Vec<serde_json::Value> {
         ("RoleName", "role"),
         ("RoleArn", "role"),
         ("PolicyName", "policy"),
+        ("BucketName", "bucket"),
+        ("InstanceId", "instance"),
+        ("DBInstanceId", "db_instance"),
+        ("DBClusterId", "db_cluster"),
+        ("ClusterId", "cluster"),
+        ("LoadBalancerId", "load_balancer"),
+        ("SecurityGroupId", "security_group"),
+        ("DiskId", "disk"),
+        ("SnapshotId", "snapshot"),
     ]
     .iter()
     .filter_map(|(key, kind)| {
@@ -363,11 +372,13 @@ fn resources<'a>(b: &mut EventBuilder<'a>, fields: Fields<'a>, named: Vec<serde_
         for (kind, names) in referenced.0 {
             let names = names.as_array().unwrap_or(std::slice::from_ref(names));
             for name in names.iter().filter_map(crate::fields::scalar) {
+                found.retain(|f| f["name"] != *name);
                 found.push(json!({"type": kind, "name": name}));
             }
         }
     } else if let (Some(name), kind) = (fields.text("resourceName"), fields.text("resourceType")) {
         for name in name.split([',', ';']).filter(|n| !n.trim().is_empty()) {
+            found.retain(|f| f["name"] != seek::trim(name));
             found.push(json!({"name": seek::trim(name), "type": kind.as_deref().unwrap_or("unknown")}));
         }
     }

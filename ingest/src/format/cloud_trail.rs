@@ -440,12 +440,25 @@ fn api<'a>(b: &mut EventBuilder<'a>, fields: Fields<'a>, name: &str) {
     b.set_some("api.response.error_message", fields.text("errorMessage").as_deref());
 }
 
+/// What a call is about, by the names that the services give it in the request: few calls have `resources` of their own.
+const NAMED: &[(&str, &str)] = &[
+    ("bucketName", "bucket"),
+    ("instanceId", "instance"),
+    ("dBInstanceIdentifier", "db_instance"),
+    ("dBClusterIdentifier", "db_cluster"),
+    ("clusterName", "cluster"),
+    ("functionName", "function"),
+    ("tableName", "table"),
+    ("groupId", "security_group"),
+    ("volumeId", "volume"),
+    ("snapshotId", "snapshot"),
+    ("fileSystemId", "file_system"),
+];
+
 fn resources<'a>(b: &mut EventBuilder<'a>, fields: Fields<'a>) {
-    let Some(Value::Array(items)) = fields.value("resources") else {
-        return;
-    };
     let keep = b.keep();
-    let found = items.iter().filter_map(Value::as_object).filter_map(|resource| {
+    let own = fields.value("resources").and_then(Value::as_array).unwrap_or_default();
+    let own = own.iter().filter_map(Value::as_object).filter_map(|resource| {
         let resource = Fields(resource);
         let arn = resource.first(&["ARN", "arn", "ARNPrefix"])?;
         let uid = ("uid", keep.text(&arn).into());
@@ -455,7 +468,27 @@ fn resources<'a>(b: &mut EventBuilder<'a>, fields: Fields<'a>) {
         };
         Some(Value::Object(object))
     });
-    let found = keep.arena.list_of(found.take(ITEMS_MAX));
+    let object = |name: &str, kind: &'static str| {
+        Value::Object(
+            keep.arena
+                .object(&[("name", keep.text(name).into()), ("type", keep.text(kind).into())]),
+        )
+    };
+    let named = NAMED
+        .iter()
+        .filter_map(|(key, kind)| Some(object(&fields.text_in("requestParameters", key)?, kind)));
+    let instances = fields
+        .value("requestParameters.instancesSet.items")
+        .and_then(Value::as_array)
+        .unwrap_or_default();
+    let instances = instances
+        .iter()
+        .filter_map(|i| Some(object(i.get("instanceId")?.as_str()?, "instance")));
+    let found: Vec<Value<'_>> = own.chain(named).chain(instances).take(ITEMS_MAX).collect();
+    if found.is_empty() {
+        return;
+    }
+    let found = keep.arena.list_of(found.into_iter());
     if b.class_uid() == 6003 {
         b.set("resources", found);
     } else {

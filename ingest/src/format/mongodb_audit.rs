@@ -365,6 +365,11 @@ impl<'a> Act<'a, '_> {
         let database = if database.is_empty() { "-" } else { database };
         b.set("database", json!({"name": database, "type_id": 6, "type": "NoSQL"}));
         b.set("table.name", collection);
+        if !collection.is_empty() {
+            // The names that the data catalogue is compared with, as of a statement.
+            let name = collection.to_lowercase();
+            b.unmapped("tables", vec![format!("{}.{name}", database.to_lowercase()), name]);
+        }
         b.set("type_id", if collection.is_empty() { 1 } else { 3 });
         b.set("type", if collection.is_empty() { "Database" } else { "Table" });
         b.set_some("unmapped.renamed_to", self.param("new").as_deref());

@@ -169,9 +169,8 @@ pub(crate) struct Chunk<'a> {
 
 /// What a line of postgres over syslog holds; blanks at its beginning are its own.
 pub(crate) fn syslog_chunk(text: &str) -> Option<Chunk<'_>> {
-    over_syslog(text)?;
-    let at = tag(text)?;
-    let message = text[at..].split_once(": ")?.1;
+    let (envelope, _) = over_syslog(text)?;
+    let message = said(text, &envelope)?;
     let counted = message
         .trim_start()
         .strip_prefix('[')
@@ -203,14 +202,33 @@ fn tag(text: &str) -> Option<usize> {
     Some(tag - "postgres".len())
 }
 
+/// What postgres wrote: behind its tag; in RFC 5424's form, where a name and a process stand without marks, the envelope's message with the
+/// tabs before it, which say that a line goes on.
+fn said<'a>(text: &'a str, envelope: &syslog::Envelope<'_>) -> Option<&'a str> {
+    if envelope.kind != syslog::Kind::Rfc5424 {
+        return Some(text[tag(text)?..].split_once(": ")?.1);
+    }
+    let end = text.trim_end().len();
+    let begin = end.checked_sub(envelope.message.len())?;
+    let message = text.get(begin..end).filter(|m| *m == envelope.message)?;
+    let tabs = text.as_bytes()[..begin]
+        .iter()
+        .rev()
+        .take_while(|b| **b == b'\t')
+        .count();
+    Some(if tabs == 0 { message } else { &text[begin - tabs..end] })
+}
+
 /// A syslog line of postgres, and its message without the counter `[3-1]`.
 fn over_syslog(text: &str) -> Option<(syslog::Envelope<'_>, &str)> {
-    let at = tag(text)?;
+    if tag(text).is_none() && !seek::contains(text, " postgres ") {
+        return None;
+    }
     let envelope = syslog::parse(text);
     if !envelope.is_syslog() || envelope.program() != Some("postgres") {
         return None;
     }
-    let message = text[at..].split_once(": ")?.1.trim_start();
+    let message = said(text, &envelope)?.trim_start();
     let message = match message.strip_prefix('[').and_then(|m| seek::split_once(m, "] ")) {
         Some((count, rest)) if count.bytes().all(|b| b.is_ascii_digit() || b == b'-') => rest.trim_start(),
         _ => message,

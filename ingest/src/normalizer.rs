@@ -119,6 +119,7 @@ fn read<'a>(input: &mut Input<'a>, choice: Choice) -> Result<Vec<Event<'a>>, Qua
         && collector::may_be(input.text)
         && (format.matches)(input).is_none()
         && let Some(envelope) = collector::unwrap(input)
+        && envelope.fits(input, format)
     {
         return collector::events(input, envelope, Some(format));
     }

@@ -67,6 +67,15 @@ impl Envelope<'_> {
         }
     }
 
+    /// The message as a part of the line that was read; nothing where it is not as it was written.
+    #[must_use]
+    pub fn message_in<'t>(&self, text: &'t str) -> Option<&'t str> {
+        let whole = text.trim_end();
+        whole
+            .ends_with(&*self.message)
+            .then(|| &whole[whole.len() - self.message.len()..])
+    }
+
     /// The facility's number and name.
     #[must_use]
     pub fn facility(&self) -> Option<(u8, &'static str)> {

@@ -5,6 +5,7 @@
 //! |---|---|
 //! | Filebeat, Elastic Agent, Logstash, Vector, Fluentd | `message` beside `@timestamp` or `timestamp` and `agent`, `log`, `input`, `@version`, `source_type`, … |
 //! | Fluent Bit, Docker's json-file | `log` beside `stream`, `time`, `date`, `kubernetes`, … |
+//! | syslog (RFC 3164, 5424) | the message, where it is JSON; its formats that know syslog read it themselves |
 //! | CRI | `TIME stdout\|stderr F\|P line`; a part of a line (P) has the label `cri.partial` |
 //! | Fluentd's forward form | `[TIME, {…}]`, `["tag", TIME, {…}]` |
 //! | Simple Log Service | `content` beside `__time__`, `__topic__`, `__source__` |
@@ -30,6 +31,7 @@ use crate::detection;
 use crate::fields::{Fields, scalar};
 use crate::format::{self, Format, Input, Match, Quarantine, base_event, host};
 use crate::seek;
+use crate::syslog;
 use crate::time_text;
 pub(crate) use shipper::single;
 use shipper::{cri, forward, of_object};
@@ -76,8 +78,17 @@ struct Line<'a> {
 
 fn matches(input: &Input<'_>) -> Option<Match> {
     let envelope = unwrap(input)?;
+    // Other JSON over syslog is read as the text that it is.
+    if envelope.kind == SYSLOG {
+        inner_of(input, &envelope.lines.first()?.text)?;
+    }
     Some(Match {
-        score: if envelope.kind == "kafka_connect" { 50 } else { 70 },
+        score: match envelope.kind {
+            "kafka_connect" => 50,
+            // Formats that know syslog are surer of their lines.
+            SYSLOG => 45,
+            _ => 70,
+        },
         reason: "a collector's envelope",
     })
 }
@@ -132,13 +143,18 @@ pub(crate) fn events<'a>(
 /// The events of a line that stands in another envelope's field, where a format of its own is sure of it.
 pub(crate) fn inner<'a>(input: &Input<'a>, text: &str) -> Option<Vec<Event<'a>>> {
     let mut part = Input::of_text(input, text);
-    let (format, found) = detection::best(&part, |f| !is_envelope(f))?;
-    if found.score < SURE {
-        return None;
-    }
+    let format = inner_of(input, text)?;
     part.format = format.name;
     (format.normalize)(&mut part).ok()
 }
+
+fn inner_of(input: &Input<'_>, text: &str) -> Option<&'static Format> {
+    let (format, found) = detection::best(&Input::of_text(input, text), |f| !is_envelope(f))?;
+    (found.score >= SURE).then_some(format)
+}
+
+/// The kind of an envelope that is a syslog line.
+const SYSLOG: &str = "syslog";
 
 /// The least score of a format that is taken for sure.
 const SURE: u8 = 50;
@@ -173,6 +189,12 @@ fn bare<'a>(part: &Input<'a>, envelope: &Envelope<'_>) -> Event<'a> {
 }
 
 impl<'a> Envelope<'a> {
+    /// Whether its line is for the format of the source: what systems say over syslog may be anything.
+    pub(crate) fn fits(&self, input: &Input<'a>, format: &Format) -> bool {
+        let is_of = |line: &Line<'_>| (format.matches)(&Input::of_text(input, &line.text)).is_some();
+        self.kind != SYSLOG || self.lines.iter().all(is_of)
+    }
+
     /// Adds what the envelope tells to an event of one of its lines.
     fn describe(&self, event: &mut Event<'a>, input: &Input<'a>, line: &Line<'a>) {
         let arena = input.arena;
@@ -272,7 +294,7 @@ impl<'a> Envelope<'a> {
 pub(crate) fn may_be(text: &str) -> bool {
     let text = text.trim_start();
     match text.as_bytes().first() {
-        Some(b'{' | b'[') => true,
+        Some(b'{' | b'[' | b'<') => true,
         Some(b'0'..=b'9') => is_cri(text),
         _ => false,
     }
@@ -291,8 +313,28 @@ pub(crate) fn unwrap<'a>(input: &Input<'a>) -> Option<Envelope<'a>> {
         b'{' => of_object(arena, input.object().ok()?),
         b'[' => forward(arena, text),
         b'0'..=b'9' => cri(arena, text),
+        b'<' => over_syslog(arena, text),
         _ => None,
     }
+}
+
+/// JSON as the message of a syslog line.
+fn over_syslog<'a>(arena: &'a Arena, text: &'a str) -> Option<Envelope<'a>> {
+    let header = syslog::parse(text);
+    if !header.is_syslog() || !header.message.starts_with('{') {
+        return None;
+    }
+    let line = Line {
+        text: header.message.as_ref().to_owned(),
+        time: header.time_text.map(|time| Value::String(arena.text(&time))),
+        ..Line::default()
+    };
+    Some(Envelope {
+        kind: SYSLOG,
+        lines: vec![line],
+        host: header.host.map(Cow::into_owned),
+        ..Envelope::default()
+    })
 }
 
 /// What Splunk's event collector told beside the event.

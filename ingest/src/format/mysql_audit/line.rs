@@ -39,9 +39,17 @@ pub(super) fn line(text: &str) -> Option<Act<'_>> {
     let (time, rest, server) = match seek::cut(text, b',') {
         Some((first, rest)) if is_time(first) => (Some(Value::from(first)), rest, None),
         _ => {
-            let at = seek::find(text, "mysql-server_auditing: ").or_else(|| seek::find(text, "mysqld: "))?;
+            seek::find(text, "mysql-server_auditing").or_else(|| seek::find(text, "mysqld"))?;
             let envelope = syslog::parse(text);
-            let rest = text[at..].split_once(": ")?.1;
+            if !matches!(envelope.program(), Some("mysql-server_auditing" | "mysqld")) {
+                return None;
+            }
+            let rest = envelope.message_in(text)?;
+            // The file's own form, shipped line by line.
+            let rest = match seek::cut(rest, b',') {
+                Some((first, behind)) if is_time(first) => behind,
+                _ => rest,
+            };
             let time = match &envelope.time_text {
                 Some(Cow::Borrowed(time)) => Some(Value::String(time)),
                 _ => None,

@@ -1,5 +1,6 @@
 //! Hosts by the name under which they are registered, in all that is kept of events: a host's own log calls it `web-1.shop.example`, the
-//! bastion `web-1`, and joins, keys and counts mean the same one. Rules judge events as they came.
+//! bastion `web-1`, and joins, keys and counts mean the same one. So is the identity provider `sso` where the account register calls it that.
+//! Rules judge events as they came.
 
 use std::borrow::Cow;
 
@@ -17,11 +18,25 @@ const FIELDS: [(&str, &str); 4] = [
     ("docket.system", "host:"),
 ];
 
+/// The identity provider's product, as its format names the system.
+const PROVIDER: &str = "okta";
+
 impl Detector {
     /// The batches with registered names.
     pub(super) fn registered<'b>(&self, batches: &'b [Batch]) -> Cow<'b, [Batch]> {
         let hosts = self.tables.hosts();
         let mut out = Cow::Borrowed(batches);
+        if self.tables.single_sign_on() {
+            let system = Field::ocsf("docket.system");
+            for (n, batch) in batches.iter().enumerate() {
+                let Some(column) = batch.column(&system) else { continue };
+                let mut provider = false;
+                (0..batch.rows.len()).for_each(|row| column.for_each(row, |text| provider |= text == PROVIDER));
+                if provider {
+                    out.to_mut()[n].replace(&system, |text| (text == PROVIDER).then_some("sso"));
+                }
+            }
+        }
         if hosts.is_empty() {
             return out;
         }

@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use jiff::tz::TimeZone;
 use serde_json::Value as Json;
 
-use super::cell::{each_value, scalar};
+use super::cell::{each_value, scalar, value_at};
 use super::has::has;
 use super::scope::{Item, Items, Scope, each_json, resolve, resolve_first};
 use crate::policy::{Condition, Literal, Op, Subject, Test, Value};
@@ -34,9 +34,11 @@ fn test_holds(test: &Test, columns: Option<&Json>, scope: &Scope<'_>) -> bool {
     if let Op::Has(wanted) = &test.op {
         let mut elements = Vec::new();
         match &test.subject {
-            Subject::Column(column) => columns
-                .into_iter()
-                .for_each(|row| each_value(row, column, &mut |v| elements.push(v))),
+            Subject::Column(column) => columns.into_iter().for_each(|row| match value_at(row, column) {
+                // Of a list of lists (`incompatible_pairs`) each list is an element.
+                Some(Json::Array(lists)) if lists.iter().any(Json::is_array) => elements.extend(lists),
+                _ => each_value(row, column, &mut |v| elements.push(v)),
+            }),
             Subject::Reference(reference) => each_json(reference, scope, &mut |v| elements.push(v)),
         }
         // What is no object has one column, so that maps can speak of it.

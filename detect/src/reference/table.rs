@@ -284,6 +284,7 @@ pub struct Tables {
     sources: BTreeMap<Arc<str>, Arc<[u8]>>,
     calendar: Option<Arc<WorkCalendar>>,
     hosts: Arc<Hosts>,
+    single_sign_on: bool,
     zone: TimeZone,
 }
 
@@ -294,6 +295,7 @@ impl Default for Tables {
             sources: BTreeMap::new(),
             calendar: None,
             hosts: Arc::default(),
+            single_sign_on: false,
             zone: TimeZone::UTC,
         }
     }
@@ -318,6 +320,15 @@ impl Tables {
         }
         if name == "asset_register" {
             self.hosts = Arc::new(Hosts::new(&table));
+        }
+        if name == REGISTER {
+            let has = |system: &str| {
+                table
+                    .rows()
+                    .iter()
+                    .any(|r| value_at(r, "system").is_some_and(|s| scalar(s) == system))
+            };
+            self.single_sign_on = has("sso") && !has("okta");
         }
         self.tables.insert(name.into(), Arc::new(table));
         self.sources.insert(name.into(), bytes.into());
@@ -396,6 +407,12 @@ impl Tables {
     #[must_use]
     pub fn hosts(&self) -> &Hosts {
         &self.hosts
+    }
+
+    /// Whether `account_registry` has the identity provider's accounts under `sso`, and not under the product's name.
+    #[must_use]
+    pub fn single_sign_on(&self) -> bool {
+        self.single_sign_on
     }
 
     /// The time zone of moments written without an offset: the calendar's, else UTC.

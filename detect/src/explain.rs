@@ -4,6 +4,7 @@
 
 mod detection;
 mod lookup;
+mod nearest;
 
 use std::fmt::Write as _;
 
@@ -14,6 +15,7 @@ use crate::engine::Mask;
 
 pub(crate) use self::detection::{rule, sign};
 pub(crate) use self::lookup::{Asked, each_part, lookups, tell_gap};
+pub(crate) use self::nearest::nearest;
 
 /// Values of one field, or rows of one table, that are shown.
 const SHOWN_MAX: usize = 5;

@@ -1,5 +1,6 @@
 //! What a policy says of the records: one violation, with its evidence.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -7,8 +8,11 @@ use serde_json::{Value, json};
 
 use crate::{Coordinate, Millis, OCSF_VERSION};
 
+mod context;
 mod ocsf;
 mod text;
+
+pub use context::{Asset, Context, LookedFor, Person};
 
 /// OCSF `severity_id`, 1 to 5.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -141,9 +145,35 @@ pub struct Finding {
     pub rows: Vec<ReferenceRow>,
     /// Labels: `late`, …
     pub labels: Vec<String>,
+    /// Who, what, in which session, and what would have allowed it.
+    #[serde(default, skip_serializing_if = "Context::is_empty")]
+    pub context: Context,
 }
 
 impl Finding {
+    /// The finding told to somebody who reads it aloud: the message, and the sentences of its context.
+    #[must_use]
+    pub fn description(&self) -> Cow<'_, str> {
+        if self.context.is_empty() {
+            return Cow::Borrowed(&self.message);
+        }
+        Cow::Owned(format!(
+            "{}. {}",
+            self.message.trim_end_matches('.'),
+            self.surroundings()
+        ))
+    }
+
+    /// The sentences of its context: `Person: …. Asset: …. Session: …. Looked for in …: ….`; empty where nothing is known.
+    #[must_use]
+    pub fn surroundings(&self) -> String {
+        let sentences = context::Sentences {
+            context: &self.context,
+            person: self.person.as_deref(),
+        };
+        sentences.to_string().trim_start().to_owned()
+    }
+
     /// The incident that the finding opens, as OCSF Incident Finding 2005; `None` of other findings. Nobody has taken it on yet: it is the
     /// security team's.
     #[must_use]
@@ -202,6 +232,7 @@ mod tests {
             message: "m".to_owned(),
             rows: Vec::new(),
             labels: Vec::new(),
+            context: Context::default(),
         };
         let told = finding.to_ocsf();
         assert_eq!(told["class_uid"], 2004);

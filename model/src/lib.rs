@@ -26,7 +26,9 @@ pub use batch::{ALL_COLUMNS, Batch, Column, EXISTS, Field, Namespace, Row, Uids,
 pub use cells::{Begun, Cell, Cells};
 pub use columns::{OpenBatch, Plan};
 pub use event::{Event, Labels, LogSource};
-pub use finding::{Clause, Finding, FindingKind, FindingStatus, PolicyRef, ReferenceRow, Severity};
+pub use finding::{
+    Asset, Clause, Context, Finding, FindingKind, FindingStatus, LookedFor, Person, PolicyRef, ReferenceRow, Severity,
+};
 pub use outline::Outline;
 pub use path::{PathId, known};
 pub use plain::PlainEvent;

@@ -21,7 +21,15 @@ pub fn finding(finding: &mut Finding) {
     let texts = [&mut finding.message]
         .into_iter()
         .chain(&mut finding.account)
-        .chain(&mut finding.person);
+        .chain(&mut finding.person)
+        .chain(&mut finding.context.session)
+        .chain(
+            finding
+                .context
+                .looked_for
+                .iter_mut()
+                .flat_map(|looked| &mut looked.lacks),
+        );
     for text in texts.chain(finding.group.iter_mut().map(|(_, value)| value)) {
         if let Cow::Owned(masked) = mask(text) {
             *text = masked;

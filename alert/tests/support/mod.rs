@@ -40,6 +40,7 @@ pub fn finding(n: u32) -> Finding {
             row: serde_json::json!({"n": 1.50}),
         }],
         labels: vec![],
+        context: model::Context::default(),
     }
 }
 

@@ -17,7 +17,7 @@ use crate::reference::{EventValues, Scope, resolve};
 /// Values of one field of one event; those beyond are left out.
 pub(super) const VALUES_MAX: usize = 1_000;
 
-/// The fields that are kept of a rule's events, in order, and the columns where they are read.
+/// The fields that are kept of a rule's events, in the order of their places, and the columns where they are read.
 #[derive(Debug)]
 pub(super) struct Captured {
     /// The rule, as the state names it.
@@ -72,6 +72,19 @@ impl Captured {
         self.asked = fields.filter_map(|f| self.place(f)).collect();
         self.asked.sort_unstable();
         self.asked.dedup();
+        self
+    }
+
+    /// With these fields behind the others, where they are not among them. Facts that an earlier version wrote have no values of them: what
+    /// is added to a rule's fields without another text of the rule is added here.
+    #[must_use]
+    pub fn and<'f>(mut self, more: impl Iterator<Item = &'f EventField>) -> Captured {
+        for field in more {
+            if self.place(field).is_none() {
+                self.columns.push(field.columns());
+                self.fields.push(field.clone());
+            }
+        }
         self
     }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use foldhash::HashSet;
 use jiff::tz::TimeZone;
-use model::{Coordinate, Finding, FindingKind, FindingStatus, Millis, ReferenceRow, Severity};
+use model::{Context, Coordinate, Finding, FindingKind, FindingStatus, Millis, ReferenceRow, Severity};
 
 use super::Detector;
 use super::bucket::{Bucket, BucketId, Member};
@@ -151,6 +151,13 @@ impl Detector {
         };
         let (person, row) = self.person(policy, &scope, account.as_deref(), first.0);
         gathered.rows(row.as_slice());
+        let mut context = Context::default();
+        if policy.reports {
+            let who = (person.as_deref(), bucket.group.as_slice());
+            let (around, rows) = self.context(policy, &scope, who, &gathered.rows, first.0);
+            gathered.rows(&rows);
+            context = around;
+        }
         let late = telling
             .moment
             .is_some_and(|(time, received_at)| received_at - time > policy.wait_ms);
@@ -179,6 +186,7 @@ impl Detector {
             } else {
                 vec![]
             },
+            context,
         };
         self.except(policy, &mut finding);
         Some(finding)
@@ -453,7 +461,7 @@ fn first_text(references: &[Reference], scope: &Scope<'_>) -> Option<String> {
 }
 
 /// A value as people read it: a moment in the operator's zone.
-pub(super) fn told(item: &Item<'_>, zone: &TimeZone) -> String {
+pub(crate) fn told(item: &Item<'_>, zone: &TimeZone) -> String {
     let Item::Time(time) = item else {
         return item.text().into_owned();
     };

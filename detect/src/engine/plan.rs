@@ -7,6 +7,7 @@ use model::{Namespace, Wanted};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::context;
 use super::delay::delay_fields;
 use super::fact::Captured;
 use super::fed::Readers;
@@ -431,8 +432,10 @@ fn captured(policies: &Policies, nodes: &[Node], order: &[PolicyIndex]) -> BTree
                 }
             });
             let state = nodes[i.0 as usize].state;
-            let captured = Captured::new(state, rule.namespace, need.into_iter().chain(own));
-            (i, Arc::new(captured.asking(asked.into_iter())))
+            let captured = Captured::new(state, rule.namespace, need.into_iter().chain(own)).asking(asked.into_iter());
+            let reports = policies.get(i).reports;
+            let around = context::fields().iter().filter(|_| reports);
+            (i, Arc::new(captured.and(around)))
         })
         .collect()
 }

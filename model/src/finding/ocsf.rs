@@ -1,10 +1,12 @@
 //! Findings as OCSF 1.8.0, written straight from what they are.
 
+use std::borrow::Cow;
+
 use serde::Serialize;
 use serde::ser::{SerializeSeq as _, Serializer};
 use serde_json::Value;
 
-use super::{Finding, FindingKind, FindingStatus, ReferenceRow};
+use super::{Asset, Finding, FindingKind, FindingStatus, LookedFor, ReferenceRow};
 use crate::{Coordinate, OCSF_VERSION};
 
 #[derive(Serialize)]
@@ -20,6 +22,8 @@ struct Ocsf<'f> {
     message: &'f str,
     #[serde(skip_serializing_if = "Option::is_none")]
     actor: Option<Actor<'f>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    resources: Vec<Resource<'f>>,
     metadata: Metadata<'f>,
     finding_info: Info<'f>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -29,8 +33,16 @@ struct Ocsf<'f> {
 }
 
 #[derive(Serialize)]
-struct Actor<'f> {
-    user: User<'f>,
+pub(super) struct Actor<'f> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    session: Option<Session<'f>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user: Option<User<'f>>,
+}
+
+#[derive(Serialize)]
+struct Session<'f> {
+    uid: &'f str,
 }
 
 #[derive(Serialize)]
@@ -39,6 +51,26 @@ struct User<'f> {
     name: Option<&'f str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     uid: Option<&'f str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    full_name: Option<&'f str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    org: Option<Org<'f>>,
+}
+
+#[derive(Serialize)]
+struct Org<'f> {
+    name: &'f str,
+}
+
+/// OCSF `resource_details`.
+#[derive(Serialize)]
+pub(super) struct Resource<'f> {
+    name: &'f str,
+    #[serde(rename = "type")]
+    kind: &'f str,
+    uid: &'f str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    owner: Option<User<'f>>,
 }
 
 #[derive(Serialize)]
@@ -71,14 +103,21 @@ pub(super) struct Enrichment<'f> {
     value: &'f str,
     #[serde(rename = "type")]
     kind: &'static str,
-    data: &'f Value,
+    data: Data<'f>,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Data<'f> {
+    Row(&'f Value),
+    LookedFor(&'f LookedFor),
 }
 
 #[derive(Serialize)]
 struct Info<'f> {
     uid: &'f str,
     title: &'f str,
-    desc: &'f str,
+    desc: Cow<'f, str>,
     first_seen_time: i64,
     last_seen_time: i64,
     analytic: Analytic<'f>,
@@ -170,11 +209,7 @@ impl Finding {
     #[must_use]
     pub fn as_ocsf(&self) -> impl Serialize {
         let (activity, class_uid) = self.activity_and_class();
-        let user = User {
-            name: self.account.as_deref(),
-            uid: self.person.as_deref(),
-        };
-        let actor = (user.name.is_some() || user.uid.is_some()).then_some(Actor { user });
+        let actor = self.actor();
         Ocsf {
             activity_id: activity,
             category_uid: 2,
@@ -196,6 +231,7 @@ impl Finding {
                 profiles: actor.is_some().then_some(["host"]),
             },
             actor,
+            resources: self.resources(),
             finding_info: self.info(),
             compliance: (self.kind == FindingKind::Compliance).then(|| Compliance {
                 control: self.clauses.first().map_or("", String::as_str),
@@ -206,9 +242,29 @@ impl Finding {
         }
     }
 
+    /// What OCSF calls `actor`; `None` of nobody.
+    pub(super) fn actor(&self) -> Option<Actor<'_>> {
+        let person = self.context.person.as_ref();
+        let user = User {
+            name: self.account.as_deref(),
+            uid: self.person.as_deref(),
+            full_name: person.map(|p| p.name.as_str()),
+            org: person.and_then(|p| p.dept.as_deref()).map(|name| Org { name }),
+        };
+        let user = (user.name.is_some() || user.uid.is_some()).then_some(user);
+        let session = self.context.session.as_deref().map(|uid| Session { uid });
+        (user.is_some() || session.is_some()).then_some(Actor { session, user })
+    }
+
+    /// What OCSF calls `resources`.
+    pub(super) fn resources(&self) -> Vec<Resource<'_>> {
+        self.context.assets.iter().map(resource).collect()
+    }
+
     /// What OCSF calls `enrichments`.
     pub(super) fn enrichments(&self) -> Vec<Enrichment<'_>> {
-        self.rows.iter().map(enrichment).collect()
+        let rows = self.rows.iter().map(enrichment);
+        rows.chain(self.context.looked_for.iter().map(looked_for)).collect()
     }
 
     /// As [`Finding::as_ocsf`], as a value.
@@ -227,7 +283,7 @@ impl Finding {
         Info {
             uid: &self.uid,
             title: &self.policy.title,
-            desc: &self.message,
+            desc: self.description(),
             first_seen_time: self.first_seen.0,
             last_seen_time: self.last_seen.0,
             analytic: Analytic {
@@ -248,7 +304,33 @@ fn enrichment(row: &ReferenceRow) -> Enrichment<'_> {
         name: &row.table,
         value: &row.version,
         kind: "reference",
-        data: &row.row,
+        data: Data::Row(&row.row),
+    }
+}
+
+fn resource(asset: &Asset) -> Resource<'_> {
+    let Asset {
+        uid,
+        name,
+        kind,
+        owner,
+        owner_name,
+    } = asset;
+    let owner = owner.as_deref().map(|uid| User {
+        name: None,
+        uid: Some(uid),
+        full_name: owner_name.as_deref(),
+        org: None,
+    });
+    Resource { name, kind, uid, owner }
+}
+
+fn looked_for(looked: &LookedFor) -> Enrichment<'_> {
+    Enrichment {
+        name: &looked.table,
+        value: looked.nearest.as_deref().unwrap_or("none"),
+        kind: "looked_for",
+        data: Data::LookedFor(looked),
     }
 }
 

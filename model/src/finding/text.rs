@@ -18,28 +18,23 @@ impl Finding {
         text(out, ",\"severity\":", self.severity.name());
         named(out, ",\"status_id\":", i64::from(self.status.id()));
         text(out, ",\"message\":", &self.message);
-        let actor = self.account.is_some() || self.person.is_some();
-        if actor {
-            out.push_str(",\"actor\":{\"user\":{");
-            let users = [("\"name\":", &self.account), ("\"uid\":", &self.person)];
-            let mut before = "";
-            for (name, value) in users {
-                if let Some(value) = value {
-                    out.push_str(before);
-                    text(out, name, value);
-                    before = ",";
-                }
-            }
-            out.push_str("}}");
+        let actor = self.actor();
+        if let Some(actor) = &actor {
+            out.push_str(",\"actor\":");
+            out.push_str(&json(actor));
         }
-        self.write_metadata(out, actor);
+        if !self.context.assets.is_empty() {
+            out.push_str(",\"resources\":");
+            out.push_str(&json(&self.resources()));
+        }
+        self.write_metadata(out, actor.is_some());
         self.write_info(out);
         if self.kind == FindingKind::Compliance {
             let control = self.clauses.first().map_or("", String::as_str);
             text(out, ",\"compliance\":{\"control\":", control);
             out.push_str(",\"standards\":[\"Docket specifications\"],\"status_id\":3}");
         }
-        if !self.rows.is_empty() {
+        if !self.rows.is_empty() || !self.context.looked_for.is_empty() {
             out.push_str(",\"enrichments\":");
             out.push_str(&json(&self.enrichments()));
         }
@@ -65,7 +60,7 @@ impl Finding {
     fn write_info(&self, out: &mut String) {
         text(out, ",\"finding_info\":{\"uid\":", &self.uid);
         text(out, ",\"title\":", &self.policy.title);
-        text(out, ",\"desc\":", &self.message);
+        text(out, ",\"desc\":", &self.description());
         named(out, ",\"first_seen_time\":", self.first_seen.0);
         named(out, ",\"last_seen_time\":", self.last_seen.0);
         text(out, ",\"analytic\":{\"uid\":", &self.policy.id);
@@ -133,12 +128,39 @@ mod tests {
     use proptest::prelude::*;
     use serde_json::json;
 
-    use super::super::{FindingStatus, PolicyRef, ReferenceRow, Severity};
+    use super::super::{Asset, Context, FindingStatus, LookedFor, Person, PolicyRef, ReferenceRow, Severity};
     use super::*;
     use crate::Millis;
 
     fn texts(n: usize) -> impl Strategy<Value = Vec<String>> {
         prop::collection::vec("[a\"\\\\\n\u{1}日/]{0,3}", 0..=n)
+    }
+
+    fn around_it(words: &[String]) -> Context {
+        let word = || words.first().cloned();
+        Context {
+            person: word().map(|name| Person {
+                name,
+                dept: words.get(1).cloned(),
+                job_role: word(),
+            }),
+            assets: words
+                .iter()
+                .map(|w| Asset {
+                    uid: w.clone(),
+                    name: w.clone(),
+                    kind: w.clone(),
+                    owner: word(),
+                    owner_name: words.get(1).cloned(),
+                })
+                .collect(),
+            session: words.get(1).cloned(),
+            looked_for: vec![LookedFor {
+                table: "t".into(),
+                nearest: word(),
+                lacks: words.to_vec(),
+            }],
+        }
     }
 
     proptest! {
@@ -149,7 +171,7 @@ mod tests {
             evidence in prop::collection::vec(("[a\"日]{1,2}", 0i32..3, any::<i64>()), 0..6),
             times in (any::<i64>(), any::<i64>(), any::<i64>()),
             (kind, status, severity) in (0..3usize, 0..3usize, 0..5usize),
-            (account, person, row) in any::<(bool, bool, bool)>(),
+            (account, person, row, around) in any::<(bool, bool, bool, bool)>(),
         ) {
             let [uid, id, title, version, message, who, whose] = words.try_into().unwrap();
             let (clauses, tags, controls, group, labels) = lists;
@@ -176,6 +198,7 @@ mod tests {
                     .then(|| ReferenceRow { table: "t\"".into(), version: "v".into(), row: json!({"k": [1, "\n"]}) })
                     .into_iter()
                     .collect(),
+                context: around.then(|| around_it(&labels)).unwrap_or_default(),
                 labels,
             };
             let mut out = "before ".to_owned();

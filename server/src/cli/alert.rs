@@ -190,9 +190,25 @@ fn print(alert: &Value) -> std::io::Result<()> {
             .join("; "),
     )?;
     line("Account", text(&f["account"]))?;
-    line("Person", text(&f["person"]))?;
+    line("Person", person(f))?;
+    for asset in f["context"]["assets"].as_array().into_iter().flatten() {
+        let owner = named(&asset["owner_name"], &asset["owner"]);
+        let owner = if owner.is_empty() { "nobody".to_owned() } else { owner };
+        line(
+            "Asset",
+            format!("{} ({}), owned by {owner}", text(&asset["name"]), text(&asset["kind"])),
+        )?;
+    }
+    line("Session", text(&f["context"]["session"]))?;
     line("Completed", time(&f["time"]))?;
     line("Why", text(&f["message"]))?;
+    for looked in f["context"]["looked_for"].as_array().into_iter().flatten() {
+        let nearest = match looked["nearest"].as_str() {
+            Some(nearest) => format!("{nearest} comes nearest: {}", strings(&looked["lacks"]).join("; ")),
+            None => "nothing comes near".to_owned(),
+        };
+        line("Looked for", format!("{}: {nearest}", text(&looked["table"])))?;
+    }
     for row in f["rows"].as_array().into_iter().flatten() {
         line(
             "Reference",
@@ -221,6 +237,24 @@ fn print(alert: &Value) -> std::io::Result<()> {
         )?;
     }
     Ok(())
+}
+
+/// The person: name, employee id, post and department, as far as they are known.
+fn person(finding: &Value) -> String {
+    let known = &finding["context"]["person"];
+    let mut words = vec![named(&known["name"], &finding["person"])];
+    words.extend([text(&known["job_role"]), text(&known["dept"])]);
+    words.retain(|w| !w.is_empty());
+    words.join(", ")
+}
+
+/// `name (id)`, or the one that there is.
+fn named(name: &Value, id: &Value) -> String {
+    match (text(name), text(id)) {
+        (name, id) if name.is_empty() => id,
+        (name, id) if id.is_empty() => name,
+        (name, id) => format!("{name} ({id})"),
+    }
 }
 
 fn strings(value: &Value) -> Vec<String> {

@@ -40,6 +40,10 @@ pub fn alert(alert: &Alert, colour: bool) {
         f.clauses.join(" "),
         inert(&f.message)
     );
+    let around = f.surroundings();
+    if !around.is_empty() {
+        println!("    {}", inert(&around));
+    }
     let shown: Vec<String> = f
         .evidence
         .iter()

@@ -158,7 +158,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
                         out,
                         "{status}finding {} ({severity}): {}",
                         finding.uid,
-                        inert(&finding.message)
+                        inert(&finding.description())
                     )?;
                 }
             }

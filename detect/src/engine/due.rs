@@ -36,6 +36,7 @@ impl Detector {
             Due::Expectation(index, id) => self.expectation_due(index, policies.get(index), &id),
             Due::Silence(index, id) => self.silence_due(index, &id),
             Due::Delay(index, end) => self.delay_due(index, end),
+            Due::Sequence(rule, log, start) => self.judge_run(&(rule, log), start),
             Due::ForgetMember(id, order) => {
                 self.settle(&id);
                 if !self.by_minute(Kind::Member, id.0) {
@@ -51,6 +52,7 @@ impl Detector {
             Due::ForgetEntries(index, group) => self.forget_entries(&policies, index, &group),
             Due::ForgetFed(rule, uid) => self.forget_fed(rule, &uid),
             Due::ForgetDays(rule, key) => self.forget_days(rule, &key),
+            Due::ForgetRuns(rule, log) => self.forget_runs(&(rule, log)),
             Due::ForgetSubjects(rule) => self.forget_subjects(rule, at),
             Due::ForgetRows(rule) => self.forget_rows(rule, at),
             Due::ForgetOpened(index, id) => {

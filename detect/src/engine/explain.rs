@@ -102,6 +102,11 @@ impl Detector {
             if let Some(novelty) = rule.novelty.as_ref().filter(|_| fits) {
                 parts.push(self.explain_novelty(index, novelty, &fact, &found, self.mask));
             }
+            if rule.sequence.is_some() {
+                let because =
+                    "not judged: it depends on the numbers that came before, and on those that still may come";
+                parts.push(Explained::new("sequence", None).because(because));
+            }
             for raise in &policy.severity {
                 let scope = self.scope_of(&*fact, &found);
                 let mut tests = Vec::new();

@@ -21,7 +21,11 @@ use crate::policy::{Body, Policies, Policy, PolicyIndex};
 /// Whether a rule's events do nothing but feed correlations that count them, or the values of one field.
 pub(super) fn only_feeds(policies: &Policies, policy: &Policy, node: &Node) -> bool {
     let Some(rule) = policy.rule() else { return false };
-    let plain = rule.calendar.is_none() && rule.lookups.is_empty() && rule.novelty.is_none() && rule.table.is_none();
+    let plain = rule.calendar.is_none()
+        && rule.lookups.is_empty()
+        && rule.novelty.is_none()
+        && rule.sequence.is_none()
+        && rule.table.is_none();
     let feeds = |consumer: &Consumer| match consumer {
         Consumer::Correlation(c, feeder) => match &policies.get(*c).body {
             Body::Correlation(c) => c.feeders[*feeder].fields.len() <= 1,

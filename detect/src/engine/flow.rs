@@ -156,12 +156,14 @@ impl Detector {
         time.is_none_or(|time| self.on_side(time, event, found))
     }
 
-    /// A rule's condition and joins hold for an event; it fires unless it wants something new.
+    /// A rule's condition and joins hold for an event; it fires unless it wants something new, or a number that is out of order.
     fn fires(&mut self, rule: PolicyIndex, fact: &Arc<Fact>, found: &Arc<Found>) {
         let policies = self.policies.clone();
-        match policies.get(rule).rule().and_then(|r| r.novelty.as_ref()) {
-            Some(novelty) => self.seen(rule, novelty, fact, found),
-            None => self.add(rule, fact, found),
+        let body = policies.get(rule).rule();
+        match body.map(|r| (r.novelty.as_ref(), r.sequence.as_ref())) {
+            Some((Some(novelty), _)) => self.seen(rule, novelty, fact, found),
+            Some((None, Some(sequence))) => self.numbered(rule, sequence, fact, found),
+            _ => self.add(rule, fact, found),
         }
     }
 

@@ -42,6 +42,7 @@ mod registered;
 mod report;
 mod rows;
 mod seen;
+mod sequence;
 mod silence;
 mod state;
 mod step;
@@ -150,6 +151,7 @@ pub struct Detector {
     delays: delay::Delays,
     /// What rules have seen of whom.
     habits: HashMap<(PolicyIndex, Arc<str>), habit::Habit>,
+    sequences: HashMap<sequence::LogId, sequence::Runs>,
     /// Findings that are events of rules.
     fed: fed::Fed,
     /// Those that are not what they were; of those without a bucket what was told.
@@ -242,6 +244,7 @@ impl Detector {
             silences: silence::Silences::default(),
             delays: delay::Delays::default(),
             habits: HashMap::default(),
+            sequences: HashMap::default(),
             fed: fed::Fed::default(),
             unfed: BTreeSet::new(),
             unfed_alone: Vec::new(),

@@ -361,7 +361,7 @@ impl Detector {
 }
 
 /// The values of references as one text, in lower case; `None` where one has no value.
-fn name(references: &[Reference], scope: &Scope<'_>) -> Option<Arc<str>> {
+pub(super) fn name(references: &[Reference], scope: &Scope<'_>) -> Option<Arc<str>> {
     let mut out = String::new();
     for reference in references {
         let mut texts: Vec<String> = resolve(reference, scope).iter().map(|i| lower(&i.text())).collect();

@@ -134,7 +134,9 @@ impl Plan {
             let node = &mut nodes[i.0 as usize];
             node.state = state_id(policy, &upstream);
             let negative = match &policy.body {
-                Body::Rule(rule) => node.deferred || rule.novelty.is_some() || rule.sigma.reads_findings(),
+                Body::Rule(rule) => {
+                    node.deferred || rule.novelty.is_some() || rule.sequence.is_some() || rule.sigma.reads_findings()
+                }
                 Body::Correlation(c) => !c.is_monotone(),
                 Body::Absence(_) => true,
                 // A record that comes later ends the silence; it does not undo it.
@@ -263,7 +265,9 @@ fn waits(policy: &Policy, lookup: &Lookup) -> bool {
 fn deferred(policy: &Policy) -> bool {
     policy.rule().is_some_and(|r| {
         // What was seen is remembered as it comes.
-        r.novelty.is_none() && r.lookups.iter().any(|l| l.event_table.is_some() || waits(policy, l))
+        r.novelty.is_none()
+            && r.sequence.is_none()
+            && r.lookups.iter().any(|l| l.event_table.is_some() || waits(policy, l))
     })
 }
 

@@ -28,6 +28,10 @@ pub(super) fn each_reference<'a>(policy: &'a Policy, each: &mut dyn FnMut(&'a Re
                 .for_each(&mut *each);
             let new = rule.novelty.iter();
             new.flat_map(|n| n.key.iter().chain(&n.value)).for_each(&mut *each);
+            let numbered = rule.sequence.iter();
+            numbered
+                .flat_map(|s| s.of.iter().chain([&s.number]))
+                .for_each(&mut *each);
         }
         Body::Correlation(_) => {}
         Body::Absence(absence) => {

@@ -55,10 +55,11 @@ pub(super) enum Kind {
     Delay = b'L',
     Usual = b'U',
     Minute = b'Z',
+    Run = b'Q',
 }
 
 impl Kind {
-    const ALL: [Kind; 18] = [
+    const ALL: [Kind; 19] = [
         Kind::Member,
         Kind::Subject,
         Kind::Window,
@@ -77,6 +78,7 @@ impl Kind {
         Kind::Delay,
         Kind::Usual,
         Kind::Minute,
+        Kind::Run,
     ];
 
     /// `None` for keys that are not the engine's.
@@ -159,6 +161,8 @@ pub(super) enum Item {
     Habit(PolicyIndex, Arc<str>),
     /// A day on which a key was seen with a value.
     Day(PolicyIndex, Arc<str>, Arc<str>, i64),
+    /// A run of the numbers of a log, by its first.
+    Run(PolicyIndex, Arc<str>, i64),
     /// An event that a finding is.
     Fed(PolicyIndex, Arc<str>),
 }

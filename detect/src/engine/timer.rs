@@ -23,6 +23,8 @@ pub(super) enum Due {
     Silence(PolicyIndex, Arc<str>),
     /// Spans of delays are over.
     Delay(PolicyIndex, Millis),
+    /// A run of the numbers of a log may be judged.
+    Sequence(PolicyIndex, Arc<str>, i64),
     /// A member of a bucket is forgotten.
     ForgetMember(BucketId, Order),
     /// Entries of a group of a correlation are forgotten.
@@ -31,6 +33,8 @@ pub(super) enum Due {
     ForgetSubjects(PolicyIndex),
     /// Days on which a key was seen are forgotten.
     ForgetDays(PolicyIndex, Arc<str>),
+    /// Runs of the numbers of a log are forgotten.
+    ForgetRuns(PolicyIndex, Arc<str>),
     /// Events of a table are forgotten.
     ForgetRows(PolicyIndex),
     /// An expectation that an event opened is forgotten.
@@ -172,10 +176,12 @@ impl Due {
             | Due::Expectation(policy, _)
             | Due::Silence(policy, _)
             | Due::Delay(policy, _)
+            | Due::Sequence(policy, ..)
             | Due::ForgetMember((policy, _), _)
             | Due::ForgetEntries(policy, _)
             | Due::ForgetSubjects(policy)
             | Due::ForgetDays(policy, _)
+            | Due::ForgetRuns(policy, _)
             | Due::ForgetRows(policy)
             | Due::ForgetOpened(policy, _)
             | Due::ForgetFed(policy, _)
@@ -187,7 +193,12 @@ impl Due {
     fn is_judgement(&self) -> bool {
         matches!(
             self,
-            Due::Subject(..) | Due::Window(..) | Due::Expectation(..) | Due::Silence(..) | Due::Delay(..)
+            Due::Subject(..)
+                | Due::Window(..)
+                | Due::Expectation(..)
+                | Due::Silence(..)
+                | Due::Delay(..)
+                | Due::Sequence(..)
         )
     }
 }

@@ -249,6 +249,7 @@ impl Detector {
             Item::Expected(absence, order) => self.expected_key(*absence, order),
             Item::Habit(rule, name) => self.habit_key(*rule, name),
             Item::Day(rule, name, value, day) => self.day_key(*rule, name, value, *day),
+            Item::Run(rule, name, start) => self.run_key(*rule, name, *start),
             Item::Fed(rule, uid) => state::key(Kind::Fed, self.state(*rule), &[uid.as_bytes()]),
         }
     }
@@ -286,6 +287,7 @@ impl Detector {
             Item::Expected(absence, order) => state::bytes(self.absences.get(absence)?.expected(order)?),
             Item::Habit(rule, name) => state::json(&self.habit_row(*rule, name)?),
             Item::Day(rule, name, value, day) => state::json(&self.day_row(*rule, name, value, *day)?),
+            Item::Run(rule, name, start) => state::json(&self.run_row(*rule, name, *start)?),
             Item::Fed(rule, uid) => {
                 let (fact, found) = self.fed.get(&(*rule, uid.clone()))?;
                 subject(fact, Some(found), &self.texts)

@@ -126,7 +126,8 @@ fn aliases(node: &Node) -> Vec<Arc<str>> {
     });
     let named = found.filter_map(|l| Some(Arc::from(&*l.get("as")?.scalar()?)));
     let is_new = ["first_seen", "rare"].iter().any(|key| docket.get(key).is_some());
-    named.chain(is_new.then(|| "seen".into())).collect()
+    let numbered = docket.get("sequence").map(|_| "sequence".into());
+    named.chain(is_new.then(|| "seen".into())).chain(numbered).collect()
 }
 
 /// Who is called what, before anything is checked.

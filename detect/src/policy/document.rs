@@ -148,6 +148,8 @@ pub struct Rule {
     pub calendar: Option<WorkingTime>,
     /// Fires only for what is new or rare.
     pub novelty: Option<super::Novelty>,
+    /// Fires only for what breaks the numbers of a log.
+    pub sequence: Option<super::Sequence>,
     /// Its events are rows of a table called as the policy is.
     pub table: Option<EventTable>,
 }

@@ -17,6 +17,7 @@ mod message;
 mod novelty;
 mod read;
 mod refer;
+mod sequence;
 mod silence;
 mod value;
 
@@ -34,5 +35,6 @@ pub use lookup::{Expect, Lookup, Pick};
 pub use message::{Message, MessagePart};
 pub use novelty::Novelty;
 pub use read::{duration_ms, schema::SCHEMA};
+pub use sequence::{Breach, Sequence};
 pub use silence::{Anew, Learn, Silence};
 pub use value::{EventField, Literal, Reference, Root, Value};

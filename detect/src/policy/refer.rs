@@ -72,6 +72,10 @@ fn for_each_reference(policy: &Policy, each: &mut dyn FnMut(&Reference)) {
                 .for_each(&mut *each);
             let new = rule.novelty.iter();
             new.flat_map(|n| n.key.iter().chain(&n.value)).for_each(&mut *each);
+            let numbered = rule.sequence.iter();
+            numbered
+                .flat_map(|s| s.of.iter().chain([&s.number]))
+                .for_each(&mut *each);
         }
         Body::Absence(absence) => {
             absence.from.iter().chain([&absence.by]).for_each(&mut *each);

@@ -49,6 +49,7 @@ pub(crate) const KEYS: &[&str] = &[
     "message",
     "person",
     "rare",
+    "sequence",
     "severity",
     "share",
     "silent",
@@ -57,7 +58,7 @@ pub(crate) const KEYS: &[&str] = &[
     "wait",
 ];
 
-const KEYS_OF_RULES: &[&str] = &["calendar", "first_seen", "lookup", "rare", "table"];
+const KEYS_OF_RULES: &[&str] = &["calendar", "first_seen", "lookup", "rare", "sequence", "table"];
 const KEYS_OF_CORRELATIONS: &[&str] = &["share", "usual"];
 pub(crate) const CALENDAR_KEYS: &[&str] = &["side", "site"];
 pub(crate) const DEDUP_KEYS: &[&str] = &["by", "window"];

@@ -12,6 +12,7 @@ mod novelty;
 mod policy;
 mod reference;
 pub(crate) mod schema;
+mod sequence;
 mod silence;
 mod table;
 mod usual;

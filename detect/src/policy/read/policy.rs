@@ -9,7 +9,7 @@ use super::super::directory::{Directory, Draft};
 use super::super::{Body, Dedup, EventField, Policy, Reference, Root, Rule, refer};
 use super::extension::{self, Common, DocumentKind};
 use super::reference::Scope;
-use super::{absence, correlation, delay, lookup, novelty, table, usual};
+use super::{absence, correlation, delay, lookup, novelty, sequence, table, usual};
 use crate::Problem;
 use crate::report::{Report, nearest};
 use crate::sigma::{self, Placeholders};
@@ -269,6 +269,22 @@ fn rule(
         }
         new = new.or(read);
     }
+    let numbered = get("sequence").and_then(|n| sequence::sequence(report, n, &scope));
+    if let Some(n) = get("sequence") {
+        let kept = lookups.iter().any(|l| l.event_table.is_some());
+        let refused = [
+            (
+                kept,
+                "does not go with joins of tables kept from events, whose answers change",
+            ),
+            (new.is_some(), "does not go with `first_seen`"),
+        ];
+        for (_, reason) in refused.into_iter().filter(|(is, _)| *is) {
+            let (key, reason) = ("sequence".to_owned(), reason.to_owned());
+            report.at(n, Problem::Value { key, reason });
+        }
+        scope.aliases.push("sequence".into());
+    }
     if new.is_some() {
         scope.aliases.push("seen".into());
     }
@@ -276,6 +292,7 @@ fn rule(
     if sigma.reads_findings() {
         let refused = [
             ("first_seen", new.is_some()),
+            ("sequence", numbered.is_some()),
             ("lookup", lookups.iter().any(|l| l.event_table.is_some())),
         ];
         for (key, _) in refused.into_iter().filter(|(_, given)| *given) {
@@ -294,6 +311,7 @@ fn rule(
             lookups,
             calendar,
             novelty: new,
+            sequence: numbered,
             table,
         }),
         scope,

@@ -61,6 +61,10 @@ impl<'a> Maker<'a, '_> {
             .set("metadata.original_event_uid", Value::String(uid))
             .metadata("correlation_uid", Value::String(uid))
             .metadata_word("log_name", "audit");
+        // The daemon numbers its own records as it likes.
+        if !self.lines.main().kind.starts_with("DAEMON_") {
+            b.set_some("metadata.sequence", i32::try_from(id.serial).ok());
+        }
         host::device(&mut b, Some(id.node.as_str()));
         if self.lines.is_partial() {
             b.label("auditd.partial");

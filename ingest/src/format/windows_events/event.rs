@@ -157,6 +157,7 @@ impl<'a> Maker<'a, '_> {
         if let Some(record) = e.record.as_deref().filter(|r| !r.trim().is_empty()) {
             let uid = b.arena().concat(&[computer, "/", &e.channel, "/", record]);
             b.metadata("original_event_uid", Value::String(uid));
+            b.set_some("metadata.sequence", record.trim().parse::<i32>().ok());
         }
         if let Some(message) = e.message.as_deref().and_then(|m| m.lines().next()) {
             b.set("message", seek::trim(message));

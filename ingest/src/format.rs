@@ -165,7 +165,19 @@ pub struct Input<'a> {
     envelope: OnceCell<Envelope<'a>>,
 }
 
+/// Bytes that the events of one record may repeat of its text.
+const REPEATED_BYTES: usize = 256 << 10;
+/// Events that one statement or change may be, whatever its length; and how many it may be in any case.
+const REPEATS_MAX: usize = 200;
+const REPEATS_MIN: usize = 3;
+
 impl<'a> Input<'a> {
+    /// How many events may each hold the text of this record: what one statement or change does to many people is an event for each of
+    /// them. The others are left to the text itself; the last event is labelled [`LABEL_CUT`].
+    pub(crate) fn repeats_max(&self) -> usize {
+        (REPEATED_BYTES / self.text.len().max(1)).clamp(REPEATS_MIN, REPEATS_MAX)
+    }
+
     /// Reads the payload as text.
     #[must_use]
     pub fn new(arena: &'a Arena, record: &'a RawRecord, settings: &'a SourceSettings) -> Input<'a> {
@@ -274,5 +286,7 @@ impl<'a> Input<'a> {
 pub const HEADER_FLAGS: &str = "docket-flags";
 /// Label: the record holds the whole number of an identity or a bank card (LA-03).
 const LABEL_NUMBER: &str = "personal_number";
+/// The last event of a statement or change that means more people than have an event.
+pub(crate) const LABEL_CUT: &str = "people.cut";
 /// The transport's flags that become labels.
 pub const TRANSPORT_FLAGS: &[&str] = &["octet_count_wrong", "kcat_line_unreadable"];

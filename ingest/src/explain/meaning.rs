@@ -67,6 +67,10 @@ const LABELS: &[(&str, &str)] = &[
         "the source's clock and ours are more than 120 s apart, or the record came late",
     ),
     (
+        "people.cut",
+        "more people are meant than have an event of their own: the text names them all",
+    ),
+    (
         "time.written_later",
         "the source writes the record long after the event, as it works: that says nothing of its clock",
     ),

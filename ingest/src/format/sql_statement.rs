@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::builder::EventBuilder;
 use crate::class;
-use crate::format::Input;
+use crate::format::{Input, LABEL_CUT};
 use crate::seek;
 
 /// Bytes of a statement that are looked at.
@@ -188,7 +188,8 @@ pub(crate) fn events<'a>(
     mut common: impl FnMut(&mut EventBuilder<'a>),
 ) -> Vec<EventBuilder<'a>> {
     let (vendor, name) = product;
-    let mut all = Vec::new();
+    let (mut all, mut cut) = (Vec::new(), false);
+    let most = input.repeats_max();
     let mut new = |class, activity| {
         let mut b = EventBuilder::new(input, class, activity, vendor, name);
         common(&mut b);
@@ -196,11 +197,12 @@ pub(crate) fn events<'a>(
     };
     match effect(sql) {
         Effect::Account(activity, users) => {
-            for user in some(users) {
+            for user in some(&users).iter().take(most) {
                 let mut b = new(&class::ACCOUNT_CHANGE, activity);
                 b.set("user.name", user.as_str());
                 all.push(b);
             }
+            cut = users.len() > most;
         }
         Effect::Access {
             given,
@@ -208,15 +210,15 @@ pub(crate) fn events<'a>(
             on,
             users,
         } => {
-            for user in some(users) {
+            for user in some(&users).iter().take(most) {
                 let mut b = new(&class::USER_ACCESS, if given { 1 } else { 2 });
-                b.set("user.name", user.as_str())
-                    .set("privileges", some(privileges.clone()));
+                b.set("user.name", user.as_str()).set("privileges", some(&privileges));
                 if !on.is_empty() {
                     b.set("resource", json!({"name": on}));
                 }
                 all.push(b);
             }
+            cut = users.len() > most;
         }
         Effect::Audit(activity) => {
             let mut b = new(&class::EVENT_LOG_ACTIVITY, activity);
@@ -228,11 +230,18 @@ pub(crate) fn events<'a>(
         }
         Effect::None => {}
     }
+    if let Some(last) = all.last_mut().filter(|_| cut) {
+        last.label(LABEL_CUT);
+    }
     all
 }
 
-fn some(list: Vec<String>) -> Vec<String> {
-    if list.is_empty() { vec!["-".to_owned()] } else { list }
+fn some(list: &[String]) -> Vec<String> {
+    if list.is_empty() {
+        vec!["-".to_owned()]
+    } else {
+        list.to_vec()
+    }
 }
 
 #[derive(Clone, Debug, PartialEq)]

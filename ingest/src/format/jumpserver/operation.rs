@@ -19,12 +19,9 @@ use super::{choice_text, keep, person, source_address, split, start, time};
 use crate::builder::{EventBuilder, address};
 use crate::class::{self, Class};
 use crate::fields::{Fields, scalar};
-use crate::format::Input;
+use crate::format::{Input, LABEL_CUT};
 use crate::seek;
 use crate::time_text;
-
-/// Persons of one change that get an event each.
-const PERSONS_MAX: usize = 200;
 
 /// Where the server writes its words in Chinese, so does the resource type.
 fn resource_kind(resource_type: &str) -> &'static str {
@@ -156,11 +153,14 @@ fn group<'a>(input: &Input<'a>, fields: Fields<'a>, action: &str) -> Vec<EventBu
                 names.into_iter().map(move |name| (name, activity)).collect::<Vec<_>>()
             };
             let mut made = Vec::new();
-            for (name, activity) in each(added, 3).into_iter().chain(each(removed, 4)).take(PERSONS_MAX) {
+            let most = input.repeats_max();
+            let is_cut = added.len() + removed.len() > most;
+            for (name, activity) in each(added, 3).into_iter().chain(each(removed, 4)).take(most) {
                 let mut b = with_group(activity);
                 person(&mut b, "user", &name);
                 made.push(b);
             }
+            cut(&mut made, is_cut);
             made
         }
         _ => Vec::new(),
@@ -193,7 +193,7 @@ fn permission<'a>(input: &Input<'a>, fields: Fields<'a>, action: &str) -> Vec<Ev
         .iter()
         .map(|p| (1, p))
         .chain(taken.iter().map(|p| (2, p)))
-        .take(PERSONS_MAX)
+        .take(input.repeats_max())
     {
         let mut b = begin(input, &class::USER_ACCESS, activity, fields);
         person(&mut b, "user", name_of_person);
@@ -202,7 +202,15 @@ fn permission<'a>(input: &Input<'a>, fields: Fields<'a>, action: &str) -> Vec<Ev
         set_term(&mut b, input, fields);
         made.push(b);
     }
+    cut(&mut made, given.len() + taken.len() > input.repeats_max());
     made
+}
+
+/// Says of the last event that more people are meant than have one.
+fn cut(made: &mut [EventBuilder<'_>], is_cut: bool) {
+    if let Some(last) = made.last_mut().filter(|_| is_cut) {
+        last.label(LABEL_CUT);
+    }
 }
 
 /// What the change of one of these fields says now, or of what is empty now said before.

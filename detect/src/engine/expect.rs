@@ -124,7 +124,7 @@ impl Detector {
             (expectation.settled, expectation.written) = (settled, true);
         } else if self.clock.now.is_some_and(|now| by < now.plus_ms(-policy.lateness_ms))
             && expectation.fact.is_none()
-            && !matches!(&policy.body, Body::Absence(a) if a.checks())
+            && !matches!(&policy.body, Body::Absence(a) if a.looks_back())
         {
             // What would have satisfied it may have been forgotten long ago.
             expectation.settled.void = true;
@@ -168,7 +168,7 @@ impl Detector {
     /// The deadline of an expectation and the wait are over.
     pub(super) fn expectation_due(&mut self, index: PolicyIndex, policy: &Policy, id: &Arc<str>) {
         let first = self.clock.first;
-        let checks = matches!(&policy.body, Body::Absence(a) if a.checks());
+        let looks_back = matches!(&policy.body, Body::Absence(a) if a.looks_back());
         let Some(e) = self.absences.get_mut(&index).and_then(|a| a.get_mut(id)) else {
             return;
         };
@@ -176,7 +176,7 @@ impl Detector {
             return;
         }
         e.settled.judged = true;
-        e.settled.void |= !checks && first.is_none_or(|first| e.by <= first);
+        e.settled.void |= !looks_back && first.is_none_or(|first| e.by <= first);
         if let Some(fact) = &e.fact {
             let at = opened_until(policy, fact, e.by);
             self.timers.set(at, Due::ForgetOpened(index, id.clone()));

@@ -15,6 +15,8 @@ pub struct Absence {
     pub expect: Vec<(String, PolicyIndex)>,
     /// Fields of the expected event that have to equal a value, in the names of the expected rule.
     pub matching: Vec<(EventField, Value)>,
+    /// The rows themselves say that nothing came before they were written: what was due before the first record is judged too.
+    pub rows_tell: bool,
 }
 
 impl Absence {
@@ -22,6 +24,12 @@ impl Absence {
     #[must_use]
     pub fn checks(&self) -> bool {
         self.expect.is_empty()
+    }
+
+    /// Whether a deadline is judged that was before the first record.
+    #[must_use]
+    pub fn looks_back(&self) -> bool {
+        self.checks() || self.rows_tell
     }
 }
 

@@ -13,7 +13,7 @@ use crate::Problem;
 use crate::report::Report;
 use crate::yaml::Node;
 
-pub(crate) const ABSENCE_KEYS: &[&str] = &["each", "after", "from", "by", "expect", "match"];
+pub(crate) const ABSENCE_KEYS: &[&str] = &["each", "after", "from", "by", "expect", "match", "rows_tell"];
 
 /// Reads `docket.absence`.
 pub(crate) fn absence(
@@ -103,8 +103,24 @@ pub(crate) fn absence(
             None => report.shape(n, "match", "a map of field to value"),
         }
     }
+    let rows_tell = match node.get("rows_tell").map(|n| (n, n.scalar())) {
+        None => false,
+        Some((n, Some(text))) if text == "true" || text == "false" => {
+            if node.get("each").is_none() {
+                let reason = "goes with `each`: events tell of nothing before them".to_owned();
+                let key = "absence.rows_tell".to_owned();
+                report.at(n, Problem::Value { key, reason });
+            }
+            text == "true"
+        }
+        Some((n, _)) => {
+            report.shape(n, "rows_tell", "true or false");
+            false
+        }
+    };
     Some((
         Body::Absence(Absence {
+            rows_tell,
             opens: opens?,
             from,
             by: by?,

@@ -86,7 +86,7 @@ impl Detector {
         let table = self.tables.get(table)?;
         let columns = [Arc::from(column)];
         let mut values = [vec![lower(value)]];
-        self.tables.hosts().widen(table.name(), &columns, &mut values);
+        self.tables.widen(table.name(), &columns, &mut values);
         let (equal, matching) = table.index(&columns).rows(&values);
         let rows = if equal.is_empty() { matching } else { equal };
         let valid = rows.iter().find(|row| table.valid(**row, at));

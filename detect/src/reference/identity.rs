@@ -16,7 +16,7 @@ pub fn person_of(tables: &Tables, system: &str, account: &str, at: Millis) -> Op
     let register = tables.get("account_registry")?;
     let columns = ["system".into(), "account".into()];
     let mut values = [vec![lower(system)], vec![lower(account)]];
-    tables.hosts().widen("account_registry", &columns, &mut values);
+    tables.widen("account_registry", &columns, &mut values);
     let (equal, matching) = register.index(&columns).rows(&values);
     let valid = |rows: Vec<usize>| rows.into_iter().find(|row| register.valid(*row, at));
     let row = valid(equal).or_else(|| valid(matching))?;

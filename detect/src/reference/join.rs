@@ -153,7 +153,7 @@ impl Join {
             From::Nowhere | From::Events { .. } => return Err(Gap::Table(lookup.table.clone())),
             From::Key(table, index) => {
                 let mut values = key_values(lookup, scope)?;
-                tables.hosts().widen_key(lookup, &mut values);
+                tables.widen_key(lookup, &mut values);
                 let (mut equal, mut matching) = index.rows(&values);
                 equal.retain(|row| valid(table, *row));
                 if equal.is_empty() {

@@ -316,7 +316,7 @@ pub(crate) fn reference_rows(
     } else {
         let columns: Vec<Arc<str>> = lookup.key.iter().map(|(c, _)| c.clone()).collect();
         let mut values = key_values(lookup, scope)?;
-        tables.hosts().widen(&lookup.table, &columns, &mut values);
+        tables.widen(&lookup.table, &columns, &mut values);
         let (mut equal, mut matching) = table.index(&columns).rows(&values);
         equal.retain(valid);
         matching.retain(valid);

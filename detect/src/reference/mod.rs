@@ -15,6 +15,7 @@ mod index;
 mod join;
 mod logins;
 mod lookup;
+mod mail;
 mod people;
 mod period;
 mod placeholders;

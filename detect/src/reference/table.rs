@@ -11,7 +11,9 @@ use sha2::{Digest, Sha256};
 
 use super::cell::{moment, scalar, value_at};
 use super::fit::Cells;
+use super::mail::Mail;
 use super::{CalendarError, Hosts, Index, WorkCalendar, catalogue, given, logins, period};
+use crate::policy::Lookup;
 
 /// The table of accounts and their owners.
 const REGISTER: &str = "account_registry";
@@ -284,6 +286,7 @@ pub struct Tables {
     sources: BTreeMap<Arc<str>, Arc<[u8]>>,
     calendar: Option<Arc<WorkCalendar>>,
     hosts: Arc<Hosts>,
+    mail: Arc<Mail>,
     single_sign_on: bool,
     zone: TimeZone,
 }
@@ -295,6 +298,7 @@ impl Default for Tables {
             sources: BTreeMap::new(),
             calendar: None,
             hosts: Arc::default(),
+            mail: Arc::default(),
             single_sign_on: false,
             zone: TimeZone::UTC,
         }
@@ -320,6 +324,9 @@ impl Tables {
         }
         if name == "asset_register" {
             self.hosts = Arc::new(Hosts::new(&table));
+        }
+        if name == "hr_roster" {
+            self.mail = Arc::new(Mail::new(&table));
         }
         if name == REGISTER {
             let has = |system: &str| {
@@ -407,6 +414,18 @@ impl Tables {
     #[must_use]
     pub fn hosts(&self) -> &Hosts {
         &self.hosts
+    }
+
+    /// Adds to the values of a key, which are in lower case, by what else the same host or account is called: see [`Hosts::widen`] and [`Mail`].
+    pub(crate) fn widen(&self, table: &str, columns: &[Arc<str>], values: &mut [Vec<String>]) {
+        self.hosts.widen(table, columns, values);
+        self.mail.widen(table, columns, values);
+    }
+
+    /// As [`Tables::widen`], of the key of a lookup.
+    pub(crate) fn widen_key(&self, lookup: &Lookup, values: &mut [Vec<String>]) {
+        self.hosts.widen_key(lookup, values);
+        self.mail.widen_key(lookup, values);
     }
 
     /// Whether `account_registry` has the identity provider's accounts under `sso`, and not under the product's name.

@@ -146,23 +146,25 @@ fn long_questions_tell_how_far_they_are_and_can_be_stopped() {
         });
     }
 
-    // One that looks for more again and again.
-    let tail = ask(
-        &server,
-        &auditor,
-        "ann-tail-1",
-        "GET",
-        "/api/v1/tail?q=source:crm".to_owned(),
-        String::new(),
-    );
-    await_some("the tail to begin", || {
-        (call("DELETE", "/api/v1/queries/ann-tail-1", &auditor).0 == 200).then_some(())
+    // One that looks for more again and again: until it is stopped after its answer has begun.
+    let mut looks = 0;
+    await_some("a tail, stopped", || {
+        looks += 1;
+        let path = "/api/v1/tail?q=source:crm".to_owned();
+        let tail = ask(&server, &auditor, "ann-tail-1", "GET", path, String::new());
+        for _ in 0..looks {
+            call("GET", "/api/v1/queries/ann-tail-1", &auditor);
+        }
+        await_some("the tail to begin", || {
+            (call("DELETE", "/api/v1/queries/ann-tail-1", &auditor).0 == 200).then_some(())
+        });
+        let (status, body) = tail.join().unwrap();
+        assert!(
+            matches!(status, 200 | 409) && body.contains("cancelled"),
+            "{status} {body}"
+        );
+        (status == 200 && body.contains("event: error")).then_some(())
     });
-    let (status, body) = tail.join().unwrap();
-    assert!(
-        status == 200 && body.contains("event: error") && body.contains("cancelled"),
-        "{status} {body}"
-    );
 
     // One that is short: again until it is stopped while it is answered.
     let tried = await_some("what surrounds a record, stopped", || {

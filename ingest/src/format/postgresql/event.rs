@@ -211,10 +211,7 @@ impl<'a> Maker<'a, '_> {
             b.success(true);
             let lasted = rest.strip_prefix("session time: ").and_then(|r| r.split(' ').next());
             b.set_some("duration", lasted.and_then(clock_ms));
-            b.set_some(
-                "unmapped.session_time",
-                rest.strip_prefix("session time: ").and_then(|r| r.split(' ').next()),
-            );
+            b.set_some("unmapped.session_time", lasted);
             return vec![b];
         }
         if &*e.severity == "FATAL"
@@ -261,7 +258,8 @@ impl<'a> Maker<'a, '_> {
     fn authentication(&self, activity: u8, user: Option<&str>) -> EventBuilder<'a> {
         let e = self.entry;
         let mut b = self.event(&class::AUTHENTICATION, activity);
-        b.set("user.name", user.or(e.user.as_deref()).unwrap_or("-"));
+        let connected = e.user.as_deref().filter(|u| !u.is_empty());
+        b.set("user.name", user.or(connected).unwrap_or("-"));
         b.set("service.name", PRODUCT.1).set("message", &*e.message);
         b.set_some("session.uid", e.session.as_deref().or(e.pid.as_deref()));
         b.set_some("unmapped.database", e.database.as_deref());
@@ -477,7 +475,7 @@ fn named<'t>(text: &'t str, name: &str) -> Option<&'t str> {
 fn refused(text: &str) -> Option<(Option<&str>, Option<&str>)> {
     let quoted = |after: &str| {
         let rest = &text[text.find(after)? + after.len()..];
-        seek::cut(rest, b'"').map(|(value, _)| value)
+        seek::cut(rest, b'"').map(|(value, _)| value).filter(|v| !v.is_empty())
     };
     let refused = seek::contains(text, "authentication failed for user")
         || text.starts_with("no pg_hba.conf entry for")

@@ -8,6 +8,7 @@ mod options;
 mod script;
 mod sql;
 mod unwrap;
+mod windows;
 
 use unwrap::Reader;
 
@@ -37,6 +38,14 @@ pub fn simple_commands(text: &str) -> Vec<String> {
     } else {
         reader.script(text, 0);
     }
+    reader.out
+}
+
+/// As [`simple_commands`], of a Windows host: a backslash is no escape.
+#[must_use]
+pub fn windows_commands(text: &str) -> Vec<String> {
+    let mut reader = Reader::of_windows();
+    reader.script(prefix(text, TEXT_BYTES_MAX), 0);
     reader.out
 }
 
@@ -260,6 +269,50 @@ mod tests {
             "find / -execdir sh -c 'id' + -ok ls \\;",
             &["find / -execdir sh -c id + -ok ls ;", "id", "ls"],
         );
+    }
+
+    #[test]
+    fn windows_is_read_as_it_is_typed() {
+        check(r"C:\Windows\System32\net.exe stop eventlog", &["net stop eventlog"]);
+        check(r#""C:\Program Files\x\y.EXE" -a D:\data"#, &[r"y -a D:\data"]);
+        check(
+            r"reg add HKLM\Software\x /v a /d 1",
+            &[r"reg add HKLM\Software\x /v a /d 1"],
+        );
+        check(r"type %TEMP%\x $env:TEMP\y .\z", &[r"type %TEMP%\x $env:TEMP\y .\z"]);
+        check(r"net use \\srv\c$ /user:a", &[r"net use \srv\c$ /user:a"]);
+        check("cmd /c del /s x & dir", &["del /s x", "dir"]);
+        check(
+            r#"cmd.exe /q /C "net stop a && net stop b""#,
+            &["net stop a", "net stop b"],
+        );
+        check(
+            "powershell -nop -ep bypass -c \"Stop-Service a; gci\"",
+            &["Stop-Service a", "gci"],
+        );
+        check("powershell.exe Stop-Computer -Force", &["Stop-Computer -Force"]);
+        check("powershell -File x.ps1", &["powershell -File x.ps1"]);
+        // `Stop-Computer`, in Base64 of UTF-16.
+        let encoded = "UwB0AG8AcAAtAEMAbwBtAHAAdQB0AGUAcgA=";
+        check(&format!("pwsh -NoProfile -enc {encoded}"), &["Stop-Computer"]);
+        check("powershell -enc !", &["powershell -enc !"]);
+        check("cmd", &["cmd"]);
+        assert_eq!(windows_commands(r"findstr a\b c\d"), [r"findstr a\b c\d"]);
+        assert_eq!(windows_commands(r#""C:\Program Files\a b.exe" /s"#), ["a b /s"]);
+        check("/opt/a.exe", &["a"]);
+        check(".exe", &[".exe"]);
+    }
+
+    #[test]
+    fn the_shell_of_mongodb_is_read_as_statements() {
+        check("db.orders.deleteMany({})", &["sql: db.orders.deleteMany({})"]);
+        check("db.dropDatabase()", &["sql: db.dropDatabase()"]);
+        check("db.sh x", &["db.sh x"]);
+        check(
+            "uninstall plugin validate_password",
+            &["sql: uninstall plugin validate_password"],
+        );
+        check("install -m 600 a /etc/b", &["install -m 600 a /etc/b"]);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The shell's words: quotes, escapes, separators, redirections, substitutions.
 
+use super::windows;
 use crate::seek;
 /// A simple command as it was written.
 #[derive(Debug, Default)]
@@ -22,12 +23,13 @@ impl Simple {
     }
 }
 
-/// The simple commands of a script, `most` at most.
-pub(super) fn simple(text: &str, most: usize) -> Vec<Simple> {
+/// The simple commands of a script, `most` at most. On Windows a backslash is no escape.
+pub(super) fn simple(text: &str, most: usize, is_windows: bool) -> Vec<Simple> {
     let mut lexer = Lexer {
         text,
         at: 0,
         most,
+        is_windows,
         ..Lexer::default()
     };
     lexer.run();
@@ -52,6 +54,7 @@ struct Lexer<'a> {
     text: &'a str,
     at: usize,
     most: usize,
+    is_windows: bool,
     done: Vec<Simple>,
     now: Simple,
     word: String,
@@ -74,6 +77,10 @@ impl Lexer<'_> {
             match c {
                 '\'' => self.single_quoted(),
                 '"' => self.double_quoted(),
+                '\\' if self.is_windows || windows::is_path_so_far(&self.word) => {
+                    self.in_word = true;
+                    self.word.push('\\');
+                }
                 '\\' => match self.next() {
                     None | Some('\n') => {}
                     Some('\r') if self.peek() == Some('\n') => self.at += 1,
@@ -221,6 +228,10 @@ impl Lexer<'_> {
         while let Some(c) = self.next() {
             match c {
                 '"' => return,
+                '\\' if self.is_windows || windows::is_path_so_far(&self.word) => {
+                    self.in_word = true;
+                    self.word.push('\\');
+                }
                 '\\' => match self.next() {
                     None | Some('\n') => {}
                     Some(c @ ('"' | '\\' | '$' | '`')) => self.word.push(c),

@@ -5,6 +5,9 @@ use memchr::memchr2_iter;
 
 /// Whether a text that stands where a command line would is SQL (a database session of a bastion).
 pub(super) fn is_bare(text: &str) -> bool {
+    if is_mongo(text.trim_start()) {
+        return true;
+    }
     let mut words = Words(text);
     let Some(first) = words.next() else { return false };
     let verb = |v: &str| first.eq_ignore_ascii_case(v);
@@ -43,6 +46,9 @@ pub(super) fn is_bare(text: &str) -> bool {
     {
         return any(second(), OBJECTS);
     }
+    if verb("install") || verb("uninstall") {
+        return any(second(), &["plugin", "component", "soname"]);
+    }
     if verb("truncate") {
         let second = second();
         return !second.is_empty() && !second.starts_with('-');
@@ -66,6 +72,16 @@ pub(super) fn is_bare(text: &str) -> bool {
         return any(second(), MODES);
     }
     verb("use") || verb("desc") || verb("describe")
+}
+
+/// `db.orders.drop(`, in the shell of MongoDB.
+fn is_mongo(text: &str) -> bool {
+    let Some(rest) = text.strip_prefix("db.") else {
+        return false;
+    };
+    let name = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'$');
+    let end = rest.bytes().position(|b| !name(b));
+    end.is_some_and(|at| at > 0 && rest.as_bytes()[at] == b'(')
 }
 
 /// Whether a word stands anywhere in a text, be it within another one; in capitals or not.
@@ -165,6 +181,11 @@ const MODES: &[&str] = &[
     "events",
     "plugins",
     "warnings",
+    "persist",
+    "pgaudit",
+    "log_statement",
+    "log_connections",
+    "log_disconnections",
 ];
 
 /// The words of SQL: letters, digits, `_`, `-` after a letter; comments are left out, but not MySQL's `/*! … */`.

@@ -2,7 +2,7 @@
 
 use super::options::{after_options, option, values};
 use super::script::{container_command, script_of, shell_script};
-use super::{COMMANDS_MAX, DEPTH_MAX, OUT_BYTES_MAX, lex, sql};
+use super::{COMMANDS_MAX, DEPTH_MAX, OUT_BYTES_MAX, lex, sql, windows};
 use crate::seek;
 
 /// Programs that run the rest of their words.
@@ -105,6 +105,8 @@ const CLIENTS: &[(&str, &str, &[&str])] = &[
 #[derive(Default)]
 pub(super) struct Reader {
     pub out: Vec<String>,
+    /// The host is known to be a Windows one.
+    is_windows: bool,
     /// Bytes of them.
     bytes: usize,
     /// One was left out for its bytes; what comes behind it is left out too.
@@ -112,13 +114,20 @@ pub(super) struct Reader {
 }
 
 impl Reader {
+    pub(super) fn of_windows() -> Reader {
+        Reader {
+            is_windows: true,
+            ..Reader::default()
+        }
+    }
+
     /// The commands of a script.
     pub(super) fn script(&mut self, text: &str, depth: usize) {
         if depth >= DEPTH_MAX || self.is_full() {
             return;
         }
         let mut said: Option<String> = None;
-        for mut simple in lex::simple(text, COMMANDS_MAX - self.out.len()) {
+        for mut simple in lex::simple(text, COMMANDS_MAX - self.out.len(), self.is_windows) {
             let before = self.out.len();
             // `echo … | psql`: what the one says, the other reads.
             if simple.piped
@@ -272,6 +281,9 @@ impl Reader {
             }
             return;
         }
+        if let Some(script) = windows::script(name, words) {
+            return self.script(&script, depth + 1);
+        }
         self.itself(words);
         if depth + 1 >= DEPTH_MAX || self.is_full() {
             return;
@@ -351,7 +363,7 @@ fn one_line(text: &str) -> std::borrow::Cow<'_, str> {
 
 fn basename(program: &str) -> &str {
     match program.rsplit('/').next() {
-        Some(name) if !name.is_empty() => name,
+        Some(name) if !name.is_empty() => windows::program(name),
         _ => program,
     }
 }

@@ -11,7 +11,6 @@ mod machine;
 use super::Entry;
 use crate::builder::{EventBuilder, address};
 use crate::class::Class;
-use crate::command_line::simple_commands;
 use crate::fields::{Fields, scalar};
 use crate::format::{Input, host};
 use crate::seek;
@@ -356,15 +355,6 @@ impl<'a> Maker<'a, '_> {
     }
 }
 
-/// The simple commands of a Windows command line: its backslash is no escape, and the program stands without its folder.
-fn commands(text: &str) -> Vec<String> {
-    let text = text.trim_start();
-    let quoted = text.strip_prefix('"').and_then(|t| seek::cut(t, b'"'));
-    let (program, rest) = quoted.unwrap_or_else(|| text.split_at(text.find(char::is_whitespace).unwrap_or(text.len())));
-    let name = host::file_name(program).replace(' ', "_");
-    simple_commands(&format!("{name}{rest}").replace('\\', "\\\\"))
-}
-
 const LOGON_TYPES: &[(u8, &str)] = &[
     (2, "Interactive"),
     (3, "Network"),
@@ -440,21 +430,4 @@ fn reason(id: u32, code: &str) -> Option<&'static str> {
 fn number_u32(text: &str) -> Option<u32> {
     let hex = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X"))?;
     u32::from_str_radix(hex, 16).ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_command_line_keeps_its_paths() {
-        for (text, want) in [
-            (r"C:\Temp\u.exe -q C:\x", r"u.exe -q C:\x"),
-            (r#""C:\Program Files\a b.exe" /s"#, "a_b.exe /s"),
-            (r"reg save HKLM\system x", r"reg save HKLM\system x"),
-            ("", ""),
-        ] {
-            assert_eq!(commands(text).join(" | "), want, "{text}");
-        }
-    }
 }

@@ -3,10 +3,10 @@
 use serde_json::json;
 
 use super::super::classes::{NETWORK_FILE_ACTIVITY, SMB_ACTIVITY, WINDOWS_SERVICE_ACTIVITY};
-use super::{Channel, Maker, commands, number};
+use super::{Channel, Maker, number};
 use crate::builder::EventBuilder;
 use crate::class;
-use crate::command_line::simple_commands;
+use crate::command_line::windows_commands;
 use crate::format::host;
 use crate::seek;
 
@@ -31,7 +31,7 @@ impl<'a> Maker<'a, '_> {
             self.user(&mut b, "process.user", "Target");
             if let Some(command) = self.get("CommandLine") {
                 b.set("process.cmd_line", &*command);
-                b.commands(commands(&command));
+                b.commands(windows_commands(&command));
             }
         } else {
             b.set_some("exit_code", self.get("Status").and_then(|s| number(&s)));
@@ -145,7 +145,7 @@ impl<'a> Maker<'a, '_> {
             };
             b.set("job.cmd_line", command.as_str());
             if !command.is_empty() {
-                b.commands(commands(&command));
+                b.commands(windows_commands(&command));
             }
             b.set_some("job.user.name", part("UserId").filter(|u| !u.is_empty()));
         }
@@ -250,7 +250,7 @@ impl<'a> Maker<'a, '_> {
         if !b.has("actor") {
             b.word("actor.user.name", "-");
         }
-        b.commands(simple_commands(&text.replace('\\', "\\\\")));
+        b.commands(windows_commands(&text));
         b.success(true);
         b
     }

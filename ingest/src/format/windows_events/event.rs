@@ -311,10 +311,14 @@ impl<'a> Maker<'a, '_> {
     }
 
     fn process_at(&self, b: &mut EventBuilder<'a>, path: &'static str, id: &str, name: &str) {
-        let Some(pid) = self.get(id).and_then(|p| number(&p)) else {
+        let pid = self.get(id).and_then(|p| number(&p));
+        // The record's own process is told by the record where it has no number; another's is not.
+        if pid.is_none() && path != "process" {
             return;
-        };
-        b.set_in(path, "pid", pid);
+        }
+        if let Some(pid) = pid {
+            b.set_in(path, "pid", pid);
+        }
         if let Some(image) = self.get(name) {
             b.set_in(path, "name", host::file_name(&image));
             let file = match path {

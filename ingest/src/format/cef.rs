@@ -274,6 +274,7 @@ fn facts<'a>(fields: Fields<'a>, name: &'a str, host: &'a str) -> Facts<'a> {
         url: of("request"),
         method: of("requestMethod"),
         user_agent: of("requestClientApplication"),
+        sent: fields.int("out"),
         file: fields.first(&["filePath", "fname"]).unwrap_or_default(),
         process: fields.first(&["sproc", "deviceProcessName"]).unwrap_or_default(),
         pid: draft::int32(fields, "spid"),

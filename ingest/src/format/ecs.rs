@@ -187,6 +187,8 @@ fn kind(fields: Fields<'_>, facts: &Facts<'_>) -> (&'static Class, u8) {
             "web" if !facts.method.is_empty() => continue,
             "database" => (&class::DATASTORE_ACTIVITY, 4),
             "configuration" => (&class::ENTITY_MANAGEMENT, change(1, 3, 4, 3)),
+            // Of a proxy: what was asked says more.
+            "network" if !facts.method.is_empty() && !facts.url.is_empty() => continue,
             "network" if !facts.source.is_empty() || !facts.target.is_empty() => {
                 (&class::NETWORK_ACTIVITY, if is("denied") { 5 } else { 6 })
             }
@@ -228,6 +230,9 @@ fn event<'a>(input: &Input<'a>, object: Object<'a>) -> Event<'a> {
         method: of(&["http.request.method"]),
         status: draft::int32(fields, "http.response.status_code"),
         user_agent: of(&["user_agent.original"]),
+        sent: fields
+            .int("http.request.body.bytes")
+            .or_else(|| fields.int("source.bytes")),
         file: of(&["file.path", "file.name"]),
         process: of(&["process.name"]),
         pid: draft::int32(fields, "process.pid"),

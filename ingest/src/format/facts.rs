@@ -61,6 +61,8 @@ pub(crate) struct Facts<'a> {
     pub method: Text<'a>,
     pub status: Option<i32>,
     pub user_agent: Text<'a>,
+    /// Bytes that went out.
+    pub sent: Option<i64>,
     pub file: Text<'a>,
     pub process: Text<'a>,
     pub pid: Option<i32>,
@@ -277,9 +279,17 @@ impl Facts<'_> {
         }
         if !self.url.is_empty() {
             let url = mask(&self.url);
-            let path = url
-                .split_once("://")
-                .map_or(&*url, |(_, rest)| rest.find('/').map_or("/", |at| &rest[at..]));
+            let path = match seek::split_once(&url, "://") {
+                Some((scheme, rest)) => {
+                    let at = rest.find(['/', '?']).unwrap_or(rest.len());
+                    // Who is named before the host is no part of it.
+                    let host = rest[..at].rsplit('@').next().unwrap_or_default();
+                    b.set("http_request.url.scheme", scheme)
+                        .set("http_request.url.hostname", http::split_port(host).0);
+                    if at == rest.len() { "/" } else { &rest[at..] }
+                }
+                None => &*url,
+            };
             let (path, query) = seek::cut(path, b'?').unwrap_or((path, ""));
             b.set("http_request.url.url_string", &*url)
                 .set("http_request.url.path", path)
@@ -287,6 +297,11 @@ impl Facts<'_> {
         }
         http::set_method(b, &self.method);
         b.set("http_request.user_agent", &*self.user_agent);
+        if class == 4002
+            && let Some(sent) = self.sent
+        {
+            b.set("traffic.bytes_out", sent);
+        }
         if class == 4002
             && let Some(code) = self.status
         {

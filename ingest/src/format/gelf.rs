@@ -70,6 +70,7 @@ fn normalize<'a>(input: &mut Input<'a>) -> Result<Vec<Event<'a>>, Quarantine> {
         url: of(&["_url", "_request", "_uri", "_path"]),
         method: of(&["_method", "_http_method", "_request_method"]),
         user_agent: of(&["_user_agent", "_http_user_agent"]),
+        sent: fields.int("_bytes_out").or_else(|| fields.int("_bytes_sent")),
         command: of(&["_command", "_cmd_line"]),
         service: of(&["_service", "_app", "_application"]),
         session: of(&["_session_id", "_session"]),

@@ -223,7 +223,7 @@ impl Request<'_> {
 }
 
 /// `host:8080`, `[::1]:80` as host and port.
-fn split_port(host: &str) -> (&str, Option<u16>) {
+pub(crate) fn split_port(host: &str) -> (&str, Option<u16>) {
     match host.rsplit_once(':') {
         Some((name, port)) if !seek::has(name, b':') || name.ends_with(']') => match port.parse() {
             Ok(port) => (name, Some(port)),

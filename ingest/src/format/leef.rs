@@ -154,6 +154,7 @@ fn facts<'a>(fields: Fields<'a>, id: &'a str, host: &'a str) -> Facts<'a> {
         url: of(&["url"]),
         method: of(&["method", "requestMethod"]),
         user_agent: of(&["userAgent"]),
+        sent: fields.int("srcBytes"),
         ..Facts::default()
     }
 }

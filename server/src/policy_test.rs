@@ -421,9 +421,10 @@ mod tests {
     use super::*;
     use crate::config::PolicySource;
 
-    /// Each policy of a clause has a test file beside it, which holds violations and near misses, and passes.
+    /// Each policy of a clause has a test file beside it, which holds violations and near misses. That they pass is seen with the binary
+    /// (`tests/truth.rs`).
     #[test]
-    fn the_policies_pass_their_tests() {
+    fn policies_of_clauses_have_tests_of_both_kinds() {
         let dir = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../policies"));
         let files = crate::policies::files(&[PolicySource::Path(dir)]).unwrap();
         let loaded = detect::policy::load(&files, &Placeholders::default());
@@ -432,7 +433,6 @@ mod tests {
         let tested: std::collections::BTreeSet<String> = with_clauses
             .map(|p| p.place.file.replace(".yml", ".test.yml"))
             .collect();
-        let mut failed = Vec::new();
         for path in &tested {
             let text = std::fs::read_to_string(path).unwrap_or_else(|e| panic!("{path}: {e}"));
             let file: File = serde_norway::from_str(&text).unwrap();
@@ -441,12 +441,6 @@ mod tests {
                 near >= 3 && file.tests.len() - near >= 2,
                 "{path}: too few cases of one kind"
             );
-            for outcome in run(Path::new(path), &files).unwrap() {
-                if let Outcome::Failed { test, why } = outcome {
-                    failed.push(format!("{path}: {test}: {why:?}"));
-                }
-            }
         }
-        assert!(failed.is_empty(), "{failed:#?}");
     }
 }

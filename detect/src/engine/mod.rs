@@ -43,6 +43,7 @@ mod report;
 mod rows;
 mod seen;
 mod sequence;
+mod settle;
 mod silence;
 mod state;
 mod step;
@@ -70,7 +71,7 @@ pub use self::fact::Mask;
 pub(crate) use self::finding::told;
 pub use self::groups::{Place, Spill};
 use self::plan::Plan;
-use self::state::{Changes, Kind};
+use self::state::Changes;
 use self::timer::Timers;
 use crate::policy::{Policies, PolicyIndex};
 use crate::reference::{Aliases, Found, Gap, Join, Tables};
@@ -467,44 +468,6 @@ impl Detector {
                 put,
                 delete,
             },
-        }
-    }
-
-    /// Reports a bucket that changed.
-    fn settle(&mut self, id: &BucketId) {
-        if self.buckets.get_mut(id).is_some_and(|b| std::mem::take(&mut b.dirty)) {
-            self.feed_one(id);
-            let revision = self.report(id);
-            self.ready.extend(revision);
-        }
-    }
-
-    /// The new revision of a bucket's finding, where it has changed.
-    fn report(&mut self, id: &BucketId) -> Option<Finding> {
-        let finding = match self.standing.remove(id) {
-            Some(finding) => finding,
-            None => self.as_it_stands(id)?,
-        };
-        if !self.plan.node(id.0).withdrawable {
-            return Some(finding);
-        }
-        let bucket = self.buckets.get_mut(id)?;
-        if bucket.reported.as_deref() == Some(&finding) {
-            return None;
-        }
-        bucket.reported = Some(Box::new(finding.clone()));
-        let row = written::ReportedRow::of(bucket, &finding);
-        let key = state::key(Kind::Finding, self.plan.node(id.0).state, &[id.1.as_bytes()]);
-        self.changes.put(key, &row);
-        Some(finding)
-    }
-
-    fn mark(&mut self, id: &BucketId) {
-        self.mark_unfed(id);
-        if let Some(bucket) = self.buckets.get_mut(id)
-            && !std::mem::replace(&mut bucket.dirty, true)
-        {
-            self.dirty.push(id.clone());
         }
     }
 }

@@ -484,18 +484,10 @@ impl Node {
 
 /// Types that programs write, each an event of its own.
 fn is_single(kind: &str) -> bool {
-    kind.starts_with("USER_")
-        || kind.starts_with("CRED_")
-        || kind.starts_with("DAEMON_")
-        || kind.starts_with("ADD_")
-        || kind.starts_with("DEL_")
-        || kind.starts_with("GRP_")
-        || kind.starts_with("ROLE_")
-        || kind.starts_with("ACCT_")
-        || kind.starts_with("SERVICE_")
-        || kind.starts_with("SYSTEM_")
-        || kind.starts_with("CRYPTO_")
-        || kind == "USYS_CONFIG"
+    let of_programs = [
+        "USER_", "CRED_", "DAEMON_", "ADD_", "DEL_", "GRP_", "ROLE_", "ACCT_", "SERVICE_", "SYSTEM_", "CRYPTO_",
+    ];
+    of_programs.iter().any(|program| kind.starts_with(program)) || kind == "USYS_CONFIG"
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use model::{Arena, Begun, Cells, Labels, Millis, Object, PathId, RawRecord, Valu
 
 pub use crate::address::{address, is_ipv4};
 use crate::class::Class;
+use crate::command_line::data_files;
 use crate::format::Input;
 use crate::format::sql_tables::tables;
 use crate::keep::{Keep, ToObject, ToValue};
@@ -347,12 +348,17 @@ impl<'a> EventBuilder<'a> {
         self
     }
 
-    /// The simple commands of the command line (`docket.command`), and the tables that statements among them name (`unmapped.tables`).
+    /// The simple commands of the command line (`docket.command`), the tables that statements among them name (`unmapped.tables`),
+    /// and the data files that they name (`unmapped.files`).
     pub fn commands(&mut self, commands: Vec<String>) -> &mut Self {
         let statements = commands.iter().filter_map(|c| c.strip_prefix("sql: "));
         let tables: BTreeSet<String> = statements.flat_map(tables).take(TABLE_NAMES_MAX).collect();
         if !tables.is_empty() {
             self.unmapped("tables", tables.into_iter().collect::<Vec<String>>());
+        }
+        let files = data_files(&commands);
+        if !files.is_empty() {
+            self.unmapped("files", files.into_iter().collect::<Vec<String>>());
         }
         let arena = self.parts.keep.arena;
         self.parts.commands = arena

@@ -357,6 +357,10 @@ fn named(request: Option<&Value<'_>>) -> Vec<serde_json::Value> {
         ("SecurityGroupId", "security_group"),
         ("DiskId", "disk"),
         ("SnapshotId", "snapshot"),
+        ("BackupId", "backup"),
+        ("ImageId", "image"),
+        ("SourceDBInstanceId", "db_instance"),
+        ("TargetDBInstanceId", "db_instance"),
     ]
     .iter()
     .filter_map(|(key, kind)| {

@@ -452,6 +452,12 @@ const NAMED: &[(&str, &str)] = &[
     ("groupId", "security_group"),
     ("volumeId", "volume"),
     ("snapshotId", "snapshot"),
+    ("dBSnapshotIdentifier", "snapshot"),
+    ("snapshotIdentifier", "snapshot"),
+    ("sourceDBSnapshotIdentifier", "snapshot"),
+    ("targetDBSnapshotIdentifier", "snapshot"),
+    ("sourceDBInstanceIdentifier", "db_instance"),
+    ("targetDBInstanceIdentifier", "db_instance"),
     ("fileSystemId", "file_system"),
 ];
 

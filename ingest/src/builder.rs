@@ -11,7 +11,7 @@ use model::{Arena, Begun, Cells, Labels, Millis, Object, PathId, RawRecord, Valu
 
 pub use crate::address::{address, is_ipv4};
 use crate::class::Class;
-use crate::command_line::data_files;
+use crate::command_line::{addresses, data_files};
 use crate::format::Input;
 use crate::format::sql_tables::tables;
 use crate::keep::{Keep, ToObject, ToValue};
@@ -349,16 +349,17 @@ impl<'a> EventBuilder<'a> {
     }
 
     /// The simple commands of the command line (`docket.command`), the tables that statements among them name (`unmapped.tables`),
-    /// and the data files that they name (`unmapped.files`).
+    /// and the data files and addresses that they name (`unmapped.files`, `unmapped.addresses`).
     pub fn commands(&mut self, commands: Vec<String>) -> &mut Self {
         let statements = commands.iter().filter_map(|c| c.strip_prefix("sql: "));
         let tables: BTreeSet<String> = statements.flat_map(tables).take(TABLE_NAMES_MAX).collect();
         if !tables.is_empty() {
             self.unmapped("tables", tables.into_iter().collect::<Vec<String>>());
         }
-        let files = data_files(&commands);
-        if !files.is_empty() {
-            self.unmapped("files", files.into_iter().collect::<Vec<String>>());
+        for (name, named) in [("files", data_files(&commands)), ("addresses", addresses(&commands))] {
+            if !named.is_empty() {
+                self.unmapped(name, named.into_iter().collect::<Vec<String>>());
+            }
         }
         let arena = self.parts.keep.arena;
         self.parts.commands = arena

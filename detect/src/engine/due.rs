@@ -37,6 +37,7 @@ impl Detector {
             Due::Silence(index, id) => self.silence_due(index, &id),
             Due::Delay(index, end) => self.delay_due(index, end),
             Due::Sequence(rule, log, start) => self.judge_run(&(rule, log), start),
+            Due::Portion(rule, source, start) => self.portion_due((rule, source, start)),
             Due::ForgetMember(id, order) => {
                 self.settle(&id);
                 if !self.by_minute(Kind::Member, id.0) {
@@ -52,6 +53,7 @@ impl Detector {
             Due::ForgetEntries(index, group) => self.forget_entries(&policies, index, &group),
             Due::ForgetFed(rule, uid) => self.forget_fed(rule, &uid),
             Due::ForgetDays(rule, key) => self.forget_days(rule, &key),
+            Due::ForgetPortion(rule, source, start) => self.forget_portion((rule, source, start)),
             Due::ForgetRuns(rule, log) => self.forget_runs(&(rule, log)),
             Due::ForgetSubjects(rule) => self.forget_subjects(rule, at),
             Due::ForgetRows(rule) => self.forget_rows(rule, at),

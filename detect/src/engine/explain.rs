@@ -107,6 +107,10 @@ impl Detector {
                     "not judged: it depends on the numbers that came before, and on those that still may come";
                 parts.push(Explained::new("sequence", None).because(because));
             }
+            if rule.portion.is_some() {
+                let because = "not judged: it depends on what else the source sends in the span";
+                parts.push(Explained::new("portion", None).because(because));
+            }
             for raise in &policy.severity {
                 let scope = self.scope_of(&*fact, &found);
                 let mut tests = Vec::new();

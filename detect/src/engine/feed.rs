@@ -25,6 +25,7 @@ pub(super) fn only_feeds(policies: &Policies, policy: &Policy, node: &Node) -> b
         && rule.lookups.is_empty()
         && rule.novelty.is_none()
         && rule.sequence.is_none()
+        && rule.portion.is_none()
         && rule.table.is_none();
     let feeds = |consumer: &Consumer| match consumer {
         Consumer::Correlation(c, feeder) => match &policies.get(*c).body {

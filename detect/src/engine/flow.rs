@@ -160,6 +160,9 @@ impl Detector {
     fn fires(&mut self, rule: PolicyIndex, fact: &Arc<Fact>, found: &Arc<Found>) {
         let policies = self.policies.clone();
         let body = policies.get(rule).rule();
+        if let Some(portion) = body.and_then(|r| r.portion) {
+            return self.part(rule, &portion, fact, found);
+        }
         match body.map(|r| (r.novelty.as_ref(), r.sequence.as_ref())) {
             Some((Some(novelty), _)) => self.seen(rule, novelty, fact, found),
             Some((None, Some(sequence))) => self.numbered(rule, sequence, fact, found),

@@ -246,6 +246,7 @@ impl Detector {
             Kind::Habit => self.take_up_habit(index, read(key, value)?),
             Kind::Day => self.take_up_day(index, read(key, value)?),
             Kind::Run => self.take_up_run(index, read(key, value)?),
+            Kind::Portion => self.take_up_portion(index, read(key, value)?),
             Kind::Time | Kind::Kinds | Kind::Pauses | Kind::Usual => {}
         }
         Ok(true)

@@ -37,6 +37,7 @@ mod minutes;
 mod near;
 mod novelty;
 mod plan;
+mod portion;
 mod references;
 mod registered;
 mod report;
@@ -153,6 +154,8 @@ pub struct Detector {
     /// What rules have seen of whom.
     habits: HashMap<(PolicyIndex, Arc<str>), habit::Habit>,
     sequences: HashMap<sequence::LogId, sequence::Runs>,
+    /// What part of a source's events those of rules are.
+    portions: portion::Portions,
     /// Findings that are events of rules.
     fed: fed::Fed,
     /// Those that are not what they were; of those without a bucket what was told.
@@ -246,6 +249,7 @@ impl Detector {
             delays: delay::Delays::default(),
             habits: HashMap::default(),
             sequences: HashMap::default(),
+            portions: portion::Portions::default(),
             fed: fed::Fed::default(),
             unfed: BTreeSet::new(),
             unfed_alone: Vec::new(),
@@ -456,6 +460,7 @@ impl Detector {
         fail::fail_point!("detect::told");
         self.write_heard();
         self.write_delays();
+        self.write_portions();
         self.write_items();
         self.let_go();
         fail::fail_point!("detect::let_go");

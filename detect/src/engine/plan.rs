@@ -14,8 +14,8 @@ use super::fed::Readers;
 use super::feed::only_feeds;
 use super::references::{each_of_lookups, each_reference};
 use crate::policy::{
-    Anew, Body, Correlation, EventField, Expect, Lookup, Op, Opens, Policies, Policy, PolicyIndex, Reference, Root,
-    Subject, Value,
+    Anew, Body, Correlation, EventField, Expect, Lookup, Op, Opens, Policies, Policy, PolicyIndex, Portion, Reference,
+    Root, Subject, Value,
 };
 
 /// A policy in one version, as the state names it.
@@ -80,6 +80,8 @@ pub(super) struct Plan {
     pub captured_by_state: BTreeMap<StateId, Arc<Captured>>,
     /// Policies that watch delays.
     pub delays: Vec<PolicyIndex>,
+    /// Rules that are counted beside all events of their source.
+    pub portions: Vec<(PolicyIndex, Portion)>,
     /// Which policies read findings.
     pub readers: Readers,
     /// Some policy learns the cadences of sources.
@@ -92,6 +94,12 @@ pub(super) fn default_fields() -> &'static [EventField; 4] {
         ["actor.user.name", "user.name", "docket.system", "actor.user.uid"].map(|p| EventField::new(Namespace::Ocsf, p))
     });
     &FIELDS
+}
+
+/// The source of an event.
+pub(super) fn source_field() -> &'static EventField {
+    static FIELD: LazyLock<EventField> = LazyLock::new(|| EventField::new(Namespace::Ocsf, "docket.source"));
+    &FIELD
 }
 
 fn key_name(reference: &Reference) -> String {
@@ -135,7 +143,11 @@ impl Plan {
             node.state = state_id(policy, &upstream);
             let negative = match &policy.body {
                 Body::Rule(rule) => {
-                    node.deferred || rule.novelty.is_some() || rule.sequence.is_some() || rule.sigma.reads_findings()
+                    node.deferred
+                        || rule.novelty.is_some()
+                        || rule.sequence.is_some()
+                        || rule.portion.is_some()
+                        || rule.sigma.reads_findings()
                 }
                 Body::Correlation(c) => !c.is_monotone(),
                 Body::Absence(_) => true,
@@ -187,6 +199,10 @@ impl Plan {
                 .iter()
                 .filter(|(_, p)| matches!(p.body, Body::Delay(_)))
                 .map(|(i, _)| i)
+                .collect(),
+            portions: policies
+                .iter()
+                .filter_map(|(i, p)| Some((i, p.rule()?.portion?)))
                 .collect(),
             readers: Readers::new(policies, &with_sources),
             by_habit: policies.iter().filter_map(|(i, p)| Some((habit_id(p)?, i))).collect(),
@@ -267,6 +283,7 @@ fn deferred(policy: &Policy) -> bool {
         // What was seen is remembered as it comes.
         r.novelty.is_none()
             && r.sequence.is_none()
+            && r.portion.is_none()
             && r.lookups.iter().any(|l| l.event_table.is_some() || waits(policy, l))
     })
 }
@@ -392,6 +409,9 @@ fn captured(policies: &Policies, nodes: &[Node], order: &[PolicyIndex]) -> BTree
         let policy = policies.get(*i);
         let mut need: BTreeSet<EventField> = default_fields().clone().into();
         need.extend(sources.remove(i).unwrap_or_default());
+        if policy.rule().is_some_and(|rule| rule.portion.is_some()) {
+            need.insert(source_field().clone());
+        }
         each_reference(policy, &mut |reference| {
             if let Root::Event(field) = &reference.root {
                 need.insert(field.clone());

@@ -5,8 +5,8 @@
 //!              was reported, O opened expectation, X expected event, A settled expectation, E engine time,
 //!              N watch over a source's silence, K kinds of events of a source, H since when a key is known,
 //!              Y a day on which a value was seen, P pauses of a source, G finding as an event of a rule, L delays of
-//!              a sender, U delays of a source in an hour, Z items that are forgotten together (see
-//!              `minutes.rs`); C and D are not the engine's (accounts, duplicates)
+//!              a sender, U delays of a source in an hour, Q run of the numbers of a log, V part of what a source sent in
+//!              a span, Z items that are forgotten together (see `minutes.rs`); C and D are not the engine's (accounts, duplicates)
 //!        1  8  the policy: SHA-256 of its id and version, and of those it depends on; of H and Y, of its id and of
 //!              what it takes for new
 //!        9 16  SHA-256 of what names the item within the policy; of W 8 bytes each of that of the group and of the
@@ -56,10 +56,11 @@ pub(super) enum Kind {
     Usual = b'U',
     Minute = b'Z',
     Run = b'Q',
+    Portion = b'V',
 }
 
 impl Kind {
-    const ALL: [Kind; 19] = [
+    const ALL: [Kind; 20] = [
         Kind::Member,
         Kind::Subject,
         Kind::Window,
@@ -79,6 +80,7 @@ impl Kind {
         Kind::Usual,
         Kind::Minute,
         Kind::Run,
+        Kind::Portion,
     ];
 
     /// `None` for keys that are not the engine's.

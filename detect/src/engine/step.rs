@@ -31,6 +31,8 @@ impl Detector {
         let arrivals = self.arrivals(batches);
         let (mut arrivals, mut unit) = (arrivals.as_slice(), None);
         let mut senders = delay::senders(batches, arrivals);
+        let to_count = self.to_count(batches);
+        let mut to_count = to_count.iter().peekable();
         let restarts = self.restarts(batches, &steps);
         let mut restarts = restarts.into_iter().peekable();
         let mut next = 0;
@@ -53,6 +55,9 @@ impl Detector {
             }
             while let Some((_, n)) = spoken.next_if(|s| s.0 <= index) {
                 self.hear(&batches[n], &mut ears[n], received_at);
+            }
+            while let Some((_, n, row)) = to_count.next_if(|c| c.0 <= index) {
+                self.count(&batches[*n], *row);
             }
             while let Some(step) = steps.get(next).filter(|s| s.index == index) {
                 if !self.ahead.has(next) {

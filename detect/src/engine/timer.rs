@@ -25,6 +25,8 @@ pub(super) enum Due {
     Delay(PolicyIndex, Millis),
     /// A run of the numbers of a log may be judged.
     Sequence(PolicyIndex, Arc<str>, i64),
+    /// The part that a rule's events are of a source's may be judged, of a span.
+    Portion(PolicyIndex, Arc<str>, i64),
     /// A member of a bucket is forgotten.
     ForgetMember(BucketId, Order),
     /// Entries of a group of a correlation are forgotten.
@@ -35,6 +37,8 @@ pub(super) enum Due {
     ForgetDays(PolicyIndex, Arc<str>),
     /// Runs of the numbers of a log are forgotten.
     ForgetRuns(PolicyIndex, Arc<str>),
+    /// What is counted of a source in a span is forgotten.
+    ForgetPortion(PolicyIndex, Arc<str>, i64),
     /// Events of a table are forgotten.
     ForgetRows(PolicyIndex),
     /// An expectation that an event opened is forgotten.
@@ -177,11 +181,13 @@ impl Due {
             | Due::Silence(policy, _)
             | Due::Delay(policy, _)
             | Due::Sequence(policy, ..)
+            | Due::Portion(policy, ..)
             | Due::ForgetMember((policy, _), _)
             | Due::ForgetEntries(policy, _)
             | Due::ForgetSubjects(policy)
             | Due::ForgetDays(policy, _)
             | Due::ForgetRuns(policy, _)
+            | Due::ForgetPortion(policy, ..)
             | Due::ForgetRows(policy)
             | Due::ForgetOpened(policy, _)
             | Due::ForgetFed(policy, _)
@@ -199,6 +205,7 @@ impl Due {
                 | Due::Silence(..)
                 | Due::Delay(..)
                 | Due::Sequence(..)
+                | Due::Portion(..)
         )
     }
 }

@@ -126,7 +126,10 @@ fn aliases(node: &Node) -> Vec<Arc<str>> {
     });
     let named = found.filter_map(|l| Some(Arc::from(&*l.get("as")?.scalar()?)));
     let is_new = ["first_seen", "rare"].iter().any(|key| docket.get(key).is_some());
-    let numbered = docket.get("sequence").map(|_| "sequence".into());
+    let numbered = ["sequence", "portion"]
+        .into_iter()
+        .filter(|key| docket.get(key).is_some());
+    let numbered = numbered.map(Arc::from);
     named.chain(is_new.then(|| "seen".into())).chain(numbered).collect()
 }
 

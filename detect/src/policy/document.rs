@@ -150,6 +150,8 @@ pub struct Rule {
     pub novelty: Option<super::Novelty>,
     /// Fires only for what breaks the numbers of a log.
     pub sequence: Option<super::Sequence>,
+    /// Fires only where its events are too large a part of what their source sends.
+    pub portion: Option<super::Portion>,
     /// Its events are rows of a table called as the policy is.
     pub table: Option<EventTable>,
 }

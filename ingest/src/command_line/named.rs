@@ -11,9 +11,9 @@ const NAME_BYTES_MAX: usize = 255;
 
 /// What dumps, exports and archives end with.
 const DATA: &[&str] = &[
-    "sql", "dump", "dmp", "bak", "backup", "bson", "rdb", "ibd", "frm", "mdf", "ldf", "sqlite", "db", "csv", "tsv", "xls",
-    "xlsx", "parquet", "avro", "orc", "ndjson", "jsonl", "tar", "tgz", "tbz", "tbz2", "txz", "zip", "7z", "rar", "qcow2",
-    "vmdk", "img", "pcap",
+    "sql", "dump", "dmp", "bak", "backup", "bson", "rdb", "ibd", "frm", "mdf", "ldf", "sqlite", "db", "csv", "tsv",
+    "xls", "xlsx", "parquet", "avro", "orc", "ndjson", "jsonl", "tar", "tgz", "tbz", "tbz2", "txz", "zip", "7z", "rar",
+    "qcow2", "vmdk", "img", "pcap",
 ];
 /// What packing and encrypting appends.
 const PACKED: &[&str] = &["gz", "bz2", "xz", "zst", "lz4", "z", "enc", "gpg", "aes", "age"];
@@ -23,7 +23,11 @@ const PACKED: &[&str] = &["gz", "bz2", "xz", "zst", "lz4", "z", "enc", "gpg", "a
 #[must_use]
 pub fn data_files(commands: &[String]) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
-    for word in commands.iter().filter(|c| c.contains('.')).flat_map(|c| c.split_whitespace()) {
+    for word in commands
+        .iter()
+        .filter(|c| c.contains('.'))
+        .flat_map(|c| c.split_whitespace())
+    {
         let Some(name) = data_file(word) else { continue };
         for name in std::iter::successors(Some(name), |name| unpacked(name)) {
             if names.len() >= NAMES_MAX {
@@ -90,7 +94,10 @@ mod tests {
         check("mysqldump --result-file=crm.SQL crm", &["crm.SQL"]);
         check("psql -c \"\\copy customer to '/tmp/c.csv' csv\"", &["c.csv"]);
         check("select * from t into outfile '/tmp/t.csv';", &["t.csv"]);
-        check("openssl enc -aes256 -in d.tar.gz -out d.tar.gz.enc", &["d.tar", "d.tar.gz", "d.tar.gz.enc"]);
+        check(
+            "openssl enc -aes256 -in d.tar.gz -out d.tar.gz.enc",
+            &["d.tar", "d.tar.gz", "d.tar.gz.enc"],
+        );
         check("gunzip notes.gz", &["notes", "notes.gz"]);
         check("impdp system directory=d dumpfile=crm.dmp", &["crm.dmp"]);
     }

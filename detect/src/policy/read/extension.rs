@@ -48,6 +48,7 @@ pub(crate) const KEYS: &[&str] = &[
     "lookup",
     "message",
     "person",
+    "portion",
     "rare",
     "sequence",
     "severity",
@@ -58,7 +59,15 @@ pub(crate) const KEYS: &[&str] = &[
     "wait",
 ];
 
-const KEYS_OF_RULES: &[&str] = &["calendar", "first_seen", "lookup", "rare", "sequence", "table"];
+const KEYS_OF_RULES: &[&str] = &[
+    "calendar",
+    "first_seen",
+    "lookup",
+    "portion",
+    "rare",
+    "sequence",
+    "table",
+];
 const KEYS_OF_CORRELATIONS: &[&str] = &["share", "usual"];
 pub(crate) const CALENDAR_KEYS: &[&str] = &["side", "site"];
 pub(crate) const DEDUP_KEYS: &[&str] = &["by", "window"];

@@ -10,6 +10,7 @@ mod lookup;
 mod message;
 mod novelty;
 mod policy;
+mod portion;
 mod reference;
 pub(crate) mod schema;
 mod sequence;

@@ -9,7 +9,7 @@ use super::super::directory::{Directory, Draft};
 use super::super::{Body, Dedup, EventField, Policy, Reference, Root, Rule, refer};
 use super::extension::{self, Common, DocumentKind};
 use super::reference::Scope;
-use super::{absence, correlation, delay, lookup, novelty, sequence, table, usual};
+use super::{absence, correlation, delay, lookup, novelty, portion, sequence, table, usual};
 use crate::Problem;
 use crate::report::{Report, nearest};
 use crate::sigma::{self, Placeholders};
@@ -285,6 +285,23 @@ fn rule(
         }
         scope.aliases.push("sequence".into());
     }
+    let part = get("portion").and_then(|n| portion::portion(report, n));
+    if let Some(n) = get("portion") {
+        let kept = lookups.iter().any(|l| l.event_table.is_some());
+        let refused = [
+            (
+                kept,
+                "does not go with joins of tables kept from events, whose answers change",
+            ),
+            (new.is_some(), "does not go with `first_seen`"),
+            (numbered.is_some(), "does not go with `sequence`"),
+        ];
+        for (_, reason) in refused.into_iter().filter(|(is, _)| *is) {
+            let (key, reason) = ("portion".to_owned(), reason.to_owned());
+            report.at(n, Problem::Value { key, reason });
+        }
+        scope.aliases.push("portion".into());
+    }
     if new.is_some() {
         scope.aliases.push("seen".into());
     }
@@ -293,6 +310,7 @@ fn rule(
         let refused = [
             ("first_seen", new.is_some()),
             ("sequence", numbered.is_some()),
+            ("portion", part.is_some()),
             ("lookup", lookups.iter().any(|l| l.event_table.is_some())),
         ];
         for (key, _) in refused.into_iter().filter(|(_, given)| *given) {
@@ -312,6 +330,7 @@ fn rule(
             calendar,
             novelty: new,
             sequence: numbered,
+            portion: part,
             table,
         }),
         scope,

@@ -9,7 +9,9 @@ mod tests {
 
     use serde_json::{Value, json};
 
-    use super::super::{absence, condition, delay, extension, lookup, novelty, sequence, silence, table, usual};
+    use super::super::{
+        absence, condition, delay, extension, lookup, novelty, portion, sequence, silence, table, usual,
+    };
     use super::SCHEMA;
     use crate::policy::load_text;
 
@@ -51,6 +53,7 @@ mod tests {
             ("/$defs/anew/properties", silence::ANEW_KEYS),
             ("/$defs/first_seen/properties", novelty::FIRST_SEEN_KEYS),
             ("/$defs/rare/properties", novelty::RARE_KEYS),
+            ("/$defs/portion/properties", portion::PORTION_KEYS),
             ("/$defs/sequence/properties", sequence::SEQUENCE_KEYS),
             ("/$defs/table/properties", table::TABLE_KEYS),
             ("/$defs/column/oneOf/1/properties", table::COLUMN_KEYS),

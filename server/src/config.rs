@@ -18,6 +18,8 @@ use crate::gateway::tls::Tls;
 
 /// Days after which a reference table that nobody renewed is a finding, by default.
 const REFERENCE_DAYS: u32 = 35;
+/// Of LA-09: how full a disk may be, percent.
+const DISK_PERCENT: u64 = 80;
 
 /// Days that logs are kept at least: six months, Cybersecurity Law of the PRC, article 21 (LA-08).
 pub const KEEP_DAYS_LAW: u32 = 180;
@@ -70,6 +72,8 @@ pub struct Config {
     pub duplicates_max: u64,
     /// How old a reference table's file may be, milliseconds; `None`: any age.
     pub reference_age_ms_max: Option<i64>,
+    /// How full the disk of the data folder may be before that is told, percent.
+    pub disk_percent_max: u64,
     /// Connections to the HTTP and gRPC listeners at once.
     pub connections_max: usize,
     /// Days that a record can be searched; `None`: always.
@@ -275,6 +279,11 @@ impl File {
             "[limits] index_commit_ms {index_commit_ms}: give 50 to 60000"
         );
         let reference_days = self.limits.reference_days.unwrap_or(REFERENCE_DAYS);
+        let disk_percent_max = self.limits.disk_percent.unwrap_or(DISK_PERCENT);
+        anyhow::ensure!(
+            (1..=100).contains(&disk_percent_max),
+            "[limits] disk_percent {disk_percent_max}: give 1 to 100"
+        );
         let duplicates_max = self.limits.duplicates.unwrap_or(ingest::dedup::CAPACITY);
         anyhow::ensure!(
             (1_000_000..=1_000_000_000).contains(&duplicates_max),
@@ -336,6 +345,7 @@ impl File {
             index_commit_ms,
             duplicates_max,
             reference_age_ms_max: (reference_days > 0).then(|| i64::from(reference_days) * 86_400_000),
+            disk_percent_max,
             connections_max,
             keep_days: self.search.keep_days,
             keep_shorter_because: because,

@@ -12,6 +12,7 @@ mod config;
 mod demo;
 mod exit;
 mod export;
+mod failing;
 mod files;
 mod gateway;
 mod integrity;

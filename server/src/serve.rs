@@ -19,6 +19,7 @@ use crate::app::{App, Shared};
 use crate::auth::Tokens;
 use crate::clock::Clock;
 use crate::config::{Config, Protocol};
+use crate::failing::Failing;
 use crate::gateway::Gate;
 use crate::gateway::held::Budget;
 use crate::gateway::syslog::Listener;
@@ -276,6 +277,8 @@ async fn listeners(config: &Config, app: &App, stop: &watch::Receiver<bool>) -> 
         config.data_dir.clone(),
         stop.clone(),
     )));
+    let failing = Failing::new(&config.data_dir, config.disk_percent_max);
+    listeners.push(tokio::spawn(failing.run(app.clone(), stop.clone())));
     if let (Some(dir), Some(age_ms_max)) = (&config.reference, config.reference_age_ms_max) {
         let staleness = Staleness {
             dir: dir.clone(),

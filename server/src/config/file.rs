@@ -150,6 +150,8 @@ pub struct LimitsFile {
     pub duplicates: Option<u64>,
     /// Days that a reference table's file may be old before that is a finding; 0: any number.
     pub reference_days: Option<u32>,
+    /// Percent of the data folder's disk that may be in use before that is a finding.
+    pub disk_percent: Option<u64>,
     /// Bytes that may be held for shippers: of requests under way, and as many of connections.
     pub held_bytes: Option<usize>,
     /// Connections to the HTTP and gRPC listeners at once.

@@ -63,6 +63,9 @@ impl Reloader {
             Ok(loaded) => {
                 let broken = loaded.errors.iter().filter(|e| !e.is_lint()).count();
                 tracing::error!(broken, "Policies not loaded; those that run stay.");
+                let reason = format!("{broken} policies do not read; those that ran before stay");
+                let detail = json!({"part": "policies", "reason": reason});
+                self.spine.act("logging.fails", "docket", detail).await?;
                 None
             }
             Err(error) => {

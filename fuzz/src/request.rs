@@ -106,7 +106,9 @@ fn records(data: &[u8]) {
         "a record that is not of the body"
     );
     if content_type == "application/json" && body.trim_ascii().starts_with(b"[") {
-        let array: Vec<Value> = serde_json::from_slice(body.trim_ascii()).unwrap_or_else(|e| panic!("taken, but {e}"));
+        // Half a surrogate pair is the element's fault: it is kept, and flagged when it is read.
+        let array: Vec<IgnoredAny> =
+            serde_json::from_slice(body.trim_ascii()).unwrap_or_else(|e| panic!("taken, but {e}"));
         assert_eq!(array.len(), records.len());
     }
 }
@@ -164,9 +166,13 @@ fn otlp_logs(data: &[u8], wire: Wire, otlp: &ingest::Normalizer) {
     let bytes: usize = records.iter().map(|r| r.payload.len()).sum();
     assert!(bytes <= held.bytes(), "{bytes} bytes, {} held", held.bytes());
     for one in &records {
-        let parsed: Value = serde_json::from_slice(&one.payload).unwrap_or_else(|e| panic!("{e}: {:?}", one.payload));
-        let list = &parsed["resourceLogs"][0]["scopeLogs"][0]["logRecords"];
-        assert_eq!(list.as_array().map(Vec::len), Some(1), "{parsed}");
+        let written = serde_json::from_slice::<IgnoredAny>(&one.payload);
+        written.unwrap_or_else(|e| panic!("{e}: {:?}", one.payload));
+        // Half a surrogate pair is JSON, and no text.
+        if let Ok(parsed) = serde_json::from_slice::<Value>(&one.payload) {
+            let list = &parsed["resourceLogs"][0]["scopeLogs"][0]["logRecords"];
+            assert_eq!(list.as_array().map(Vec::len), Some(1), "{parsed}");
+        }
         if wire == Wire::Protobuf {
             let read = serde_json::from_slice::<ExportLogsServiceRequest>(&one.payload);
             assert!(read.is_ok(), "{read:?}: {:?}", one.payload);

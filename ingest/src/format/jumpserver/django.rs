@@ -33,6 +33,10 @@ pub(super) fn event<'a>(input: &Input<'a>, body: &str) -> Event<'a> {
         if activity == 99 {
             b.set("activity_name", request.method);
         }
+        // A target without a path is no URL of ours, and is told as it stands.
+        if path.is_empty() {
+            b.set("http_request.url.url_string", request.target);
+        }
         b.set("http_request.url.path", path)
             .set("http_request.url.query_string", query);
         b.set("http_response.code", request.code).success(request.code < 400);

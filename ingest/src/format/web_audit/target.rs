@@ -11,6 +11,18 @@ use crate::fields::{Fields, scalar};
 /// Objects of one event that are named one by one.
 const IDS_MAX: usize = 100;
 
+/// How a right is called that somebody gets or loses.
+const ROLES: &[&str] = &[
+    "roles",
+    "role",
+    "privileges",
+    "privilege",
+    "permissions",
+    "permission",
+    "权限",
+    "角色",
+];
+
 /// What it was done on.
 pub(super) struct Target<'a> {
     pub(super) kind: Option<Cow<'a, str>>,
@@ -73,27 +85,18 @@ impl<'a> Target<'a> {
                 "user" | "account" | "person" | "employee" | "用户" | "账号"
             )
         });
-        let said = |names: &[&str]| {
-            ["after", "before", "object", "target"].iter().find_map(|part| {
-                let part = fields.object(part)?;
-                names.iter().find_map(|n| match part.value(n)? {
-                    Value::Array(items) => {
-                        Some(items.iter().filter_map(scalar).map(Cow::into_owned).collect::<Vec<_>>())
-                    }
-                    plain => Some(vec![scalar(plain)?.into_owned()]),
-                })
+        let within = |part: Fields<'a>, names: &[&str]| {
+            names.iter().find_map(|n| match part.value(n)? {
+                Value::Array(items) => Some(items.iter().filter_map(scalar).map(Cow::into_owned).collect::<Vec<_>>()),
+                plain => Some(vec![scalar(plain)?.into_owned()]),
             })
         };
-        let roles = said(&[
-            "roles",
-            "role",
-            "privileges",
-            "privilege",
-            "permissions",
-            "permission",
-            "权限",
-            "角色",
-        ]);
+        let said = |names: &[&str]| {
+            let mut parts = ["after", "before", "object", "target"].iter();
+            parts.find_map(|part| within(fields.object(part)?, names))
+        };
+        // Beside the object, where nothing in it says.
+        let roles = said(ROLES).or_else(|| within(fields, ROLES));
         let (user, privileges) = if account {
             (self.id.clone().or(self.name.clone()).map(Cow::into_owned), roles)
         } else {

@@ -336,7 +336,7 @@ pub const SCHEMAS: &[Schema] = &[
         unique: true,
         columns: &[
             col("system", Text).must(),
-            col("scope", OneOf(&["all", "privileged"])).must(),
+            col("scope", OneOf(&["all", "privileged", "emergency"])).must(),
             person("owner"),
             col("since", Moment),
         ],

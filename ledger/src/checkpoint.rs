@@ -219,8 +219,9 @@ fn is_part(bytes: &[u8], last: &Checkpoint) -> bool {
     match bytes.windows(begins.len()).position(|w| w == begins) {
         _ if bytes.contains(&0) => true,
         Some(at) => bytes.len() < at + 2 + signature,
-        // The text may be somewhat longer than the last one, as size and time are.
-        None => bytes.len() < last.note.len() + 1 - signature + 40,
+        // The text may be somewhat longer than the last one, as size and time are. Added on the left: the signature
+        // of `last` was not checked yet, its line may be shorter than one.
+        None => bytes.len() + signature < last.note.len() + 1 + 40,
     }
 }
 
@@ -308,6 +309,16 @@ mod tests {
                     .is_none_or(|c| c == one || Checkpoint::verify(&c.note, key().verifier()).is_ok())
             });
             assert!(!unseen, "flipped byte {at} unseen");
+        }
+        // A signature line cut short, and what looks like the beginning of another checkpoint after it.
+        let signed = one.note.rfind("— ").unwrap() + "— ".len();
+        for short in signed..one.note.trim_end().len() {
+            let (last, _) = read(format!("{}\n\nabc", &one.note[..short]).as_bytes());
+            let taken = last.is_ok_and(|l| {
+                l.checkpoint
+                    .is_some_and(|c| Checkpoint::verify(&c.note, key().verifier()).is_ok())
+            });
+            assert!(!taken, "cut at {short} and taken for signed");
         }
     }
 }

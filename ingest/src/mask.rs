@@ -17,8 +17,9 @@ pub use event::{event, hide, is_secret_name};
 /// What stands in place of a secret.
 pub const MASK: &str = "***";
 
-/// How often a text is looked through; what is masked once rarely shows another secret. Where each pass still shows one, the last
-/// masks all that follows it: a text made to do so says nothing that is worth more than a secret.
+/// How often a text is looked through; what is masked once rarely shows another secret. Where the last of them still shows one, all
+/// that follows it is masked from then on, and where that shows as many again, all there is: a text made to do so says nothing
+/// that is worth more than a secret.
 const PASSES_MAX: usize = 8;
 
 /// The text with its secrets replaced by [`MASK`]; identity and bank card numbers keep their first six and last
@@ -77,14 +78,14 @@ pub fn holds_secret(text: &str) -> bool {
 fn passes<'t>(text: &'t str, find: &mut dyn FnMut(&str, &mut Vec<Range<usize>>)) -> Cow<'t, str> {
     let mut masked = Cow::Borrowed(text);
     // A secret may have stood in the way of another: what a rule looks at ends somewhere.
-    for pass in 1..=PASSES_MAX {
+    for pass in 1..=2 * PASSES_MAX {
         let mut spans = Vec::new();
         find(&masked, &mut spans);
-        if pass == PASSES_MAX
+        if pass >= PASSES_MAX
             && let Some(first) = spans.iter().map(|s| s.start).min()
         {
             spans.clear();
-            spans.push(first..masked.len());
+            spans.push(if pass < 2 * PASSES_MAX { first } else { 0 }..masked.len());
         }
         let Cow::Owned(again) = without(&masked, spans) else {
             break;
